@@ -1,0 +1,50 @@
+"""``python -m engine <command>``: the one entry point.
+
+A command is a module with ``HELP``, ``configure(parser)`` and ``run(arguments) -> exit code``. Only the module of the
+command that was asked for is imported, so that an API process does not carry what only the contest needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+COMMANDS = {
+    "up": "engine.supervise.up",
+    "api": "engine.intake.command",
+    "dispatch": "engine.dispatch.command",
+    "reset": "engine.memory.command",
+    "simulate": "engine.simulate.command",
+    "contest": "engine.contest.command",
+}
+USAGE = """usage: python -m engine COMMAND [options]
+
+commands:
+  up         start API processes, dispatcher and nginx on this machine
+  api        one API process (what `up` and the containers start)
+  dispatch   the dispatcher (what `up` and the containers start)
+  reset      remove the shared memory of an engine that is not running
+  simulate   the two simulated payment processors
+  contest    the contest, against port 9999
+
+`python -m engine COMMAND --help` lists a command's options."""
+
+
+def main(words: list[str]) -> int:
+    """Runs the command named by ``words[0]`` with the rest as its options; returns the exit code."""
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if words else 2
+    if words[0] not in COMMANDS:
+        print(f"engine: unknown command {words[0]!r}\n\n{USAGE}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(COMMANDS[words[0]])
+    parser = argparse.ArgumentParser(prog=f"python -m engine {words[0]}", description=module.HELP)
+    module.configure(parser)
+    result: int = module.run(parser.parse_args(words[1:]))
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

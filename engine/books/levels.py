@@ -1,0 +1,78 @@
+"""How the books are divided by time: levels of buckets, each a circle over the last so and so much time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.memory import layout
+from engine.memory.words import Words
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: ``buckets`` buckets of ``width_ms`` each, for each processor a count and a sum of cents.
+
+    ``ahead`` buckets are opened (emptied) at a time, so that time moving on costs nothing most of the time.
+    ``floor_at`` and ``head_at`` are words of the header; ``counts_at[p]`` and ``cents_at[p]`` begin the arrays.
+    """
+
+    width_ms: int
+    buckets: int
+    ahead: int
+    floor_at: int
+    head_at: int
+    counts_at: tuple[int, int]
+    cents_at: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The levels of the books, finest first, and the length of the segment in words."""
+
+    recent_seconds: int
+    horizon_hours: int
+    levels: tuple[Level, ...]
+    words: int
+
+
+def shape(recent_seconds: int, horizon_hours: int) -> Shape:
+    """Milliseconds for ``recent_seconds``, seconds and minutes for ``horizon_hours`` (the recent time at least).
+
+    The minutes are there only to make a long window quick.
+    """
+    seconds = max(horizon_hours * 3600, recent_seconds)
+    sizes = ((1, recent_seconds * 1000, 1000), (1000, seconds, 60), (60_000, -(-seconds // 60), 10))
+    at = layout.REDO_AT + 2 * layout.REDO_ENTRIES
+    levels = []
+    for number, (width_ms, buckets, ahead) in enumerate(sizes):
+        total = buckets + ahead
+        header = layout.BOOKS_LEVELS_AT + 2 * number
+        levels.append(
+            Level(width_ms, total, ahead, header, header + 1, (at, at + 2 * total), (at + total, at + 3 * total))
+        )
+        at += 4 * total
+    return Shape(recent_seconds, horizon_hours, tuple(levels), at)
+
+
+def lay_out_books(words: Words, books: Shape) -> None:
+    """Makes zeroed memory empty books."""
+    words[layout.BOOKS_LAYOUT_AT] = layout.LAYOUT_VERSION
+    words[layout.BOOKS_RECENT_SECONDS_AT] = books.recent_seconds
+    words[layout.BOOKS_HORIZON_HOURS_AT] = books.horizon_hours
+    words[layout.BOOKS_MAGIC_AT] = layout.BOOKS_MAGIC
+
+
+def check_books(words: Words, books: Shape) -> str:
+    """Why this memory is not books of that shape; ``""`` when it is, ``"unfinished"`` when its maker died."""
+    if words[layout.BOOKS_MAGIC_AT] != layout.BOOKS_MAGIC:
+        return "unfinished" if words[layout.BOOKS_MAGIC_AT] == 0 else "it is not an engine's books"
+    if words[layout.BOOKS_LAYOUT_AT] != layout.LAYOUT_VERSION:
+        return f"it has layout version {words[layout.BOOKS_LAYOUT_AT]}, this engine writes {layout.LAYOUT_VERSION}"
+    have = words[layout.BOOKS_RECENT_SECONDS_AT], words[layout.BOOKS_HORIZON_HOURS_AT]
+    if have != (books.recent_seconds, books.horizon_hours):
+        return (
+            f"it holds {have[0]} s by milliseconds and {have[1]} h by seconds, "
+            f"ENGINE_BOOKS_RECENT_SECONDS and ENGINE_BOOKS_HORIZON_HOURS say {books.recent_seconds} and "
+            f"{books.horizon_hours}"
+        )
+    return ""

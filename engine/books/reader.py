@@ -1,0 +1,123 @@
+"""Reading the books from any process, at any moment, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, cast
+
+from engine.books.levels import Level, Shape
+from engine.memory import layout
+from engine.memory.words import Words
+
+TRIES_MAX = 10_000
+
+
+class BooksBusyError(Exception):
+    """The books changed under every one of :data:`TRIES_MAX` readings."""
+
+
+class Sum(NamedTuple):
+    """A number of payments, and their cents."""
+
+    payments: int
+    cents: int
+
+
+class BooksReader:
+    """Sums of what was settled, never mixing two moments.
+
+    A reading that meets a transaction half applied (its writer was preempted, or killed) reads through the redo log and
+    so sees the state after it: readers never wait for the writer.
+    """
+
+    def __init__(self, words: Words, shape: Shape) -> None:
+        self._words = words
+        self._shape = shape
+
+    def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, Sum]:
+        """What default and fallback charged with ``from_ms <= requestedAt <= to_ms``; None is no bound.
+
+        Exact to the millisecond within the recent time, to the second within the horizon (there a second, or beyond the
+        seconds a minute, counts where its start lies after the bound); what is older than the horizon counts as before
+        any ``to_ms`` and after any ``from_ms``. Raises BooksBusyError.
+        """
+        return self._read(from_ms, to_ms)[0]
+
+    def totals(self) -> tuple[Sum, Sum, Sum]:
+        """Everything ever settled at default and at fallback, and everything given up. Raises BooksBusyError."""
+        (default, fallback), failed = self._read(None, None)
+        return default, fallback, failed
+
+    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, Sum], Sum]:
+        words = self._words
+        for _ in range(TRIES_MAX):
+            version = words[layout.BOOKS_VERSION_AT]
+            redo = self._redo() if version & 1 else {}
+            sums = self._window(0, from_ms, to_ms, redo), self._window(1, from_ms, to_ms, redo)
+            at = layout.BOOKS_FAILED_AT
+            failed = Sum(redo.get(at, words[at]), redo.get(at + 1, words[at + 1]))
+            if words[layout.BOOKS_VERSION_AT] == version:
+                return sums, failed
+        raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
+
+    def _redo(self) -> dict[int, int]:
+        """The books' words as a committed transaction that is being applied leaves them."""
+        words, at = self._words, layout.REDO_AT
+        count = min(words[layout.BOOKS_REDO_COUNT_AT], layout.REDO_ENTRIES)
+        pairs = {words[at + 2 * i]: words[at + 2 * i + 1] for i in range(count)}
+        return {address: value for address, value in pairs.items() if address >> layout.ADDRESS_SEGMENT_SHIFT == 0}
+
+    def _window(self, processor: int, from_ms: int | None, to_ms: int | None, redo: dict[int, int]) -> Sum:
+        """Everything after the lower bound less everything after the upper one."""
+        if from_ms is not None and to_ms is not None and from_ms > to_ms:
+            return Sum(0, 0)
+        low = self._total(processor, redo) if from_ms is None else self._since(processor, from_ms, redo)
+        high = Sum(0, 0) if to_ms is None else self._since(processor, to_ms + 1, redo)
+        return Sum(low.payments - high.payments, low.cents - high.cents)
+
+    def _total(self, processor: int, redo: dict[int, int]) -> Sum:
+        words, at = self._words, layout.BOOKS_TOTALS_AT + 2 * processor
+        return Sum(redo.get(at, words[at]), redo.get(at + 1, words[at + 1]))
+
+    def _since(self, processor: int, since_ms: int, redo: dict[int, int]) -> Sum:
+        """What has ``requestedAt >= since_ms``: fine buckets up to the next coarse one's start, and so on."""
+        count = cents = 0
+        levels = self._shape.levels
+        words = self._words
+        for index, level in enumerate(levels):
+            floor, head = (
+                redo.get(level.floor_at, words[level.floor_at]),
+                redo.get(level.head_at, words[level.head_at]),
+            )
+            first = -(-since_ms // level.width_ms)
+            if first < floor:
+                if index + 1 < len(levels):
+                    since_ms = -(-since_ms // levels[index + 1].width_ms) * levels[index + 1].width_ms
+                    continue
+                return self._total(processor, redo)
+            end = head + 1
+            if index + 1 < len(levels):
+                coarse_ms = levels[index + 1].width_ms
+                since_ms = -(-since_ms // coarse_ms) * coarse_ms
+                end = min(end, since_ms // level.width_ms)
+            count += self._range(level, level.counts_at[processor], first, end, redo)
+            cents += self._range(level, level.cents_at[processor], first, end, redo)
+        return Sum(count, cents)
+
+    def _range(self, level: Level, at: int, first: int, end: int, redo: dict[int, int]) -> int:
+        """Sum of the buckets numbered ``first`` up to and without ``end``, all of them valid."""
+        if end <= first:
+            return 0
+        begin, count = first % level.buckets, end - first
+        words = self._words
+        if begin + count <= level.buckets:
+            spans = [(at + begin, at + begin + count)]
+        else:
+            spans = [(at + begin, at + level.buckets), (at, at + begin + count - level.buckets)]
+        total = 0
+        for low, high in spans:
+            total += sum(cast(Iterable[int], words[low:high]))
+            for index, value in redo.items():
+                if low <= index < high:
+                    total += value - words[index]
+        return total

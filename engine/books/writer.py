@@ -1,0 +1,150 @@
+"""The books' one writer: transactions that a crash between any two stores neither loses nor doubles.
+
+A transaction is a set of absolute stores (books and ring slots alike). It is written to the redo log first, committed
+by storing the log's length, then applied; a writer that starts applies once more whatever is committed. Since the
+values are absolute, applying twice is applying once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.books.levels import Level, Shape
+from engine.memory import layout
+from engine.memory.words import Words, zeros
+
+# What one settlement can add to a transaction at the most: three levels and the total (count, cents), and two words of
+# its slot. Used to keep a batch inside the redo log.
+ENTRIES_OF_A_SETTLEMENT = 10
+SETTLEMENTS_MAX = layout.REDO_ENTRIES // ENTRIES_OF_A_SETTLEMENT
+
+
+class BooksWriter:
+    """Counts what was settled.
+
+    Parameters:
+      words: the books' segment; shape: its levels.
+      rings: the rings' segments, in the order of their index: a transaction may store to their slots too.
+
+    Use: ``begin(now_ms)``, then ``settle``/``fail``/``put`` for at most :data:`SETTLEMENTS_MAX` payments, ``commit()``.
+    Nothing is visible before ``commit``, everything is after it.
+    """
+
+    def __init__(self, words: Words, shape: Shape, rings: Sequence[Words]) -> None:
+        self._words = words
+        self._shape = shape
+        self._segments = (words, *rings)
+        self._pending: dict[int, int] = {}
+
+    def recover(self) -> None:
+        """Finishes what a killed writer had committed. Must be called once, before anything else."""
+        self._apply()
+
+    def begin(self, now_ms: int) -> None:
+        """Begins a transaction at the wall-clock time ``now_ms``, opening the buckets of that time."""
+        assert not self._pending
+        for level in self._shape.levels:
+            number = now_ms // level.width_ms
+            floor, head = self._words[level.floor_at], self._words[level.head_at]
+            # floor > head: new, purged, or its opening was cut short. The last case: the clock was set back by more
+            # than all that the level holds.
+            if number > head or floor > head or number + level.buckets <= head:
+                self._open(level, number)
+
+    def settle(self, processor: int, requested_ms: int, cents: int) -> None:
+        """Counts a payment of ``cents`` as charged at ``processor`` under ``requested_ms``.
+
+        What is older than a level's horizon is left out of that level; the total has it always. A time beyond the head
+        cannot be: requested_ms was taken before ``begin``'s now.
+        """
+        words, pending = self._words, self._pending
+        total = layout.BOOKS_TOTALS_AT + 2 * processor
+        pending[total] = pending.get(total, words[total]) + 1
+        pending[total + 1] = pending.get(total + 1, words[total + 1]) + cents
+        for level in self._shape.levels:
+            number = requested_ms // level.width_ms
+            if words[level.floor_at] <= number <= words[level.head_at]:
+                bucket = number % level.buckets
+                at = level.counts_at[processor] + bucket
+                pending[at] = pending.get(at, words[at]) + 1
+                at = level.cents_at[processor] + bucket
+                pending[at] = pending.get(at, words[at]) + cents
+
+    def fail(self, cents: int) -> None:
+        """Counts a payment of ``cents`` as given up."""
+        at = layout.BOOKS_FAILED_AT
+        self.put(0, at, self._pending.get(at, self._words[at]) + 1)
+        self.put(0, at + 1, self._pending.get(at + 1, self._words[at + 1]) + cents)
+
+    def forget(self) -> None:
+        """Empties totals and levels as part of the transaction (purge)."""
+        for at in range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FAILED_AT + 2):
+            self.put(0, at, 0)
+        for level in self._shape.levels:
+            # floor beyond head: nothing valid, and the next begin() opens the level anew.
+            self.put(0, level.floor_at, 1)
+            self.put(0, level.head_at, 0)
+
+    def put(self, segment: int, index: int, value: int) -> None:
+        """Makes ``value`` stand in word ``index`` of ``segment`` (0: books, i + 1: ring i)."""
+        self._pending[segment << layout.ADDRESS_SEGMENT_SHIFT | index] = value
+
+    def commit(self) -> None:
+        """Makes the transaction true, whole or not at all."""
+        pending, words = self._pending, self._words
+        if not pending:
+            return
+        assert len(pending) <= layout.REDO_ENTRIES
+        assert words[layout.BOOKS_REDO_COUNT_AT] == 0
+        at = layout.REDO_AT
+        for address, value in pending.items():
+            words[at] = address
+            words[at + 1] = value
+            at += 2
+        words[layout.BOOKS_REDO_COUNT_AT] = len(pending)  # from here on it is true
+        self._apply()
+        pending.clear()
+
+    def _apply(self) -> None:
+        words = self._words
+        words[layout.BOOKS_VERSION_AT] |= 1
+        mask = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
+        at = layout.REDO_AT
+        for _ in range(words[layout.BOOKS_REDO_COUNT_AT]):
+            address = words[at]
+            self._segments[address >> layout.ADDRESS_SEGMENT_SHIFT][address & mask] = words[at + 1]
+            at += 2
+        # The log is closed while the version is still odd: a reader that finds the version odd reads through the log,
+        # and whatever it misses there has been applied.
+        words[layout.BOOKS_REDO_COUNT_AT] = 0
+        words[layout.BOOKS_VERSION_AT] += 1
+
+    def _open(self, level: Level, number: int) -> None:
+        """Empties the buckets after the head up to ``number`` and some more, and moves floor and head.
+
+        The floor goes first: a crash in between leaves buckets that nobody takes for valid.
+        """
+        words = self._words
+        words[layout.BOOKS_VERSION_AT] |= 1
+        floor, head = words[level.floor_at], words[level.head_at]
+        new_head = number + level.ahead
+        if floor > head or number > head + level.buckets or number + level.buckets <= head:
+            words[level.floor_at] = number + level.buckets  # nothing is valid while all is emptied
+            words[level.head_at] = new_head
+            self._empty(level, 0, level.buckets)
+            set_back = floor <= head and number + level.buckets <= head
+            # After the clock was set back, what the level held of the time before was dropped long ago.
+            words[level.floor_at] = number if set_back else max(new_head - level.buckets + 1, 0)
+        else:
+            words[level.floor_at] = max(floor, new_head - level.buckets + 1)
+            first, count = (head + 1) % level.buckets, new_head - head
+            self._empty(level, first, min(first + count, level.buckets))
+            if first + count > level.buckets:
+                self._empty(level, 0, first + count - level.buckets)
+            words[level.head_at] = new_head
+        words[layout.BOOKS_VERSION_AT] += 1
+
+    def _empty(self, level: Level, begin: int, end: int) -> None:
+        blank = zeros(end - begin)
+        for start in (*level.counts_at, *level.cents_at):
+            self._words[start + begin : start + end] = blank

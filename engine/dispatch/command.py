@@ -1,0 +1,206 @@
+"""``python -m engine dispatch``: the dispatcher process. A short loop around what decides and what sends."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import gc
+import logging
+import os
+import select
+import signal
+import sys
+import time
+
+from engine import settings as settings_module
+from engine.books.levels import shape
+from engine.books.writer import BooksWriter
+from engine.dispatch.dispatcher import Dispatcher, Now
+from engine.dispatch.transport import Transport
+from engine.memory import layout, mapping
+from engine.memory.doorbell import Doorbell
+from engine.memory.segment import SegmentError
+from engine.memory.words import Words
+from engine.ring.ring import RingReader
+from engine.routing.router import Router, RouterLimits
+from engine.settings import Settings
+
+HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
+LOCK_TRIES = 40  # with LOCK_WAIT_S between them: how long the last dispatcher may take to go
+LOCK_WAIT_S = 0.1
+IDLE_WAIT_MS = 500.0  # longest sleep: the heartbeat, and the net below a lost ring of the doorbell
+AWAKE_MS = 50  # the dispatcher looks by itself, without a doorbell, for so long after the last payment
+
+log = logging.getLogger("engine.dispatch")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options: none, all is in the environment."""
+
+
+def run(_arguments: argparse.Namespace) -> int:
+    """Dispatches until SIGTERM or SIGINT, then drains; 0 when it ended cleanly, 2 when it could not start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        settings = settings_module.read(os.environ)
+        books, rings = mapping.open_books(settings), mapping.open_rings(settings)
+    except (settings_module.SettingsError, SegmentError) as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 2
+    with contextlib.ExitStack() as held:
+        lock = held.enter_context(open(f"{settings.run_dir}/dispatcher.lock", "w"))
+        if not _lock(lock.fileno()):
+            print(f"engine: another dispatcher holds {lock.name}", file=sys.stderr)
+            return 2
+        with contextlib.suppress(PermissionError):
+            os.nice(settings.dispatcher_nice)
+        Loop(settings, books.words, [ring.words for ring in rings]).run()
+    return 0
+
+
+def _lock(descriptor: int) -> bool:
+    """Takes the lock that makes this the one dispatcher; the kernel lets go of it when the process dies."""
+    for _ in range(LOCK_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(LOCK_WAIT_S)
+    return False
+
+
+def _now() -> Now:
+    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+
+
+class Loop:
+    """Joins dispatcher, transport, doorbell and clock."""
+
+    def __init__(self, settings: Settings, books: Words, rings: list[Words]) -> None:
+        self._settings = settings
+        self._books = books
+        self._stop_ms: int | None = None
+        self._epoll = select.epoll()
+        self._doorbell = Doorbell(settings.doorbell_path, books)
+        self._epoll.register(self._doorbell.descriptor, select.EPOLLIN)
+        limits = RouterLimits(
+            settings.in_flight_max, settings.breaker_failures, settings.trial_interval_ms, settings.slower_ms
+        )
+        self._router = Router(limits)
+        self._dispatcher = Dispatcher(
+            [RingReader(words) for words in rings],
+            BooksWriter(books, shape(settings.books_recent_seconds, settings.books_horizon_hours), rings),
+            self._router,
+            give_up_ms=settings.give_up_seconds * 1000,
+            batch=settings.dispatch_batch,
+        )
+        self._transport = Transport(
+            settings.processor_urls,
+            connect_timeout_ms=settings.connect_timeout_ms,
+            request_timeout_ms=settings.request_timeout_ms,
+            in_flight_max=settings.in_flight_max,
+            epoll=self._epoll,
+        )
+        self._health_ms = [0, 0]
+
+    def run(self) -> None:
+        """Runs until a signal asks to stop and nothing is left, or the drain time is over."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask_to_stop)
+        dispatcher, transport = self._dispatcher, self._transport
+        dispatcher.recover(_now())
+        gc.freeze()
+        log.info(
+            "dispatcher ready: %d payments to settle",
+            dispatcher.waiting + sum(map(dispatcher.unresolved, (0, 1))),
+        )
+        last_work_ms = 0
+        while True:
+            now = _now()
+            if dispatcher.purge_if_asked(now):
+                transport.abandon()
+            worked = self._pass(now)
+            self._show(now)
+            if worked:
+                last_work_ms = now.mono_ms
+            if self._is_over(now):
+                break
+            # The rest lets answers and payments gather: they are then handled together, for far fewer wake-ups, and
+            # whatever answers a client has the core meanwhile.
+            if worked or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
+                time.sleep(self._settings.dispatch_pause_ms / 1000)
+            self._wait(now, last_work_ms)
+        transport.close()
+        log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
+
+    def _pass(self, now: Now) -> bool:
+        """One round: what ended, then what begins; whether there was anything."""
+        ended, healths = self._transport.results()
+        for health in healths:
+            self._router.lanes[health.processor].health(now.mono_ms, health.failing, health.min_response_ms)
+            self._show_health(health.processor, health.failing, health.min_response_ms)
+        self._dispatcher.finish(now, ended)
+        for processor in layout.PROCESSORS:
+            if now.mono_ms >= self._health_ms[processor]:
+                self._health_ms[processor] = now.mono_ms + self._settings.health_interval_ms
+                self._transport.ask_health(processor)
+        # What has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
+        attempts = [] if self._is_late(now) else self._dispatcher.start(now)
+        for attempt in attempts:
+            self._transport.send(attempt)
+        self._transport.kick()
+        return bool(ended or attempts)
+
+    def _wait(self, now: Now, last_work_ms: int) -> None:
+        """Waits for a socket, the doorbell or the next thing that is due."""
+        dispatcher = self._dispatcher
+        due_ms = [float(time - now.mono_ms) for time in self._health_ms]
+        wake_ms = dispatcher.wake_ms(now.mono_ms)
+        if wake_ms is not None:
+            due_ms.append(float(wake_ms - now.mono_ms))
+        curl_ms = self._transport.wait_ms()
+        if curl_ms is not None:
+            due_ms.append(curl_ms)
+        if now.mono_ms - last_work_ms < AWAKE_MS:
+            due_ms.append(0.0)
+            events = self._epoll.poll(0)
+        else:
+            waiting = dispatcher.waiting
+            self._doorbell.fall_asleep()
+            if dispatcher.waiting != waiting:
+                due_ms.append(0.0)
+            events = self._epoll.poll(max(0.0, min(IDLE_WAIT_MS, *due_ms)) / 1000)
+            self._doorbell.wake_up()
+        self._transport.act([event for event in events if event[0] != self._doorbell.descriptor])
+
+    def _ask_to_stop(self, _number: int, _frame: object) -> None:
+        if self._stop_ms is None:
+            self._stop_ms = time.monotonic_ns() // 1_000_000
+
+    def _is_late(self, now: Now) -> bool:
+        """Whether the drain time is over."""
+        return self._stop_ms is not None and now.mono_ms - self._stop_ms >= self._settings.drain_seconds * 1000
+
+    def _is_over(self, now: Now) -> bool:
+        """Whether to stop now: all is settled, or the drain time is over and answers had a second more."""
+        if self._stop_ms is None:
+            return False
+        if self._is_late(now):
+            late_ms = now.mono_ms - self._stop_ms - self._settings.drain_seconds * 1000
+            return not self._dispatcher.in_flight or late_ms >= 1000
+        return not self._dispatcher.has_work
+
+    def _show(self, now: Now) -> None:
+        """Writes the board that ``/health`` reads."""
+        self._books[layout.BOARD_HEARTBEAT_MS] = now.wall_ms
+        for processor, lane in enumerate(self._router.lanes):
+            at = layout.BOARD_PROCESSORS + processor * layout.BOARD_PROCESSOR_WORDS
+            self._books[at + layout.BOARD_BREAKER_OPEN] = lane.breaker.is_open
+            self._books[at + layout.BOARD_IN_FLIGHT] = lane.in_flight
+            self._books[at + layout.BOARD_EXPECTED_MS] = lane.expected_ms(now.mono_ms)
+            self._books[at + layout.BOARD_UNRESOLVED] = self._dispatcher.unresolved(processor)
+
+    def _show_health(self, processor: int, failing: bool, min_response_ms: int) -> None:
+        at = layout.BOARD_PROCESSORS + processor * layout.BOARD_PROCESSOR_WORDS
+        self._books[at + layout.BOARD_FAILING] = failing
+        self._books[at + layout.BOARD_MIN_RESPONSE_MS] = min_response_ms

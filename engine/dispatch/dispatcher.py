@@ -1,0 +1,353 @@
+"""What happens to a payment between the ring and the books. Pure: time and outcomes in, attempts to send out.
+
+The rings are the only queue: a payment that waits is a position between a cursor and the ring's head, and costs nothing
+more. Beside it there are two short lists: payments to send again (certainly not charged), and payments whose outcome at
+a processor is unknown, which belong to that processor until it has answered.
+
+A slot goes through these states, each step one store::
+
+    QUEUED -> PROCESSING at p -> COMPLETED        charged at p, and counted in the books by the same transaction
+                    |        \\-> QUEUED           certainly not charged
+                    |                \\-> FAILED   too old to try again
+                    \\-> PROCESSING at p           unknown: the same body again, to the same processor
+
+PROCESSING is stored before the request is sent, so that a dispatcher that starts after a crash knows which processor to
+ask.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engine.books.writer import SETTLEMENTS_MAX, BooksWriter
+from engine.dispatch.outcome import Outcome, Verdict
+from engine.memory import layout
+from engine.memory.layout import COMPLETED, FAILED, PROCESSING, QUEUED
+from engine.ring.ring import Payment, RingReader
+from engine.routing.router import Router
+
+RESEND_FIRST_MS = 20  # wait before an unknown payment is sent again, doubled each time ...
+RESEND_LAST_MS = 2000  # ... up to this
+LOOKUPS_MAX = 8  # questions for what an ALREADY charged payment was stored with, before our own word is taken
+
+
+class Now(NamedTuple):
+    """A moment: ``mono_ms`` never goes back and is for waiting, ``wall_ms`` is UTC and is for people and books."""
+
+    mono_ms: int
+    wall_ms: int
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One request to send. ``lookup``: ask what is stored instead of paying. ``tries``: unknown outcomes so far."""
+
+    ticket: int
+    ring: int
+    position: int
+    processor: int
+    id_high: int
+    id_low: int
+    cents: int
+    requested_ms: int
+    attempts: int
+    lookup: bool
+    tries: int
+
+
+class Unresolved(NamedTuple):
+    """A payment whose outcome is unknown, in the order in which they are due."""
+
+    due_ms: int
+    ring: int
+    position: int
+    lookup: bool
+    tries: int
+
+
+class Dispatcher:
+    """Decides; see the module.
+
+    Parameters:
+      rings: every API process's ring, read; the dispatcher's words of their slots are written.
+      books: the one writer of the books.
+      router: where payments go.
+      give_up_ms: age at which a payment that was not charged is given up.
+      batch: most attempts that one call of :meth:`start` begins.
+    """
+
+    def __init__(
+        self, rings: Sequence[RingReader], books: BooksWriter, router: Router, *, give_up_ms: int, batch: int
+    ) -> None:
+        self._rings = rings
+        self._books = books
+        self._router = router
+        self._give_up_ms = give_up_ms
+        self._batch = batch
+        self._cursors = [0] * len(rings)
+        self._again: deque[tuple[int, int]] = deque()
+        self._unresolved: tuple[list[Unresolved], list[Unresolved]] = ([], [])
+        self._in_flight: dict[int, Attempt] = {}
+        self._next_ticket = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts begun and not finished."""
+        return len(self._in_flight)
+
+    @property
+    def waiting(self) -> int:
+        """Payments that may be sent anywhere and are not in flight."""
+        behind = sum(ring.head - cursor for ring, cursor in zip(self._rings, self._cursors, strict=True))
+        return behind + len(self._again)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any payment is not settled."""
+        return bool(self._in_flight or any(self._unresolved) or self.waiting)
+
+    def unresolved(self, processor: int) -> int:
+        """Payments whose outcome at ``processor`` is unknown and that are not being asked about just now."""
+        return len(self._unresolved[processor])
+
+    def recover(self, now: Now) -> None:
+        """Takes up what the rings hold: called once, before anything else, after a stop or a crash alike."""
+        self._books.recover()
+        for index, ring in enumerate(self._rings):
+            # The newest payments that only wait stay behind the cursor, where they cost nothing.
+            cursor = ring.head
+            oldest = max(0, cursor - ring.slots, ring.forgotten_below)
+            while cursor > oldest and self._is_queued(ring, cursor - 1):
+                cursor -= 1
+            self._cursors[index] = cursor
+            for position in range(oldest, cursor):
+                payment = ring.read(position)
+                if payment is None:  # overwritten just now, so it was done
+                    continue
+                if payment.state == QUEUED:
+                    self._again.append((index, position))
+                elif payment.state == PROCESSING:
+                    # The crash itself is the first unknown outcome.
+                    entry = Unresolved(now.mono_ms, index, position, False, 1)
+                    heapq.heappush(self._unresolved[payment.processor], entry)
+
+    def start(self, now: Now) -> list[Attempt]:
+        """Begins what is to be sent now; the caller sends every attempt that is returned."""
+        attempts: list[Attempt] = []
+        for processor in layout.PROCESSORS:
+            heap = self._unresolved[processor]
+            while heap and heap[0].due_ms <= now.mono_ms and len(attempts) < self._batch:
+                if not self._router.allows(now.mono_ms, processor):
+                    break
+                entry = heapq.heappop(heap)
+                attempts.append(self._begin_again(now, entry))
+        while len(attempts) < self._batch:
+            reference = self._front()
+            if reference is None:
+                break
+            payment = self._payment(*reference)
+            if now.wall_ms - payment.accepted_ms >= self._give_up_ms:
+                self._give_up(now, reference[0], payment)
+                continue
+            chosen = self._router.choose(now.mono_ms, self.waiting)
+            if chosen is None:
+                break
+            self._take_front()
+            attempts.append(self._begin(now, reference[0], payment, chosen))
+        return attempts
+
+    def finish(self, now: Now, ended: Sequence[tuple[Attempt, Outcome]]) -> None:
+        """Takes what attempts ended with: settles, puts back, or keeps as unknown."""
+        for begin in range(0, len(ended), SETTLEMENTS_MAX):
+            self._books.begin(now.wall_ms)
+            for attempt, outcome in ended[begin : begin + SETTLEMENTS_MAX]:
+                self._finish(now, attempt, outcome)
+            self._books.commit()
+
+    def wake_ms(self, now_ms: int) -> int | None:
+        """When :meth:`start` should be called again though nothing has happened; None: no need (monotonic ms)."""
+        times = []
+        for processor in layout.PROCESSORS:
+            heap = self._unresolved[processor]
+            if heap:
+                lane_ms = self._router.lanes[processor].wake_ms(now_ms)
+                times.append(max(heap[0].due_ms, lane_ms or 0))
+        if self.waiting:
+            wake_ms = self._router.wake_ms(now_ms)
+            if wake_ms is not None:
+                times.append(wake_ms)
+        return min(times, default=None)
+
+    def purge_if_asked(self, now: Now) -> bool:
+        """Forgets every payment if an API process asked for it; True tells the caller to abandon all requests."""
+        asked = [ring.words[layout.RING_PURGE_ASKED_AT] for ring in self._rings]
+        done = [ring.words[layout.RING_PURGE_DONE_AT] for ring in self._rings]
+        if asked == done:
+            return False
+        self._books.begin(now.wall_ms)
+        self._books.forget()
+        for index, ring in enumerate(self._rings):
+            self._cursors[index] = ring.head
+            self._books.put(index + 1, layout.RING_FORGOTTEN_AT, self._cursors[index])
+            self._books.put(index + 1, layout.RING_PURGE_DONE_AT, asked[index])
+        self._books.commit()
+        self._again.clear()
+        for heap in self._unresolved:
+            heap.clear()
+        self._in_flight.clear()
+        self._router.forget_requests()
+        return True
+
+    def _front(self) -> tuple[int, int] | None:
+        """Ring and position of the payment to send next: those to send again first, then the oldest one."""
+        if self._again:
+            return self._again[0]
+        oldest, oldest_ms = None, 0
+        for index, ring in enumerate(self._rings):
+            position = self._cursors[index]
+            if position < ring.head:
+                accepted_ms = ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
+                if oldest is None or accepted_ms < oldest_ms:
+                    oldest, oldest_ms = (index, position), accepted_ms
+        return oldest
+
+    def _take_front(self) -> None:
+        reference = self._front()
+        assert reference is not None
+        if self._again:
+            self._again.popleft()
+        else:
+            self._cursors[reference[0]] += 1
+
+    @staticmethod
+    def _is_queued(ring: RingReader, position: int) -> bool:
+        payment = ring.read(position)
+        return payment is not None and payment.state == QUEUED
+
+    def _payment(self, ring: int, position: int) -> Payment:
+        payment = self._rings[ring].read(position)
+        assert payment is not None, "a slot was given away before its payment was done"
+        return payment
+
+    def _begin(self, now: Now, ring: int, payment: Payment, processor: int) -> Attempt:
+        assert payment.state == QUEUED
+        reader, position, attempts = self._rings[ring], payment.position, payment.attempts + 1
+        words, at = reader.words, reader.offset(position)
+        # The time first: the state must never point at a time that was not sent.
+        words[at + layout.SLOT_REQUESTED_MS] = now.wall_ms
+        words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, PROCESSING, processor, attempts)
+        return self._attempt(now, ring, payment, processor, now.wall_ms, attempts, False, 0)
+
+    def _begin_again(self, now: Now, entry: Unresolved) -> Attempt:
+        """The same body to the same processor, or the question what it has stored."""
+        payment = self._payment(entry.ring, entry.position)
+        assert payment.state == PROCESSING
+        attempts = payment.attempts
+        if not entry.lookup:
+            attempts += 1
+            reader = self._rings[entry.ring]
+            word = layout.pack_progress(entry.position, PROCESSING, payment.processor, attempts)
+            reader.words[reader.offset(entry.position) + layout.SLOT_PROGRESS] = word
+        return self._attempt(
+            now,
+            entry.ring,
+            payment,
+            payment.processor,
+            payment.requested_ms,
+            attempts,
+            entry.lookup,
+            entry.tries,
+        )
+
+    def _attempt(
+        self,
+        now: Now,
+        ring: int,
+        payment: Payment,
+        processor: int,
+        requested_ms: int,
+        attempts: int,
+        lookup: bool,
+        tries: int,
+    ) -> Attempt:
+        self._next_ticket += 1
+        ticket = self._next_ticket
+        attempt = Attempt(
+            ticket,
+            ring,
+            payment.position,
+            processor,
+            payment.id_high,
+            payment.id_low,
+            payment.cents,
+            requested_ms,
+            attempts,
+            lookup,
+            tries,
+        )
+        self._in_flight[ticket] = attempt
+        self._router.lanes[processor].began(now.mono_ms, ticket)
+        return attempt
+
+    def _finish(self, now: Now, attempt: Attempt, outcome: Outcome) -> None:
+        del self._in_flight[attempt.ticket]
+        verdict, lane = outcome.verdict, self._router.lanes[attempt.processor]
+        if verdict is Verdict.REJECTED:
+            lane.rejected(now.mono_ms, attempt.ticket)
+        else:
+            answered = verdict not in (Verdict.FAILED, Verdict.UNKNOWN)
+            lane.ended(now.mono_ms, attempt.ticket, answered)
+        if verdict is Verdict.CHARGED:
+            self._settle(now, attempt, attempt.requested_ms, attempt.cents)
+        elif verdict is Verdict.FOUND:
+            self._settle(now, attempt, outcome.requested_ms, outcome.cents)
+        elif attempt.lookup:
+            # It is charged for certain (an ALREADY brought us here); the question is only with what.
+            if verdict is not Verdict.ABSENT:
+                self._keep(now, attempt, lookup=True, tries=attempt.tries)
+            elif attempt.tries < LOOKUPS_MAX:
+                self._keep(now, attempt, lookup=True, tries=attempt.tries + 1)
+            else:
+                self._settle(now, attempt, attempt.requested_ms, attempt.cents)
+        elif verdict is Verdict.ALREADY:
+            self._keep(now, attempt, lookup=True, tries=1)
+        elif verdict is Verdict.UNKNOWN or attempt.tries:
+            # A resend that was certainly refused says nothing of the first one, which may be charged yet.
+            self._keep(now, attempt, lookup=False, tries=attempt.tries + 1)
+        else:
+            self._put_back(attempt)
+
+    def _settle(self, now: Now, attempt: Attempt, requested_ms: int, cents: int) -> None:
+        books, ring, position = self._books, attempt.ring, attempt.position
+        at = self._rings[ring].offset(position)
+        books.settle(attempt.processor, requested_ms, cents)
+        books.put(ring + 1, at + layout.SLOT_REQUESTED_MS, requested_ms)
+        books.put(ring + 1, at + layout.SLOT_SETTLED_MS, now.wall_ms)
+        # Last, in the redo log as in the slot: once the state is stored, the slot may be given away.
+        word = layout.pack_progress(position, COMPLETED, attempt.processor, attempt.attempts)
+        books.put(ring + 1, at + layout.SLOT_PROGRESS, word)
+
+    def _keep(self, now: Now, attempt: Attempt, *, lookup: bool, tries: int) -> None:
+        wait_ms = min(RESEND_FIRST_MS << min(tries - 1, 16), RESEND_LAST_MS)
+        entry = Unresolved(now.mono_ms + wait_ms, attempt.ring, attempt.position, lookup, tries)
+        heapq.heappush(self._unresolved[attempt.processor], entry)
+
+    def _put_back(self, attempt: Attempt) -> None:
+        reader, position = self._rings[attempt.ring], attempt.position
+        word = layout.pack_progress(position, QUEUED, attempt.processor, attempt.attempts)
+        reader.words[reader.offset(position) + layout.SLOT_PROGRESS] = word
+        self._again.append((attempt.ring, position))
+
+    def _give_up(self, now: Now, ring: int, payment: Payment) -> None:
+        self._take_front()
+        books, at = self._books, self._rings[ring].offset(payment.position)
+        books.begin(now.wall_ms)
+        books.fail(payment.cents)
+        books.put(ring + 1, at + layout.SLOT_SETTLED_MS, now.wall_ms)
+        word = layout.pack_progress(payment.position, FAILED, payment.processor, payment.attempts)
+        books.put(ring + 1, at + layout.SLOT_PROGRESS, word)
+        books.commit()

@@ -1,0 +1,243 @@
+"""The network of the dispatcher: many requests in flight over kept-alive connections, by one pycurl multi-handle.
+
+It knows no payments' lives: it sends what it is given and says what came back.
+
+*Warning*: libcurl does not call the timer callback again for a value that has not changed. So the stored time is reset
+before ``socket_action``, and ``socket_action`` repeated while the callback sets 0; otherwise a transfer waits a second
+for nothing.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+import pycurl
+
+from engine.dispatch import outcome
+from engine.dispatch.dispatcher import Attempt
+from engine.dispatch.outcome import Outcome
+
+HEALTH_TIMEOUT_MS = 4000  # a health answer that takes longer says enough
+SPARE_CONNECTIONS = 8  # beside the payments': health and questions
+
+
+class Health(NamedTuple):
+    """A processor's own word of itself."""
+
+    processor: int
+    failing: bool
+    min_response_ms: int
+
+
+class _Request:
+    """A curl handle that is used again and again, with what it is carrying now."""
+
+    __slots__ = ("attempt", "body", "handle", "lookup", "processor")
+
+    def __init__(self, processor: int, lookup: bool) -> None:
+        self.handle: Any = pycurl.Curl()
+        self.processor = processor
+        self.lookup = lookup
+        self.attempt: Attempt | None = None  # None: it asks for health
+        self.body = bytearray()
+
+    def collect(self, chunk: bytes) -> None:
+        """Takes a piece of the answer; beyond the limit it is dropped."""
+        if len(self.body) + len(chunk) <= outcome.BODY_BYTES_MAX:
+            self.body += chunk
+
+
+class Transport:
+    """Sends attempts and health questions.
+
+    Parameters:
+      urls: origins of default and fallback.
+      connect_timeout_ms, request_timeout_ms: see :mod:`engine.settings`.
+      in_flight_max: for each processor; so many connections are kept.
+      epoll: where libcurl's sockets are watched; the caller waits on it and hands events to :meth:`act`.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        connect_timeout_ms: int,
+        request_timeout_ms: int,
+        in_flight_max: int,
+        epoll: select.epoll,
+    ) -> None:
+        self._urls = tuple(urls)
+        self._connect_timeout_ms = connect_timeout_ms
+        self._request_timeout_ms = request_timeout_ms
+        self._epoll = epoll
+        self._due: float | None = None
+        self._stamp_second = -1
+        self._stamp = ""
+        # [processor][lookup]: handles that carry nothing
+        self._idle: list[tuple[list[_Request], list[_Request]]] = [([], []) for _ in urls]
+        self._busy: dict[Any, _Request] = {}
+        self._multi: Any = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, len(self._urls) * (in_flight_max + SPARE_CONNECTIONS))
+
+    def send(self, attempt: Attempt) -> None:
+        """Sends a payment or the question for it; its end is in a later :meth:`results`."""
+        request = self._take(attempt.processor, attempt.lookup)
+        request.attempt = attempt
+        name = f"{attempt.id_high:016x}{attempt.id_low:016x}"
+        name = f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+        if attempt.lookup:
+            request.handle.setopt(pycurl.URL, f"{self._urls[attempt.processor]}/payments/{name}")
+        else:
+            whole, part = divmod(attempt.cents, 100)
+            moment = self._timestamp(attempt.requested_ms)
+            body = f'{{"correlationId":"{name}","amount":{whole}.{part:02d},"requestedAt":"{moment}"}}'
+            request.handle.setopt(pycurl.COPYPOSTFIELDS, body)
+        self._begin(request)
+
+    def ask_health(self, processor: int) -> None:
+        """Asks a processor how it is; the answer, if there is one, is in a later :meth:`results`."""
+        request = self._take(processor, True)
+        request.handle.setopt(pycurl.URL, f"{self._urls[processor]}/payments/service-health")
+        request.handle.setopt(pycurl.TIMEOUT_MS, HEALTH_TIMEOUT_MS)
+        self._begin(request)
+
+    def act(self, events: Sequence[tuple[int, int]]) -> None:
+        """Handles events of the epoll on libcurl's sockets, and its timer."""
+        for descriptor, event in events:
+            action = 0
+            if event & (select.EPOLLIN | select.EPOLLHUP):
+                action |= pycurl.CSELECT_IN
+            if event & select.EPOLLOUT:
+                action |= pycurl.CSELECT_OUT
+            if event & select.EPOLLERR:
+                action |= pycurl.CSELECT_ERR
+            self._multi.socket_action(descriptor, action)
+        self.kick()
+
+    def kick(self) -> None:
+        """Lets libcurl do what its timer says; to be called after :meth:`send`, so that what was sent leaves."""
+        while self._due is not None and self._due <= time.monotonic():
+            self._due = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+
+    def wait_ms(self) -> float | None:
+        """How long may be waited before :meth:`act` must be called; None: until a socket is ready."""
+        return None if self._due is None else max(0.0, (self._due - time.monotonic()) * 1000)
+
+    def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Health]]:
+        """Everything that has ended since the last call."""
+        payments: list[tuple[Attempt, Outcome]] = []
+        healths: list[Health] = []
+        more = 1
+        while more:
+            more, succeeded, failed = self._multi.info_read()
+            for handle in succeeded:
+                request = self._busy.pop(handle)
+                status = handle.getinfo(pycurl.RESPONSE_CODE)
+                if request.attempt is None:
+                    healths += _health(request.processor, status, request.body)
+                elif request.lookup:
+                    payments.append((request.attempt, outcome.of_lookup(status, request.body)))
+                else:
+                    payments.append((request.attempt, outcome.of_payment(status, request.body)))
+                self._give_back(request)
+            for handle, _, _ in failed:
+                request = self._busy.pop(handle)
+                if request.attempt is not None:
+                    # Bytes of the request that left, on whatever connection libcurl tried.
+                    sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
+                    payments.append((request.attempt, outcome.of_error(sent)))
+                self._give_back(request)
+        return payments, healths
+
+    def abandon(self) -> None:
+        """Drops every request; their ends are never told."""
+        for request in list(self._busy.values()):
+            self._give_back(request)
+        self._busy.clear()
+
+    def close(self) -> None:
+        """Drops every request and closes every connection."""
+        self.abandon()
+        for pools in self._idle:
+            for request in (*pools[0], *pools[1]):
+                request.handle.close()
+        self._multi.close()
+
+    def _take(self, processor: int, lookup: bool) -> _Request:
+        pool = self._idle[processor][lookup]
+        request = pool.pop() if pool else self._new(processor, lookup)
+        if lookup:  # the health question sets another one
+            request.handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
+        return request
+
+    def _new(self, processor: int, lookup: bool) -> _Request:
+        request = _Request(processor, lookup)
+        handle = request.handle
+        handle.setopt(pycurl.NOSIGNAL, 1)
+        handle.setopt(pycurl.PROXY, "")  # whatever the environment says: payments go to the processor
+        handle.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_timeout_ms)
+        handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
+        handle.setopt(pycurl.WRITEFUNCTION, request.collect)
+        if lookup:
+            handle.setopt(pycurl.HTTPGET, 1)
+        else:
+            handle.setopt(pycurl.URL, f"{self._urls[processor]}/payments")
+            handle.setopt(pycurl.POST, 1)
+            # An empty Expect: libcurl would otherwise ask before it sends a larger body.
+            handle.setopt(pycurl.HTTPHEADER, ["Content-Type: application/json", "Expect:"])
+        return request
+
+    def _begin(self, request: _Request) -> None:
+        self._busy[request.handle] = request
+        self._multi.add_handle(request.handle)
+        self._due = 0.0
+
+    def _give_back(self, request: _Request) -> None:
+        self._multi.remove_handle(request.handle)
+        request.attempt = None
+        request.body.clear()
+        self._idle[request.processor][request.lookup].append(request)
+
+    def _timestamp(self, moment_ms: int) -> str:
+        second, ms = divmod(moment_ms, 1000)
+        if second != self._stamp_second:
+            self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._stamp_second = second
+        return f"{self._stamp}.{ms:03d}Z"
+
+    def _set_timer(self, wait_ms: int) -> None:
+        self._due = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
+
+    def _watch(self, what: int, descriptor: int, _multi: object, watched: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            self._epoll.unregister(descriptor)
+            self._multi.assign(descriptor, None)
+            return
+        mask = (select.EPOLLIN if what & pycurl.POLL_IN else 0) | (select.EPOLLOUT if what & pycurl.POLL_OUT else 0)
+        if watched is None:
+            self._epoll.register(descriptor, mask)
+            self._multi.assign(descriptor, self)
+        else:
+            self._epoll.modify(descriptor, mask)
+
+
+def _health(processor: int, status: int, body: bytes | bytearray) -> list[Health]:
+    """The health in an answer; none when it is no health answer (a 429, say), for that tells nothing of payments."""
+    if status != 200:
+        return []
+    try:
+        value = orjson.loads(body)
+        failing, min_response_ms = value["failing"], value["minResponseTime"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return []
+    if not isinstance(failing, bool) or not isinstance(min_response_ms, int) or min_response_ms < 0:
+        return []
+    return [Health(processor, failing, min_response_ms)]

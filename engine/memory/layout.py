@@ -1,0 +1,156 @@
+"""The layout of all shared memory, written down once: field, offset, unit, and who writes it.
+
+Two kinds of segment, both arrays of unsigned 64-bit words (all offsets below are in words):
+
+ring (one for each API process; ``NAME-ring-INDEX``)
+
+====================  ==========  ===========================================================================
+words                 writer      content
+====================  ==========  ===========================================================================
+0 .. 15               API         header: magic, layout version, sizes, hash seeds, head, counters
+16 .. 31              dispatcher  header: forgotten_below, purge_done
+32 ..                 API         buckets, one word each: 1 + newest position whose id hashes there, 0 for none
+32 + slots ..         both        slots, SLOT_WORDS each: the first six words are the API process's,
+                                  the last three the dispatcher's
+====================  ==========  ===========================================================================
+
+books (one; ``NAME-books``), written by the dispatcher only
+
+====================  ==========================================================================================
+words                 content
+====================  ==========================================================================================
+0 .. 63               header: magic, layout version, shape, version, redo count, totals, floors and heads of levels
+64 .. 127             board: what the dispatcher shows of itself (not part of any transaction)
+128 ..                redo log: REDO_ENTRIES pairs (address, value)
+then                  for each level, for each processor: counts, then cents
+====================  ==========================================================================================
+
+A *position* numbers the payments of a ring from 0 for ever; position ``p`` lives in slot ``p % slots``. Money is
+integer cents, time integer milliseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.memory.words import WORD_MAX, Words
+
+LAYOUT_VERSION: Final = 1
+
+DEFAULT: Final = 0
+FALLBACK: Final = 1
+PROCESSORS: Final = (DEFAULT, FALLBACK)
+PROCESSOR_NAMES: Final = ("default", "fallback")
+
+# --- ring ------------------------------------------------------------------------------------------------------------
+
+RING_MAGIC: Final = int.from_bytes(b"eng-ring", "little")
+RING_MAGIC_AT: Final = 0  # written last when a ring is made
+RING_LAYOUT_AT: Final = 1
+RING_SLOTS_AT: Final = 2
+RING_SEED_HIGH_AT: Final = 3  # odd random multipliers, so that nobody outside can aim ids at one bucket
+RING_SEED_LOW_AT: Final = 4
+RING_HEAD_AT: Final = 5  # positions below it are published: storing it is what accepts a payment
+RING_REFUSED_AT: Final = 6  # payments refused because the ring was full
+RING_PURGE_ASKED_AT: Final = 7  # raised by 1 to ask the dispatcher to forget everything
+RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
+RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
+RING_HEADER_WORDS: Final = 32
+
+SLOT_WORDS: Final = 9
+SLOT_SEQUENCE: Final = 0  # position + 1 while the slot holds that position whole, 0 while it is being written
+SLOT_ID_HIGH: Final = 1
+SLOT_ID_LOW: Final = 2
+SLOT_CENTS: Final = 3
+SLOT_ACCEPTED_MS: Final = 4
+SLOT_LINK: Final = 5  # 1 + the next older position of the same bucket, 0 for none
+SLOT_PROGRESS: Final = 6  # dispatcher: see pack_progress
+SLOT_REQUESTED_MS: Final = 7  # dispatcher: requestedAt of the last attempt
+SLOT_SETTLED_MS: Final = 8  # dispatcher: when the payment was completed or failed
+
+QUEUED: Final = 0  # waiting, certainly not charged
+PROCESSING: Final = 1  # an attempt was begun at the processor: charged or not, only that processor can say
+COMPLETED: Final = 2  # charged, and in the books
+FAILED: Final = 3  # given up, certainly not charged
+STATE_NAMES: Final = ("queued", "processing", "completed", "failed")
+
+ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stays there
+_TAG_MASK: Final = 0xFFFFFFFF
+
+
+def ring_words(slots: int) -> int:
+    """Length of a ring's segment."""
+    return RING_HEADER_WORDS + slots + slots * SLOT_WORDS
+
+
+def slot_offset(slots: int, position: int) -> int:
+    """Where the slot of ``position`` begins."""
+    return RING_HEADER_WORDS + slots + (position & (slots - 1)) * SLOT_WORDS
+
+
+def pack_progress(position: int, state: int, processor: int, attempts: int) -> int:
+    """The dispatcher's word of a slot: state, processor and attempts, changed together by one store.
+
+    It carries the low half of the position, so that what was written for an older payment in the same slot never passes
+    for this one's: the API process never writes the word.
+    """
+    return (position & _TAG_MASK) << 32 | min(attempts, ATTEMPTS_MAX) << 16 | processor << 8 | state
+
+
+def unpack_progress(position: int, word: int) -> tuple[int, int, int]:
+    """(state, processor, attempts) of ``position``; (QUEUED, DEFAULT, 0) when the dispatcher has not touched it."""
+    if word >> 32 != position & _TAG_MASK:
+        return QUEUED, DEFAULT, 0
+    return word & 0xFF, word >> 8 & 0xFF, word >> 16 & 0xFFFF
+
+
+def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> None:
+    """Makes zeroed memory an empty ring. The seeds are odd."""
+    words[RING_LAYOUT_AT] = LAYOUT_VERSION
+    words[RING_SLOTS_AT] = slots
+    words[RING_SEED_HIGH_AT] = seed_high
+    words[RING_SEED_LOW_AT] = seed_low
+    # Progress words start out as those of no position (position 0 would have the tag 0).
+    first = slot_offset(slots, 0) + SLOT_PROGRESS
+    for index in range(first, ring_words(slots), SLOT_WORDS):
+        words[index] = WORD_MAX
+    words[RING_MAGIC_AT] = RING_MAGIC
+
+
+def check_ring(words: Words, slots: int) -> str:
+    """Why this memory is not a ring of ``slots`` slots; ``""`` when it is, ``"unfinished"`` when its maker died."""
+    if words[RING_MAGIC_AT] != RING_MAGIC:
+        return "unfinished" if words[RING_MAGIC_AT] == 0 else "it is not a ring"
+    if words[RING_LAYOUT_AT] != LAYOUT_VERSION:
+        return f"it has layout version {words[RING_LAYOUT_AT]}, this engine writes {LAYOUT_VERSION}"
+    if words[RING_SLOTS_AT] != slots:
+        return f"it has {words[RING_SLOTS_AT]} slots, ENGINE_RING_SLOTS says {slots}"
+    return ""
+
+
+# --- books -----------------------------------------------------------------------------------------------------------
+
+BOOKS_MAGIC: Final = int.from_bytes(b"eng-book", "little")
+BOOKS_MAGIC_AT: Final = 0  # written last when the books are made
+BOOKS_LAYOUT_AT: Final = 1
+BOOKS_RECENT_SECONDS_AT: Final = 2
+BOOKS_HORIZON_HOURS_AT: Final = 3
+BOOKS_VERSION_AT: Final = 4  # odd while a transaction is being applied
+BOOKS_REDO_COUNT_AT: Final = 5  # entries of the redo log that are valid; storing it commits a transaction
+BOOKS_TOTALS_AT: Final = 8  # for each processor: count, cents
+BOOKS_FAILED_AT: Final = 12  # payments given up: count, cents
+BOOKS_LEVELS_AT: Final = 16  # for each level: floor, head (bucket numbers; valid are floor to head, both included)
+BOARD_AT: Final = 64
+BOARD_HEARTBEAT_MS: Final = BOARD_AT  # last pass of the dispatcher
+BOARD_ASLEEP: Final = BOARD_AT + 1  # 1 while the dispatcher waits for the doorbell
+BOARD_PROCESSORS: Final = BOARD_AT + 8  # BOARD_PROCESSOR_WORDS for each processor
+BOARD_PROCESSOR_WORDS: Final = 8
+BOARD_FAILING: Final = 0  # last health answer: 1 failing, 0 not
+BOARD_MIN_RESPONSE_MS: Final = 1  # last health answer
+BOARD_BREAKER_OPEN: Final = 2
+BOARD_IN_FLIGHT: Final = 3
+BOARD_EXPECTED_MS: Final = 4  # what an attempt is expected to take
+BOARD_UNRESOLVED: Final = 5  # payments whose outcome there is not known
+REDO_AT: Final = 128
+REDO_ENTRIES: Final = 1024
+ADDRESS_SEGMENT_SHIFT: Final = 48  # a redo address is segment << 48 | word; segment 0: books, i + 1: ring i

@@ -1,0 +1,35 @@
+"""The one view of shared memory that rings and books are written against.
+
+In the product it is a ``memoryview`` of 8-byte words; a simulation hands in something that counts the stores and stops
+the writer between any two of them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, cast, overload
+
+WORD_BYTES = 8
+WORD_MAX = (1 << 64) - 1
+
+
+class Words(Protocol):
+    """An array of unsigned 64-bit integers. Each single load and store is atomic; stores are seen in their order."""
+
+    @overload
+    def __getitem__(self, index: int, /) -> int: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Words: ...
+    def __getitem__(self, index: int | slice, /) -> int | Words: ...
+
+    @overload
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+    @overload
+    def __setitem__(self, index: slice, value: Words, /) -> None: ...
+    def __setitem__(self, index: int | slice, value: int | Words, /) -> None: ...
+
+    def __len__(self) -> int: ...
+
+
+def zeros(length: int) -> Words:
+    """``length`` words in private memory, all 0."""
+    return cast(Words, memoryview(bytearray(length * WORD_BYTES)).cast("Q"))

@@ -1,0 +1,162 @@
+"""The ring: queue, journal and status of one API process's payments, in shared memory.
+
+One process puts payments in (:class:`RingWriter`), the dispatcher takes them out and writes their progress
+(:class:`RingReader` plus the books' transactions), and every process may look a correlationId up. No locks: each word
+has one writer, and what is published is a sequence, stored last.
+
+A correlationId is found through hash chains that never need a deletion: a bucket holds the newest position, every slot
+the next older one of its bucket, and a chain ends where the slots have been overwritten.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.memory import layout
+from engine.memory.layout import (
+    RING_FORGOTTEN_AT,
+    RING_HEAD_AT,
+    RING_HEADER_WORDS,
+    SLOT_ACCEPTED_MS,
+    SLOT_CENTS,
+    SLOT_ID_HIGH,
+    SLOT_ID_LOW,
+    SLOT_LINK,
+    SLOT_PROGRESS,
+    SLOT_REQUESTED_MS,
+    SLOT_SEQUENCE,
+    SLOT_SETTLED_MS,
+    SLOT_WORDS,
+)
+from engine.memory.words import WORD_MAX, Words
+
+DONE = (layout.COMPLETED, layout.FAILED)  # states in which a slot may be used again
+
+
+class Payment(NamedTuple):
+    """What a slot says of a payment at one moment."""
+
+    position: int
+    id_high: int
+    id_low: int
+    cents: int
+    accepted_ms: int
+    state: int
+    processor: int
+    attempts: int
+    requested_ms: int
+    settled_ms: int
+
+
+class RingReader:
+    """Reading a ring from any process."""
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+        self.slots = words[layout.RING_SLOTS_AT]
+        self._mask = self.slots - 1
+        self._base = RING_HEADER_WORDS + self.slots
+        self._seed_high = words[layout.RING_SEED_HIGH_AT]
+        self._seed_low = words[layout.RING_SEED_LOW_AT]
+        self._shift = 64 - (self.slots.bit_length() - 1)
+
+    @property
+    def head(self) -> int:
+        """The position that the next payment will have: so many were accepted."""
+        return self.words[RING_HEAD_AT]
+
+    @property
+    def forgotten_below(self) -> int:
+        """Positions below it were purged."""
+        return self.words[RING_FORGOTTEN_AT]
+
+    def offset(self, position: int) -> int:
+        """The word at which the slot of ``position`` begins."""
+        return self._base + (position & self._mask) * SLOT_WORDS
+
+    def find(self, id_high: int, id_low: int) -> Payment | None:
+        """The payment with this correlationId, or None when the ring does not remember it.
+
+        Takes no more steps than the ring has slots, even if the ring is written meanwhile.
+        """
+        words, head, forgotten = self.words, self.words[RING_HEAD_AT], self.words[RING_FORGOTTEN_AT]
+        link = words[self._bucket(id_high, id_low)]
+        for _ in range(self.slots):
+            if link == 0:
+                return None
+            at = self.offset(link - 1)
+            if words[at + SLOT_SEQUENCE] != link:  # overwritten: so are all that are older
+                return None
+            if words[at + SLOT_ID_LOW] == id_low and words[at + SLOT_ID_HIGH] == id_high and link <= head:
+                return self.read(link - 1) if link > forgotten else None
+            next_link = words[at + SLOT_LINK]
+            if words[at + SLOT_SEQUENCE] != link:
+                return None
+            link = next_link
+        return None
+
+    def read(self, position: int) -> Payment | None:
+        """The payment at ``position``, or None when its slot has been given to another one."""
+        words, at = self.words, self.offset(position)
+        payment = Payment(
+            position,
+            words[at + SLOT_ID_HIGH],
+            words[at + SLOT_ID_LOW],
+            words[at + SLOT_CENTS],
+            words[at + SLOT_ACCEPTED_MS],
+            *layout.unpack_progress(position, words[at + SLOT_PROGRESS]),
+            words[at + SLOT_REQUESTED_MS],
+            words[at + SLOT_SETTLED_MS],
+        )
+        return payment if words[at + SLOT_SEQUENCE] == position + 1 else None
+
+    def is_done(self, position: int) -> bool:
+        """Whether the slot of ``position`` may be used again."""
+        word = self.words[self.offset(position) + SLOT_PROGRESS]
+        return position < self.forgotten_below or layout.unpack_progress(position, word)[0] in DONE
+
+    def _bucket(self, id_high: int, id_low: int) -> int:
+        mixed = (id_high * self._seed_high + id_low * self._seed_low) & WORD_MAX
+        return RING_HEADER_WORDS + (mixed >> self._shift)
+
+
+class RingWriter(RingReader):
+    """Putting payments in: one process, and only one, for each ring.
+
+    Opening it takes back what a killed writer had not published: its client never had an answer.
+    """
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(words)
+        self._head = words[RING_HEAD_AT]
+        at = self.offset(self._head)
+        if words[at + SLOT_SEQUENCE] == self._head + 1:
+            bucket = self._bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
+            if words[bucket] == self._head + 1:
+                words[bucket] = words[at + SLOT_LINK]
+            words[at + SLOT_SEQUENCE] = 0
+
+    def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int) -> bool:
+        """Accepts a payment; False when the ring is full: its oldest payment is not settled yet.
+
+        When it returns True the payment survives the death of every process. The caller has made sure that the
+        correlationId is not in any ring.
+        """
+        words, position = self.words, self._head
+        if position >= self.slots and not self.is_done(position - self.slots):
+            words[layout.RING_REFUSED_AT] += 1
+            return False
+        at = self.offset(position)
+        bucket = self._bucket(id_high, id_low)
+        # The order matters: 0 takes the old payment away before its words change, the sequence says that the slot is
+        # whole, the bucket makes it findable, and the head, last, makes it true.
+        words[at + SLOT_SEQUENCE] = 0
+        words[at + SLOT_ID_HIGH] = id_high
+        words[at + SLOT_ID_LOW] = id_low
+        words[at + SLOT_CENTS] = cents
+        words[at + SLOT_ACCEPTED_MS] = accepted_ms
+        words[at + SLOT_LINK] = words[bucket]
+        words[at + SLOT_SEQUENCE] = position + 1
+        words[bucket] = position + 1
+        words[RING_HEAD_AT] = self._head = position + 1
+        return True

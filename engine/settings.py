@@ -1,0 +1,227 @@
+"""Everything that can be set from outside, in one table.
+
+The two processor URLs keep the contest's names; everything else is an environment variable with the prefix ``ENGINE_``.
+``tuning.md`` shows the same table (a test compares the two). Reading is pure: the environment is handed in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+PREFIX = "ENGINE_"
+PROCESSOR_URL_NAMES = ("PAYMENT_PROCESSOR_URL_DEFAULT", "PAYMENT_PROCESSOR_URL_FALLBACK")
+
+
+class SettingsError(Exception):
+    """The environment names something unknown or gives a value that cannot be used. Holds one line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable.
+
+    Parameters:
+      field: the attribute of :class:`Settings` that it sets.
+      name: the environment variable.
+      default: its value when the environment does not have it; its type (int, str, bool) is the variable's type.
+      unit: the unit of the value, ``""`` for none.
+      low, high: inclusive bounds of an integer, or of the length of a text.
+      effect: what it does, in a sentence.
+      check: ``""``, ``"power of two"``, ``"url"`` or ``"name"``.
+    """
+
+    field: str
+    name: str
+    default: int | str | bool
+    unit: str
+    low: int
+    high: int
+    effect: str
+    check: str = ""
+
+    @property
+    def bounds(self) -> str:
+        """The bounds as people write them."""
+        if isinstance(self.default, bool):
+            return "0 or 1"
+        if isinstance(self.default, str):
+            return {"url": "http://host[:port]", "name": "letters, digits, - and _"}.get(self.check, "text")
+        return f"{self.low} to {self.high}" + (f", a {self.check}" if self.check else "")
+
+    def parse(self, text: str) -> int | str | bool:
+        """The value of ``text``. Raises ValueError with a reason."""
+        if isinstance(self.default, bool):
+            if text not in ("0", "1"):
+                raise ValueError("must be 0 or 1")
+            return text == "1"
+        if isinstance(self.default, int):
+            if not re.fullmatch(r"-?[0-9]{1,18}", text):
+                raise ValueError("must be a whole number")
+            number = int(text)
+            if not self.low <= number <= self.high:
+                raise ValueError(f"must be {self.low} to {self.high}")
+            if self.check == "power of two" and number & (number - 1):
+                raise ValueError("must be a power of two")
+            return number
+        if not self.low <= len(text) <= self.high:
+            raise ValueError(f"must have {self.low} to {self.high} characters")
+        if self.check == "url":
+            _check_url(text)
+        if self.check == "name" and not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+            raise ValueError("may hold letters, digits, - and _ only")
+        return text
+
+
+def _check_url(text: str) -> None:
+    """Raises ValueError unless ``text`` is a bare http(s) origin, which is all that a processor's address may be."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be like http://host:port")
+    if parts.path.rstrip("/") or parts.query or parts.fragment:
+        raise ValueError("must not have a path")
+    _ = parts.port  # raises ValueError when it is no port
+
+
+# fmt: off
+VARIABLES: tuple[Variable, ...] = (
+    Variable("url_default", "PAYMENT_PROCESSOR_URL_DEFAULT", "http://127.0.0.1:8001", "", 1, 255,
+             "Where the default processor is.", "url"),
+    Variable("url_fallback", "PAYMENT_PROCESSOR_URL_FALLBACK", "http://127.0.0.1:8002", "", 1, 255,
+             "Where the fallback processor is.", "url"),
+    Variable("name", "ENGINE_NAME", "engine", "", 1, 64,
+             "Prefix of the shared-memory segments; engines with different names do not see each other.", "name"),
+    Variable("run_dir", "ENGINE_RUN_DIR", "/tmp/engine", "", 1, 80,
+             "Directory of the Unix sockets, the doorbell, the locks and nginx's files."),
+    Variable("port", "ENGINE_PORT", 9999, "TCP port", 1, 65_535,
+             "Where nginx listens under `up`; the containers' port is in `nginx.conf`."),
+    Variable("api_processes", "ENGINE_API_PROCESSES", 2, "processes", 1, 16,
+             "API processes, each with a ring of its own."),
+    Variable("ring_slots", "ENGINE_RING_SLOTS", 65_536, "payments", 64, 1 << 22,
+             "Slots of each API process's ring: what can wait, and how many past payments are remembered.",
+             "power of two"),
+    Variable("body_bytes_max", "ENGINE_BODY_BYTES_MAX", 4096, "bytes", 128, 1 << 20,
+             "Longest request body that is read; beyond it 413."),
+    Variable("amount_cents_max", "ENGINE_AMOUNT_CENTS_MAX", 10**13 - 1, "cents", 1, 10**13 - 1,
+             "Largest amount of one payment; beyond it 400."),
+    Variable("purge", "ENGINE_PURGE", False, "", 0, 1,
+             "1: anybody may call `POST /purge-payments` (the contest); 0: only with the admin token."),
+    Variable("admin_token", "ENGINE_ADMIN_TOKEN", "", "", 0, 256,
+             "Token for `POST /purge-payments` (header `X-Engine-Token`); empty: no token is accepted."),
+    Variable("in_flight_max", "ENGINE_IN_FLIGHT_MAX", 256, "requests", 1, 800,
+             "Most requests in flight at each processor, and most connections kept to it."),
+    Variable("connect_timeout_ms", "ENGINE_CONNECT_TIMEOUT_MS", 1000, "ms", 10, 60_000,
+             "How long connecting to a processor may take. A payment that never left is not charged."),
+    Variable("request_timeout_ms", "ENGINE_REQUEST_TIMEOUT_MS", 10_000, "ms", 100, 600_000,
+             "How long an answer is waited for; after it the outcome is unknown and stays with that processor."),
+    Variable("health_interval_ms", "ENGINE_HEALTH_INTERVAL_MS", 5050, "ms", 5000, 3_600_000,
+             "Time between two health questions to one processor, which allows one in 5 s."),
+    Variable("breaker_failures", "ENGINE_BREAKER_FAILURES", 3, "failures", 1, 1000,
+             "Failures in a row that open a processor's breaker."),
+    Variable("trial_interval_ms", "ENGINE_TRIAL_INTERVAL_MS", 100, "ms", 1, 60_000,
+             "Time between two trial payments at a processor whose breaker is open."),
+    Variable("slower_ms", "ENGINE_SLOWER_MS", 300, "ms", 0, 600_000,
+             "Default is left for fallback when it is expected to take this much longer."),
+    Variable("give_up_seconds", "ENGINE_GIVE_UP_SECONDS", 86_400, "s", 1, 31_536_000,
+             "Age at which a payment that was certainly not charged is given up as failed."),
+    Variable("dispatch_pause_ms", "ENGINE_DISPATCH_PAUSE_MS", 4, "ms", 0, 1000,
+             "Rest of the dispatcher between two batches: longer is cheaper, shorter settles sooner."),
+    Variable("dispatch_batch", "ENGINE_DISPATCH_BATCH", 64, "payments", 1, 4096,
+             "Most payments that are sent, and most that are settled, in one go of the dispatcher."),
+    Variable("dispatcher_nice", "ENGINE_DISPATCHER_NICE", 19, "nice", 0, 19,
+             "Niceness of the dispatcher: what answers a client goes first."),
+    Variable("books_recent_seconds", "ENGINE_BOOKS_RECENT_SECONDS", 300, "s", 30, 86_400,
+             "How far back a window of `/payments-summary` is exact to the millisecond."),
+    Variable("books_horizon_hours", "ENGINE_BOOKS_HORIZON_HOURS", 24, "h", 1, 720,
+             "How far back a window is exact to the second; totals are kept for ever."),
+    Variable("drain_seconds", "ENGINE_DRAIN_SECONDS", 5, "s", 0, 3600,
+             "How long a stop waits for accepted payments to settle; the rest stays in the rings."),
+)
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of :data:`VARIABLES`; see there for units and effects."""
+
+    url_default: str
+    url_fallback: str
+    name: str
+    run_dir: str
+    port: int
+    api_processes: int
+    ring_slots: int
+    body_bytes_max: int
+    amount_cents_max: int
+    purge: bool
+    admin_token: str
+    in_flight_max: int
+    connect_timeout_ms: int
+    request_timeout_ms: int
+    health_interval_ms: int
+    breaker_failures: int
+    trial_interval_ms: int
+    slower_ms: int
+    give_up_seconds: int
+    dispatch_pause_ms: int
+    dispatch_batch: int
+    dispatcher_nice: int
+    books_recent_seconds: int
+    books_horizon_hours: int
+    drain_seconds: int
+
+    @property
+    def processor_urls(self) -> tuple[str, str]:
+        """Origins of default and fallback, without a slash at the end."""
+        return self.url_default.rstrip("/"), self.url_fallback.rstrip("/")
+
+    def api_socket(self, index: int) -> str:
+        """Path of the Unix socket of API process ``index``."""
+        return f"{self.run_dir}/api-{index}.sock"
+
+    @property
+    def doorbell_path(self) -> str:
+        """Path of the named pipe that wakes the dispatcher."""
+        return f"{self.run_dir}/doorbell"
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """The settings that ``environment`` asks for.
+
+    Raises SettingsError that names every unknown ``ENGINE_`` variable and every bad value at once.
+    """
+    problems = []
+    known = {variable.name for variable in VARIABLES}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            problems.append(f"{name}: unknown; tuning.md lists the variables")
+    values: dict[str, Any] = {}
+    for variable in VARIABLES:
+        text = environment.get(variable.name)
+        if text is None:
+            values[variable.field] = variable.default
+            continue
+        try:
+            values[variable.field] = variable.parse(text)
+        except ValueError as error:
+            problems.append(f"{variable.name}={text!r}: {error}")
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values)
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The environment that :func:`read` turns into ``settings``: how a parent hands its settings to a child."""
+    names = {variable.field: variable.name for variable in VARIABLES}
+    result = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        result[names[field.name]] = str(int(value)) if isinstance(value, bool) else str(value)
+    return result

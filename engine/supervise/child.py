@@ -1,0 +1,101 @@
+"""A child process that is started again when it dies, ever more slowly."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+BACKOFF_FIRST_MS = 50
+BACKOFF_LAST_MS = 5000
+STEADY_MS = 10_000  # who lived so long starts again at once
+_PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger("engine.up")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def backoff_ms(deaths: int) -> int:
+    """How long to wait before the start after the ``deaths``-th early death in a row (1, 2, ...)."""
+    return min(BACKOFF_FIRST_MS << min(deaths - 1, 16), BACKOFF_LAST_MS)
+
+
+class Child:
+    """One process of the engine.
+
+    Parameters:
+      name: for people.
+      command, environment: what to run.
+      stop_signal: asks it to end in good order.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        stop_signal: int = signal.SIGTERM,
+    ) -> None:
+        self.name = name
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._stop_signal = stop_signal
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_ms = 0
+        self._deaths = 0
+        self._start_ms = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def tend(self, now_ms: int) -> None:
+        """Starts it if it is due, and takes note of its death."""
+        if self._process is not None:
+            code = self._process.poll()
+            if code is None:
+                return
+            self._process = None
+            self._deaths = 1 if now_ms - self._started_ms >= STEADY_MS else self._deaths + 1
+            self._start_ms = now_ms + backoff_ms(self._deaths)
+            log.warning("%s ended with %s; starts again in %d ms", self.name, code, self._start_ms - now_ms)
+        if now_ms >= self._start_ms:
+            self._started_ms = now_ms
+            # A session of its own keeps Ctrl-C from reaching it before its turn comes to stop.
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 (the supervisor has no threads)
+                start_new_session=True,
+            )
+
+    def has_failed(self, now_ms: int) -> bool:
+        """Whether it died, as opposed to not having been started yet."""
+        self.tend(now_ms)
+        return self._deaths > 0
+
+    def ask_to_stop(self) -> None:
+        """Sends the stop signal if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(self._stop_signal)
+
+    def wait(self, seconds: float) -> int | None:
+        """Waits for its end, kills it when the time is over; its exit code, None when it was not running."""
+        if self._process is None:
+            return None
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            log.warning("%s did not stop within %.0f s: killed", self.name, seconds)
+            self._process.kill()
+            code = self._process.wait()
+        self._process = None
+        return code
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: when the supervisor is killed, the engine stops in good order rather than run unwatched."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,231 @@
+"""``python -m engine up``: the whole engine on this machine: API processes, dispatcher and nginx.
+
+Every process is started with the command that the containers use, nginx with the same ``nginx.conf``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import http.client
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from engine import settings as settings_module
+from engine.memory import mapping
+from engine.memory.segment import SegmentError
+from engine.settings import Settings
+from engine.supervise import nginx
+from engine.supervise.child import Child
+
+HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ctrl-C stops them all cleanly."
+READY_SECONDS = 30.0
+TEND_SECONDS = 0.1
+STOP_SECONDS = 5.0  # for nginx and an API process to finish what is in hand
+
+log = logging.getLogger("engine.up")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--simulate", action="store_true", help="start the two simulated processors as well")
+    parser.add_argument(
+        "--discard", action="store_true", help="begin with empty shared memory and remove it at the end"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs until SIGTERM or Ctrl-C; 0 after a clean end, 1 when it could not come up, 2 for bad settings."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        settings = settings_module.read(os.environ)
+    except settings_module.SettingsError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 2
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(_alone(settings))
+            if arguments.discard:
+                mapping.remove_all(settings)
+                held.callback(mapping.remove_all, settings)
+            _check_memory(settings)
+            _check_port(settings.port)
+            children = _children(settings, simulate=arguments.simulate)
+        except (UpError, SegmentError, nginx.ConfError) as error:
+            print(f"engine: {error}", file=sys.stderr)
+            return 1
+        stop = _Stop()
+        try:
+            problem = _start(settings, children, stop)
+            if problem:
+                print(f"engine: {problem}", file=sys.stderr)
+                return 1
+            if not stop.asked:
+                _greet(settings, children)
+            while not stop.asked:
+                _tend(children)
+                time.sleep(TEND_SECONDS)
+            return 0
+        finally:
+            _stop(settings, children)
+
+
+class UpError(Exception):
+    """The engine cannot be started; the text says why and what to do."""
+
+
+class _Stop:
+    """Set by SIGTERM and SIGINT."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self.asked = True
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Holds the run directory: two engines in one would take each other's sockets. Raises UpError."""
+    try:
+        os.makedirs(settings.run_dir, mode=0o755, exist_ok=True)
+        descriptor = os.open(f"{settings.run_dir}/up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UpError(f"ENGINE_RUN_DIR={settings.run_dir}: {error.strerror}") from error
+    with contextlib.closing(os.fdopen(descriptor)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UpError(
+                f"an engine runs in {settings.run_dir} already; for a second one set ENGINE_RUN_DIR, ENGINE_NAME and "
+                "ENGINE_PORT"
+            ) from None
+        yield
+
+
+def _check_memory(settings: Settings) -> None:
+    """Makes or checks the shared memory here, where an error is seen once and not by every child."""
+    for segment in (mapping.open_books(settings), *mapping.open_rings(settings)):
+        segment.close()
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            raise UpError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
+
+
+def _children(settings: Settings, *, simulate: bool) -> list[Child]:
+    """All processes, in the order of starting."""
+    if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
+        raise UpError("nginx is not installed: `make setup` installs it")
+    conf_path = f"{settings.run_dir}/nginx.conf"
+    conf = nginx.render(
+        nginx.find_conf().read_text(),
+        port=settings.port,
+        run_dir=settings.run_dir,
+        api_processes=settings.api_processes,
+    )
+    Path(conf_path).write_text(conf)
+    environment = os.environ | settings_module.as_environment(settings)
+    python = [sys.executable, "-m", "engine"]
+    children = [Child("dispatcher", [*python, "dispatch"], environment)]
+    for index in range(settings.api_processes):
+        children.append(Child(f"api {index}", [*python, "api", "--index", str(index)], environment))
+    children.append(Child("nginx", nginx.command(conf_path, settings.run_dir), environment, signal.SIGQUIT))
+    if simulate:
+        children.insert(0, Child("processors", [*python, "simulate"], environment))
+    return children
+
+
+def _start(settings: Settings, children: list[Child], stop: _Stop) -> str:
+    """Starts all, nginx only when the API processes answer, so that its first request finds them; says what failed."""
+    *engine, front = children
+    sockets = [settings.api_socket(index) for index in range(settings.api_processes)]
+    problem = _until(engine, stop, lambda: all(map(_connects, sockets)), "the API processes")
+    return problem or _until(children, stop, lambda: _answers(settings.port), f"{front.name} on port {settings.port}")
+
+
+def _until(children: list[Child], stop: _Stop, is_ready: Callable[[], bool], what: str) -> str:
+    """Tends ``children`` until ``is_ready``; the problem when one of them dies or it takes too long."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not stop.asked:
+        for child in children:
+            if child.has_failed(_now_ms()):
+                return f"{child.name} could not start; what it printed stands above"
+        if is_ready():
+            return ""
+        if time.monotonic() > deadline:
+            return f"{what} did not answer within {READY_SECONDS:.0f} s"
+        time.sleep(0.02)
+    return ""
+
+
+def _connects(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/healthcheck")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _tend(children: list[Child]) -> None:
+    now_ms = _now_ms()
+    for child in children:
+        child.tend(now_ms)
+
+
+def _stop(settings: Settings, children: list[Child]) -> None:
+    """Front to back: no new requests, then answers for those in hand, then the payments, then the simulated world."""
+
+    def place(child: Child) -> int:
+        return {"nginx": 0, "dispatcher": 2, "processors": 3}.get(child.name, 1)
+
+    for step in range(4):
+        stopping = [child for child in children if place(child) == step]
+        for child in stopping:
+            child.ask_to_stop()
+        for child in stopping:
+            child.wait(STOP_SECONDS + (settings.drain_seconds if child.name == "dispatcher" else 0))
+
+
+def _greet(settings: Settings, children: list[Child]) -> None:
+    url = f"http://127.0.0.1:{settings.port}"
+    log.info("serving on %s (%s)", url, ", ".join(f"{child.name}: {child.pid}" for child in children))
+    print(
+        f"""
+The engine serves on {url}. Try:
+
+  curl -i {url}/payments -H 'Content-Type: application/json' \\
+       -d '{{"correlationId": "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3", "amount": 19.90}}'
+  curl {url}/payments-summary
+  curl {url}/payments/4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3/status
+
+Ctrl-C stops it.""",
+        flush=True,
+    )
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
