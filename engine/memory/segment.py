@@ -22,6 +22,17 @@ class SegmentError(Exception):
     """A segment cannot be used: it has another layout or size, or the machine has no room for it."""
 
 
+class _Memory(SharedMemory):
+    """A segment that is not tracked, and not torn down with words still in use when the process exits."""
+
+    def __init__(self, name: str, create: bool = False, size: int = 0) -> None:
+        super().__init__(name, create, size)
+        resource_tracker.unregister(self._name, "shared_memory")  # type: ignore[attr-defined]
+
+    def __del__(self) -> None:
+        """The kernel unmaps; the base class would complain of the words that rings and books still hold."""
+
+
 class Segment:
     """Shared memory as 8-byte words.
 
@@ -70,8 +81,7 @@ def open_or_create(
     """
     with locked(lock_path):
         with contextlib.suppress(FileNotFoundError):
-            memory = SharedMemory(name=name)
-            _untrack(memory)
+            memory = _Memory(name)
             complaint = _complaint(memory, length, check)
             if not complaint:
                 return Segment(memory)
@@ -83,8 +93,7 @@ def open_or_create(
                 )
             os.unlink(f"/dev/shm/{name}")
         try:
-            memory = SharedMemory(name=name, create=True, size=length * WORD_BYTES)
-            _untrack(memory)
+            memory = _Memory(name, create=True, size=length * WORD_BYTES)
             # Every page is written once now: memory is laid out at the start and never grows after it.
             os.posix_fallocate(memory._fd, 0, length * WORD_BYTES)  # type: ignore[attr-defined]
         except OSError as error:
@@ -121,10 +130,6 @@ def _complaint(memory: SharedMemory, length: int, check: Callable[[Words], str])
         words.release()
         view.release()
     return complaint
-
-
-def _untrack(memory: SharedMemory) -> None:
-    resource_tracker.unregister(memory._name, "shared_memory")  # type: ignore[attr-defined]
 
 
 def _buffer(memory: SharedMemory) -> memoryview[int]:

@@ -1,0 +1,214 @@
+"""What the dispatcher promises of a payment's life."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.books.reader import Sum
+from engine.dispatch import outcome
+from engine.dispatch.dispatcher import LOOKUPS_MAX
+from engine.dispatch.outcome import Outcome, Verdict
+from engine.memory import layout
+from engine.memory.layout import COMPLETED, DEFAULT, FAILED, FALLBACK, PROCESSING, QUEUED
+
+from .world import START_MS, World
+
+NOTHING = Sum(0, 0)
+
+
+def test_a_charged_payment_is_completed_and_counted_under_the_time_that_was_sent() -> None:
+    world = World()
+    world.accept(1, cents=1234)
+    (attempt,) = world.start()
+    assert (attempt.processor, attempt.cents, attempt.requested_ms) == (DEFAULT, 1234, START_MS + 1000)
+    world.end([attempt], outcome.CHARGED, later_ms=50)
+    payment = world.payment(1)
+    assert (payment.state, payment.processor, payment.attempts) == (COMPLETED, DEFAULT, 1)
+    assert (payment.requested_ms, payment.settled_ms) == (START_MS + 1000, START_MS + 1050)
+    assert world.books.window(START_MS + 1000, START_MS + 1000) == (Sum(1, 1234), NOTHING)
+    assert not world.dispatcher.has_work
+
+
+def test_the_processor_is_stored_before_the_request_is_sent() -> None:
+    world = World()
+    world.accept(1)
+    (attempt,) = world.start()
+    payment = world.payment(1)
+    assert (payment.state, payment.processor, payment.requested_ms) == (PROCESSING, DEFAULT, attempt.requested_ms)
+
+
+def test_a_payment_that_was_certainly_not_charged_may_go_to_the_other_processor() -> None:
+    world = World()
+    for number in range(3):
+        world.accept(number)
+    world.end(world.start(), outcome.FAILED)
+    assert all(world.payment(number).state == QUEUED for number in range(3))
+    attempts = world.start()
+    assert [attempt.processor for attempt in attempts] == [FALLBACK] * 3
+    world.end(attempts, outcome.CHARGED)
+    assert world.totals() == (NOTHING, Sum(3, 3 * 1990), NOTHING)
+    assert world.payment(0).attempts == 2
+
+
+@pytest.mark.parametrize("refusal", [outcome.FAILED, outcome.REJECTED, outcome.UNKNOWN])
+def test_an_unknown_payment_never_leaves_its_processor_whatever_comes_after(refusal: Outcome) -> None:
+    world = World()
+    world.accept(1)
+    (attempt,) = world.start()
+    world.end([attempt], outcome.UNKNOWN)
+    for _ in range(40):
+        for again in world.start(later_ms=500):
+            assert (again.processor, again.requested_ms, again.cents) == (DEFAULT, attempt.requested_ms, 1990)
+            world.end([again], refusal)
+    assert world.payment(1).state == PROCESSING
+    (again,) = world.start(later_ms=5000)
+    world.end([again], outcome.CHARGED)
+    assert world.totals() == (Sum(1, 1990), NOTHING, NOTHING)
+
+
+def test_an_unknown_payment_does_not_hold_up_the_others() -> None:
+    world = World()
+    world.accept(1)
+    (attempt,) = world.start()
+    world.end([attempt], outcome.UNKNOWN)
+    world.accept(2)
+    assert [again.id_low for again in world.start()] == [2]
+
+
+def test_already_there_means_charged_and_the_books_take_what_the_processor_has_stored() -> None:
+    world = World()
+    world.accept(1)
+    world.end(world.start(), outcome.ALREADY)
+    (question,) = world.start(later_ms=100)
+    assert question.lookup and question.processor == DEFAULT
+    world.end([question], Outcome(Verdict.FOUND, START_MS - 5000, 777))
+    assert world.books.window(START_MS - 5000, START_MS - 5000) == (Sum(1, 777), NOTHING)
+    assert world.payment(1).requested_ms == START_MS - 5000
+
+
+def test_already_there_but_never_shown_is_counted_as_sent_after_a_bounded_number_of_questions() -> None:
+    world = World()
+    world.accept(1)
+    (attempt,) = world.start()
+    world.end([attempt], outcome.ALREADY)
+    questions = 0
+    while world.dispatcher.has_work:
+        asked = world.start(later_ms=5000)
+        questions += len(asked)
+        world.end(asked, outcome.ABSENT)
+        assert questions <= LOOKUPS_MAX
+    assert world.books.window(attempt.requested_ms, attempt.requested_ms) == (Sum(1, 1990), NOTHING)
+
+
+def test_a_question_that_cannot_be_asked_is_asked_again_for_as_long_as_it_takes() -> None:
+    world = World()
+    world.accept(1)
+    world.end(world.start(), outcome.ALREADY)
+    for _ in range(3 * LOOKUPS_MAX):
+        world.end(world.start(later_ms=5000), outcome.FAILED)
+    assert world.payment(1).state == PROCESSING and world.totals()[0] == NOTHING
+    (question,) = world.start(later_ms=5000)
+    assert question.lookup
+
+
+def test_after_a_crash_a_payment_in_flight_is_asked_of_the_same_processor_with_the_same_body() -> None:
+    world = World()
+    world.accept(1)
+    (attempt,) = world.start()
+    world.mono_ms += 700
+    world.restart()
+    (again,) = world.start()
+    assert (again.processor, again.requested_ms) == (DEFAULT, attempt.requested_ms)
+    world.end([again], outcome.FAILED)  # a refusal now proves nothing of the first attempt
+    assert world.payment(1).state == PROCESSING
+
+
+def test_after_a_crash_everything_unfinished_is_taken_up_and_nothing_else() -> None:
+    world = World(rings=2)
+    for number in range(10):
+        world.accept(number, ring=number % 2)
+    attempts = sorted(world.start(), key=lambda attempt: attempt.id_low)
+    world.end(attempts[:4], outcome.CHARGED)
+    world.end(attempts[4:6], outcome.FAILED)
+    world.accept(10)
+    world.restart()
+    again = world.start()
+    assert sorted(attempt.id_low for attempt in again) == [4, 5, 6, 7, 8, 9, 10]
+    world.end(again, outcome.CHARGED)
+    assert world.totals() == (Sum(11, 11 * 1990), NOTHING, NOTHING)
+
+
+def test_what_waits_costs_no_object_even_after_a_crash() -> None:
+    world = World(slots=1024)
+    for number in range(1000):
+        world.accept(number)
+    world.restart()
+    assert world.dispatcher.waiting == 1000
+    assert len(world.dispatcher._again) == 0
+
+
+def test_no_more_is_in_flight_at_a_processor_than_its_limit() -> None:
+    world = World(in_flight_max=5)
+    for number in range(60):
+        world.accept(number)
+    sent = world.start() + world.start(later_ms=1)
+    assert len([attempt for attempt in sent if attempt.processor == DEFAULT]) == 5
+    assert world.dispatcher.in_flight <= 10
+
+
+def test_a_payment_too_old_is_given_up_and_counted_as_failed() -> None:
+    world = World()
+    world.accept(1, cents=500)
+    world.end(world.start(), outcome.FAILED)
+    assert world.start(later_ms=60_000) == []
+    assert world.payment(1).state == FAILED
+    assert world.totals() == (NOTHING, NOTHING, Sum(1, 500))
+
+
+def test_an_unknown_payment_is_never_given_up() -> None:
+    world = World()
+    world.accept(1)
+    world.end(world.start(), outcome.UNKNOWN)
+    (again,) = world.start(later_ms=120_000)
+    assert again.id_low == 1 and world.totals()[2] == NOTHING
+
+
+def test_the_oldest_payment_of_all_rings_goes_first() -> None:
+    world = World(rings=3)
+    for number in range(6):
+        world.accept(number, ring=2 - number % 3)
+        world.mono_ms += 1
+    assert [attempt.id_low for attempt in world.start()] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_purge_forgets_what_waits_what_is_in_flight_and_the_books() -> None:
+    world = World()
+    world.accept(1)
+    world.end(world.start(), outcome.CHARGED)
+    world.accept(2)
+    world.start()
+    world.accept(3)
+    world.writers[0].words[layout.RING_PURGE_ASKED_AT] += 1
+    assert world.dispatcher.purge_if_asked(world.now)
+    assert not world.dispatcher.purge_if_asked(world.now)
+    assert world.totals() == (NOTHING, NOTHING, NOTHING)
+    assert not world.dispatcher.has_work
+    assert all(world.writers[0].find(number, number) is None for number in (1, 2, 3))
+    world.accept(4)
+    world.end(world.start(), outcome.CHARGED)
+    assert world.totals()[0] == Sum(1, 1990)
+    assert world.books.window(START_MS, START_MS + 2000)[0] == Sum(1, 1990)
+
+
+def test_a_full_ring_takes_payments_again_once_its_oldest_is_settled() -> None:
+    world = World(slots=64, in_flight_max=64)
+    for number in range(64):
+        world.accept(number)
+    assert not world.writers[0].put(99, 99, 1990, START_MS)
+    attempts = world.start()
+    world.end(attempts[1:], outcome.CHARGED)
+    assert not world.writers[0].put(99, 99, 1990, START_MS)
+    world.end(attempts[:1], outcome.CHARGED)
+    world.accept(99)
+    world.end(world.start(), outcome.CHARGED)
+    assert world.totals()[0] == Sum(65, 65 * 1990)

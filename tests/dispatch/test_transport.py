@@ -1,0 +1,235 @@
+"""What the transport makes of the network's ends, with real sockets on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from engine.dispatch import outcome
+from engine.dispatch.dispatcher import Attempt
+from engine.dispatch.outcome import Outcome
+from engine.dispatch.transport import Health, Transport
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+Script = Callable[[socket.socket], None]
+
+
+class Server:
+    """A processor made of bytes: each connection is handled by the next of its scripts, then it stops listening."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.requests: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve, args=(scripts,))
+        self._thread.start()
+
+    def _serve(self, scripts: tuple[Script, ...]) -> None:
+        for number, script in enumerate(scripts, 1):
+            connection, _ = self._listener.accept()
+            with connection:
+                connection.settimeout(10)
+                if number == len(scripts):
+                    self._listener.close()
+                script(connection)
+
+    def request(self, connection: socket.socket) -> None:
+        """Reads one request with its body."""
+        data = b""
+        while b"\r\n\r\n" not in data or (data.startswith(b"POST") and not data.endswith(b"}")):
+            chunk = connection.recv(65536)
+            assert chunk, "the client closed"
+            data += chunk
+        self.requests.append(data)
+
+    def join(self) -> None:
+        """Waits for the last script."""
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+def _reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@contextlib.contextmanager
+def _transport(port: int, request_timeout_ms: int = 5000) -> Iterator[Callable[..., list[Outcome]]]:
+    """A function that sends so many payments and returns how they ended."""
+    epoll = select.epoll()
+    url = f"http://127.0.0.1:{port}"
+    transport = Transport(
+        (url, url), connect_timeout_ms=500, request_timeout_ms=request_timeout_ms, in_flight_max=8, epoll=epoll
+    )
+
+    def pay(count: int, lookup: bool = False) -> list[Outcome]:
+        for number in range(count):
+            transport.send(Attempt(number, 0, number, 0, 0x1234 << 48, 7, 1990, 1_751_718_896_789, 1, lookup, 0))
+        transport.kick()
+        ends: list[Outcome] = []
+        deadline = time.monotonic() + 10
+        while len(ends) < count:
+            assert time.monotonic() < deadline
+            wait_ms = transport.wait_ms()
+            transport.act(epoll.poll(0.2 if wait_ms is None else min(wait_ms / 1000, 0.2)))
+            ends += [end for _, end in transport.results()[0]]
+        return ends
+
+    yield pay
+    transport.close()
+    epoll.close()
+
+
+def test_a_payment_is_sent_as_the_processor_wants_it_and_connections_are_kept() -> None:
+    def script(connection: socket.socket) -> None:
+        for _ in range(3):
+            server.request(connection)
+            connection.sendall(OK)
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert [pay(1) for _ in range(3)] == [[outcome.CHARGED]] * 3
+    server.join()
+    head, body = server.requests[0].split(b"\r\n\r\n")
+    assert head.startswith(b"POST /payments HTTP/1.1\r\n") and b"\r\nContent-Type: application/json" in head
+    assert b"Expect" not in head
+    assert body == (
+        b'{"correlationId":"12340000-0000-0000-0000-000000000007","amount":19.90,'
+        b'"requestedAt":"2025-07-05T12:34:56.789Z"}'
+    )
+
+
+def test_nobody_listening_is_certainly_not_charged() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with _transport(port) as pay:
+        assert pay(2) == [outcome.FAILED] * 2
+
+
+@pytest.mark.parametrize("end", [_reset, socket.socket.close])
+def test_a_connection_that_ends_without_an_answer_leaves_the_payment_unknown(end: Script) -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        end(connection)
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1) == [outcome.UNKNOWN]
+    server.join()
+
+
+@pytest.mark.parametrize("end", [_reset, socket.socket.close])
+def test_refused_after_a_kept_connection_died_with_the_request_is_unknown_too(end: Script) -> None:
+    """libcurl sends a request again by itself when a kept-alive connection dies, and then reports only that the new
+    connection was refused: "could not connect", although the payment had left and may be charged.
+    """
+
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(OK)
+        server.request(connection)
+        end(connection)
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1) == [outcome.CHARGED]
+        assert pay(1) == [outcome.UNKNOWN]
+    server.join()
+
+
+def test_no_answer_in_time_is_unknown() -> None:
+    done = threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        done.wait(10)
+
+    server = Server(script)
+    with _transport(server.port, request_timeout_ms=100) as pay:
+        assert pay(1) == [outcome.UNKNOWN]
+    done.set()
+    server.join()
+
+
+def test_half_an_answer_is_unknown() -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(OK[:-1])
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1) == [outcome.UNKNOWN]
+    server.join()
+
+
+def test_bytes_that_are_no_http_are_unknown() -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"\x00\x01 220 smtp ready\r\n\r\n")
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1) == [outcome.UNKNOWN]
+    server.join()
+
+
+def test_an_endless_answer_does_not_fill_the_memory_and_is_unknown() -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        size = 8 * outcome.BODY_BYTES_MAX
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"{" * size)
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1) == [outcome.UNKNOWN]
+    server.join()
+
+
+def test_a_question_is_asked_by_get() -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1, lookup=True) == [outcome.ABSENT]
+    server.join()
+    assert server.requests[0].startswith(b"GET /payments/12340000-0000-0000-0000-000000000007 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b'{"failing":true,"minResponseTime":120}', [Health(1, True, 120)]),
+        (b'{"failing":false,"minResponseTime":0,"more":1}', [Health(1, False, 0)]),
+        (b'{"failing":"no","minResponseTime":0}', []),
+        (b'{"failing":false}', []),
+        (b"[]", []),
+        (b"well, thank you", []),
+    ],
+)
+def test_a_health_answer_counts_only_when_it_is_one(answer: bytes, expected: list[Health]) -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+
+    server = Server(script)
+    epoll = select.epoll()
+    url = f"http://127.0.0.1:{server.port}"
+    transport = Transport((url, url), connect_timeout_ms=500, request_timeout_ms=500, in_flight_max=8, epoll=epoll)
+    transport.ask_health(1)
+    transport.kick()
+    heard: list[Health] = []
+    while transport._busy:
+        transport.act(epoll.poll(0.2))
+        heard += transport.results()[1]
+    assert heard == expected
+    transport.close()
+    server.join()

@@ -1,0 +1,77 @@
+"""A dispatcher over rings and books in private memory, with a clock that the test turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.books.levels import lay_out_books, shape
+from engine.books.reader import BooksReader, Sum
+from engine.books.writer import BooksWriter
+from engine.dispatch.dispatcher import Attempt, Dispatcher, Now
+from engine.dispatch.outcome import Outcome
+from engine.memory import layout
+from engine.memory.words import zeros
+from engine.ring.ring import Payment, RingReader, RingWriter
+from engine.routing.router import Router, RouterLimits
+
+START_MS = 1_760_000_000_000
+SHAPE = shape(recent_seconds=60, horizon_hours=1)
+
+
+class World:
+    """Rings, books, and a dispatcher that can be killed and started anew over them."""
+
+    def __init__(self, rings: int = 1, slots: int = 64, in_flight_max: int = 16) -> None:
+        self._in_flight_max = in_flight_max
+        self._ring_words = []
+        for _ in range(rings):
+            words = zeros(layout.ring_words(slots))
+            layout.lay_out_ring(words, slots, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+            self._ring_words.append(words)
+        self.writers = [RingWriter(words) for words in self._ring_words]
+        self._books_words = zeros(SHAPE.words)
+        lay_out_books(self._books_words, SHAPE)
+        self.books = BooksReader(self._books_words, SHAPE)
+        self.mono_ms = 1000
+        self.restart()
+
+    @property
+    def now(self) -> Now:
+        """This moment."""
+        return Now(self.mono_ms, START_MS + self.mono_ms)
+
+    def restart(self) -> None:
+        """The dispatcher is killed; another one takes up what shared memory holds."""
+        self.router = Router(RouterLimits(self._in_flight_max, 3, 100, 300))
+        self.dispatcher = Dispatcher(
+            [RingReader(words) for words in self._ring_words],
+            BooksWriter(self._books_words, SHAPE, self._ring_words),
+            self.router,
+            give_up_ms=60_000,
+            batch=64,
+        )
+        self.dispatcher.recover(self.now)
+
+    def accept(self, number: int, cents: int = 1990, ring: int = 0) -> None:
+        """A payment with the id (``number``, ``number``) comes in."""
+        assert self.writers[ring].put(number, number, cents, self.now.wall_ms)
+
+    def start(self, later_ms: int = 0) -> list[Attempt]:
+        """What the dispatcher sends ``later_ms`` from now."""
+        self.mono_ms += later_ms
+        return self.dispatcher.start(self.now)
+
+    def end(self, attempts: Sequence[Attempt], outcome: Outcome, later_ms: int = 1) -> None:
+        """All these attempts end with ``outcome``, ``later_ms`` from now."""
+        self.mono_ms += later_ms
+        self.dispatcher.finish(self.now, [(attempt, outcome) for attempt in attempts])
+
+    def payment(self, number: int, ring: int = 0) -> Payment:
+        """What the ring says of payment ``number``."""
+        payment = RingReader(self._ring_words[ring]).find(number, number)
+        assert payment is not None
+        return payment
+
+    def totals(self) -> tuple[Sum, Sum, Sum]:
+        """The books' totals: default, fallback, failed."""
+        return self.books.totals()
