@@ -131,6 +131,10 @@ VARIABLES: tuple[Variable, ...] = (
              "Default is left for fallback when it is expected to take this much longer."),
     Variable("give_up_seconds", "ENGINE_GIVE_UP_SECONDS", 86_400, "s", 1, 31_536_000,
              "Age at which a payment that was certainly not charged is given up as failed."),
+    Variable("aside_seconds", "ENGINE_ASIDE_SECONDS", 20, "s", 1, 86_400,
+             "Age at which a payment with an unknown outcome is put aside, so that it does not hold its ring's slot."),
+    Variable("aside_slots", "ENGINE_ASIDE_SLOTS", 4096, "payments", 8, 1 << 20,
+             "Payments that can be put aside; when that is full the rest keep their slots.", "power of two"),
     Variable("dispatch_pause_ms", "ENGINE_DISPATCH_PAUSE_MS", 4, "ms", 0, 1000,
              "Rest of the dispatcher between two batches: longer is cheaper, shorter settles sooner."),
     Variable("dispatch_batch", "ENGINE_DISPATCH_BATCH", 64, "payments", 1, 4096,
@@ -170,6 +174,8 @@ class Settings:
     trial_interval_ms: int
     slower_ms: int
     give_up_seconds: int
+    aside_seconds: int
+    aside_slots: int
     dispatch_pause_ms: int
     dispatch_batch: int
     dispatcher_nice: int

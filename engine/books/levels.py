@@ -27,15 +27,17 @@ class Level:
 
 @dataclass(frozen=True)
 class Shape:
-    """The levels of the books, finest first, and the length of the segment in words."""
+    """The levels of the books, finest first, where the aside table is, and the length of the segment, in words."""
 
     recent_seconds: int
     horizon_hours: int
     levels: tuple[Level, ...]
+    aside_at: int
+    aside_slots: int
     words: int
 
 
-def shape(recent_seconds: int, horizon_hours: int) -> Shape:
+def shape(recent_seconds: int, horizon_hours: int, aside_slots: int) -> Shape:
     """Milliseconds for ``recent_seconds``, seconds and minutes for ``horizon_hours`` (the recent time at least).
 
     The minutes are there only to make a long window quick.
@@ -51,14 +53,16 @@ def shape(recent_seconds: int, horizon_hours: int) -> Shape:
             Level(width_ms, total, ahead, header, header + 1, (at, at + 2 * total), (at + total, at + 3 * total))
         )
         at += 4 * total
-    return Shape(recent_seconds, horizon_hours, tuple(levels), at)
+    return Shape(recent_seconds, horizon_hours, tuple(levels), at, aside_slots, at + aside_slots * layout.ASIDE_WORDS)
 
 
-def lay_out_books(words: Words, books: Shape) -> None:
-    """Makes zeroed memory empty books."""
+def lay_out_books(words: Words, books: Shape, seed: int) -> None:
+    """Makes zeroed memory empty books; ``seed`` is odd."""
     words[layout.BOOKS_LAYOUT_AT] = layout.LAYOUT_VERSION
     words[layout.BOOKS_RECENT_SECONDS_AT] = books.recent_seconds
     words[layout.BOOKS_HORIZON_HOURS_AT] = books.horizon_hours
+    words[layout.BOOKS_ASIDE_SLOTS_AT] = books.aside_slots
+    words[layout.BOOKS_ASIDE_SEED_AT] = seed
     words[layout.BOOKS_MAGIC_AT] = layout.BOOKS_MAGIC
 
 
@@ -74,5 +78,10 @@ def check_books(words: Words, books: Shape) -> str:
             f"it holds {have[0]} s by milliseconds and {have[1]} h by seconds, "
             f"ENGINE_BOOKS_RECENT_SECONDS and ENGINE_BOOKS_HORIZON_HOURS say {books.recent_seconds} and "
             f"{books.horizon_hours}"
+        )
+    if words[layout.BOOKS_ASIDE_SLOTS_AT] != books.aside_slots:
+        return (
+            f"it can put {words[layout.BOOKS_ASIDE_SLOTS_AT]} payments aside, "
+            f"ENGINE_ASIDE_SLOTS says {books.aside_slots}"
         )
     return ""

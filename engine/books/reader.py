@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple, cast
 
+from engine.books import aside
 from engine.books.levels import Level, Shape
 from engine.memory import layout
 from engine.memory.words import Words
+from engine.ring.ring import Payment
 
 TRIES_MAX = 10_000
 
@@ -48,6 +51,17 @@ class BooksReader:
         (default, fallback), failed = self._read(None, None)
         return default, fallback, failed
 
+    def aside(self, id_high: int, id_low: int) -> Payment | None:
+        """The payment with this correlationId if it has been put aside. Raises BooksBusyError."""
+        words = self._words
+        for _ in range(TRIES_MAX):
+            version = words[layout.BOOKS_VERSION_AT]
+            redo = self._redo() if version & 1 else {}
+            found = aside.find(partial(self._get, redo), self._shape, id_high, id_low)
+            if words[layout.BOOKS_VERSION_AT] == version:
+                return found
+        raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
+
     def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, Sum], Sum]:
         words = self._words
         for _ in range(TRIES_MAX):
@@ -59,6 +73,9 @@ class BooksReader:
             if words[layout.BOOKS_VERSION_AT] == version:
                 return sums, failed
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
+
+    def _get(self, redo: dict[int, int], index: int) -> int:
+        return redo.get(index, self._words[index])
 
     def _redo(self) -> dict[int, int]:
         """The books' words as a committed transaction that is being applied leaves them."""

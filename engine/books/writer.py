@@ -13,9 +13,9 @@ from engine.books.levels import Level, Shape
 from engine.memory import layout
 from engine.memory.words import Words, zeros
 
-# What one settlement can add to a transaction at the most: three levels and the total (count, cents), and two words of
-# its slot. Used to keep a batch inside the redo log.
-ENTRIES_OF_A_SETTLEMENT = 10
+# What one payment can add to a transaction at the most: three levels and the total (count, cents), and the words of its
+# slot or of its place aside. Used to keep a batch inside the redo log.
+ENTRIES_OF_A_SETTLEMENT = 16
 SETTLEMENTS_MAX = layout.REDO_ENTRIES // ENTRIES_OF_A_SETTLEMENT
 
 
@@ -73,17 +73,23 @@ class BooksWriter:
     def fail(self, cents: int) -> None:
         """Counts a payment of ``cents`` as given up."""
         at = layout.BOOKS_FAILED_AT
-        self.put(0, at, self._pending.get(at, self._words[at]) + 1)
-        self.put(0, at + 1, self._pending.get(at + 1, self._words[at + 1]) + cents)
+        self.put(0, at, self.value(at) + 1)
+        self.put(0, at + 1, self.value(at + 1) + cents)
 
     def forget(self) -> None:
-        """Empties totals and levels as part of the transaction (purge)."""
+        """Empties totals, levels and the aside table as part of the transaction (purge)."""
         for at in range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FAILED_AT + 2):
             self.put(0, at, 0)
         for level in self._shape.levels:
             # floor beyond head: nothing valid, and the next begin() opens the level anew.
             self.put(0, level.floor_at, 1)
             self.put(0, level.head_at, 0)
+        self.put(0, layout.BOOKS_ASIDE_KEPT_AT, 0)
+        self.put(0, layout.BOOKS_ASIDE_ERA_AT, self.value(layout.BOOKS_ASIDE_ERA_AT) + 1)
+
+    def value(self, index: int) -> int:
+        """Word ``index`` of the books as the transaction leaves it so far."""
+        return self._pending.get(index, self._words[index])
 
     def put(self, segment: int, index: int, value: int) -> None:
         """Makes ``value`` stand in word ``index`` of ``segment`` (0: books, i + 1: ring i)."""

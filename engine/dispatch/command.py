@@ -14,7 +14,6 @@ import sys
 import time
 
 from engine import settings as settings_module
-from engine.books.levels import shape
 from engine.books.writer import BooksWriter
 from engine.dispatch.dispatcher import Dispatcher, Now
 from engine.dispatch.transport import Transport
@@ -87,11 +86,14 @@ class Loop:
             settings.in_flight_max, settings.breaker_failures, settings.trial_interval_ms, settings.slower_ms
         )
         self._router = Router(limits)
+        books_shape = mapping.books_shape(settings)
         self._dispatcher = Dispatcher(
             [RingReader(words) for words in rings],
-            BooksWriter(books, shape(settings.books_recent_seconds, settings.books_horizon_hours), rings),
+            BooksWriter(books, books_shape, rings),
+            books_shape,
             self._router,
             give_up_ms=settings.give_up_seconds * 1000,
+            aside_ms=settings.aside_seconds * 1000,
             batch=settings.dispatch_batch,
         )
         self._transport = Transport(

@@ -10,6 +10,7 @@ A slot goes through these states, each step one store::
                     |        \\-> QUEUED           certainly not charged
                     |                \\-> FAILED   too old to try again
                     \\-> PROCESSING at p           unknown: the same body again, to the same processor
+                            \\-> ASIDE             unknown for long: kept in the books' aside table until p answers
 
 PROCESSING is stored before the request is sent, so that a dispatcher that starts after a crash knows which processor to
 ask.
@@ -23,15 +24,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.books import aside
+from engine.books.levels import Shape
 from engine.books.writer import SETTLEMENTS_MAX, BooksWriter
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.memory import layout
-from engine.memory.layout import COMPLETED, FAILED, PROCESSING, QUEUED
+from engine.memory.layout import ASIDE, COMPLETED, FAILED, PROCESSING, QUEUED
 from engine.ring.ring import Payment, RingReader
 from engine.routing.router import Router
 
 RESEND_FIRST_MS = 20  # wait before an unknown payment is sent again, doubled each time ...
 RESEND_LAST_MS = 2000  # ... up to this
+SWEEP_MS = 500  # time between two looks for what is to be put aside
 LOOKUPS_MAX = 8  # questions for what an ALREADY charged payment was stored with, before our own word is taken
 
 
@@ -60,7 +64,7 @@ class Attempt:
 
 
 class Unresolved(NamedTuple):
-    """A payment whose outcome is unknown, in the order in which they are due."""
+    """A payment whose outcome is unknown, in the order in which they are due; ``ring`` may be the aside table's."""
 
     due_ms: int
     ring: int
@@ -74,19 +78,31 @@ class Dispatcher:
 
     Parameters:
       rings: every API process's ring, read; the dispatcher's words of their slots are written.
-      books: the one writer of the books.
+      books: the one writer of the books; shape: theirs.
       router: where payments go.
       give_up_ms: age at which a payment that was not charged is given up.
+      aside_ms: age at which a payment with an unknown outcome is put aside.
       batch: most attempts that one call of :meth:`start` begins.
     """
 
     def __init__(
-        self, rings: Sequence[RingReader], books: BooksWriter, router: Router, *, give_up_ms: int, batch: int
+        self,
+        rings: Sequence[RingReader],
+        books: BooksWriter,
+        shape: Shape,
+        router: Router,
+        *,
+        give_up_ms: int,
+        aside_ms: int,
+        batch: int,
     ) -> None:
         self._rings = rings
         self._books = books
         self._router = router
+        self._shape = shape
         self._give_up_ms = give_up_ms
+        self._aside_ms = aside_ms
+        self._sweep_ms = 0
         self._batch = batch
         self._cursors = [0] * len(rings)
         self._again: deque[tuple[int, int]] = deque()
@@ -135,8 +151,15 @@ class Dispatcher:
                     entry = Unresolved(now.mono_ms, index, position, False, 1)
                     heapq.heappush(self._unresolved[payment.processor], entry)
 
+        for payment in aside.kept(self._books.value, self._shape):
+            entry = Unresolved(now.mono_ms, aside.RING, payment.position, False, 1)
+            heapq.heappush(self._unresolved[payment.processor], entry)
+
     def start(self, now: Now) -> list[Attempt]:
         """Begins what is to be sent now; the caller sends every attempt that is returned."""
+        if now.mono_ms >= self._sweep_ms and any(self._unresolved):
+            self._sweep_ms = now.mono_ms + SWEEP_MS
+            self._put_aside(now)
         attempts: list[Attempt] = []
         for processor in layout.PROCESSORS:
             heap = self._unresolved[processor]
@@ -145,19 +168,23 @@ class Dispatcher:
                     break
                 entry = heapq.heappop(heap)
                 attempts.append(self._begin_again(now, entry))
-        while len(attempts) < self._batch:
-            reference = self._front()
-            if reference is None:
+        waiting = self.waiting
+        while waiting and len(attempts) < self._batch:
+            ring = self._front()
+            payment = self._payment(ring, self._again[0][1] if self._again else self._cursors[ring])
+            is_given_up = now.wall_ms - payment.accepted_ms >= self._give_up_ms
+            chosen = None if is_given_up else self._router.choose(now.mono_ms, waiting)
+            if not is_given_up and chosen is None:
                 break
-            payment = self._payment(*reference)
-            if now.wall_ms - payment.accepted_ms >= self._give_up_ms:
-                self._give_up(now, reference[0], payment)
-                continue
-            chosen = self._router.choose(now.mono_ms, self.waiting)
+            if self._again:
+                self._again.popleft()
+            else:
+                self._cursors[ring] += 1
+            waiting -= 1
             if chosen is None:
-                break
-            self._take_front()
-            attempts.append(self._begin(now, reference[0], payment, chosen))
+                self._give_up(now, ring, payment)
+            else:
+                attempts.append(self._begin(now, ring, payment, chosen))
         return attempts
 
     def finish(self, now: Now, ended: Sequence[tuple[Attempt, Outcome]]) -> None:
@@ -202,26 +229,19 @@ class Dispatcher:
         self._router.forget_requests()
         return True
 
-    def _front(self) -> tuple[int, int] | None:
-        """Ring and position of the payment to send next: those to send again first, then the oldest one."""
+    def _front(self) -> int:
+        """The ring of the payment to send next: those to send again first, then the oldest; at least one waits."""
         if self._again:
-            return self._again[0]
-        oldest, oldest_ms = None, 0
+            return self._again[0][0]
+        front, oldest_ms = -1, 0
         for index, ring in enumerate(self._rings):
             position = self._cursors[index]
             if position < ring.head:
                 accepted_ms = ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
-                if oldest is None or accepted_ms < oldest_ms:
-                    oldest, oldest_ms = (index, position), accepted_ms
-        return oldest
-
-    def _take_front(self) -> None:
-        reference = self._front()
-        assert reference is not None
-        if self._again:
-            self._again.popleft()
-        else:
-            self._cursors[reference[0]] += 1
+                if front < 0 or accepted_ms < oldest_ms:
+                    front, oldest_ms = index, accepted_ms
+        assert front >= 0
+        return front
 
     @staticmethod
     def _is_queued(ring: RingReader, position: int) -> bool:
@@ -229,7 +249,10 @@ class Dispatcher:
         return payment is not None and payment.state == QUEUED
 
     def _payment(self, ring: int, position: int) -> Payment:
-        payment = self._rings[ring].read(position)
+        if ring == aside.RING:
+            payment = aside.read(self._books.value, self._shape, position)
+        else:
+            payment = self._rings[ring].read(position)
         assert payment is not None, "a slot was given away before its payment was done"
         return payment
 
@@ -247,7 +270,7 @@ class Dispatcher:
         payment = self._payment(entry.ring, entry.position)
         assert payment.state == PROCESSING
         attempts = payment.attempts
-        if not entry.lookup:
+        if not entry.lookup and entry.ring != aside.RING:
             attempts += 1
             reader = self._rings[entry.ring]
             word = layout.pack_progress(entry.position, PROCESSING, payment.processor, attempts)
@@ -323,8 +346,11 @@ class Dispatcher:
 
     def _settle(self, now: Now, attempt: Attempt, requested_ms: int, cents: int) -> None:
         books, ring, position = self._books, attempt.ring, attempt.position
-        at = self._rings[ring].offset(position)
         books.settle(attempt.processor, requested_ms, cents)
+        if ring == aside.RING:
+            aside.settle(books, self._shape, position, requested_ms, now.wall_ms)
+            return
+        at = self._rings[ring].offset(position)
         books.put(ring + 1, at + layout.SLOT_REQUESTED_MS, requested_ms)
         books.put(ring + 1, at + layout.SLOT_SETTLED_MS, now.wall_ms)
         # Last, in the redo log as in the slot: once the state is stored, the slot may be given away.
@@ -336,6 +362,27 @@ class Dispatcher:
         entry = Unresolved(now.mono_ms + wait_ms, attempt.ring, attempt.position, lookup, tries)
         heapq.heappush(self._unresolved[attempt.processor], entry)
 
+    def _put_aside(self, now: Now) -> None:
+        """Gives the slots of payments back whose processor has not answered for long."""
+        for heap in self._unresolved:
+            old = [entry for entry in heap if entry.ring != aside.RING and self._is_for_aside(now, entry)]
+            for begin in range(0, len(old), SETTLEMENTS_MAX):
+                self._books.begin(now.wall_ms)
+                for entry in old[begin : begin + SETTLEMENTS_MAX]:
+                    payment = self._payment(entry.ring, entry.position)
+                    place = aside.put(self._books, self._shape, payment)
+                    if place is None:  # no room: it keeps its slot
+                        continue
+                    at = self._rings[entry.ring].offset(entry.position) + layout.SLOT_PROGRESS
+                    word = layout.pack_progress(entry.position, ASIDE, payment.processor, payment.attempts)
+                    self._books.put(entry.ring + 1, at, word)
+                    heap[heap.index(entry)] = entry._replace(ring=aside.RING, position=place)
+                self._books.commit()
+            heapq.heapify(heap)
+
+    def _is_for_aside(self, now: Now, entry: Unresolved) -> bool:
+        return now.wall_ms - self._payment(entry.ring, entry.position).accepted_ms >= self._aside_ms
+
     def _put_back(self, attempt: Attempt) -> None:
         reader, position = self._rings[attempt.ring], attempt.position
         word = layout.pack_progress(position, QUEUED, attempt.processor, attempt.attempts)
@@ -343,7 +390,6 @@ class Dispatcher:
         self._again.append((attempt.ring, position))
 
     def _give_up(self, now: Now, ring: int, payment: Payment) -> None:
-        self._take_front()
         books, at = self._books, self._rings[ring].offset(payment.position)
         books.begin(now.wall_ms)
         books.fail(payment.cents)

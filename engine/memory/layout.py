@@ -23,6 +23,7 @@ words                 content
 64 .. 127             board: what the dispatcher shows of itself (not part of any transaction)
 128 ..                redo log: REDO_ENTRIES pairs (address, value)
 then                  for each level, for each processor: counts, then cents
+then                  aside table: ASIDE_WORDS for each entry, ASIDE_WAYS entries for each bucket
 ====================  ==========================================================================================
 
 A *position* numbers the payments of a ring from 0 for ever; position ``p`` lives in slot ``p % slots``. Money is
@@ -72,7 +73,7 @@ QUEUED: Final = 0  # waiting, certainly not charged
 PROCESSING: Final = 1  # an attempt was begun at the processor: charged or not, only that processor can say
 COMPLETED: Final = 2  # charged, and in the books
 FAILED: Final = 3  # given up, certainly not charged
-STATE_NAMES: Final = ("queued", "processing", "completed", "failed")
+ASIDE: Final = 4  # unknown for long: the books' aside table has the payment now, and the slot may be given away
 
 ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stays there
 _TAG_MASK: Final = 0xFFFFFFFF
@@ -137,8 +138,12 @@ BOOKS_RECENT_SECONDS_AT: Final = 2
 BOOKS_HORIZON_HOURS_AT: Final = 3
 BOOKS_VERSION_AT: Final = 4  # odd while a transaction is being applied
 BOOKS_REDO_COUNT_AT: Final = 5  # entries of the redo log that are valid; storing it commits a transaction
+BOOKS_ASIDE_SLOTS_AT: Final = 6
+BOOKS_ASIDE_SEED_AT: Final = 7  # odd random multiplier
 BOOKS_TOTALS_AT: Final = 8  # for each processor: count, cents
 BOOKS_FAILED_AT: Final = 12  # payments given up: count, cents
+BOOKS_ASIDE_KEPT_AT: Final = 14  # payments in the aside table that are not settled
+BOOKS_ASIDE_ERA_AT: Final = 15  # raised by a purge: entries of an older era are free
 BOOKS_LEVELS_AT: Final = 16  # for each level: floor, head (bucket numbers; valid are floor to head, both included)
 BOARD_AT: Final = 64
 BOARD_HEARTBEAT_MS: Final = BOARD_AT  # last pass of the dispatcher
@@ -154,3 +159,17 @@ BOARD_UNRESOLVED: Final = 5  # payments whose outcome there is not known
 REDO_AT: Final = 128
 REDO_ENTRIES: Final = 1024
 ADDRESS_SEGMENT_SHIFT: Final = 48  # a redo address is segment << 48 | word; segment 0: books, i + 1: ring i
+
+ASIDE_WAYS: Final = 8
+ASIDE_WORDS: Final = 8
+ASIDE_ERA_AND_STATE: Final = 0  # era << 8 | one of the three below; all 0: free
+ASIDE_FREE: Final = 0
+ASIDE_KEPT: Final = 1  # not settled
+ASIDE_SETTLED: Final = 2  # settled, remembered until the place is needed
+ASIDE_ID_HIGH: Final = 1
+ASIDE_ID_LOW: Final = 2
+ASIDE_CENTS: Final = 3
+ASIDE_ACCEPTED_MS: Final = 4
+ASIDE_PROGRESS: Final = 5  # attempts << 16 | processor << 8
+ASIDE_REQUESTED_MS: Final = 6
+ASIDE_SETTLED_MS: Final = 7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from engine.books.levels import check_books, lay_out_books, shape
+from engine.books.levels import Shape, check_books, lay_out_books, shape
 from engine.memory import layout, segment
 from engine.memory.segment import Segment
 from engine.memory.words import Words
@@ -19,6 +19,11 @@ def ring_name(settings: Settings, index: int) -> str:
 def books_name(settings: Settings) -> str:
     """Name of the books."""
     return f"{settings.name}-books"
+
+
+def books_shape(settings: Settings) -> Shape:
+    """The shape of the books that the settings ask for."""
+    return shape(settings.books_recent_seconds, settings.books_horizon_hours, settings.aside_slots)
 
 
 def open_ring(settings: Settings, index: int) -> Segment:
@@ -41,12 +46,12 @@ def open_rings(settings: Settings) -> list[Segment]:
 
 def open_books(settings: Settings) -> Segment:
     """Attaches to the books, making them if need be. Raises SegmentError."""
-    books = shape(settings.books_recent_seconds, settings.books_horizon_hours)
+    books = books_shape(settings)
     return segment.open_or_create(
         books_name(settings),
         books.words,
         _lock_path(settings),
-        lambda words: lay_out_books(words, books),
+        lambda words: lay_out_books(words, books, segment.random_odd_word()),
         lambda words: check_books(words, books),
     )
 

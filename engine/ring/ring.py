@@ -30,7 +30,7 @@ from engine.memory.layout import (
 )
 from engine.memory.words import WORD_MAX, Words
 
-DONE = (layout.COMPLETED, layout.FAILED)  # states in which a slot may be used again
+DONE = (layout.COMPLETED, layout.FAILED, layout.ASIDE)  # states in which a slot may be used again
 
 
 class Payment(NamedTuple):

@@ -9,7 +9,7 @@ from engine.dispatch import outcome
 from engine.dispatch.dispatcher import LOOKUPS_MAX
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.memory import layout
-from engine.memory.layout import COMPLETED, DEFAULT, FAILED, FALLBACK, PROCESSING, QUEUED
+from engine.memory.layout import ASIDE, COMPLETED, DEFAULT, FAILED, FALLBACK, PROCESSING, QUEUED
 
 from .world import START_MS, World
 
@@ -56,7 +56,7 @@ def test_an_unknown_payment_never_leaves_its_processor_whatever_comes_after(refu
     world.accept(1)
     (attempt,) = world.start()
     world.end([attempt], outcome.UNKNOWN)
-    for _ in range(40):
+    for _ in range(30):
         for again in world.start(later_ms=500):
             assert (again.processor, again.requested_ms, again.cents) == (DEFAULT, attempt.requested_ms, 1990)
             world.end([again], refusal)
@@ -106,7 +106,7 @@ def test_a_question_that_cannot_be_asked_is_asked_again_for_as_long_as_it_takes(
     world.end(world.start(), outcome.ALREADY)
     for _ in range(3 * LOOKUPS_MAX):
         world.end(world.start(later_ms=5000), outcome.FAILED)
-    assert world.payment(1).state == PROCESSING and world.totals()[0] == NOTHING
+    assert world.dispatcher.has_work and world.totals()[0] == NOTHING
     (question,) = world.start(later_ms=5000)
     assert question.lookup
 
@@ -212,3 +212,65 @@ def test_a_full_ring_takes_payments_again_once_its_oldest_is_settled() -> None:
     world.accept(99)
     world.end(world.start(), outcome.CHARGED)
     assert world.totals()[0] == Sum(65, 65 * 1990)
+
+
+def _unknown_for_long(world: World) -> None:
+    """Payment 1 was sent to default, which has said nothing for so long that it is put aside."""
+    world.accept(1, cents=1234)
+    world.end(world.start(), outcome.UNKNOWN)
+    world.end(world.start(later_ms=20_000), outcome.UNKNOWN)
+    world.end(world.start(later_ms=1000), outcome.UNKNOWN)
+    assert world.payment(1).state == ASIDE
+
+
+def test_a_payment_unknown_for_long_gives_its_slot_back_and_is_still_settled_once() -> None:
+    world = World(slots=64, in_flight_max=100)
+    _unknown_for_long(world)
+    for number in range(2, 66):
+        world.accept(number)
+    world.router.lanes[DEFAULT].breaker.succeeded()
+    world.router.lanes[DEFAULT]._latency_ms = 0
+    kept = world.books.aside(1, 1)
+    assert kept is not None and (kept.state, kept.cents, kept.processor) == (PROCESSING, 1234, DEFAULT)
+    attempts = world.start(later_ms=3000) + world.start()
+    (again,) = [attempt for attempt in attempts if attempt.id_low == 1]
+    assert (again.processor, again.requested_ms, again.cents) == (DEFAULT, START_MS + 1000, 1234)
+    world.end(attempts, outcome.CHARGED)
+    settled = world.books.aside(1, 1)
+    assert settled is not None and settled.state == COMPLETED
+    assert sum(total.payments for total in world.totals()) == 65
+    assert not world.dispatcher.has_work
+
+
+def test_what_is_aside_survives_a_crash() -> None:
+    world = World()
+    _unknown_for_long(world)
+    world.restart()
+    (again,) = world.start()
+    assert (again.id_low, again.processor, again.requested_ms) == (1, DEFAULT, START_MS + 1000)
+    world.end([again], outcome.FAILED)  # proves nothing
+    world.end(world.start(later_ms=3000), outcome.ALREADY)
+    world.end(world.start(later_ms=3000), Outcome(Verdict.FOUND, START_MS + 900, 1234))
+    assert world.books.window(START_MS + 900, START_MS + 900) == (Sum(1, 1234), NOTHING)
+
+
+def test_with_no_room_aside_a_payment_keeps_its_slot() -> None:
+    world = World(slots=256, in_flight_max=256)
+    for number in range(200):
+        world.accept(number)
+    attempts = [attempt for _ in range(4) for attempt in world.start()]
+    world.end(attempts, outcome.UNKNOWN)
+    world.start(later_ms=20_000)
+    states = [world.payment(number).state for number in range(200)]
+    assert 32 <= states.count(ASIDE) <= 64
+    assert states.count(ASIDE) + states.count(PROCESSING) == 200
+
+
+def test_a_purge_forgets_what_is_aside() -> None:
+    world = World()
+    _unknown_for_long(world)
+    world.writers[0].words[layout.RING_PURGE_ASKED_AT] += 1
+    assert world.dispatcher.purge_if_asked(world.now)
+    assert world.books.aside(1, 1) is None
+    world.restart()
+    assert not world.dispatcher.has_work

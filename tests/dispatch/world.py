@@ -15,7 +15,7 @@ from engine.ring.ring import Payment, RingReader, RingWriter
 from engine.routing.router import Router, RouterLimits
 
 START_MS = 1_760_000_000_000
-SHAPE = shape(recent_seconds=60, horizon_hours=1)
+SHAPE = shape(recent_seconds=60, horizon_hours=1, aside_slots=64)
 
 
 class World:
@@ -30,7 +30,7 @@ class World:
             self._ring_words.append(words)
         self.writers = [RingWriter(words) for words in self._ring_words]
         self._books_words = zeros(SHAPE.words)
-        lay_out_books(self._books_words, SHAPE)
+        lay_out_books(self._books_words, SHAPE, 0x9E3779B97F4A7C15)
         self.books = BooksReader(self._books_words, SHAPE)
         self.mono_ms = 1000
         self.restart()
@@ -46,8 +46,10 @@ class World:
         self.dispatcher = Dispatcher(
             [RingReader(words) for words in self._ring_words],
             BooksWriter(self._books_words, SHAPE, self._ring_words),
+            SHAPE,
             self.router,
             give_up_ms=60_000,
+            aside_ms=20_000,
             batch=64,
         )
         self.dispatcher.recover(self.now)
