@@ -79,6 +79,7 @@ def put(books: BooksWriter, shape: Shape, payment: Payment) -> int | None:
     books.put(0, at + layout.ASIDE_REQUESTED_MS, payment.requested_ms)
     books.put(0, at + layout.ASIDE_SETTLED_MS, 0)
     books.put(0, layout.BOOKS_ASIDE_KEPT_AT, books.value(layout.BOOKS_ASIDE_KEPT_AT) + 1)
+    books.put(0, layout.BOOKS_ASIDE_TAKEN_AT, books.value(layout.BOOKS_ASIDE_TAKEN_AT) + 1)
     return place
 
 

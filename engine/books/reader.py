@@ -54,6 +54,8 @@ class BooksReader:
     def aside(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId if it has been put aside. Raises BooksBusyError."""
         words = self._words
+        if not words[layout.BOOKS_ASIDE_TAKEN_AT]:
+            return None
         for _ in range(TRIES_MAX):
             version = words[layout.BOOKS_VERSION_AT]
             redo = self._redo() if version & 1 else {}

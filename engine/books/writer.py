@@ -85,6 +85,7 @@ class BooksWriter:
             self.put(0, level.floor_at, 1)
             self.put(0, level.head_at, 0)
         self.put(0, layout.BOOKS_ASIDE_KEPT_AT, 0)
+        self.put(0, layout.BOOKS_ASIDE_TAKEN_AT, 0)
         self.put(0, layout.BOOKS_ASIDE_ERA_AT, self.value(layout.BOOKS_ASIDE_ERA_AT) + 1)
 
     def value(self, index: int) -> int:

@@ -74,6 +74,7 @@ PROCESSING: Final = 1  # an attempt was begun at the processor: charged or not, 
 COMPLETED: Final = 2  # charged, and in the books
 FAILED: Final = 3  # given up, certainly not charged
 ASIDE: Final = 4  # unknown for long: the books' aside table has the payment now, and the slot may be given away
+STATE_NAMES: Final = ("queued", "processing", "completed", "failed", "processing")  # as people are told
 
 ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stays there
 _TAG_MASK: Final = 0xFFFFFFFF
@@ -145,6 +146,7 @@ BOOKS_FAILED_AT: Final = 12  # payments given up: count, cents
 BOOKS_ASIDE_KEPT_AT: Final = 14  # payments in the aside table that are not settled
 BOOKS_ASIDE_ERA_AT: Final = 15  # raised by a purge: entries of an older era are free
 BOOKS_LEVELS_AT: Final = 16  # for each level: floor, head (bucket numbers; valid are floor to head, both included)
+BOOKS_ASIDE_TAKEN_AT: Final = 24  # payments ever put aside in this era: 0 spares every search
 BOARD_AT: Final = 64
 BOARD_HEARTBEAT_MS: Final = BOARD_AT  # last pass of the dispatcher
 BOARD_ASLEEP: Final = BOARD_AT + 1  # 1 while the dispatcher waits for the doorbell

@@ -26,8 +26,13 @@ class _Memory(SharedMemory):
     """A segment that is not tracked, and not torn down with words still in use when the process exits."""
 
     def __init__(self, name: str, create: bool = False, size: int = 0) -> None:
-        super().__init__(name, create, size)
-        resource_tracker.unregister(self._name, "shared_memory")  # type: ignore[attr-defined]
+        # Python 3.13 has track=False for it; before, not registering is the only way that starts no tracker process.
+        register = resource_tracker.register
+        resource_tracker.register = lambda *_: None
+        try:
+            super().__init__(name, create, size)
+        finally:
+            resource_tracker.register = register
 
     def __del__(self) -> None:
         """The kernel unmaps; the base class would complain of the words that rings and books still hold."""

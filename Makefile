@@ -1,0 +1,34 @@
+# `make setup` installs; every other target asks for it first and it does nothing when all is there.
+# Longer shell is in scripts/.
+
+CONTEST_OPTIONS ?=
+SCENARIO ?= short
+
+.PHONY: help setup run contest test lock containers clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
+
+setup: ## system packages (nginx, libuv) and .venv with the locked Python packages
+	@scripts/setup.sh
+
+run: setup ## the engine and two simulated processors on this machine, until Ctrl-C
+	.venv/bin/python -m engine up --simulate
+
+contest: setup ## the contest against an engine that it starts; CONTEST_OPTIONS="--scenario short"
+	.venv/bin/python -m engine contest --start $(CONTEST_OPTIONS)
+
+test: setup ## ruff, mypy and pytest
+	.venv/bin/ruff check engine tests
+	.venv/bin/mypy
+	.venv/bin/python -m pytest
+
+lock: setup ## write the lock files anew from pyproject.toml; UPGRADE=--upgrade for newer versions
+	scripts/lock.sh $(UPGRADE)
+
+containers: setup ## the contest against the containers of docker-compose.yml; SCENARIO=short
+	scripts/containers.sh $(SCENARIO)
+
+clean: ## remove what setup, test and contest made here
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build contest-results
+	find engine tests -name __pycache__ -type d -prune -exec rm -rf {} +

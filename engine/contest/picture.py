@@ -1,0 +1,184 @@
+"""The picture of a run: what was settled where, what waited, how long answers took, in which stage. Drawn after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Json = dict[str, Any]
+
+DEFAULT, FALLBACK, ACCEPTED, PENDING, TROUBLE = "#2a7f62", "#e09f3e", "#1d3557", "#6d597a", "#c1121f"
+SHADES = {"well": "#eaf4ee", "slow": "#fdf3d8", "one failing": "#fbe0cf", "both failing": "#f3c4c4"}
+SIZE_INCHES = (13.0, 10.0)
+DOTS_PER_INCH = 110
+
+
+def draw(outcome: Json, path: Path) -> None:
+    """Draws ``outcome`` (what ``report.result`` gives) as a PNG at ``path``. Raises OSError."""
+    # Without pyplot there is no display to look for and no state that is kept.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    rates, queue, latency, cores = figure.subplots(4, 1, sharex=True, height_ratios=(3.2, 1.8, 2.4, 1.5))
+    requests, ticks = outcome["series"]["requests"], outcome["series"]["ticks"]
+    _rates(rates, requests, ticks)
+    _queue(queue, ticks)
+    _latency(latency, requests, outcome["p99_ms"])
+    _cores(cores, ticks)
+    end_s = max([outcome["duration_s"], *(tick["at_s"] for tick in ticks)])
+    for axes in (rates, queue, latency, cores):
+        axes.set_xlim(0, end_s)
+        axes.grid(True, color="#ffffff", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        _shade(axes, outcome["stages"], outcome["duration_s"], end_s)
+        _mark_audits(axes, outcome["audits"], outcome["duration_s"])
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, frameon=False, handlelength=1.4)
+    _label_stages(rates, outcome["stages"], outcome["duration_s"], end_s)
+    _label_audits(rates, outcome["audits"], outcome["duration_s"])
+    cores.set_xlabel("seconds since the load began")
+    cores.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, steps=[1, 2, 5, 10]))
+    figure.suptitle(_title(outcome), fontsize=13, x=0.01, ha="left", fontweight="bold")
+    figure.savefig(path, format="png")
+
+
+def _title(outcome: Json) -> str:
+    p99 = "-" if outcome["p99_ms"] is None else f"{outcome['p99_ms']:.2f} ms"
+    state = "PASSED" if outcome["passed"] else "INTERRUPTED" if outcome["interrupted"] else "FAILED"
+    return (
+        f"{outcome['title']}\n"
+        f"{state}   score {outcome['score']:,.0f}   p99 {p99}   accepted {outcome['accepted']:,}   "
+        f"settled {outcome['settled']:,}   lag {outcome['lag']:,}   "
+        f"audits differed {outcome['audits_differed']}/{len(outcome['audits'])}"
+    )
+
+
+def _rate(ticks: Sequence[Json], key: str) -> tuple[list[float], list[float]]:
+    """Mid-points and rates between looks that saw anything; a purge in between would be a negative rate."""
+    seen = [(tick["at_s"], tick[key]) for tick in ticks if tick[key] is not None]
+    times, rates = [], []
+    for (before_s, before), (after_s, after) in zip([(0.0, 0), *seen], seen, strict=False):
+        # The look at the end of the load comes at any time: a few ms after another it would make a needle.
+        if after_s - before_s >= 0.4:
+            times.append((before_s + after_s) / 2)
+            rates.append(max(after - before, 0) / (after_s - before_s))
+    return times, rates
+
+
+def _rates(axes: Axes, requests: Sequence[Json], ticks: Sequence[Json]) -> None:
+    times, default = _rate(ticks, "on_default")
+    _, fallback = _rate(ticks, "on_fallback")
+    if times:
+        axes.stackplot(
+            times, default, fallback,
+            colors=[DEFAULT, FALLBACK], labels=["settled at default", "settled at fallback"],
+            alpha=0.85, linewidth=0, step="mid",
+        )  # fmt: skip
+    at_s = [second["second"] + 0.5 for second in requests]
+    accepted = [second["accepted"] for second in requests]
+    axes.plot(at_s, accepted, color=ACCEPTED, linewidth=1.6, drawstyle="steps-mid", label="accepted")
+    if any(second["others"] for second in requests):
+        others = [second["others"] for second in requests]
+        axes.plot(at_s, others, color=TROUBLE, linewidth=1.4, drawstyle="steps-mid", label="refused, unanswered")
+    axes.set_ylabel("payments per second")
+    axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 1) * 1.1)  # room for the words about the audits
+
+
+def _queue(axes: Axes, ticks: Sequence[Json]) -> None:
+    seen = [tick for tick in ticks if tick["pending"] is not None]
+    at_s = [tick["at_s"] for tick in seen]
+    pending = [tick["pending"] for tick in seen]
+    axes.fill_between(at_s, pending, color=PENDING, alpha=0.5, linewidth=0)
+    axes.plot(at_s, pending, color=PENDING, linewidth=1.4, label="pending")
+    if any(tick["failed"] for tick in seen):
+        axes.plot(at_s, [tick["failed"] for tick in seen], color=TROUBLE, linewidth=1.4, label="failed")
+    axes.set_ylabel("queued payments")
+    axes.set_ylim(bottom=0, top=max([*pending, 1]) * 1.15)
+
+
+def _latency(axes: Axes, requests: Sequence[Json], p99_ms: float | None) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    seen = [second for second in requests if second["p50_ms"] is not None]
+    at_s = [second["second"] + 0.5 for second in seen]
+    axes.plot(at_s, [second["max_ms"] for second in seen], color="#9aa5b1", linewidth=0.9, label="max by second")
+    axes.plot(at_s, [second["p99_ms"] for second in seen], color=TROUBLE, linewidth=1.5, label="p99 by second")
+    axes.plot(at_s, [second["p50_ms"] for second in seen], color=ACCEPTED, linewidth=1.5, label="p50 by second")
+    if p99_ms is not None:
+        axes.axhline(p99_ms, color=TROUBLE, linewidth=1, linestyle=(0, (4, 3)), label=f"p99 of all: {p99_ms:.2f} ms")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("latency, ms")
+
+
+def _cores(axes: Axes, ticks: Sequence[Json]) -> None:
+    colors = {"engine": ACCEPTED, "k6": FALLBACK, "processors": DEFAULT, "contest": "#9aa5b1"}
+    names = sorted({name for tick in ticks for name in tick["cores"]}, key=list(colors).index)
+    for name in names:
+        seen = [tick for tick in ticks if name in tick["cores"]]
+        at_s = [tick["at_s"] for tick in seen]
+        axes.plot(at_s, [tick["cores"][name] for tick in seen], color=colors[name], linewidth=1.4, label=name)
+    axes.set_ylabel("CPU cores")
+    axes.set_ylim(bottom=0)
+
+
+def _spans(stages: Sequence[Json], end_s: float) -> list[tuple[float, float, Json]]:
+    ends = [*(stage["at_s"] for stage in stages[1:]), end_s]
+    return [(stage["at_s"], until_s, stage) for stage, until_s in zip(stages, ends, strict=True)]
+
+
+def _shade(axes: Axes, stages: Sequence[Json], duration_s: float, end_s: float) -> None:
+    for from_s, until_s, stage in _spans(stages, duration_s):
+        failing = sum(stage[name]["failing"] for name in ("default", "fallback"))
+        delay_ms = max(stage[name]["delay_ms"] for name in ("default", "fallback"))
+        mood = ("one failing", "both failing")[failing - 1] if failing else "slow" if delay_ms >= 50 else "well"
+        axes.axvspan(from_s, until_s, color=SHADES[mood], linewidth=0, zorder=-2)
+        axes.axvline(from_s, color="#b8c0c8", linewidth=0.8, zorder=-1)
+    if end_s > duration_s:
+        axes.axvspan(duration_s, end_s, facecolor="#eceff1", hatch="//", edgecolor="#ffffff", linewidth=0, zorder=-2)
+
+
+def _label_stages(axes: Axes, stages: Sequence[Json], duration_s: float, end_s: float) -> None:
+    def label(from_s: float, until_s: float, text: str) -> None:
+        axes.text(
+            (from_s + until_s) / 2, 1.01, text,
+            transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8,
+        )  # fmt: skip
+
+    for from_s, until_s, stage in _spans(stages, duration_s):
+        lines = []
+        for name in ("default", "fallback"):
+            delay_ms, failing = stage[name]["delay_ms"], stage[name]["failing"]
+            words = ([f"{delay_ms} ms"] if delay_ms else []) + (["FAILS"] if failing else [])
+            lines.append(f"{name[0].upper()}: {' '.join(words) or 'ok'}")
+        label(from_s, until_s, "\n".join(lines))
+    if end_s - duration_s > 0.05 * end_s:
+        label(duration_s, end_s, "load\nis over")
+
+
+def _mark_audits(axes: Axes, audits: Sequence[Json], duration_s: float) -> None:
+    for audit in audits:
+        if audit["kind"] == "periodic" and audit["at_s"] <= duration_s + 1:
+            color = DEFAULT if audit["outcome"] == "ok" else TROUBLE
+            axes.axvline(audit["at_s"], color=color, linewidth=1.1, linestyle=(0, (1, 2)), zorder=3)
+
+
+def _label_audits(axes: Axes, audits: Sequence[Json], duration_s: float) -> None:
+    for audit in audits:
+        if audit["kind"] == "periodic" and audit["at_s"] <= duration_s + 1:
+            good = audit["outcome"] == "ok"
+            axes.annotate(
+                "audit ok" if good else f"audit {audit['outcome']}", (audit["at_s"], 0.97),
+                xycoords=axes.get_xaxis_transform(), xytext=(-3, 0), textcoords="offset points",
+                rotation=90, ha="right", va="top", fontsize=7, color=DEFAULT if good else TROUBLE,
+            )  # fmt: skip

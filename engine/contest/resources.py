@@ -1,0 +1,137 @@
+"""CPU and memory of process trees, sampled cheaply while a run lasts."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import psutil
+
+# Finding a tree's processes reads all of /proc, and a PSS walks page tables: both only once in so many seconds.
+SCAN_EVERY_S = 5.0
+
+
+class NoSuchTreeError(Exception):
+    """The process whose tree was to be watched does not exist."""
+
+
+@dataclass
+class RoleUse:
+    """What the processes of one role used. CPU in seconds and cores, memory in bytes of PSS."""
+
+    processes: int = 0
+    cpu_s: float = 0.0
+    cores_peak: float = 0.0
+    pss_peak: int = 0
+
+
+@dataclass
+class TreeUse:
+    """What a process tree used since it is watched, ``elapsed_s`` long. PSS counts shared memory once, by shares."""
+
+    elapsed_s: float = 0.0
+    cpu_s: float = 0.0
+    cores_peak: float = 0.0
+    pss_peak: int = 0
+    roles: dict[str, RoleUse] = field(default_factory=lambda: defaultdict(RoleUse))
+
+    @property
+    def cores_mean(self) -> float:
+        """Cores used on average."""
+        return self.cpu_s / self.elapsed_s if self.elapsed_s else 0.0
+
+
+def role(name: str, words: list[str]) -> str:
+    """What a process is for: the command of ``python -m engine COMMAND``, else the program's name."""
+    for index in range(len(words) - 2):
+        if words[index : index + 2] == ["-m", "engine"]:
+            return words[index + 2]
+    return name
+
+
+@dataclass
+class _Watched:
+    process: psutil.Process
+    role: str
+    cpu_s: float
+
+
+class Tree:
+    """A process and, if ``with_children``, all that come from it.
+
+    A process that starts and ends between two scans is not seen; the engine and k6 have none that matter.
+    Raises NoSuchTreeError.
+    """
+
+    def __init__(self, pid: int, with_children: bool = True, with_memory: bool = True) -> None:
+        try:
+            self._root = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            raise NoSuchTreeError(f"there is no process {pid}") from None
+        self.use = TreeUse()
+        self.cores = 0.0
+        self._with_children = with_children
+        self._with_memory = with_memory
+        self._watched: dict[int, _Watched] = {}
+        self._begin_s = self._sampled_s = self._scanned_s = time.monotonic()
+        self._scan(known_from_the_start=True)
+
+    def sample(self) -> None:
+        """Adds what was used since the last sample; ``cores`` is then the use of this last stretch."""
+        now_s = time.monotonic()
+        stretch_s = now_s - self._sampled_s
+        if stretch_s <= 0:
+            return
+        if now_s - self._scanned_s >= SCAN_EVERY_S:
+            self._scanned_s = now_s
+            self._scan(known_from_the_start=False)
+        used_s: dict[str, float] = defaultdict(float)
+        for pid, watched in list(self._watched.items()):
+            try:
+                cpu_s = _cpu_s(watched.process)
+            except psutil.Error:
+                del self._watched[pid]
+                continue
+            used_s[watched.role] += cpu_s - watched.cpu_s
+            watched.cpu_s = cpu_s
+        for name, seconds in used_s.items():
+            of_role = self.use.roles[name]
+            of_role.cpu_s += seconds
+            of_role.cores_peak = max(of_role.cores_peak, seconds / stretch_s)
+        self.cores = sum(used_s.values()) / stretch_s
+        self.use.cpu_s += sum(used_s.values())
+        self.use.cores_peak = max(self.use.cores_peak, self.cores)
+        self.use.elapsed_s = now_s - self._begin_s
+        self._sampled_s = now_s
+
+    def _scan(self, known_from_the_start: bool) -> None:
+        try:
+            children = self._root.children(recursive=True) if self._with_children else []
+        except psutil.Error:
+            children = []
+        counts: dict[str, int] = defaultdict(int)
+        pss: dict[str, int] = defaultdict(int)
+        for process in [self._root, *children]:
+            try:
+                watched = self._watched.get(process.pid)
+                if watched is None:
+                    # One that began later has used all of its CPU while it was watched.
+                    cpu_s = _cpu_s(process) if known_from_the_start else 0.0
+                    watched = _Watched(process, role(process.name(), process.cmdline()), cpu_s)
+                    self._watched[process.pid] = watched
+                counts[watched.role] += 1
+                if self._with_memory:
+                    pss[watched.role] += process.memory_full_info().pss
+            except psutil.Error:
+                continue  # it has just ended
+        for name, count in counts.items():
+            of_role = self.use.roles[name]
+            of_role.processes = max(of_role.processes, count)
+            of_role.pss_peak = max(of_role.pss_peak, pss[name])
+        self.use.pss_peak = max(self.use.pss_peak, sum(pss.values()))
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -1,0 +1,103 @@
+"""``python -m engine api``: one API process. `up` and the containers start as many as there are rings."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+from engine import settings as settings_module
+from engine.books.reader import BooksReader
+from engine.intake.desk import Desk
+from engine.intake.http import Http
+from engine.intake.server import Server
+from engine.memory import mapping
+from engine.memory.doorbell import Doorbell
+from engine.memory.segment import SegmentError
+from engine.ring.ring import RingReader, RingWriter
+from engine.settings import Settings
+
+HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
+LOCK_TRIES = 20
+LOCK_PAUSE_SECONDS = 0.1  # tries and pauses cover a predecessor that is about to exit
+SOCKET_MODE = 0o666  # nginx may run as another user
+
+log = logging.getLogger(__name__)
+
+
+class OwnedError(Exception):
+    """Another process writes this ring."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--index", type=int, default=0, help="which API process this is, from 0 (default: 0)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until SIGTERM or SIGINT; 2 when settings or shared memory cannot be used, 1 for what else stops the start."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        settings = settings_module.read(os.environ)
+        if not 0 <= arguments.index < settings.api_processes:
+            raise settings_module.SettingsError(
+                [
+                    f"--index {arguments.index}: ENGINE_API_PROCESSES={settings.api_processes} has 0 to {settings.api_processes - 1}"
+                ]
+            )
+        os.makedirs(settings.run_dir, exist_ok=True)
+        with owning(f"{settings.run_dir}/api-{arguments.index}.lock"):
+            serve(settings, arguments.index)
+    except (settings_module.SettingsError, SegmentError) as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 2
+    except (OwnedError, OSError) as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def serve(settings: Settings, index: int) -> None:
+    """Opens everything and serves until a signal. Raises SegmentError and OSError."""
+    segments = mapping.open_rings(settings)
+    books = mapping.open_books(settings)
+    own = RingWriter(segments[index].words)
+    rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
+    doorbell = Doorbell(settings.doorbell_path, books.words)
+    reader = BooksReader(books.words, mapping.books_shape(settings))
+    desk = Desk(rings, own, reader, f"{settings.run_dir}/intake.lock")
+    http = Http()
+    Server(settings, desk, own, books.words, reader, doorbell).add_routes(http)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: http.stop())
+    path = settings.api_socket(index)
+    log.info("api %d on %s", index, path)
+    http.serve(path, SOCKET_MODE)
+    log.info("api %d stopped", index)
+    doorbell.close()
+    desk.close()
+    for segment in (*segments, books):
+        segment.close()
+
+
+@contextlib.contextmanager
+def owning(path: str) -> Iterator[None]:
+    """Holds the file lock ``path``, so that a ring has one writer. Raises OwnedError when another process keeps it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        for _ in range(LOCK_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(LOCK_PAUSE_SECONDS)
+        else:
+            raise OwnedError(f"{path} is held: another API process with this --index runs; a ring has one writer")
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""The desk: accepts payments, and answers what became of them. No HTTP in here.
+
+A correlationId is accepted once over all rings, although each ring has one writer: "find it anywhere, then put it in my
+ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id. It is a POSIX record lock: the
+kernel frees it when its holder dies.
+
+*Warning*: closing any descriptor of a file drops all record locks that the process has on it. So the desk opens the
+file once and nothing else in the process may.
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine.books.reader import BooksReader
+from engine.memory import layout
+from engine.ring.ring import Payment, RingReader, RingWriter
+
+STRIPES = 1024
+
+
+class Verdict(enum.Enum):
+    """What became of a payment that was handed in."""
+
+    ACCEPTED = enum.auto()  # in the ring: it survives the death of every process
+    SAME = enum.auto()  # it was accepted before, for the same amount
+    CONFLICT = enum.auto()  # its correlationId was accepted before, for another amount
+    FULL = enum.auto()  # the ring has no room until its oldest payment is settled
+
+
+class Usage(NamedTuple):
+    """How full a ring is."""
+
+    accepted: int  # since the last purge
+    refused: int  # for want of room, ever
+    full: bool  # whether the next payment would be refused
+
+
+class Desk:
+    """Accepting payments into one ring, and looking them up in all of them and in the books.
+
+    Parameters:
+      rings: all rings in the order of their index.
+      own: the one of them that this process writes.
+      books: where payments are that were put aside.
+      lock_path: the file of the record locks.
+    """
+
+    def __init__(self, rings: Sequence[RingReader], own: RingWriter, books: BooksReader, lock_path: str) -> None:
+        assert any(ring is own for ring in rings)
+        self._rings = rings
+        self._books = books
+        self._own = own
+        self._alone = len(rings) == 1
+        self._lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int) -> Verdict:
+        """Takes a payment in, at most once for each correlationId. ``now_ms`` is the time of its acceptance.
+
+        Raises BooksBusyError.
+        """
+        if self._alone:
+            return self._accept(id_high, id_low, cents, now_ms)
+        stripe = (id_high ^ id_low) % STRIPES
+        fcntl.lockf(self._lock, fcntl.LOCK_EX, 1, stripe)
+        try:
+            return self._accept(id_high, id_low, cents, now_ms)
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, stripe)
+
+    def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int) -> Verdict:
+        known = self.find(id_high, id_low)
+        if known is not None:
+            return Verdict.SAME if known.cents == cents else Verdict.CONFLICT
+        return Verdict.ACCEPTED if self._own.put(id_high, id_low, cents, now_ms) else Verdict.FULL
+
+    def find(self, id_high: int, id_low: int) -> Payment | None:
+        """The payment with this correlationId, wherever it is, or None. Raises BooksBusyError."""
+        for ring in self._rings:
+            payment = ring.find(id_high, id_low)
+            if payment is not None:
+                return payment if payment.state != layout.ASIDE else self._aside(payment)
+        # The books come last: a payment is there before its slot is given away.
+        return self._books.aside(id_high, id_low)
+
+    def _aside(self, payment: Payment) -> Payment:
+        """A payment that was put aside, as the books have it; they forget only what is settled."""
+        known = self._books.aside(payment.id_high, payment.id_low)
+        return known or payment._replace(state=layout.COMPLETED, settled_ms=0)
+
+    def usage(self) -> list[Usage]:
+        """How full each ring is."""
+        usages = []
+        for ring in self._rings:
+            head = ring.head
+            full = head >= ring.slots and not ring.is_done(head - ring.slots)
+            usages.append(Usage(head - ring.forgotten_below, ring.words[layout.RING_REFUSED_AT], full))
+        return usages
+
+    def close(self) -> None:
+        """Lets go of the lock file."""
+        os.close(self._lock)

@@ -1,0 +1,77 @@
+"""What ``/health`` shows, put together from the dispatcher's board, the books and the rings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.books.reader import Sum
+from engine.intake.desk import Usage
+from engine.memory import layout
+from engine.memory.words import Words
+from engine.settings import Settings
+
+HEARTBEAT_MS_MAX = 3000  # a dispatcher that was not heard for longer is down
+
+
+def report(
+    books: Words, totals: tuple[Sum, Sum, Sum], rings: Sequence[Usage], settings: Settings, now_ms: int
+) -> dict[str, Any]:
+    """The document of ``/health``.
+
+    ``status`` is ``ok`` or ``degraded``, and ``reasons`` says why: each names what is down, open or full. Payments are
+    accepted all the same, except into a ring that is full.
+
+    Parameters:
+      books: the books' words: the board and the number of payments put aside.
+      totals: what was settled at default and fallback, and given up; read before ``rings``.
+      now_ms: wall-clock time.
+    """
+    heartbeat_ms = books[layout.BOARD_HEARTBEAT_MS]
+    age_ms = max(0, now_ms - heartbeat_ms) if heartbeat_ms else None
+    alive = age_ms is not None and age_ms <= HEARTBEAT_MS_MAX
+    processors = {
+        name: _processor(books, layout.BOARD_PROCESSORS + number * layout.BOARD_PROCESSOR_WORDS)
+        for number, name in enumerate(layout.PROCESSOR_NAMES)
+    }
+    default, fallback, failed = totals
+    accepted = sum(ring.accepted for ring in rings)
+    reasons = [] if alive else ["dispatcher is down"]
+    reasons += [f"{name} is failing" for name, shown in processors.items() if shown["failing"]]
+    reasons += [f"breaker of {name} is open" for name, shown in processors.items() if shown["breaker"] == "open"]
+    reasons += [f"ring {index} is full" for index, ring in enumerate(rings) if ring.full]
+    return {
+        "status": "degraded" if reasons else "ok",
+        "reasons": reasons,
+        "processors": processors,
+        "queues": {
+            # The books were read first, so nothing counts as settled that does not count as accepted; the 0 is for a
+            # purge in between.
+            "pending": max(0, accepted - default.payments - fallback.payments - failed.payments),
+            "failed": failed.payments,
+            # Part of the pending: their processor has not said for long what became of them.
+            "aside": books[layout.BOOKS_ASIDE_KEPT_AT],
+        },
+        "dispatcher": {"alive": alive, "heartbeatAgeMs": age_ms},
+        "rings": [{"full": ring.full, "refused": ring.refused} for ring in rings],
+        "limits": {
+            "ringSlots": settings.ring_slots,
+            "pendingMax": settings.ring_slots * len(rings),
+            "inFlightMax": settings.in_flight_max,
+            "bodyBytesMax": settings.body_bytes_max,
+            "amountCentsMax": settings.amount_cents_max,
+            "asideMax": settings.aside_slots,
+            "giveUpSeconds": settings.give_up_seconds,
+        },
+    }
+
+
+def _processor(books: Words, at: int) -> dict[str, Any]:
+    return {
+        "failing": bool(books[at + layout.BOARD_FAILING]),
+        "minResponseTime": books[at + layout.BOARD_MIN_RESPONSE_MS],
+        "breaker": "open" if books[at + layout.BOARD_BREAKER_OPEN] else "closed",
+        "inFlight": books[at + layout.BOARD_IN_FLIGHT],
+        "expectedMs": books[at + layout.BOARD_EXPECTED_MS],
+        "unresolved": books[at + layout.BOARD_UNRESOLVED],
+    }

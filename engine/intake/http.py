@@ -1,0 +1,204 @@
+"""HTTP over a Unix socket: socketify's native functions under the smallest interface that the API needs.
+
+Its ``App`` listens, but requests do not go through ``AppRequest`` and ``AppResponse``: those cost more than all the rest of
+a payment, and while a body is on its way nothing but a reference cycle keeps them alive, so that the collector can free
+what the native code still points to. Here a request is a pointer and a handler a function from it to an Answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from socketify import App, AppListenOptions
+from socketify.native import ffi, lib
+
+from engine.intake.problem import BROKEN, TOO_LARGE, Answer
+
+PLAIN = 0  # the native functions' first argument: no TLS
+ON_REQUEST = "void(uws_res_t*, uws_req_t*, void*)"
+ON_DATA = "void(uws_res_t*, const char*, size_t, bool, void*)"
+ON_ABORTED = "void(uws_res_t*, void*)"
+METHODS = {"GET": lib.uws_app_get, "HEAD": lib.uws_app_head, "POST": lib.uws_app_post, "*": lib.uws_app_any}
+
+TICK_MS = 100
+LINGER_SECONDS = 0.3  # a stop waits so long for what a client sent before it saw that the server stops
+STOP_SECONDS = 1.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+Later = Callable[[], Answer | None]  # asked at each tick until it answers
+Pointer = Any  # a native request (valid while its handler runs) or response (until it is answered or aborted)
+
+log = logging.getLogger(__name__)
+
+
+class Request:
+    """What a handler may ask of the request that is being handled. One object serves all: it points to the present one."""
+
+    def __init__(self) -> None:
+        self.pointer: Pointer = ffi.NULL
+        self._text = ffi.new("char**")
+
+    def header(self, name: bytes) -> bytes:
+        """The value of the header ``name`` (lower case), ``b""`` when it is absent."""
+        return self._unpack(lib.uws_req_get_header(self.pointer, name, len(name), self._text))
+
+    def parameter(self, index: int) -> str:
+        """The part of the path that stands for the ``index``-th ``:name`` of the route, still escaped."""
+        return self._unpack(lib.uws_req_get_parameter(self.pointer, index, self._text)).decode("latin-1")
+
+    def query(self) -> str:
+        """What follows the ``?``, still escaped."""
+        url = self._unpack(lib.uws_req_get_full_url(self.pointer, self._text))
+        return url.partition(b"?")[2].decode("latin-1")
+
+    def _unpack(self, length: int) -> bytes:
+        # Of what is absent the length is 0 and the pointer NULL.
+        return bytes(ffi.unpack(self._text[0], length)) if length else b""
+
+
+class Http:
+    """Routes, the socket and the loop.
+
+    A handler that raises is answered with 500, and one line is logged; the loop goes on.
+    """
+
+    def __init__(self) -> None:
+        self._app = App(lifespan=False)
+        self._request = Request()
+        # All that was begun and is not answered: what has come of a body, or a Later. It is bounded by the connections,
+        # for each has one request at a time.
+        self._open: dict[Pointer, bytes | Later] = {}
+        self._native: list[object] = []  # callbacks and timers live as long as they can be called
+        self._stop_at: float | None = None
+        self._aborted = self._callback(ON_ABORTED, lambda response, _: self._open.pop(response, None))
+
+    def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later]) -> None:
+        """``method`` on ``path`` is answered with what ``handler`` returns; ``*`` is any that has no route of its own."""
+
+        def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
+            self._request.pointer = request
+            answer = self._guarded(path, handler, self._request)
+            if isinstance(answer, Answer):
+                self._answer(response, answer)
+            else:
+                self._hold(response, answer)
+
+        self._add(method, path, on_request)
+
+    def route_body(
+        self,
+        path: str,
+        bytes_max: int,
+        check: Callable[[Request], Answer | None],
+        handler: Callable[[bytes], Answer],
+    ) -> None:
+        """POST on ``path`` is answered with what ``handler`` makes of the body, of at most ``bytes_max`` bytes (else 413).
+
+        ``check`` sees the headers first and may refuse. The body of what is refused is not kept, and its connection stays
+        usable: the native code skips the rest.
+        """
+        digits_max = len(str(bytes_max))
+
+        def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
+            self._request.pointer = request
+            # Whatever is no number the parser has refused before.
+            length = self._request.header(b"content-length").lstrip(b"0")
+            too_large = len(length) > digits_max or (length.isdigit() and int(length) > bytes_max)
+            refusal = TOO_LARGE if too_large else self._guarded(path, check, self._request)
+            if refusal is not None:
+                self._answer(response, refusal)
+                return
+            self._hold(response, b"")
+            lib.uws_res_on_data(PLAIN, response, on_data, ffi.NULL)
+
+        def receive(response: Pointer, chunk: Pointer, length: int, is_end: bool, _: Pointer) -> None:
+            body = self._open[response]
+            assert isinstance(body, bytes)
+            if length:
+                body += ffi.unpack(chunk, length)
+            if len(body) > bytes_max:
+                del self._open[response]
+                self._answer(response, TOO_LARGE)
+            elif is_end:
+                del self._open[response]
+                self._answer(response, self._guarded(path, handler, body))
+            else:
+                self._open[response] = body
+
+        on_data = self._callback(ON_DATA, receive)
+        self._add("POST", path, on_request)
+
+    def serve(self, path: str, mode: int) -> None:
+        """Listens on the Unix socket ``path`` with access ``mode`` and serves until :meth:`stop`. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # of a process that was killed
+        self._app.listen(AppListenOptions(domain=path), lambda _: None)
+        if not hasattr(self._app, "socket"):
+            raise OSError(f"cannot listen on {path}")
+        os.chmod(path, mode)
+        loop = self._app.loop
+        # Besides its own work the timer lets signals in: CPython handles them when a callback runs. One timer for ever:
+        # to destroy one within its callback would abort the process.
+        self._native.append(loop.uv_loop.create_timer(TICK_MS, TICK_MS, lambda _: self._tick(), None))
+        # What was made until now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        loop.started = True
+        loop.uv_loop.run()
+
+    def stop(self) -> None:
+        """Listens no more and ends :meth:`serve` within :data:`STOP_SECONDS`. May be called from a signal handler.
+
+        Whoever has a connection gets an answer to what is under way, and with it ``Connection: close``. A connection on
+        which nothing comes during :data:`LINGER_SECONDS` is closed.
+        """
+        if self._stop_at is None:
+            self._stop_at = time.monotonic()
+            lib.us_listen_socket_close(PLAIN, self._app.socket)
+            self._app.socket = ffi.NULL
+
+    def _tick(self) -> None:
+        for response, later in list(self._open.items()):
+            if not isinstance(later, bytes):
+                answer = self._guarded("later", lambda poll: poll(), later)
+                if answer is not None:
+                    del self._open[response]
+                    self._answer(response, answer)
+        if self._stop_at is not None:
+            stopping_seconds = time.monotonic() - self._stop_at
+            if stopping_seconds > STOP_SECONDS or (stopping_seconds > LINGER_SECONDS and not self._open):
+                self._app.loop.uv_loop.stop()
+
+    def _guarded(self, path: str, handler: Callable[[T], R], argument: T) -> R | Answer:
+        try:
+            return handler(argument)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("%s: %r at %s:%d", path, error, place.filename, place.lineno or 0)
+            return BROKEN
+
+    def _hold(self, response: Pointer, what: bytes | Later) -> None:
+        self._open[response] = what
+        lib.uws_res_on_aborted(PLAIN, response, self._aborted, ffi.NULL)
+
+    def _answer(self, response: Pointer, answer: Answer) -> None:
+        lib.uws_res_write_status(PLAIN, response, answer.status, len(answer.status))
+        for name, value in answer.headers:
+            lib.uws_res_write_header(PLAIN, response, name, len(name), value, len(value))
+        lib.uws_res_end(PLAIN, response, answer.body, len(answer.body), self._stop_at is not None)
+
+    def _add(self, method: str, path: str, on_request: Callable[[Pointer, Pointer, Pointer], None]) -> None:
+        METHODS[method](PLAIN, self._app.app, path.encode(), self._callback(ON_REQUEST, on_request), ffi.NULL)
+
+    def _callback(self, kind: str, function: Callable[..., object]) -> Pointer:
+        callback = ffi.callback(kind, function)
+        self._native.append(callback)
+        return callback

@@ -1,0 +1,77 @@
+"""What the API says: answers prepared as bytes, and RFC 9457 problems that leak nothing of the inside."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import orjson
+
+JSON_HEADER: Final = (b"Content-Type", b"application/json")
+PROBLEM_HEADER: Final = (b"Content-Type", b"application/problem+json")
+
+STATUS_LINES: Final = {
+    200: b"200 OK",
+    202: b"202 Accepted",
+    400: b"400 Bad Request",
+    403: b"403 Forbidden",
+    404: b"404 Not Found",
+    405: b"405 Method Not Allowed",
+    409: b"409 Conflict",
+    413: b"413 Content Too Large",
+    415: b"415 Unsupported Media Type",
+    500: b"500 Internal Server Error",
+    503: b"503 Service Unavailable",
+}
+
+
+class Answer(NamedTuple):
+    """A response: the status line's end, the headers beside those of the connection, the body."""
+
+    status: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+
+
+def json_answer(body: bytes) -> Answer:
+    """200 with JSON."""
+    return Answer(STATUS_LINES[200], (JSON_HEADER,), body)
+
+
+def problem(status: int, detail: str, field: str = "", *headers: tuple[bytes, bytes]) -> Answer:
+    """A problem of type ``about:blank``: its title is the status's own; ``field`` names what was wrong, if anything was."""
+    line = STATUS_LINES[status]
+    document: dict[str, str | int] = {
+        "type": "about:blank",
+        "title": line[4:].decode(),
+        "status": status,
+        "detail": detail,
+    }
+    if field:
+        document["field"] = field
+    return Answer(line, (PROBLEM_HEADER, *headers), orjson.dumps(document))
+
+
+def bad_request(field: str, reason: str) -> Answer:
+    """400: ``field`` (``""``: the body as a whole) ``reason``."""
+    return problem(400, f"{field or 'The body'} {reason}.", field)
+
+
+def _method_not_allowed(allowed: str) -> Answer:
+    return problem(405, f"This resource answers to {allowed}.", "", (b"Allow", allowed.encode()))
+
+
+ACCEPTED: Final = Answer(STATUS_LINES[202])
+ALIVE: Final = Answer(STATUS_LINES[200])
+CONFLICT: Final = problem(409, "This correlationId was accepted with another amount.", "correlationId")
+FULL: Final = problem(503, "Too many payments are waiting; none that was accepted is lost.", "", (b"Retry-After", b"1"))
+BUSY: Final = problem(503, "The summary is not readable at the moment.", "", (b"Retry-After", b"1"))
+READ_ONLY: Final = _method_not_allowed("GET, HEAD")
+POST_ONLY: Final = _method_not_allowed("POST")
+NOT_FOUND: Final = problem(404, "There is nothing here.")
+UNKNOWN_PAYMENT: Final = problem(404, "No payment with this correlationId is known.", "correlationId")
+TOO_LARGE: Final = problem(413, "The request body is too large.")
+NOT_JSON: Final = problem(415, "The Content-Type must be application/json.")
+FORBIDDEN: Final = problem(403, "Purging needs the header X-Engine-Token.")
+PURGED: Final = json_answer(b'{"message":"All payments purged."}')
+NOT_YET_PURGED: Final = problem(503, "The purge is asked for and will be done when the dispatcher is back.")
+BROKEN: Final = problem(500, "The request could not be handled.")

@@ -1,0 +1,164 @@
+"""The routes: each is a function from a request to an answer."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from datetime import datetime, timezone
+
+import orjson
+
+from engine.books.reader import BooksBusyError, BooksReader
+from engine.intake import health, payment, problem, window
+from engine.intake.desk import Desk, Verdict
+from engine.intake.http import Http, Later, Request
+from engine.intake.problem import Answer
+from engine.memory import layout
+from engine.memory.doorbell import Doorbell
+from engine.memory.words import Words
+from engine.ring.ring import RingWriter
+from engine.settings import Settings
+
+PURGE_SECONDS = 5.0  # how long a purge waits for the dispatcher
+
+ANSWERS = {
+    Verdict.ACCEPTED: problem.ACCEPTED,
+    Verdict.SAME: problem.ACCEPTED,
+    Verdict.CONFLICT: problem.CONFLICT,
+    Verdict.FULL: problem.FULL,
+}
+
+
+class Server:
+    """What the API knows: its desk, its ring, the books, the doorbell."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        desk: Desk,
+        ring: RingWriter,
+        books_words: Words,
+        books: BooksReader,
+        doorbell: Doorbell,
+    ) -> None:
+        self._settings = settings
+        self._desk = desk
+        self._ring = ring
+        self._books_words = books_words
+        self._books = books
+        self._doorbell = doorbell
+        self._token = settings.admin_token.encode()
+
+    def add_routes(self, http: Http) -> None:
+        """Puts all routes on ``http``."""
+        http.route_body("/payments", self._settings.body_bytes_max, check_content_type, self.pay)
+        gets = {
+            "/payments-summary": self.summary,
+            "/payments/:id/status": self.status,
+            "/health": self.health,
+            "/healthcheck": lambda _: problem.ALIVE,
+        }
+        for path, handler in gets.items():
+            http.route("GET", path, handler)
+            http.route("HEAD", path, handler)
+            http.route("*", path, lambda _: problem.READ_ONLY)
+        http.route("POST", "/purge-payments", self.purge)
+        for path in ("/payments", "/purge-payments"):
+            http.route("*", path, lambda _: problem.POST_ONLY)
+        http.route("*", "/*", lambda _: problem.NOT_FOUND)
+
+    def pay(self, body: bytes) -> Answer:
+        """POST /payments. 202 means: in the ring."""
+        try:
+            id_high, id_low, cents = payment.parse(body, self._settings.amount_cents_max)
+        except payment.BadPayment as error:
+            return problem.bad_request(error.field, error.reason)
+        verdict = self._desk.accept(id_high, id_low, cents, time.time_ns() // 1_000_000)
+        if verdict is Verdict.ACCEPTED:
+            self._doorbell.ring_if_asleep()
+        return ANSWERS[verdict]
+
+    def summary(self, request: Request) -> Answer:
+        """GET /payments-summary."""
+        try:
+            sums = self._books.window(*window.parse(request.query()))
+        except window.BadBound as error:
+            return problem.bad_request(error.field, error.reason)
+        except BooksBusyError:
+            return problem.BUSY
+        # Written by hand: a float would not hold a large sum to the cent.
+        parts = (
+            f'"{name}":{{"totalRequests":{total.payments},"totalAmount":{payment.format_cents(total.cents)}}}'
+            for name, total in zip(layout.PROCESSOR_NAMES, sums, strict=True)
+        )
+        return problem.json_answer(f"{{{','.join(parts)}}}".encode())
+
+    def status(self, request: Request) -> Answer:
+        """GET /payments/{correlationId}/status."""
+        try:
+            id_high, id_low = payment.parse_id(request.parameter(0))
+        except payment.BadPayment as error:
+            return problem.bad_request(error.field, error.reason)
+        found = self._desk.find(id_high, id_low)
+        if found is None:
+            return problem.UNKNOWN_PAYMENT
+        # Of a payment that waits (again) the dispatcher's words may be an older payment's, or an attempt's that failed.
+        attempted = found.state in (layout.PROCESSING, layout.COMPLETED)
+        settled = found.state in (layout.COMPLETED, layout.FAILED)
+        document = {
+            "correlationId": payment.format_id(id_high, id_low),
+            "status": layout.STATE_NAMES[found.state],
+            "amount": orjson.Fragment(payment.format_cents(found.cents)),
+            "processor": layout.PROCESSOR_NAMES[found.processor] if attempted else None,
+            "attempts": found.attempts,
+            "acceptedAt": _instant(found.accepted_ms),
+            "requestedAt": _instant(found.requested_ms) if attempted else None,
+            "settledAt": _instant(found.settled_ms) if settled else None,
+        }
+        return problem.json_answer(orjson.dumps(document))
+
+    def health(self, _: Request) -> Answer:
+        """GET /health: 200 whatever it says, for this process is able to accept payments."""
+        try:
+            totals = self._books.totals()
+        except BooksBusyError:
+            return problem.BUSY
+        # The rings are read after the books: a payment settled in between counts as pending for once, never twice as done.
+        document = health.report(
+            self._books_words, totals, self._desk.usage(), self._settings, time.time_ns() // 1_000_000
+        )
+        return problem.json_answer(orjson.dumps(document))
+
+    def purge(self, request: Request) -> Answer | Later:
+        """POST /purge-payments: asks the dispatcher to forget everything, and answers when it has."""
+        token = request.header(b"x-engine-token")
+        if not self._settings.purge and not (self._token and hmac.compare_digest(token, self._token)):
+            return problem.FORBIDDEN
+        words = self._ring.words
+        asked = words[layout.RING_PURGE_ASKED_AT] + 1
+        words[layout.RING_PURGE_ASKED_AT] = asked
+        self._doorbell.ring_if_asleep()
+        deadline = time.monotonic() + PURGE_SECONDS
+
+        def done() -> Answer | None:
+            if words[layout.RING_PURGE_DONE_AT] >= asked:
+                return problem.PURGED
+            return problem.NOT_YET_PURGED if time.monotonic() > deadline else None
+
+        return done
+
+
+def check_content_type(request: Request) -> Answer | None:
+    """Refuses a body that says it is something else than JSON. One that says nothing is taken for JSON."""
+    content_type = request.header(b"content-type")
+    if content_type == b"application/json" or not content_type:
+        return None
+    media_type = content_type.partition(b";")[0].strip().lower()
+    is_json = media_type == b"application/json" or media_type.endswith(b"+json")
+    return None if is_json else problem.NOT_JSON
+
+
+def _instant(ms: int) -> str:
+    """ISO 8601 in UTC with milliseconds."""
+    moment = datetime.fromtimestamp(ms // 1000, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"

@@ -1,0 +1,63 @@
+"""The bounds of ``/payments-summary``. Pure: a query string in, milliseconds out."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from urllib.parse import parse_qsl
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MILLISECOND = timedelta(milliseconds=1)
+
+# A blank before an offset: a "+" that was not escaped means a blank in a query string.
+INSTANT_PATTERN = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,32}))?)?"
+    r"(?:([Zz])|([ +-])([0-9]{2})(?::?([0-9]{2}))?)?)?"
+)
+
+
+class BadBound(Exception):  # noqa: N818 - it names what came in, not what went wrong here
+    """A bound cannot be read; ``field`` is ``from`` or ``to``."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field = field
+        self.reason = reason
+
+
+def parse(query: str) -> tuple[int | None, int | None]:
+    """Both bounds in ms since 1970 UTC, inclusive; None for one that is absent or empty.
+
+    Parameters:
+      query: what follows the ``?``, still escaped. Parameters of other names are ignored.
+
+    Raises BadBound for one that cannot be read or is given twice.
+    """
+    bounds: dict[str, int | None] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in ("from", "to"):
+            if name in bounds:
+                raise BadBound(name, "is given twice")
+            bounds[name] = instant_ms(name, value) if value else None
+    return bounds.get("from"), bounds.get("to")
+
+
+def instant_ms(field: str, text: str) -> int:
+    """The instant in whole ms, such that the bound includes the same ms: ``from`` is rounded up, ``to`` down.
+
+    ISO 8601: a date (its midnight), to the minute, the second or any fraction; no offset means UTC. Raises BadBound.
+    """
+    match = INSTANT_PATTERN.fullmatch(text)
+    if match is None:
+        raise BadBound(field, "must be an ISO 8601 date and time")
+    date, hours, minutes, seconds, fraction, _, sign, offset_hours, offset_minutes = match.groups()
+    offset = f"{'-' if sign == '-' else '+'}{offset_hours or '00'}:{offset_minutes or '00'}"
+    try:
+        moment = datetime.fromisoformat(f"{date}T{hours or '00'}:{minutes or '00'}:{seconds or '00'}{offset}")
+    except ValueError:
+        raise BadBound(field, "is no existing date and time") from None
+    # datetime ends at microseconds, so the fraction stays outside of it.
+    fraction = fraction or ""
+    finer = field == "from" and fraction[3:].strip("0") != ""
+    return (moment - EPOCH) // MILLISECOND + int(f"{fraction:0<3.3}") + finer

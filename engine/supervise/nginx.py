@@ -1,0 +1,85 @@
+"""The shipped ``nginx.conf``, made to fit this machine, and the command that runs it.
+
+The containers use the file as it is. On a machine without containers the port, the directory and the number of API
+processes come from the settings, so three things in it are replaced; everything else stays one and the same.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+from pathlib import Path
+
+SHIPPED_PORT = 9999
+SHIPPED_RUN_DIR = "/run/engine"
+
+_LISTEN = re.compile(rf"\blisten {SHIPPED_PORT}\b")
+_SERVER_LINE = rf"^[ \t]*server unix:{SHIPPED_RUN_DIR}/api-[0-9]+\.sock[^;\n]*;\n"
+_SERVER_LINES = re.compile(rf"(?:{_SERVER_LINE})+", re.MULTILINE)
+
+
+class ConfError(Exception):
+    """nginx cannot be run: it is not installed, or its configuration cannot be made to fit. Holds a sentence."""
+
+
+def find_conf() -> Path:
+    """The shipped nginx.conf, which lies at the top of the checkout. Raises ConfError."""
+    path = Path(__file__).resolve().parents[2] / "nginx.conf"
+    if not path.is_file():
+        raise ConfError(f"{path} is missing; `python -m engine up` is run from a checkout of the project")
+    return path
+
+
+def render(conf: str, *, port: int, run_dir: str, api_processes: int) -> str:
+    """The text of the shipped ``nginx.conf``, changed for one machine.
+
+    Parameters:
+      conf: the text of the shipped file.
+      port: TCP port to listen on.
+      run_dir: absolute directory of the Unix sockets and of nginx's own files.
+      api_processes: how many API processes there are, behind ``run_dir``/api-INDEX.sock.
+
+    Raises ConfError when ``conf`` lacks one of the places that are replaced, or has it twice, and when ``run_dir``
+    cannot stand in a configuration file.
+    """
+    if not re.fullmatch(r"/[A-Za-z0-9._/-]+", run_dir):
+        raise ConfError(f"directory {run_dir!r} must be absolute and hold letters, digits and . _ - / only")
+    _expect_once(conf, _LISTEN, f"listen {SHIPPED_PORT}")
+    _expect_once(conf, _SERVER_LINES, f"server unix:{SHIPPED_RUN_DIR}/api-0.sock")
+    conf = _LISTEN.sub(f"listen {port}", conf)
+    conf = _SERVER_LINES.sub(lambda match: _server_lines(match.group(), api_processes), conf)
+    return conf.replace(f"{SHIPPED_RUN_DIR}/", f"{run_dir.rstrip('/')}/")
+
+
+def command(conf_path: str, run_dir: str) -> list[str]:
+    """The command line that runs nginx in the foreground with the rendered file. Raises ConfError.
+
+    SIGTERM and SIGINT stop it at once, SIGQUIT when the open requests are answered.
+    """
+    # /usr/sbin is not on the PATH of an ordinary user of Debian.
+    program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise ConfError("nginx is not installed; `make setup` installs it")
+    return [program, "-e", "stderr", "-p", run_dir, "-c", conf_path, "-g", f"daemon off;{_user_directive()}"]
+
+
+def _user_directive() -> str:
+    """Keeps a root's nginx from making its workers "nobody", who could not reach the API processes' sockets."""
+    if os.geteuid() != 0:
+        return ""
+    return f" user {pwd.getpwuid(0).pw_name} {grp.getgrgid(os.getegid()).gr_name};"
+
+
+def _expect_once(conf: str, pattern: re.Pattern[str], what: str) -> None:
+    found = len(pattern.findall(conf))
+    if found != 1:
+        raise ConfError(f"nginx.conf must have `{what}` in one place and has it in {found}")
+
+
+def _server_lines(shipped: str, api_processes: int) -> str:
+    """As many copies of the first of the shipped lines as there are API processes."""
+    first = shipped.splitlines(keepends=True)[0]
+    return "".join(first.replace("/api-0.sock", f"/api-{index}.sock") for index in range(api_processes))

@@ -1,0 +1,37 @@
+#!/bin/bash
+# Installs what pip cannot: nginx, libuv (socketify loads it) and Python's venv module. Does nothing when they are there.
+# Reads $PYTHON: the Python that .venv is made with.
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+
+missing=()
+command -v nginx >/dev/null || missing+=(nginx)
+"$PYTHON" -c 'import ctypes; ctypes.CDLL("libuv.so.1")' 2>/dev/null || missing+=(libuv1)
+"$PYTHON" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "setup: install ${missing[*]} (Debian's names) with this system's package manager, then try again" >&2
+    exit 1
+fi
+root=()
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "setup: as root: apt-get install ${missing[*]}; then try again" >&2
+        exit 1
+    }
+    root=(sudo)
+fi
+
+# Debian starts a service that it installs, and nginx would take port 80. A policy that says no (exit code 101) keeps it
+# from starting now; the engine runs an nginx of its own, so the service is switched off for later starts too.
+policy=/usr/sbin/policy-rc.d
+if [[ " ${missing[*]} " == *" nginx "* && ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+    trap '"${root[@]}" rm -f "$policy"' EXIT
+    "${root[@]}" chmod 755 "$policy"
+fi
+echo "setup: installing ${missing[*]}"
+"${root[@]}" apt-get update -qq
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+[[ " ${missing[*]} " != *" nginx "* ]] || "${root[@]}" update-rc.d nginx disable >/dev/null 2>&1 || true
