@@ -35,7 +35,7 @@ class Variable:
       unit: the unit of the value, ``""`` for none.
       low, high: inclusive bounds of an integer, or of the length of a text.
       effect: what it does, in a sentence.
-      check: ``""``, ``"power of two"``, ``"url"`` or ``"name"``.
+      check: ``""``, ``"power of two"``, ``"url"``, ``"name"``, or the words that are allowed, separated by ``|``.
     """
 
     field: str
@@ -53,6 +53,8 @@ class Variable:
         if isinstance(self.default, bool):
             return "0 or 1"
         if isinstance(self.default, str):
+            if "|" in self.check:
+                return ", ".join(self.check.split("|"))
             return {"url": "http://host[:port]", "name": "letters, digits, - and _"}.get(self.check, "text")
         return f"{self.low} to {self.high}" + (f", a {self.check}" if self.check else "")
 
@@ -73,6 +75,8 @@ class Variable:
             return number
         if not self.low <= len(text) <= self.high:
             raise ValueError(f"must have {self.low} to {self.high} characters")
+        if "|" in self.check and text not in self.check.split("|"):
+            raise ValueError(f"must be one of {self.bounds}")
         if self.check == "url":
             _check_url(text)
         if self.check == "name" and not re.fullmatch(r"[A-Za-z0-9_-]+", text):
@@ -100,6 +104,11 @@ VARIABLES: tuple[Variable, ...] = (
              "Prefix of the shared-memory segments; engines with different names do not see each other.", "name"),
     Variable("run_dir", "ENGINE_RUN_DIR", "/tmp/engine", "", 1, 80,
              "Directory of the Unix sockets, the doorbell, the locks and nginx's files."),
+    Variable("durability", "ENGINE_DURABILITY", "memory", "", 1, 6,
+             "What a 202 survives: `memory` every process, `disk` the containers too, `sync` loss of power too.",
+             "memory|disk|sync"),
+    Variable("data_dir", "ENGINE_DATA_DIR", "/tmp/engine-data", "", 1, 200,
+             "Directory of rings and books with `disk` and `sync`: a volume of a local file system."),
     Variable("port", "ENGINE_PORT", 9999, "TCP port", 1, 65_535,
              "Where nginx listens under `up`; the containers' port is in `nginx.conf`."),
     Variable("api_processes", "ENGINE_API_PROCESSES", 2, "processes", 1, 16,
@@ -159,6 +168,8 @@ class Settings:
     url_fallback: str
     name: str
     run_dir: str
+    durability: str
+    data_dir: str
     port: int
     api_processes: int
     ring_slots: int

@@ -67,14 +67,19 @@ class BooksReader:
     def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, Sum], Sum]:
         words = self._words
         for _ in range(TRIES_MAX):
-            version = words[layout.BOOKS_VERSION_AT]
+            version, floors = words[layout.BOOKS_VERSION_AT], self._floors()
             redo = self._redo() if version & 1 else {}
             sums = self._window(0, from_ms, to_ms, redo), self._window(1, from_ms, to_ms, redo)
             at = layout.BOOKS_FAILED_AT
             failed = Sum(redo.get(at, words[at]), redo.get(at + 1, words[at + 1]))
-            if words[layout.BOOKS_VERSION_AT] == version:
+            # While the version stays odd, a transaction being applied looks the same all the time, for it is read
+            # through its log; buckets being opened do not, but there the floor moves first.
+            if words[layout.BOOKS_VERSION_AT] == version and self._floors() == floors:
                 return sums, failed
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
+
+    def _floors(self) -> tuple[int, ...]:
+        return tuple(self._words[level.floor_at] for level in self._shape.levels)
 
     def _get(self, redo: dict[int, int], index: int) -> int:
         return redo.get(index, self._words[index])
@@ -92,7 +97,8 @@ class BooksReader:
             return Sum(0, 0)
         low = self._total(processor, redo) if from_ms is None else self._since(processor, from_ms, redo)
         high = Sum(0, 0) if to_ms is None else self._since(processor, to_ms + 1, redo)
-        return Sum(low.payments - high.payments, low.cents - high.cents)
+        # Beyond the recent time the lower bound is rounded up, and may so come to lie after the upper one.
+        return Sum(max(low.payments - high.payments, 0), max(low.cents - high.cents, 0))
 
     def _total(self, processor: int, redo: dict[int, int]) -> Sum:
         words, at = self._words, layout.BOOKS_TOTALS_AT + 2 * processor
@@ -135,8 +141,13 @@ class BooksReader:
             spans = [(at + begin, at + level.buckets), (at, at + begin + count - level.buckets)]
         total = 0
         for low, high in spans:
-            total += sum(cast(Iterable[int], words[low:high]))
-            for index, value in redo.items():
-                if low <= index < high:
-                    total += value - words[index]
+            span = cast(Iterable[int], words[low:high])
+            if redo:
+                # A copy: the writer may store between the sum and a second look at the same word.
+                values = list(span)
+                for index, value in redo.items():
+                    if low <= index < high:
+                        values[index - low] = value
+                span = values
+            total += sum(span)
         return total

@@ -7,15 +7,16 @@ values are absolute, applying twice is applying once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.books.levels import Level, Shape
 from engine.memory import layout
-from engine.memory.words import Words, zeros
+from engine.memory.words import WORD_MAX, Words, zeros
 
 # What one payment can add to a transaction at the most: three levels and the total (count, cents), and the words of its
 # slot or of its place aside. Used to keep a batch inside the redo log.
 ENTRIES_OF_A_SETTLEMENT = 16
+_CHECK_FACTOR = 0x9E3779B97F4A7C15
 SETTLEMENTS_MAX = layout.REDO_ENTRIES // ENTRIES_OF_A_SETTLEMENT
 
 
@@ -25,12 +26,17 @@ class BooksWriter:
     Parameters:
       words: the books' segment; shape: its levels.
       rings: the rings' segments, in the order of their index: a transaction may store to their slots too.
+      sync: brings books and rings to disk; None where they need not survive the loss of power. Between two calls
+        the disk may hold any mixture of old and new words.
 
     Use: ``begin(now_ms)``, then ``settle``/``fail``/``put`` for at most :data:`SETTLEMENTS_MAX` payments, ``commit()``.
     Nothing is visible before ``commit``, everything is after it.
     """
 
-    def __init__(self, words: Words, shape: Shape, rings: Sequence[Words]) -> None:
+    def __init__(
+        self, words: Words, shape: Shape, rings: Sequence[Words], sync: Callable[[], None] | None = None
+    ) -> None:
+        self._sync = sync
         self._words = words
         self._shape = shape
         self._segments = (words, *rings)
@@ -38,6 +44,10 @@ class BooksWriter:
 
     def recover(self) -> None:
         """Finishes what a killed writer had committed. Must be called once, before anything else."""
+        words = self._words
+        if self._sync is not None and words[layout.BOOKS_REDO_CHECK_AT] != self._redo_check():
+            # The power went while the log was on its way to the disk, so nothing of it has been applied.
+            words[layout.BOOKS_REDO_COUNT_AT] = 0
         self._apply()
 
     def begin(self, now_ms: int) -> None:
@@ -46,9 +56,9 @@ class BooksWriter:
         for level in self._shape.levels:
             number = now_ms // level.width_ms
             floor, head = self._words[level.floor_at], self._words[level.head_at]
-            # floor > head: new, purged, or its opening was cut short. The last case: the clock was set back by more
-            # than all that the level holds.
-            if number > head or floor > head or number + level.buckets <= head:
+            # Not so when time has moved on, when the level is new, purged or its opening was cut short (floor > head),
+            # and when the clock was set back by more than the level holds.
+            if not floor <= number <= head:
                 self._open(level, number)
 
     def settle(self, processor: int, requested_ms: int, cents: int) -> None:
@@ -103,14 +113,31 @@ class BooksWriter:
             return
         assert len(pending) <= layout.REDO_ENTRIES
         assert words[layout.BOOKS_REDO_COUNT_AT] == 0
+        self._bring_to_disk()  # the last transaction, whose log is overwritten now
         at = layout.REDO_AT
         for address, value in pending.items():
             words[at] = address
             words[at + 1] = value
             at += 2
+        if self._sync is not None:
+            words[layout.BOOKS_REDO_CHECK_AT] = self._redo_check(len(pending))
         words[layout.BOOKS_REDO_COUNT_AT] = len(pending)  # from here on it is true
+        self._bring_to_disk()
         self._apply()
         pending.clear()
+
+    def _bring_to_disk(self) -> None:
+        if self._sync is not None:
+            self._sync()
+
+    def _redo_check(self, count: int | None = None) -> int:
+        """A sum over the log's first ``count`` entries; without ``count``, over as many as it says it has."""
+        words = self._words
+        count = min(words[layout.BOOKS_REDO_COUNT_AT], layout.REDO_ENTRIES) if count is None else count
+        check = count + 1
+        for at in range(layout.REDO_AT, layout.REDO_AT + 2 * count):
+            check = (check * _CHECK_FACTOR ^ words[at]) & WORD_MAX
+        return check
 
     def _apply(self) -> None:
         words = self._words
@@ -129,25 +156,30 @@ class BooksWriter:
     def _open(self, level: Level, number: int) -> None:
         """Empties the buckets after the head up to ``number`` and some more, and moves floor and head.
 
-        The floor goes first: a crash in between leaves buckets that nobody takes for valid.
+        The floor goes first: a crash in between leaves buckets that nobody takes for valid, and a reader that has begun
+        with another floor sees that it has moved.
         """
         words = self._words
         words[layout.BOOKS_VERSION_AT] |= 1
         floor, head = words[level.floor_at], words[level.head_at]
         new_head = number + level.ahead
-        if floor > head or number > head + level.buckets or number + level.buckets <= head:
+        if floor > head or new_head - head >= level.buckets or number < floor:
             words[level.floor_at] = number + level.buckets  # nothing is valid while all is emptied
             words[level.head_at] = new_head
+            self._bring_to_disk()
             self._empty(level, 0, level.buckets)
-            set_back = floor <= head and number + level.buckets <= head
+            self._bring_to_disk()
+            set_back = number < floor <= head
             # After the clock was set back, what the level held of the time before was dropped long ago.
             words[level.floor_at] = number if set_back else max(new_head - level.buckets + 1, 0)
         else:
             words[level.floor_at] = max(floor, new_head - level.buckets + 1)
+            self._bring_to_disk()
             first, count = (head + 1) % level.buckets, new_head - head
             self._empty(level, first, min(first + count, level.buckets))
             if first + count > level.buckets:
                 self._empty(level, 0, first + count - level.buckets)
+            self._bring_to_disk()
             words[level.head_at] = new_head
         words[layout.BOOKS_VERSION_AT] += 1
 

@@ -138,6 +138,7 @@ def _spans(stages: Sequence[Json], end_s: float) -> list[tuple[float, float, Jso
 
 
 def _shade(axes: Axes, stages: Sequence[Json], duration_s: float, end_s: float) -> None:
+    axes.axvspan(0, stages[0]["at_s"], color=SHADES["well"], linewidth=0, zorder=-2)
     for from_s, until_s, stage in _spans(stages, duration_s):
         failing = sum(stage[name]["failing"] for name in ("default", "fallback"))
         delay_ms = max(stage[name]["delay_ms"] for name in ("default", "fallback"))

@@ -10,6 +10,8 @@ import psutil
 
 # Finding a tree's processes reads all of /proc, and a PSS walks page tables: both only once in so many seconds.
 SCAN_EVERY_S = 5.0
+# The kernel counts CPU in steps of 10 ms: over a shorter stretch than this, a single step looks like a peak.
+STRETCH_S_MIN = 0.5
 
 
 class NoSuchTreeError(Exception):
@@ -78,10 +80,10 @@ class Tree:
         self._scan(known_from_the_start=True)
 
     def sample(self) -> None:
-        """Adds what was used since the last sample; ``cores`` is then the use of this last stretch."""
+        """Adds what was used since the last sample, if that is long enough ago; ``cores`` is the use since then."""
         now_s = time.monotonic()
         stretch_s = now_s - self._sampled_s
-        if stretch_s <= 0:
+        if stretch_s < STRETCH_S_MIN:
             return
         if now_s - self._scanned_s >= SCAN_EVERY_S:
             self._scanned_s = now_s

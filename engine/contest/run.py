@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ BEGIN_S_MAX = 30.0  # k6 makes its virtual users before it begins
 EMPTY_S_MAX = 10.0  # a payment of the run before may still arrive after a purge
 OVERTIME_S_MAX = 30.0
 POLL_S = 0.05
+STRANGERS_NAMED_MAX = 5
+STRANGERS_ASKED_MAX = 100_000  # about half a minute
 
 
 class ContestError(Exception):
@@ -265,3 +268,20 @@ class Contest:
         recording.twice = Twice(len(twice), "listing")
         if excess and not recording.interrupted:
             recording.notes.append(f"{excess} payments were settled that nobody was told were accepted")
+            with contextlib.suppress(ProcessorError, ServiceError, OSError, http.client.HTTPException):
+                self._name_strangers()
+
+    def _name_strangers(self) -> None:
+        """Notes charges that the engine does not know: somebody else pays at these processors, or it forgot them."""
+        named = 0
+        for name, origin in (("default", self._addresses.default), ("fallback", self._addresses.fallback)):
+            charges = ProcessorAdmin(origin, self._addresses.token).charged()
+            for charged in itertools.islice(charges, STRANGERS_ASKED_MAX):
+                if not self._engine.knows(charged.correlation_id):
+                    self.recording.notes.append(
+                        f"the engine does not know {charged.correlation_id}, which {name} charged with "
+                        f"{charged.amount_cents / 100:.2f}, requestedAt {charged.requested_at}"
+                    )
+                    named += 1
+                    if named == STRANGERS_NAMED_MAX:
+                        return

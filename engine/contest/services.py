@@ -125,6 +125,16 @@ class Engine(Service):
         except (KeyError, TypeError, ValueError):
             raise ServiceError(f"engine: /health: has no queues: {content!r:.200}") from None
 
+    def knows(self, correlation_id: str) -> bool:
+        """Whether it has a status for this payment. Raises ServiceError."""
+        try:
+            self.exchange("GET", f"/payments/{correlation_id}/status")
+        except ServiceError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
     def purge(self) -> None:
         """Makes it forget everything. Raises ServiceError."""
         self.exchange("POST", "/purge-payments")

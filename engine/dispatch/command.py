@@ -19,8 +19,7 @@ from engine.dispatch.dispatcher import Dispatcher, Now
 from engine.dispatch.transport import Transport
 from engine.memory import layout, mapping
 from engine.memory.doorbell import Doorbell
-from engine.memory.segment import SegmentError
-from engine.memory.words import Words
+from engine.memory.segment import Segment, SegmentError
 from engine.ring.ring import RingReader
 from engine.routing.router import Router, RouterLimits
 from engine.settings import Settings
@@ -54,7 +53,7 @@ def run(_arguments: argparse.Namespace) -> int:
             return 2
         with contextlib.suppress(PermissionError):
             os.nice(settings.dispatcher_nice)
-        Loop(settings, books.words, [ring.words for ring in rings]).run()
+        Loop(settings, books, rings).run()
     return 0
 
 
@@ -75,12 +74,14 @@ def _now() -> Now:
 class Loop:
     """Joins dispatcher, transport, doorbell and clock."""
 
-    def __init__(self, settings: Settings, books: Words, rings: list[Words]) -> None:
+    def __init__(self, settings: Settings, books: Segment, rings: list[Segment]) -> None:
         self._settings = settings
-        self._books = books
+        self._segments = (*rings, books)
+        self._books = books.words
+        self._is_synced = settings.durability == "sync"
         self._stop_ms: int | None = None
         self._epoll = select.epoll()
-        self._doorbell = Doorbell(settings.doorbell_path, books)
+        self._doorbell = Doorbell(settings.doorbell_path, books.words)
         self._epoll.register(self._doorbell.descriptor, select.EPOLLIN)
         limits = RouterLimits(
             settings.in_flight_max, settings.breaker_failures, settings.trial_interval_ms, settings.slower_ms
@@ -88,8 +89,10 @@ class Loop:
         self._router = Router(limits)
         books_shape = mapping.books_shape(settings)
         self._dispatcher = Dispatcher(
-            [RingReader(words) for words in rings],
-            BooksWriter(books, books_shape, rings),
+            [RingReader(ring.words) for ring in rings],
+            BooksWriter(
+                books.words, books_shape, [ring.words for ring in rings], self._sync if self._is_synced else None
+            ),
             books_shape,
             self._router,
             give_up_ms=settings.give_up_seconds * 1000,
@@ -110,6 +113,7 @@ class Loop:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         dispatcher, transport = self._dispatcher, self._transport
+        self._mark_clean(0)
         dispatcher.recover(_now())
         gc.freeze()
         log.info(
@@ -133,6 +137,7 @@ class Loop:
                 time.sleep(self._settings.dispatch_pause_ms / 1000)
             self._wait(now, last_work_ms)
         transport.close()
+        self._mark_clean(1)
         log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
 
     def _pass(self, now: Now) -> bool:
@@ -148,6 +153,9 @@ class Loop:
                 self._transport.ask_health(processor)
         # What has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         attempts = [] if self._is_late(now) else self._dispatcher.start(now)
+        if attempts and self._is_synced:
+            # Where each payment goes must be on disk before it goes.
+            self._sync()
         for attempt in attempts:
             self._transport.send(attempt)
         self._transport.kick()
@@ -174,6 +182,19 @@ class Loop:
             events = self._epoll.poll(max(0.0, min(IDLE_WAIT_MS, *due_ms)) / 1000)
             self._doorbell.wake_up()
         self._transport.act([event for event in events if event[0] != self._doorbell.descriptor])
+
+    def _sync(self) -> None:
+        """Brings rings and books to disk. OSError ends the process: what cannot be kept must not be sent."""
+        for segment in self._segments:
+            segment.sync()
+
+    def _mark_clean(self, is_clean: int) -> None:
+        """Says in the files whether a dispatcher was at work: after the machine went down that tells what they are."""
+        self._sync()
+        for segment in self._segments[:-1]:
+            segment.words[layout.RING_CLEAN_AT] = is_clean
+        self._books[layout.BOOKS_CLEAN_AT] = is_clean
+        self._sync()
 
     def _ask_to_stop(self, _number: int, _frame: object) -> None:
         if self._stop_ms is None:

@@ -118,7 +118,7 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """Payments that may be sent anywhere and are not in flight."""
-        behind = sum(ring.head - cursor for ring, cursor in zip(self._rings, self._cursors, strict=True))
+        behind = sum(ring.ready - cursor for ring, cursor in zip(self._rings, self._cursors, strict=True))
         return behind + len(self._again)
 
     @property
@@ -135,7 +135,7 @@ class Dispatcher:
         self._books.recover()
         for index, ring in enumerate(self._rings):
             # The newest payments that only wait stay behind the cursor, where they cost nothing.
-            cursor = ring.head
+            cursor = ring.ready
             oldest = max(0, cursor - ring.slots, ring.forgotten_below)
             while cursor > oldest and self._is_queued(ring, cursor - 1):
                 cursor -= 1
@@ -169,6 +169,9 @@ class Dispatcher:
                 entry = heapq.heappop(heap)
                 attempts.append(self._begin_again(now, entry))
         waiting = self.waiting
+        if waiting:
+            # What is sent now must find its bucket open when it is settled, though the clock be set back before.
+            self._books.begin(now.wall_ms)
         while waiting and len(attempts) < self._batch:
             ring = self._front()
             payment = self._payment(ring, self._again[0][1] if self._again else self._cursors[ring])
@@ -236,7 +239,7 @@ class Dispatcher:
         front, oldest_ms = -1, 0
         for index, ring in enumerate(self._rings):
             position = self._cursors[index]
-            if position < ring.head:
+            if position < ring.ready:
                 accepted_ms = ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
                 if front < 0 or accepted_ms < oldest_ms:
                     front, oldest_ms = index, accepted_ms

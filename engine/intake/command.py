@@ -41,16 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until SIGTERM or SIGINT; 2 when settings or shared memory cannot be used, 1 for what else stops the start."""
+    """Serves until SIGTERM or SIGINT; 2 when settings or shared memory cannot be used, 1 for what else prevents it."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         settings = settings_module.read(os.environ)
         if not 0 <= arguments.index < settings.api_processes:
-            raise settings_module.SettingsError(
-                [
-                    f"--index {arguments.index}: ENGINE_API_PROCESSES={settings.api_processes} has 0 to {settings.api_processes - 1}"
-                ]
-            )
+            problem = f"--index {arguments.index}: must be 0 to {settings.api_processes - 1} (ENGINE_API_PROCESSES - 1)"
+            raise settings_module.SettingsError([problem])
         os.makedirs(settings.run_dir, exist_ok=True)
         with owning(f"{settings.run_dir}/api-{arguments.index}.lock"):
             serve(settings, arguments.index)

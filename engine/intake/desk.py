@@ -1,8 +1,8 @@
 """The desk: accepts payments, and answers what became of them. No HTTP in here.
 
 A correlationId is accepted once over all rings, although each ring has one writer: "find it anywhere, then put it in my
-ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id. It is a POSIX record lock: the
-kernel frees it when its holder dies.
+ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id. It is a POSIX record lock:
+the kernel frees it when its holder dies.
 
 *Warning*: closing any descriptor of a file drops all record locks that the process has on it. So the desk opens the
 file once and nothing else in the process may.

@@ -1,8 +1,9 @@
 """HTTP over a Unix socket: socketify's native functions under the smallest interface that the API needs.
 
-Its ``App`` listens, but requests do not go through ``AppRequest`` and ``AppResponse``: those cost more than all the rest of
-a payment, and while a body is on its way nothing but a reference cycle keeps them alive, so that the collector can free
-what the native code still points to. Here a request is a pointer and a handler a function from it to an Answer.
+Its ``App`` listens, but requests do not go through ``AppRequest`` and ``AppResponse``: those cost as much as all the
+rest of a payment, and while a body is on its way nothing but a reference cycle keeps them alive, so that the collector
+can free what the native code still points to. Here a request is a pointer, and a handler a function from it to an
+Answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
-from engine.intake.problem import BROKEN, TOO_LARGE, Answer
+from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
 
 PLAIN = 0  # the native functions' first argument: no TLS
 ON_REQUEST = "void(uws_res_t*, uws_req_t*, void*)"
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Request:
-    """What a handler may ask of the request that is being handled. One object serves all: it points to the present one."""
+    """What a handler may ask of the request that is being handled. One object serves all: it points to the present."""
 
     def __init__(self) -> None:
         self.pointer: Pointer = ffi.NULL
@@ -58,6 +59,10 @@ class Request:
         """What follows the ``?``, still escaped."""
         url = self._unpack(lib.uws_req_get_full_url(self.pointer, self._text))
         return url.partition(b"?")[2].decode("latin-1")
+
+    def is_head(self) -> bool:
+        """Whether the answer must come without its body."""
+        return self._unpack(lib.uws_req_get_case_sensitive_method(self.pointer, self._text)) == b"HEAD"
 
     def _unpack(self, length: int) -> bytes:
         # Of what is absent the length is 0 and the pointer NULL.
@@ -81,15 +86,17 @@ class Http:
         self._aborted = self._callback(ON_ABORTED, lambda response, _: self._open.pop(response, None))
 
     def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later]) -> None:
-        """``method`` on ``path`` is answered with what ``handler`` returns; ``*`` is any that has no route of its own."""
+        """``method`` on ``path`` is answered with what ``handler`` returns; ``*`` is any without a route of its own."""
 
         def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
             self._request.pointer = request
             answer = self._guarded(path, handler, self._request)
-            if isinstance(answer, Answer):
-                self._answer(response, answer)
-            else:
+            if not isinstance(answer, Answer):
                 self._hold(response, answer)
+            elif self._request.is_head():
+                self._answer_head(response, answer)
+            else:
+                self._answer(response, answer)
 
         self._add(method, path, on_request)
 
@@ -100,10 +107,10 @@ class Http:
         check: Callable[[Request], Answer | None],
         handler: Callable[[bytes], Answer],
     ) -> None:
-        """POST on ``path`` is answered with what ``handler`` makes of the body, of at most ``bytes_max`` bytes (else 413).
+        """POST on ``path`` is answered with what ``handler`` makes of the body, or with 413 beyond ``bytes_max`` bytes.
 
-        ``check`` sees the headers first and may refuse. The body of what is refused is not kept, and its connection stays
-        usable: the native code skips the rest.
+        ``check`` sees the headers first and may refuse. The body of what is refused is not kept, and its connection
+        stays usable: the native code skips the rest.
         """
         digits_max = len(str(bytes_max))
 
@@ -168,7 +175,7 @@ class Http:
     def _tick(self) -> None:
         for response, later in list(self._open.items()):
             if not isinstance(later, bytes):
-                answer = self._guarded("later", lambda poll: poll(), later)
+                answer = STOPPING if self._stop_at is not None else self._guarded("later", _ask, later)
                 if answer is not None:
                     del self._open[response]
                     self._answer(response, answer)
@@ -190,10 +197,20 @@ class Http:
         lib.uws_res_on_aborted(PLAIN, response, self._aborted, ffi.NULL)
 
     def _answer(self, response: Pointer, answer: Answer) -> None:
+        self._write_headers(response, answer)
+        lib.uws_res_end(PLAIN, response, answer.body, len(answer.body), self._stop_at is not None)
+
+    def _answer_head(self, response: Pointer, answer: Answer) -> None:
+        """The headers of what a GET would get, its length included."""
+        self._write_headers(response, answer)
+        length = str(len(answer.body)).encode()
+        lib.uws_res_write_header(PLAIN, response, b"Content-Length", len(b"Content-Length"), length, len(length))
+        lib.uws_res_end_without_body(PLAIN, response, self._stop_at is not None)
+
+    def _write_headers(self, response: Pointer, answer: Answer) -> None:
         lib.uws_res_write_status(PLAIN, response, answer.status, len(answer.status))
         for name, value in answer.headers:
             lib.uws_res_write_header(PLAIN, response, name, len(name), value, len(value))
-        lib.uws_res_end(PLAIN, response, answer.body, len(answer.body), self._stop_at is not None)
 
     def _add(self, method: str, path: str, on_request: Callable[[Pointer, Pointer, Pointer], None]) -> None:
         METHODS[method](PLAIN, self._app.app, path.encode(), self._callback(ON_REQUEST, on_request), ffi.NULL)
@@ -202,3 +219,7 @@ class Http:
         callback = ffi.callback(kind, function)
         self._native.append(callback)
         return callback
+
+
+def _ask(later: Later) -> Answer | None:
+    return later()

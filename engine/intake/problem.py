@@ -38,7 +38,7 @@ def json_answer(body: bytes) -> Answer:
 
 
 def problem(status: int, detail: str, field: str = "", *headers: tuple[bytes, bytes]) -> Answer:
-    """A problem of type ``about:blank``: its title is the status's own; ``field`` names what was wrong, if anything was."""
+    """A problem of type ``about:blank``: its title is the status's own; ``field`` names what was wrong, if any was."""
     line = STATUS_LINES[status]
     document: dict[str, str | int] = {
         "type": "about:blank",
@@ -64,7 +64,7 @@ ACCEPTED: Final = Answer(STATUS_LINES[202])
 ALIVE: Final = Answer(STATUS_LINES[200])
 CONFLICT: Final = problem(409, "This correlationId was accepted with another amount.", "correlationId")
 FULL: Final = problem(503, "Too many payments are waiting; none that was accepted is lost.", "", (b"Retry-After", b"1"))
-BUSY: Final = problem(503, "The summary is not readable at the moment.", "", (b"Retry-After", b"1"))
+BUSY: Final = problem(503, "The books are busy.", "", (b"Retry-After", b"1"))
 READ_ONLY: Final = _method_not_allowed("GET, HEAD")
 POST_ONLY: Final = _method_not_allowed("POST")
 NOT_FOUND: Final = problem(404, "There is nothing here.")
@@ -74,4 +74,5 @@ NOT_JSON: Final = problem(415, "The Content-Type must be application/json.")
 FORBIDDEN: Final = problem(403, "Purging needs the header X-Engine-Token.")
 PURGED: Final = json_answer(b'{"message":"All payments purged."}')
 NOT_YET_PURGED: Final = problem(503, "The purge is asked for and will be done when the dispatcher is back.")
+STOPPING: Final = problem(503, "This process is stopping.", "", (b"Retry-After", b"1"))
 BROKEN: Final = problem(500, "The request could not be handled.")

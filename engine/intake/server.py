@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import orjson
 
@@ -73,7 +73,10 @@ class Server:
             id_high, id_low, cents = payment.parse(body, self._settings.amount_cents_max)
         except payment.BadPayment as error:
             return problem.bad_request(error.field, error.reason)
-        verdict = self._desk.accept(id_high, id_low, cents, time.time_ns() // 1_000_000)
+        try:
+            verdict = self._desk.accept(id_high, id_low, cents, time.time_ns() // 1_000_000)
+        except BooksBusyError:
+            return problem.BUSY
         if verdict is Verdict.ACCEPTED:
             self._doorbell.ring_if_asleep()
         return ANSWERS[verdict]
@@ -99,7 +102,10 @@ class Server:
             id_high, id_low = payment.parse_id(request.parameter(0))
         except payment.BadPayment as error:
             return problem.bad_request(error.field, error.reason)
-        found = self._desk.find(id_high, id_low)
+        try:
+            found = self._desk.find(id_high, id_low)
+        except BooksBusyError:
+            return problem.BUSY
         if found is None:
             return problem.UNKNOWN_PAYMENT
         # Of a payment that waits (again) the dispatcher's words may be an older payment's, or an attempt's that failed.
@@ -113,7 +119,7 @@ class Server:
             "attempts": found.attempts,
             "acceptedAt": _instant(found.accepted_ms),
             "requestedAt": _instant(found.requested_ms) if attempted else None,
-            "settledAt": _instant(found.settled_ms) if settled else None,
+            "settledAt": _instant(found.settled_ms) if settled and found.settled_ms else None,
         }
         return problem.json_answer(orjson.dumps(document))
 
@@ -123,7 +129,7 @@ class Server:
             totals = self._books.totals()
         except BooksBusyError:
             return problem.BUSY
-        # The rings are read after the books: a payment settled in between counts as pending for once, never twice as done.
+        # The rings are read after the books: a payment that is settled in between counts as pending this once.
         document = health.report(
             self._books_words, totals, self._desk.usage(), self._settings, time.time_ns() // 1_000_000
         )
@@ -160,5 +166,5 @@ def check_content_type(request: Request) -> Answer | None:
 
 def _instant(ms: int) -> str:
     """ISO 8601 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(ms // 1000, timezone.utc)
+    moment = datetime.fromtimestamp(ms // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"

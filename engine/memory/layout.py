@@ -10,7 +10,7 @@ words                 writer      content
 0 .. 15               API         header: magic, layout version, sizes, hash seeds, head, counters
 16 .. 31              dispatcher  header: forgotten_below, purge_done
 32 ..                 API         buckets, one word each: 1 + newest position whose id hashes there, 0 for none
-32 + slots ..         both        slots, SLOT_WORDS each: the first six words are the API process's,
+32 + slots ..         both        slots, SLOT_WORDS each: the first seven words are the API process's,
                                   the last three the dispatcher's
 ====================  ==========  ===========================================================================
 
@@ -54,20 +54,24 @@ RING_SEED_LOW_AT: Final = 4
 RING_HEAD_AT: Final = 5  # positions below it are published: storing it is what accepts a payment
 RING_REFUSED_AT: Final = 6  # payments refused because the ring was full
 RING_PURGE_ASKED_AT: Final = 7  # raised by 1 to ask the dispatcher to forget everything
+RING_READY_AT: Final = 8  # positions below it may be sent: the head, or with ENGINE_DURABILITY=sync what is on disk
+RING_BOOT_AT: Final = 9  # the boot of the machine in which it was last opened (files only)
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
+RING_CLEAN_AT: Final = 18  # dispatcher: 1 after it has stopped in good order (files only)
 RING_HEADER_WORDS: Final = 32
 
-SLOT_WORDS: Final = 9
+SLOT_WORDS: Final = 10
 SLOT_SEQUENCE: Final = 0  # position + 1 while the slot holds that position whole, 0 while it is being written
 SLOT_ID_HIGH: Final = 1
 SLOT_ID_LOW: Final = 2
 SLOT_CENTS: Final = 3
 SLOT_ACCEPTED_MS: Final = 4
 SLOT_LINK: Final = 5  # 1 + the next older position of the same bucket, 0 for none
-SLOT_PROGRESS: Final = 6  # dispatcher: see pack_progress
-SLOT_REQUESTED_MS: Final = 7  # dispatcher: requestedAt of the last attempt
-SLOT_SETTLED_MS: Final = 8  # dispatcher: when the payment was completed or failed
+SLOT_CHECK: Final = 6  # slot_check() of what the API process has written
+SLOT_PROGRESS: Final = 7  # dispatcher: see pack_progress
+SLOT_REQUESTED_MS: Final = 8  # dispatcher: requestedAt of the last attempt
+SLOT_SETTLED_MS: Final = 9  # dispatcher: when the payment was completed or failed
 
 QUEUED: Final = 0  # waiting, certainly not charged
 PROCESSING: Final = 1  # an attempt was begun at the processor: charged or not, only that processor can say
@@ -78,6 +82,8 @@ STATE_NAMES: Final = ("queued", "processing", "completed", "failed", "processing
 
 ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stays there
 _TAG_MASK: Final = 0xFFFFFFFF
+_CHECK_A: Final = 0x9E3779B97F4A7C15
+_CHECK_B: Final = 0xC2B2AE3D27D4EB4F
 
 
 def ring_words(slots: int) -> int:
@@ -104,6 +110,11 @@ def unpack_progress(position: int, word: int) -> tuple[int, int, int]:
     if word >> 32 != position & _TAG_MASK:
         return QUEUED, DEFAULT, 0
     return word & 0xFF, word >> 8 & 0xFF, word >> 16 & 0xFFFF
+
+
+def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms: int) -> int:
+    """A sum over a payment: a slot that was only half written when the power went does not have it."""
+    return (id_high * _CHECK_A ^ id_low * _CHECK_B ^ (cents << 40) ^ (accepted_ms << 16) ^ position) & WORD_MAX
 
 
 def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> None:
@@ -147,6 +158,9 @@ BOOKS_ASIDE_KEPT_AT: Final = 14  # payments in the aside table that are not sett
 BOOKS_ASIDE_ERA_AT: Final = 15  # raised by a purge: entries of an older era are free
 BOOKS_LEVELS_AT: Final = 16  # for each level: floor, head (bucket numbers; valid are floor to head, both included)
 BOOKS_ASIDE_TAKEN_AT: Final = 24  # payments ever put aside in this era: 0 spares every search
+BOOKS_BOOT_AT: Final = 25  # as RING_BOOT_AT
+BOOKS_CLEAN_AT: Final = 26  # as RING_CLEAN_AT
+BOOKS_REDO_CHECK_AT: Final = 27  # a sum over the redo log (files only): a log half on disk does not have it
 BOARD_AT: Final = 64
 BOARD_HEARTBEAT_MS: Final = BOARD_AT  # last pass of the dispatcher
 BOARD_ASLEEP: Final = BOARD_AT + 1  # 1 while the dispatcher waits for the doorbell

@@ -1,61 +1,154 @@
-"""A named piece of shared memory that outlives the processes that use it.
+"""Named pieces of memory that outlive the processes that use them: in shared memory, or in files on a volume.
 
-*Warning*: Python 3.11's resource tracker unlinks a segment when any process that attached to it exits, which would
-destroy the payments of everybody else. So nothing here is tracked: a segment stays until :func:`remove`.
+*Warning*: Python 3.11's resource tracker unlinks a shared-memory segment when any process that attached to it exits,
+which would destroy the payments of everybody else. So nothing here is tracked: a segment stays until it is removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
-import secrets
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from typing import cast
 
 from engine.memory.words import WORD_BYTES, Words
 
+SHARED_MEMORY_DIRECTORY = "/dev/shm"
+
 
 class SegmentError(Exception):
-    """A segment cannot be used: it has another layout or size, or the machine has no room for it."""
-
-
-class _Memory(SharedMemory):
-    """A segment that is not tracked, and not torn down with words still in use when the process exits."""
-
-    def __init__(self, name: str, create: bool = False, size: int = 0) -> None:
-        # Python 3.13 has track=False for it; before, not registering is the only way that starts no tracker process.
-        register = resource_tracker.register
-        resource_tracker.register = lambda *_: None
-        try:
-            super().__init__(name, create, size)
-        finally:
-            resource_tracker.register = register
-
-    def __del__(self) -> None:
-        """The kernel unmaps; the base class would complain of the words that rings and books still hold."""
+    """A segment cannot be used: it has another layout or size, is damaged, or there is no room for it."""
 
 
 class Segment:
-    """Shared memory as 8-byte words.
+    """Memory as 8-byte words.
 
     ``words[i]`` is one aligned 8-byte load or store, seen by other processes whole and, on x86-64, in the order of the
     stores (``struct.pack_into`` would write byte by byte).
+
+    Parameters:
+      memory: the bytes; what is beyond the last whole word is left out.
+      close: detaches from them.
+      descriptor: the file behind them, None for shared memory.
     """
 
-    def __init__(self, memory: SharedMemory) -> None:
+    def __init__(self, memory: SharedMemory | mmap.mmap, descriptor: int | None = None) -> None:
         self._memory = memory
-        self._bytes = memoryview(_buffer(memory))
-        self._words = self._bytes.cast("Q")
+        self._descriptor = descriptor
+        buffer = memory.buf if isinstance(memory, SharedMemory) else memory
+        assert buffer is not None
+        self._bytes = memoryview(buffer)
+        self._words = self._bytes[: len(self._bytes) // WORD_BYTES * WORD_BYTES].cast("Q")
         self.words = cast(Words, self._words)  # typeshed's memoryview is wider than Words asks
+
+    def sync(self) -> None:
+        """Returns when everything stored so far is on disk. Raises OSError; nothing is known to be there then."""
+        if self._descriptor is not None:
+            os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Detaches. Whoever still holds a slice of ``words`` makes this a BufferError."""
         self._words.release()
         self._bytes.release()
         self._memory.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+class Store(ABC):
+    """Where segments are kept, by name."""
+
+    @abstractmethod
+    def open(self, name: str) -> Segment:
+        """Attaches to a segment. Raises FileNotFoundError."""
+
+    @abstractmethod
+    def create(self, name: str, length: int) -> Segment:
+        """Makes a segment of ``length`` words, all 0 and all of them there: it never needs room later.
+
+        Raises OSError, and leaves nothing, when there is no room.
+        """
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """All there are, whoever made them."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Removes a segment if it is there. Whoever is attached keeps what it has."""
+
+
+class SharedMemoryStore(Store):
+    """``multiprocessing.shared_memory``: lives until the machine, or the volume mounted there, ends."""
+
+    def open(self, name: str) -> Segment:
+        """See :class:`Store`."""
+        return Segment(_UntrackedMemory(name))
+
+    def create(self, name: str, length: int) -> Segment:
+        """See :class:`Store`."""
+        memory = _UntrackedMemory(name, create=True, size=length * WORD_BYTES)
+        try:
+            os.posix_fallocate(memory._fd, 0, length * WORD_BYTES)  # type: ignore[attr-defined]
+        except OSError:
+            self.remove(name)
+            raise
+        return Segment(memory)
+
+    def names(self) -> list[str]:
+        """See :class:`Store`."""
+        return sorted(os.listdir(SHARED_MEMORY_DIRECTORY))
+
+    def remove(self, name: str) -> None:
+        """See :class:`Store`."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{SHARED_MEMORY_DIRECTORY}/{name}")
+
+
+class FileStore(Store):
+    """Files in a directory, mapped into memory."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def open(self, name: str) -> Segment:
+        """See :class:`Store`."""
+        descriptor = os.open(f"{self._directory}/{name}", os.O_RDWR | os.O_CLOEXEC)
+        if os.fstat(descriptor).st_size < WORD_BYTES:
+            os.close(descriptor)
+            raise FileNotFoundError(name)
+        return Segment(mmap.mmap(descriptor, 0), descriptor)
+
+    def create(self, name: str, length: int) -> Segment:
+        """See :class:`Store`."""
+        os.makedirs(self._directory, exist_ok=True)
+        path = f"{self._directory}/{name}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, length * WORD_BYTES)
+        except OSError:
+            os.close(descriptor)
+            self.remove(name)
+            raise
+        os.fsync(descriptor)
+        directory = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
+        os.fsync(directory)  # the name, too, has to survive
+        os.close(directory)
+        return Segment(mmap.mmap(descriptor, 0), descriptor)
+
+    def names(self) -> list[str]:
+        """See :class:`Store`."""
+        return sorted(os.listdir(self._directory)) if os.path.isdir(self._directory) else []
+
+    def remove(self, name: str) -> None:
+        """See :class:`Store`."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._directory}/{name}")
 
 
 @contextlib.contextmanager
@@ -69,74 +162,17 @@ def locked(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def open_or_create(
-    name: str, length: int, lock_path: str, lay_out: Callable[[Words], None], check: Callable[[Words], str]
-) -> Segment:
-    """Attaches to the segment ``name``, making it first if it is not there.
+class _UntrackedMemory(SharedMemory):
+    """A segment that is not tracked, and not torn down with words still in use when the process exits."""
 
-    Parameters:
-      name: without a slash; the segment is /dev/shm/``name``.
-      length: in words.
-      lock_path: a file lock that all who may make this segment share.
-      lay_out: writes the first content of a new segment, all of whose words are 0. Its last store must be what
-        ``check`` looks at first, so that a maker killed half-way leaves something that is made anew.
-      check: returns why an existing segment cannot be used, ``""`` when it can, ``"unfinished"`` when its maker died.
-
-    Raises SegmentError for one that cannot be used.
-    """
-    with locked(lock_path):
-        with contextlib.suppress(FileNotFoundError):
-            memory = _Memory(name)
-            complaint = _complaint(memory, length, check)
-            if not complaint:
-                return Segment(memory)
-            memory.close()
-            if complaint != "unfinished":
-                raise SegmentError(
-                    f"shared memory {name}: {complaint}. `python -m engine reset` removes it together with the "
-                    "payments that it remembers."
-                )
-            os.unlink(f"/dev/shm/{name}")
+    def __init__(self, name: str, create: bool = False, size: int = 0) -> None:
+        # Python 3.13 has track=False for it; before, not registering is the only way that starts no tracker process.
+        register = resource_tracker.register
+        resource_tracker.register = lambda *_: None
         try:
-            memory = _Memory(name, create=True, size=length * WORD_BYTES)
-            # Every page is written once now: memory is laid out at the start and never grows after it.
-            os.posix_fallocate(memory._fd, 0, length * WORD_BYTES)  # type: ignore[attr-defined]
-        except OSError as error:
-            raise SegmentError(f"shared memory {name}: cannot make {length * WORD_BYTES} bytes: {error}") from error
-        segment = Segment(memory)
-        lay_out(segment.words)
-        return segment
+            super().__init__(name, create, size)
+        finally:
+            resource_tracker.register = register
 
-
-def remove(name: str) -> bool:
-    """Removes the segment ``name``; returns whether it was there. Whoever is attached keeps what it has."""
-    try:
-        os.unlink(f"/dev/shm/{name}")
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def random_odd_word() -> int:
-    """A random odd number of 64 bits, a multiplier for hashing that an outsider cannot guess."""
-    return secrets.randbits(64) | 1
-
-
-def _complaint(memory: SharedMemory, length: int, check: Callable[[Words], str]) -> str:
-    if memory.size < WORD_BYTES * 8:
-        return "unfinished"
-    view = memoryview(_buffer(memory))
-    words = view[: memory.size // WORD_BYTES * WORD_BYTES].cast("Q")
-    try:
-        complaint = check(cast(Words, words))
-        if not complaint and memory.size != length * WORD_BYTES:
-            complaint = f"it has {memory.size} bytes and should have {length * WORD_BYTES}"
-    finally:
-        words.release()
-        view.release()
-    return complaint
-
-
-def _buffer(memory: SharedMemory) -> memoryview[int]:
-    assert memory.buf is not None, "the segment is closed"
-    return memory.buf
+    def __del__(self) -> None:
+        """The kernel unmaps; the base class would complain of the words that rings and books still hold."""

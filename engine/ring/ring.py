@@ -17,8 +17,10 @@ from engine.memory.layout import (
     RING_FORGOTTEN_AT,
     RING_HEAD_AT,
     RING_HEADER_WORDS,
+    RING_READY_AT,
     SLOT_ACCEPTED_MS,
     SLOT_CENTS,
+    SLOT_CHECK,
     SLOT_ID_HIGH,
     SLOT_ID_LOW,
     SLOT_LINK,
@@ -66,6 +68,11 @@ class RingReader:
         return self.words[RING_HEAD_AT]
 
     @property
+    def ready(self) -> int:
+        """Positions below it may be sent."""
+        return self.words[RING_READY_AT]
+
+    @property
     def forgotten_below(self) -> int:
         """Positions below it were purged."""
         return self.words[RING_FORGOTTEN_AT]
@@ -80,14 +87,24 @@ class RingReader:
         Takes no more steps than the ring has slots, even if the ring is written meanwhile.
         """
         words, head, forgotten = self.words, self.words[RING_HEAD_AT], self.words[RING_FORGOTTEN_AT]
-        link = words[self._bucket(id_high, id_low)]
+        bucket = self._bucket(id_high, id_low)
+        link = words[bucket]
         for _ in range(self.slots):
             if link == 0:
                 return None
             at = self.offset(link - 1)
+            if link > head:
+                # Being published just now, or left by a killed writer, and then its successor may take it back before
+                # our eyes: what it points to counts only if the bucket holds it still. Else we begin again.
+                next_link = words[at + SLOT_LINK]
+                if words[at + SLOT_SEQUENCE] != link or words[bucket] != link:
+                    head, link = words[RING_HEAD_AT], words[bucket]
+                else:
+                    link = next_link
+                continue
             if words[at + SLOT_SEQUENCE] != link:  # overwritten: so are all that are older
                 return None
-            if words[at + SLOT_ID_LOW] == id_low and words[at + SLOT_ID_HIGH] == id_high and link <= head:
+            if words[at + SLOT_ID_LOW] == id_low and words[at + SLOT_ID_HIGH] == id_high:
                 return self.read(link - 1) if link > forgotten else None
             next_link = words[at + SLOT_LINK]
             if words[at + SLOT_SEQUENCE] != link:
@@ -110,6 +127,25 @@ class RingReader:
         )
         return payment if words[at + SLOT_SEQUENCE] == position + 1 else None
 
+    def is_whole(self, position: int) -> bool:
+        """Whether the slot holds ``position`` just as it was put in."""
+        words, at = self.words, self.offset(position)
+        check = layout.slot_check(
+            position,
+            words[at + SLOT_ID_HIGH],
+            words[at + SLOT_ID_LOW],
+            words[at + SLOT_CENTS],
+            words[at + SLOT_ACCEPTED_MS],
+        )
+        return words[at + SLOT_SEQUENCE] == position + 1 and words[at + SLOT_CHECK] == check
+
+    def chain(self, position: int) -> None:
+        """Makes ``position`` the newest of its bucket: for a ring that nobody else uses just now."""
+        words, at = self.words, self.offset(position)
+        bucket = self._bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
+        words[at + SLOT_LINK] = words[bucket]
+        words[bucket] = position + 1
+
     def is_done(self, position: int) -> bool:
         """Whether the slot of ``position`` may be used again."""
         word = self.words[self.offset(position) + SLOT_PROGRESS]
@@ -124,10 +160,14 @@ class RingWriter(RingReader):
     """Putting payments in: one process, and only one, for each ring.
 
     Opening it takes back what a killed writer had not published: its client never had an answer.
+
+    Parameters:
+      is_synced: payments may be sent only after :meth:`release`, when the caller has brought them to disk.
     """
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Words, is_synced: bool = False) -> None:
         super().__init__(words)
+        self._is_synced = is_synced
         self._head = words[RING_HEAD_AT]
         at = self.offset(self._head)
         if words[at + SLOT_SEQUENCE] == self._head + 1:
@@ -135,6 +175,8 @@ class RingWriter(RingReader):
             if words[bucket] == self._head + 1:
                 words[bucket] = words[at + SLOT_LINK]
             words[at + SLOT_SEQUENCE] = 0
+        if not is_synced:
+            words[RING_READY_AT] = self._head
 
     def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int) -> bool:
         """Accepts a payment; False when the ring is full: its oldest payment is not settled yet.
@@ -156,7 +198,15 @@ class RingWriter(RingReader):
         words[at + SLOT_CENTS] = cents
         words[at + SLOT_ACCEPTED_MS] = accepted_ms
         words[at + SLOT_LINK] = words[bucket]
+        words[at + SLOT_CHECK] = layout.slot_check(position, id_high, id_low, cents, accepted_ms)
         words[at + SLOT_SEQUENCE] = position + 1
         words[bucket] = position + 1
         words[RING_HEAD_AT] = self._head = position + 1
+        if not self._is_synced:
+            words[RING_READY_AT] = position + 1
         return True
+
+    def release(self, below: int) -> None:
+        """Lets the dispatcher send the positions below ``below``: they are on disk."""
+        assert self.words[RING_READY_AT] <= below <= self._head
+        self.words[RING_READY_AT] = below

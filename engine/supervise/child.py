@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -55,16 +56,20 @@ class Child:
     def tend(self, now_ms: int) -> None:
         """Starts it if it is due, and takes note of its death."""
         if self._process is not None:
-            code = self._process.poll()
-            if code is None:
+            if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return
+            # What it has started itself would outlive it: a worker of nginx keeps the port from the next master. Until
+            # it is reaped, its process id, which is also its group's, is nobody else's.
+            os.killpg(self._process.pid, self._stop_signal)
+            code = self._process.wait()
             self._process = None
             self._deaths = 1 if now_ms - self._started_ms >= STEADY_MS else self._deaths + 1
             self._start_ms = now_ms + backoff_ms(self._deaths)
             log.warning("%s ended with %s; starts again in %d ms", self.name, code, self._start_ms - now_ms)
         if now_ms >= self._start_ms:
             self._started_ms = now_ms
-            # A session of its own keeps Ctrl-C from reaching it before its turn comes to stop.
+            # A session of its own keeps Ctrl-C from reaching it before its turn comes to stop, and what it starts is
+            # in its group.
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environment,
@@ -79,8 +84,8 @@ class Child:
 
     def ask_to_stop(self) -> None:
         """Sends the stop signal if it runs."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(self._stop_signal)
+        if self._process is not None:
+            os.kill(self._process.pid, self._stop_signal)  # not reaped yet, so the id is still its own
 
     def wait(self, seconds: float) -> int | None:
         """Waits for its end, kills it when the time is over; its exit code, None when it was not running."""
@@ -90,7 +95,7 @@ class Child:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             log.warning("%s did not stop within %.0f s: killed", self.name, seconds)
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             code = self._process.wait()
         self._process = None
         return code

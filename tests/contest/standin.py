@@ -28,6 +28,7 @@ class StandIn:
         self._processors = {"default": urlsplit(default), "fallback": urlsplit(fallback)}
         self._vice = vice
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._known: set[str] = set()
         self._settled: list[tuple[str, str, float]] = []  # processor, requestedAt, amount
         self._pending = 0
         self._lock = threading.Lock()
@@ -61,6 +62,7 @@ class StandIn:
     def accept(self, payment: dict[str, Any]) -> None:
         """Takes a payment over."""
         with self._lock:
+            self._known.add(payment["correlationId"])
             self._pending += 1
         self._waiting.put(payment)
 
@@ -70,6 +72,8 @@ class StandIn:
             if path == "/payments-summary":
                 first, last = query.get("from", [""])[0], query.get("to", ["~"])[0]
                 return 200, {name: self._total(name, first, last) for name in self._processors}
+            if path.endswith("/status"):
+                return (200 if path.split("/")[2] in self._known else 404), {}
             if path == "/health":
                 return 200, {"status": "ok", "processors": {}, "queues": {"pending": self._pending, "failed": 0}}
             if (method, path) == ("POST", "/purge-payments") and self._vice != "does not purge":

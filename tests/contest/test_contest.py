@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,22 @@ def test_a_payment_charged_at_both_is_found_and_a_slow_p99_too(processors: proce
     assert code == 1
     assert (seen["charged_twice"], seen["lag_after_drain"]) == (1, -1)
     assert "p99 is above 0.001 ms" in seen["broken"]
+
+
+def test_a_charge_that_the_engine_does_not_know_is_named(processors: processes.Processors, tiny: Path) -> None:
+    stranger = str(uuid.uuid4())
+    body = {"correlationId": stranger, "amount": 19.9, "requestedAt": "2026-01-01T00:00:00.000Z"}
+
+    def pay() -> None:
+        processors.fallback.request("POST", "/payments", json.dumps(body).encode())
+
+    somebody = threading.Timer(2.0, pay)
+    somebody.start()
+    code, seen = hold("none", processors, tiny)
+    somebody.join()
+    assert code == 1
+    assert (seen["charged_twice"], seen["lag_after_drain"]) == (0, -1)
+    assert any(stranger in note and "fallback" in note for note in seen["notes"])
 
 
 def test_ctrl_c_ends_k6_and_leaves_a_result(processors: processes.Processors, tiny: Path) -> None:
