@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
+from engine.intake.committer import Committer
 from engine.intake.desk import Desk
 from engine.intake.http import Http
 from engine.intake.server import Server
@@ -64,13 +65,22 @@ def serve(settings: Settings, index: int) -> None:
     """Opens everything and serves until a signal. Raises SegmentError and OSError."""
     segments = mapping.open_rings(settings)
     books = mapping.open_books(settings)
-    own = RingWriter(segments[index].words)
+    own = RingWriter(segments[index].words, is_synced=settings.durability == "sync")
     rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
     doorbell = Doorbell(settings.doorbell_path, books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))
     desk = Desk(rings, own, reader, f"{settings.run_dir}/intake.lock")
     http = Http()
-    Server(settings, desk, own, books.words, reader, doorbell).add_routes(http)
+    committer = None
+    if settings.durability == "sync":
+
+        def committed() -> None:
+            doorbell.ring_if_asleep()
+            http.ask_later()
+
+        committer = Committer(own, segments[index], http.alarm, committed)
+        committer.commit()  # what a killed process had accepted and not brought to disk
+    Server(settings, desk, own, books.words, reader, doorbell, committer).add_routes(http)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: http.stop())
     path = settings.api_socket(index)

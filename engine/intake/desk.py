@@ -92,6 +92,14 @@ class Desk:
         known = self._books.aside(payment.id_high, payment.id_low)
         return known or payment._replace(state=layout.COMPLETED, settled_ms=0)
 
+    def is_kept(self, id_high: int, id_low: int) -> bool:
+        """Whether a payment that was accepted survives what ENGINE_DURABILITY says it does."""
+        for ring in self._rings:
+            payment = ring.find(id_high, id_low)
+            if payment is not None:
+                return payment.position < ring.ready
+        return True  # its slot has been given away: it was done
+
     def usage(self) -> list[Usage]:
         """How full each ring is."""
         usages = []

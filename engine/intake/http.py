@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
+from engine.alarm import Alarm
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
 
 PLAIN = 0  # the native functions' first argument: no TLS
@@ -83,7 +84,7 @@ class Http:
         self._open: dict[Pointer, bytes | Later] = {}
         self._native: list[object] = []  # callbacks and timers live as long as they can be called
         self._stop_at: float | None = None
-        self._aborted = self._callback(ON_ABORTED, lambda response, _: self._open.pop(response, None))
+        self._aborted = self._callback(ON_ABORTED, self._forget)
 
     def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later]) -> None:
         """``method`` on ``path`` is answered with what ``handler`` returns; ``*`` is any without a route of its own."""
@@ -105,7 +106,7 @@ class Http:
         path: str,
         bytes_max: int,
         check: Callable[[Request], Answer | None],
-        handler: Callable[[bytes], Answer],
+        handler: Callable[[bytes], Answer | Later],
     ) -> None:
         """POST on ``path`` is answered with what ``handler`` makes of the body, or with 413 beyond ``bytes_max`` bytes.
 
@@ -127,7 +128,9 @@ class Http:
             lib.uws_res_on_data(PLAIN, response, on_data, ffi.NULL)
 
         def receive(response: Pointer, chunk: Pointer, length: int, is_end: bool, _: Pointer) -> None:
-            body = self._open[response]
+            body = self._open.get(response)
+            if body is None:
+                return  # the rest of what was refused as too large
             assert isinstance(body, bytes)
             if length:
                 body += ffi.unpack(chunk, length)
@@ -135,8 +138,12 @@ class Http:
                 del self._open[response]
                 self._answer(response, TOO_LARGE)
             elif is_end:
-                del self._open[response]
-                self._answer(response, self._guarded(path, handler, body))
+                answer = self._guarded(path, handler, body)
+                if isinstance(answer, Answer):
+                    del self._open[response]
+                    self._answer(response, answer)
+                else:
+                    self._open[response] = answer
             else:
                 self._open[response] = body
 
@@ -161,6 +168,21 @@ class Http:
         loop.started = True
         loop.uv_loop.run()
 
+    def alarm(self, action: Callable[[], None]) -> Alarm:
+        """An alarm that calls ``action``."""
+        alarm = Alarm(self._app.loop.uv_loop, action)
+        self._native.append(alarm)
+        return alarm
+
+    def ask_later(self) -> None:
+        """Answers every request whose Later knows its answer by now."""
+        for response, later in list(self._open.items()):
+            if not isinstance(later, bytes):
+                answer = STOPPING if self._stop_at is not None else self._guarded("later", _ask, later)
+                if answer is not None:
+                    del self._open[response]
+                    self._answer(response, answer)
+
     def stop(self) -> None:
         """Listens no more and ends :meth:`serve` within :data:`STOP_SECONDS`. May be called from a signal handler.
 
@@ -173,12 +195,7 @@ class Http:
             self._app.socket = ffi.NULL
 
     def _tick(self) -> None:
-        for response, later in list(self._open.items()):
-            if not isinstance(later, bytes):
-                answer = STOPPING if self._stop_at is not None else self._guarded("later", _ask, later)
-                if answer is not None:
-                    del self._open[response]
-                    self._answer(response, answer)
+        self.ask_later()
         if self._stop_at is not None:
             stopping_seconds = time.monotonic() - self._stop_at
             if stopping_seconds > STOP_SECONDS or (stopping_seconds > LINGER_SECONDS and not self._open):
@@ -195,6 +212,9 @@ class Http:
     def _hold(self, response: Pointer, what: bytes | Later) -> None:
         self._open[response] = what
         lib.uws_res_on_aborted(PLAIN, response, self._aborted, ffi.NULL)
+
+    def _forget(self, response: Pointer, _: Pointer) -> None:
+        self._open.pop(response, None)
 
     def _answer(self, response: Pointer, answer: Answer) -> None:
         self._write_headers(response, answer)

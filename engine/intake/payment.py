@@ -45,14 +45,16 @@ def parse(body: bytes, amount_cents_max: int) -> tuple[int, int, int]:
     amount = document.get("amount")
     if type(amount) is not float and type(amount) is not int:
         raise BadPayment("amount", "is missing" if "amount" not in document else "must be a number")
+    if amount <= 0:
+        raise BadPayment("amount", "must be greater than 0")
+    if amount > amount_cents_max:  # far too large, for it is in units; 100 times as much may be infinite
+        _too_large(amount_cents_max)
     if len(body) <= FAST_BODY_BYTES_MAX:
         cents = round(amount * 100)
         if cents / 100 != amount:
             raise BadPayment("amount", "must have at most 2 decimal places")
     else:
         cents = _exact_cents(body, amount_cents_max)
-    if cents <= 0:
-        raise BadPayment("amount", "must be greater than 0")
     if cents > amount_cents_max:
         _too_large(amount_cents_max)
     return id_high, id_low, cents
@@ -80,16 +82,14 @@ def format_cents(cents: int) -> str:
 
 
 def _exact_cents(body: bytes, amount_cents_max: int) -> int:
-    """The amount of a body, known to be a JSON object with a number there, whatever its number of digits."""
+    """The amount of a body, known to be a JSON object with a positive number there, whatever its number of digits."""
     try:
         # Integers too: int() refuses more than 4300 digits, Decimal does not, and is linear.
         amount = json.loads(body.decode(), parse_float=Decimal, parse_int=Decimal)["amount"]
     except (ValueError, ArithmeticError, RecursionError):
-        # An exponent beyond every Decimal's, or nesting that only orjson reads.
-        raise BadPayment("amount", "must be a decimal that can be represented") from None
-    # Compared before anything is computed: 1e999999999 has a billion digits.
-    if amount <= 0:
-        raise BadPayment("amount", "must be greater than 0")
+        # An exponent beyond every Decimal's, or nesting that only orjson reads, in whatever field.
+        raise BadPayment("", "is nested too deeply, or holds a number beyond all bounds") from None
+    # Compared before anything is computed: quantize() makes as many digits as the number has.
     if amount * 100 > amount_cents_max:
         _too_large(amount_cents_max)
     rounded = amount.quantize(CENT, context=EXACT)

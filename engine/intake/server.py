@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import orjson
 
 from engine.books.reader import BooksBusyError, BooksReader
-from engine.intake import health, payment, problem, window
+from engine.intake import health, openapi, payment, problem, window
+from engine.intake.committer import Committer
 from engine.intake.desk import Desk, Verdict
 from engine.intake.http import Http, Later, Request
 from engine.intake.problem import Answer
@@ -40,6 +41,7 @@ class Server:
         books_words: Words,
         books: BooksReader,
         doorbell: Doorbell,
+        committer: Committer | None = None,
     ) -> None:
         self._settings = settings
         self._desk = desk
@@ -47,16 +49,19 @@ class Server:
         self._books_words = books_words
         self._books = books
         self._doorbell = doorbell
+        self._committer = committer
         self._token = settings.admin_token.encode()
 
     def add_routes(self, http: Http) -> None:
         """Puts all routes on ``http``."""
         http.route_body("/payments", self._settings.body_bytes_max, check_content_type, self.pay)
+        description = openapi.prepared(self._settings)
         gets = {
             "/payments-summary": self.summary,
             "/payments/:id/status": self.status,
             "/health": self.health,
             "/healthcheck": lambda _: problem.ALIVE,
+            "/openapi.json": lambda _: description,
         }
         for path, handler in gets.items():
             http.route("GET", path, handler)
@@ -67,8 +72,8 @@ class Server:
             http.route("*", path, lambda _: problem.POST_ONLY)
         http.route("*", "/*", lambda _: problem.NOT_FOUND)
 
-    def pay(self, body: bytes) -> Answer:
-        """POST /payments. 202 means: in the ring."""
+    def pay(self, body: bytes) -> Answer | Later:
+        """POST /payments. 202 means: in the ring, and with a committer: on disk."""
         try:
             id_high, id_low, cents = payment.parse(body, self._settings.amount_cents_max)
         except payment.BadPayment as error:
@@ -77,9 +82,22 @@ class Server:
             verdict = self._desk.accept(id_high, id_low, cents, time.time_ns() // 1_000_000)
         except BooksBusyError:
             return problem.BUSY
+        if self._committer is not None and verdict in (Verdict.ACCEPTED, Verdict.SAME):
+            return self._committed(self._committer, id_high, id_low)
         if verdict is Verdict.ACCEPTED:
             self._doorbell.ring_if_asleep()
         return ANSWERS[verdict]
+
+    def _committed(self, committer: Committer, id_high: int, id_low: int) -> Answer | Later:
+        """202 when the payment is on disk."""
+
+        def done() -> Answer | None:
+            if self._desk.is_kept(id_high, id_low):
+                return problem.ACCEPTED
+            committer.gather()  # it is in another process's ring, which has not committed it yet
+            return None
+
+        return done() or done
 
     def summary(self, request: Request) -> Answer:
         """GET /payments-summary."""

@@ -20,7 +20,7 @@ from socketify import App
 from socketify.native import ffi, lib
 from socketify.socketify import AppRequest, AppResponse
 
-from engine.simulate.alarm import Alarm
+from engine.alarm import Alarm
 from engine.simulate.behaviour import Processor, ProcessorSettings
 from engine.simulate.replies import Cut, Ending, reply_message
 from engine.simulate.routes import Request, answer

@@ -1,0 +1,64 @@
+"""Group commit: with ENGINE_DURABILITY=sync a 202 waits until its payment is on disk.
+
+The loop itself waits for the disk: a payment that comes meanwhile would have to wait for the next commit anyway, and
+all that have come are committed together.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+
+from engine.alarm import Alarm
+from engine.memory.segment import Segment
+from engine.ring.ring import RingWriter
+
+GATHER_MS = 1  # from the first payment to its commit: others may join
+
+log = logging.getLogger(__name__)
+
+
+class Committer:
+    """Brings the ring of one API process to disk.
+
+    Parameters:
+      ring, segment: the ring and where it is.
+      make_alarm: makes the alarm that calls :meth:`commit`.
+      committed: called after each commit.
+    """
+
+    def __init__(
+        self,
+        ring: RingWriter,
+        segment: Segment,
+        make_alarm: Callable[[Callable[[], None]], Alarm],
+        committed: Callable[[], None],
+    ) -> None:
+        self._ring = ring
+        self._segment = segment
+        self._alarm = make_alarm(self.commit)
+        self._committed = committed
+        self._is_set = False
+
+    def gather(self) -> None:
+        """Asks for a commit soon."""
+        if not self._is_set:
+            self._is_set = True
+            self._alarm.set(GATHER_MS)
+
+    def commit(self) -> None:
+        """Brings all payments to disk and lets them be sent.
+
+        If the disk refuses, the process ends and no 202 is sent: what a kernel could not write once it may have thrown
+        away, and a second try would say that all is well.
+        """
+        self._is_set = False
+        head = self._ring.head
+        try:
+            self._segment.sync()
+        except OSError as error:
+            log.critical("the ring cannot be brought to disk: %s", error)
+            os._exit(1)
+        self._ring.release(head)
+        self._committed()

@@ -1,0 +1,257 @@
+"""The API as an OpenAPI 3.1 document, served at ``/openapi.json``. Tests compare it with the routes and with answers.
+
+What nginx answers itself is in it too: a client sees one API and not who in it speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from engine.intake import payment, problem
+from engine.memory import layout
+from engine.settings import Settings
+
+Json = dict[str, Any]
+
+INTEGER: Json = {"type": "integer", "minimum": 0}
+MONEY: Json = {"type": "number", "minimum": 0, "description": "A decimal with 2 places, exact however large it is."}
+INSTANT: Json = {"type": "string", "format": "date-time", "description": "UTC with milliseconds."}
+ID: Json = {
+    "type": "string",
+    "format": "uuid",
+    "pattern": f"^{payment.ID_PATTERN.pattern}$",
+    "description": "A UUID of any version, in upper or lower case.",
+    "examples": ["4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"],
+}
+BOUND: Json = {
+    "type": "string",
+    "anyOf": [{"format": "date-time"}, {"format": "date"}, {"maxLength": 0}],
+    "description": "ISO 8601: a date, which is its midnight, or a date and time to the minute, the second or any "
+    "fraction. Without an offset it is UTC. Inclusive; empty or absent: no bound.",
+}
+RETRY_AFTER: Json = {"Retry-After": {"required": True, "description": "Seconds.", "schema": INTEGER}}
+ALLOW: Json = {"Allow": {"required": True, "description": "The methods it serves.", "schema": {"type": "string"}}}
+# What can be wrong with any request. Status: why.
+COMMON: Mapping[int, str] = {
+    400: "The request is not valid HTTP, or its headers are too long.",
+    413: "The body is too long.",
+    414: "The path and query are too long.",
+    500: "The request could not be handled.",
+    501: "The request needs another version or transfer coding of HTTP than 1.1 and chunked.",
+    503: "There is no room or no process at the moment. The same request may be sent again.",
+    504: "No process answered in time. The same request may be sent again.",
+}
+
+
+def prepared(settings: Settings) -> problem.Answer:
+    """The answer to ``GET /openapi.json``."""
+    return problem.json_answer(orjson.dumps(document(settings)))
+
+
+def document(settings: Settings) -> Json:
+    """The whole document. The bounds in it are those of ``settings``."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Payment engine",
+            "version": "1.0.0",
+            "description": "Accepts payments at once and settles each exactly once at one of two processors. A method "
+            "that a path does not serve is answered with 405 and `Allow`, any other path with 404; every error is an "
+            "`application/problem+json` (RFC 9457).",
+        },
+        "paths": {
+            "/payments": {"post": _pay(settings)},
+            "/payments-summary": _reading(_summary()),
+            "/payments/{correlationId}/status": _reading(_status()),
+            "/health": _reading(_health()),
+            "/healthcheck": _reading(
+                _operation("isAlive", "Whether this process answers.", {200: {"description": "It does."}})
+            ),
+            "/openapi.json": _reading(
+                _operation("describe", "This document.", {200: _json("OpenAPI 3.1.", {"type": "object"})})
+            ),
+            "/purge-payments": {"post": _purge(settings)},
+        },
+        "components": {
+            "schemas": {"Problem": _problem_schema()},
+            "responses": _common_responses(),
+            "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Engine-Token"}},
+        },
+    }
+
+
+def _pay(settings: Settings) -> Json:
+    body = _object(
+        {
+            "correlationId": ID,
+            "amount": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": orjson.Fragment(payment.format_cents(settings.amount_cents_max)),
+                "multipleOf": 0.01,
+                "examples": [19.9],
+            },
+        }
+    )
+    operation = _operation(
+        "pay",
+        "Accepts a payment. 202 means that it is kept, whatever process dies; the same again is charged once.",
+        {
+            202: {"description": "Accepted, now or before."},
+            400: _problem(f"The body is no payment; `field` says what is wrong. Or: {COMMON[400]}"),
+            409: _problem("This correlationId was accepted with another amount."),
+            413: _problem(f"The body is longer than {settings.body_bytes_max} bytes."),
+            415: _problem("The Content-Type is not JSON. A body without one is taken for JSON."),
+        },
+    )
+    return operation | {
+        "requestBody": {
+            "required": True,
+            "description": f"At most {settings.body_bytes_max} bytes. Other fields are ignored.",
+            # Open, unlike what is answered: a shop may send more.
+            "content": {"application/json": {"schema": body | {"additionalProperties": True}}},
+        }
+    }
+
+
+def _summary() -> Json:
+    processor = _object({"totalRequests": INTEGER, "totalAmount": MONEY})
+    schema = _object(dict.fromkeys(layout.PROCESSOR_NAMES, processor))
+    operation = _operation(
+        "summarize",
+        "What was settled where, by the time at which it was sent to its processor.",
+        {200: _json("Counts and sums.", schema), 400: _problem(f"A bound cannot be read. Or: {COMMON[400]}")},
+    )
+    return operation | {"parameters": [{"name": name, "in": "query", "schema": BOUND} for name in ("from", "to")]}
+
+
+def _status() -> Json:
+    schema = _object(
+        {
+            "correlationId": ID,
+            "status": {"enum": sorted(set(layout.STATE_NAMES))},
+            "amount": MONEY,
+            "processor": {"enum": [*layout.PROCESSOR_NAMES, None]},
+            "attempts": INTEGER,
+            "acceptedAt": INSTANT,
+            "requestedAt": INSTANT | {"type": ["string", "null"]},
+            "settledAt": INSTANT | {"type": ["string", "null"]},
+        }
+    )
+    operation = _operation(
+        "statusOf",
+        "What became of one payment, true from the moment of its 202.",
+        {
+            200: _json("The payment.", schema),
+            400: _problem(f"The correlationId is not a UUID. Or: {COMMON[400]}"),
+            404: _problem("No payment with this correlationId is known (any more)."),
+        },
+    )
+    return operation | {"parameters": [{"name": "correlationId", "in": "path", "required": True, "schema": ID}]}
+
+
+def _health() -> Json:
+    processor = _object(
+        {
+            "failing": {"type": "boolean"},
+            "minResponseTime": INTEGER,
+            "breaker": {"enum": ["open", "closed"]},
+            "inFlight": INTEGER,
+            "expectedMs": INTEGER,
+            "unresolved": INTEGER,
+        }
+    )
+    limits = (
+        "ringSlots",
+        "pendingMax",
+        "inFlightMax",
+        "bodyBytesMax",
+        "amountCentsMax",
+        "asideMax",
+        "giveUpSeconds",
+    )
+    schema = _object(
+        {
+            "status": {"enum": ["ok", "degraded"]},
+            "reasons": {"type": "array", "items": {"type": "string"}},
+            "processors": _object(dict.fromkeys(layout.PROCESSOR_NAMES, processor)),
+            "queues": _object({"pending": INTEGER, "failed": INTEGER, "aside": INTEGER}),
+            "dispatcher": _object(
+                {"alive": {"type": "boolean"}, "heartbeatAgeMs": {"type": ["integer", "null"], "minimum": 0}}
+            ),
+            "rings": {"type": "array", "items": _object({"full": {"type": "boolean"}, "refused": INTEGER})},
+            "limits": _object(dict.fromkeys(limits, INTEGER)),
+        }
+    )
+    return _operation(
+        "health",
+        "How the engine is. Payments are accepted also when it is degraded, except into a ring that is full.",
+        {200: _json("The state of processors, queues and limits.", schema)},
+    )
+
+
+def _purge(settings: Settings) -> Json:
+    operation = _operation(
+        "purge",
+        "Forgets every payment: the ones that wait as well as what was settled.",
+        {
+            200: _json("Done.", _object({"message": {"type": "string"}})),
+            403: _problem("It is switched off, or the token is wrong."),
+        },
+    )
+    return operation | {"security": [{"token": []}, {}] if settings.purge else [{"token": []}]}
+
+
+def _reading(operation: Json) -> Json:
+    """GET, and HEAD which answers the same without its body."""
+    return {"get": operation, "head": operation | {"operationId": f"{operation['operationId']}Head"}}
+
+
+def _operation(name: str, summary: str, responses: Mapping[int, Json]) -> Json:
+    everything: dict[int, Json] = {status: {"$ref": f"#/components/responses/{status}"} for status in COMMON}
+    everything |= responses
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {str(status): everything[status] for status in sorted(everything)},
+    }
+
+
+def _common_responses() -> Json:
+    common = {str(status): _problem(why) for status, why in COMMON.items()}
+    for status in ("503", "504"):
+        common[status]["headers"] = RETRY_AFTER
+    return common | {"405": _problem("This path does not serve this method.") | {"headers": ALLOW}}
+
+
+def _json(description: str, schema: Json) -> Json:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _problem(description: str) -> Json:
+    reference = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {"application/problem+json": {"schema": reference}}}
+
+
+def _problem_schema() -> Json:
+    text = {"type": "string", "minLength": 1}
+    status = {"type": "integer", "minimum": 400, "maximum": 599}
+    schema = _object(
+        {"type": {"const": "about:blank"}, "title": text, "status": status, "detail": text},
+    )
+    field = {"enum": ["correlationId", "amount", "from", "to"], "description": "What of the request is wrong."}
+    schema["properties"]["field"] = field
+    return schema
+
+
+def _object(properties: Mapping[str, Any]) -> Json:
+    """An object that has all of ``properties`` and no others."""
+    return {
+        "type": "object",
+        "required": list(properties),
+        "properties": dict(properties),
+        "additionalProperties": False,
+    }
