@@ -178,7 +178,9 @@ class Http:
         """Answers every request whose Later knows its answer by now."""
         for response, later in list(self._open.items()):
             if not isinstance(later, bytes):
-                answer = STOPPING if self._stop_at is not None else self._guarded("later", _ask, later)
+                answer = self._guarded("later", _ask, later)
+                if answer is None and self._stopping_seconds() > LINGER_SECONDS:
+                    answer = STOPPING
                 if answer is not None:
                     del self._open[response]
                     self._answer(response, answer)
@@ -196,10 +198,13 @@ class Http:
 
     def _tick(self) -> None:
         self.ask_later()
-        if self._stop_at is not None:
-            stopping_seconds = time.monotonic() - self._stop_at
-            if stopping_seconds > STOP_SECONDS or (stopping_seconds > LINGER_SECONDS and not self._open):
-                self._app.loop.uv_loop.stop()
+        stopping_seconds = self._stopping_seconds()
+        if stopping_seconds > STOP_SECONDS or (stopping_seconds > LINGER_SECONDS and not self._open):
+            self._app.loop.uv_loop.stop()
+
+    def _stopping_seconds(self) -> float:
+        """How long ago :meth:`stop` was called; 0 when it was not."""
+        return 0.0 if self._stop_at is None else time.monotonic() - self._stop_at
 
     def _guarded(self, path: str, handler: Callable[[T], R], argument: T) -> R | Answer:
         try:
