@@ -43,8 +43,9 @@ def shape(recent_seconds: int, horizon_hours: int, aside_slots: int) -> Shape:
     The minutes are there only to make a long window quick.
     """
     seconds = max(horizon_hours * 3600, recent_seconds)
-    # A reading goes on in the next level at the first of its buckets that begins after the bound. That bucket must still
-    # be there, though the next level may have moved on last, by what the finer one is ahead: so each is a little longer.
+    # A reading goes on in the next level at the first of its buckets that begins after the bound. That bucket must
+    # still be there, though the next level may have moved on last, by what the finer one is ahead: so each is a little
+    # longer.
     sizes = ((1, recent_seconds * 1000, 1000), (1000, seconds + 2, 60), (60_000, -(-seconds // 60) + 3, 10))
     at = layout.REDO_AT + 2 * layout.REDO_ENTRIES
     levels = []

@@ -169,9 +169,10 @@ class BooksWriter:
             self._bring_to_disk()
             self._empty(level, 0, level.buckets)
             self._bring_to_disk()
-            set_back = number < floor <= head
-            # After the clock was set back, what the level held of the time before was dropped long ago.
-            words[level.floor_at] = number if set_back else max(new_head - level.buckets + 1, 0)
+            # What the level held of the time before is gone when the clock was set back, and may be when an opening
+            # was cut short. Otherwise there was nothing: the level is new or purged, or too much time has passed.
+            has_gap = number < floor <= head or floor > head > 0
+            words[level.floor_at] = number if has_gap else max(new_head - level.buckets + 1, 0)
         else:
             words[level.floor_at] = max(floor, new_head - level.buckets + 1)
             self._bring_to_disk()
