@@ -28,6 +28,7 @@ HELP = "Run the dispatcher: takes payments out of the rings, drives both process
 LOCK_TRIES = 40  # with LOCK_WAIT_S between them: how long the last dispatcher may take to go
 LOCK_WAIT_S = 0.1
 IDLE_WAIT_MS = 500.0  # longest sleep: the heartbeat, and the net below a lost ring of the doorbell
+PAGE_WORDS = 512
 AWAKE_MS = 50  # the dispatcher looks by itself, without a doorbell, for so long after the last payment
 
 log = logging.getLogger("engine.dispatch")
@@ -113,8 +114,7 @@ class Loop:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         dispatcher, transport = self._dispatcher, self._transport
-        self._mark_clean(0)
-        dispatcher.recover(_now())
+        self.begin(_now())
         gc.freeze()
         log.info(
             "dispatcher ready: %d payments to settle",
@@ -137,8 +137,15 @@ class Loop:
                 time.sleep(self._settings.dispatch_pause_ms / 1000)
             self._wait(now, last_work_ms)
         transport.close()
-        self._mark_clean(1)
+        self._mark(layout.CLEAN)
         log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
+
+    def begin(self, now: Now) -> None:
+        """Takes up what the last dispatcher has left, in whatever way it ended."""
+        self._mark(layout.UNCLEAN)
+        if self._is_synced:
+            self._write_again()
+        self._dispatcher.recover(now)
 
     def _pass(self, now: Now) -> bool:
         """One round: what ended, then what begins; whether there was anything."""
@@ -188,13 +195,21 @@ class Loop:
         for segment in self._segments:
             segment.sync()
 
-    def _mark_clean(self, is_clean: int) -> None:
-        """Says in the files whether a dispatcher was at work: after the machine went down that tells what they are."""
-        self._sync()
-        for segment in self._segments[:-1]:
-            segment.words[layout.RING_CLEAN_AT] = is_clean
-        self._books[layout.BOOKS_CLEAN_AT] = is_clean
-        self._sync()
+    def _write_again(self) -> None:
+        """Lets the first sync write everything, also what the disk had refused the last dispatcher."""
+        *rings, books = self._segments
+        for ring in rings:
+            slots = ring.words[layout.RING_SLOTS_AT]
+            ring.write_again((layout.RING_FORGOTTEN_AT, *layout.slot_places(slots, layout.SLOT_PROGRESS)))
+        books.write_again(range(0, len(books.words), PAGE_WORDS))
+
+    def _mark(self, state: int) -> None:
+        """Says in files that are not synced on the way whether a dispatcher is at work."""
+        if not self._is_synced:
+            *rings, books = self._segments
+            for ring in rings:
+                mapping.mark(ring, state, layout.RING_CLEAN_AT)
+            mapping.mark(books, state, layout.BOOKS_CLEAN_AT)
 
     def _ask_to_stop(self, _number: int, _frame: object) -> None:
         if self._stop_ms is None:

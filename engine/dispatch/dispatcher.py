@@ -221,7 +221,7 @@ class Dispatcher:
         self._books.begin(now.wall_ms)
         self._books.forget()
         for index, ring in enumerate(self._rings):
-            self._cursors[index] = ring.head
+            self._cursors[index] = ring.ready
             self._books.put(index + 1, layout.RING_FORGOTTEN_AT, self._cursors[index])
             self._books.put(index + 1, layout.RING_PURGE_DONE_AT, asked[index])
         self._books.commit()

@@ -2,6 +2,11 @@
 
 It knows no payments' lives: it sends what it is given and says what came back.
 
+*Warning*: when a kept connection breaks without an answer, libcurl by itself sends the request again on a new one, a
+POST too, and tells only what became of the second: a 429 there would hide that the first one was charged. It cannot do
+so when it cannot have the body once more. So the body comes from a function that gives it once, without a way to seek,
+and never from POSTFIELDS; such a request then fails, with an unknown outcome.
+
 *Warning*: libcurl does not call the timer callback again for a value that has not changed. So the stored time is reset
 before ``socket_action``, and ``socket_action`` repeated while the callback sets 0; otherwise a transfer waits a second
 for nothing.
@@ -13,6 +18,7 @@ import select
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import orjson
@@ -97,8 +103,9 @@ class Transport:
         else:
             whole, part = divmod(attempt.cents, 100)
             moment = self._timestamp(attempt.requested_ms)
-            body = f'{{"correlationId":"{name}","amount":{whole}.{part:02d},"requestedAt":"{moment}"}}'
-            request.handle.setopt(pycurl.COPYPOSTFIELDS, body)
+            body = f'{{"correlationId":"{name}","amount":{whole}.{part:02d},"requestedAt":"{moment}"}}'.encode()
+            request.handle.setopt(pycurl.POSTFIELDSIZE, len(body))
+            request.handle.setopt(pycurl.READFUNCTION, BytesIO(body).read)
         self._begin(request)
 
     def ask_health(self, processor: int) -> None:

@@ -114,6 +114,30 @@ def test_nobody_listening_is_certainly_not_charged() -> None:
 
 
 @pytest.mark.parametrize("end", [_reset, socket.socket.close])
+def test_a_kept_connection_that_breaks_is_unknown_whatever_a_second_request_would_get(end: Script) -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(OK)
+        server.request(connection)
+        end(connection)
+
+    def refuse(connection: socket.socket) -> None:
+        with contextlib.suppress(AssertionError):
+            server.request(connection)
+            connection.sendall(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n")
+
+    server = Server(script, refuse)
+    with _transport(server.port) as pay:
+        assert pay(1) == [outcome.CHARGED]
+        assert pay(1) == [outcome.UNKNOWN]
+        # libcurl may have connected, but it has not sent the payment behind our back.
+        assert len(server.requests) == 2
+        with socket.socket() as last:
+            last.connect_ex(("127.0.0.1", server.port))  # lets the server end if nobody came
+    server.join()
+
+
+@pytest.mark.parametrize("end", [_reset, socket.socket.close])
 def test_a_connection_that_ends_without_an_answer_leaves_the_payment_unknown(end: Script) -> None:
     def script(connection: socket.socket) -> None:
         server.request(connection)

@@ -1,0 +1,80 @@
+"""The pieces of `engine up`: what it looks at before it starts anything, and which processes it starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine import settings as settings_module
+from engine.settings import Settings
+from engine.supervise import up
+from tests.system.running import free_port
+
+Read = Callable[..., Settings]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def read(**environment: str) -> Settings:
+        return settings_module.read({"ENGINE_RUN_DIR": str(tmp_path)} | environment)
+
+    return read
+
+
+def test_a_directory_belongs_to_one_engine_at_a_time(read: Read) -> None:
+    with up._alone(read()), pytest.raises(up.UpError, match="an engine runs in"), up._alone(read()):
+        pass
+    with up._alone(read()):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_named(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = read(ENGINE_RUN_DIR=f"{tmp_path}/file/run")
+    with pytest.raises(up.UpError, match="file/run: Not a directory"), up._alone(settings):
+        pass
+
+
+def test_a_port_that_is_taken_is_named_and_a_free_one_is_left_free() -> None:
+    port = free_port()
+    up._check_port(port)
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(up.UpError, match=f"port {port} "):
+        up._check_port(port)
+
+
+def test_there_is_a_process_for_each_part_and_all_have_the_same_settings(read: Read, tmp_path: Path) -> None:
+    settings = read(ENGINE_API_PROCESSES="3", ENGINE_PORT="18081", ENGINE_NAME="x")
+    children = up._children(settings, simulate=False)
+    assert [child.name for child in children] == ["dispatcher", "api 0", "api 1", "api 2", "nginx"]
+    for child in children:
+        given = {name: text for name, text in child._environment.items() if name.startswith(("ENGINE_", "PAYMENT_"))}
+        assert settings_module.read(given) == settings
+    conf = (tmp_path / "nginx.conf").read_text()
+    assert "listen 18081" in conf
+    assert f"unix:{tmp_path}/api-2.sock" in conf
+    assert up._children(settings, simulate=True)[0].name == "processors"
+
+
+def test_a_machine_without_nginx_is_told_how_to_get_it(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    with pytest.raises(up.UpError, match="`make setup` installs it"):
+        up._children(read(), simulate=False)
+
+
+def test_what_listens_is_told_from_what_does_not(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    assert not up._connects(path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        assert not up._connects(path), "bound, and nobody listens"
+        listener.listen(1)
+        assert up._connects(path)
+    assert not up._connects(path), "its owner is gone"
+    assert os.path.exists(path)
+    assert not up._answers(free_port())
