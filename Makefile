@@ -2,9 +2,11 @@
 # Longer shell is in scripts/.
 
 CONTEST_OPTIONS ?=
+CHAOS_OPTIONS ?=
 SCENARIO ?= short
+FUZZ_SECONDS ?= 60
 
-.PHONY: help setup run contest test lock containers clean
+.PHONY: help setup run contest chaos test lock containers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -18,6 +20,9 @@ run: setup ## the engine and two simulated processors on this machine, until Ctr
 contest: setup ## the contest against an engine that it starts; CONTEST_OPTIONS="--scenario short"
 	.venv/bin/python -m engine contest --start $(CONTEST_OPTIONS)
 
+chaos: setup ## two minutes of kill -9, bad networks and faults; CHAOS_OPTIONS="--seed 7 --kill-supervisor"
+	.venv/bin/python -m engine chaos $(CHAOS_OPTIONS)
+
 test: setup ## ruff, mypy and pytest
 	.venv/bin/ruff check engine tests
 	.venv/bin/mypy
@@ -25,6 +30,11 @@ test: setup ## ruff, mypy and pytest
 
 lock: setup ## write the lock files anew from pyproject.toml; UPGRADE=--upgrade for newer versions
 	scripts/lock.sh $(UPGRADE)
+
+fuzz: setup ## coverage-guided fuzzing of the payment parser; FUZZ_SECONDS=60
+	.venv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-fuzz.lock
+	mkdir -p build/fuzz
+	.venv/bin/python -m tests.hostile.fuzz -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz
 
 containers: setup ## the contest against the containers of docker-compose.yml; SCENARIO=short
 	scripts/containers.sh $(SCENARIO)

@@ -35,7 +35,8 @@ class Variable:
       unit: the unit of the value, ``""`` for none.
       low, high: inclusive bounds of an integer, or of the length of a text.
       effect: what it does, in a sentence.
-      check: ``""``, ``"power of two"``, ``"url"``, ``"name"``, or the words that are allowed, separated by ``|``.
+      check: ``""``, ``"power of two"``, ``"url"``, ``"name"``, ``"printable"``, or the words that
+        are allowed, separated by ``|``.
     """
 
     field: str
@@ -55,7 +56,8 @@ class Variable:
         if isinstance(self.default, str):
             if "|" in self.check:
                 return ", ".join(self.check.split("|"))
-            return {"url": "http://host[:port]", "name": "letters, digits, - and _"}.get(self.check, "text")
+            shown = {"url": "http://host[:port]", "name": "letters, digits, - and _", "printable": "ASCII"}
+            return shown.get(self.check, "text")
         return f"{self.low} to {self.high}" + (f", a {self.check}" if self.check else "")
 
     def parse(self, text: str) -> int | str | bool:
@@ -77,6 +79,8 @@ class Variable:
             raise ValueError(f"must have {self.low} to {self.high} characters")
         if "|" in self.check and text not in self.check.split("|"):
             raise ValueError(f"must be one of {self.bounds}")
+        if self.check == "printable" and not re.fullmatch(r"[!-~]*", text):
+            raise ValueError("may hold printable ASCII characters without spaces only")
         if self.check == "url":
             _check_url(text)
         if self.check == "name" and not re.fullmatch(r"[A-Za-z0-9_-]+", text):
@@ -116,14 +120,15 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("ring_slots", "ENGINE_RING_SLOTS", 65_536, "payments", 64, 1 << 22,
              "Slots of each API process's ring: what can wait, and how many past payments are remembered.",
              "power of two"),
-    Variable("body_bytes_max", "ENGINE_BODY_BYTES_MAX", 4096, "bytes", 128, 1 << 20,
-             "Longest request body that is read; beyond it 413."),
+    Variable("body_bytes_max", "ENGINE_BODY_BYTES_MAX", 4096, "bytes", 128, 4096,
+             "Longest request body that is read; beyond it 413. `nginx.conf` has its own, which lies above."),
     Variable("amount_cents_max", "ENGINE_AMOUNT_CENTS_MAX", 10**13 - 1, "cents", 1, 10**13 - 1,
              "Largest amount of one payment; beyond it 400."),
     Variable("purge", "ENGINE_PURGE", False, "", 0, 1,
              "1: anybody may call `POST /purge-payments` (the contest); 0: only with the admin token."),
     Variable("admin_token", "ENGINE_ADMIN_TOKEN", "", "", 0, 256,
-             "Token for `POST /purge-payments` (header `X-Engine-Token`); empty: no token is accepted."),
+             "Token for `POST /purge-payments` (header `X-Engine-Token`); empty: no token is accepted.",
+             "printable"),
     Variable("in_flight_max", "ENGINE_IN_FLIGHT_MAX", 256, "requests", 1, 800,
              "Most requests in flight at each processor, and most connections kept to it."),
     Variable("connect_timeout_ms", "ENGINE_CONNECT_TIMEOUT_MS", 1000, "ms", 10, 60_000,

@@ -18,7 +18,7 @@ from engine.intake.committer import Committer
 from engine.intake.desk import Desk
 from engine.intake.http import Http
 from engine.intake.server import Server
-from engine.memory import mapping
+from engine.memory import layout, mapping
 from engine.memory.doorbell import Doorbell
 from engine.memory.segment import SegmentError
 from engine.ring.ring import RingReader, RingWriter
@@ -79,7 +79,9 @@ def serve(settings: Settings, index: int) -> None:
             http.ask_later()
 
         committer = Committer(own, segments[index], http.alarm, committed)
-        committer.commit()  # what a killed process had accepted and not brought to disk
+        committer.start()
+    else:
+        mapping.mark(segments[index], layout.UNCLEAN, layout.RING_CLOSED_AT)
     Server(settings, desk, own, books.words, reader, doorbell, committer).add_routes(http)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: http.stop())
@@ -87,6 +89,8 @@ def serve(settings: Settings, index: int) -> None:
     log.info("api %d on %s", index, path)
     http.serve(path, SOCKET_MODE)
     log.info("api %d stopped", index)
+    if settings.durability != "sync":
+        mapping.mark(segments[index], layout.CLEAN, layout.RING_CLOSED_AT)
     doorbell.close()
     desk.close()
     for segment in (*segments, books):

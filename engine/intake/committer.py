@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 
 from engine.alarm import Alarm
+from engine.memory import layout
 from engine.memory.segment import Segment
 from engine.ring.ring import RingWriter
 
@@ -41,6 +42,11 @@ class Committer:
         self._committed = committed
         self._is_set = False
 
+    def start(self) -> None:
+        """Brings to disk what a killed process had accepted, and what the disk had refused it."""
+        self._segment.write_again((layout.RING_HEAD_AT, *layout.slot_places(self._ring.slots, layout.SLOT_SEQUENCE)))
+        self.commit()
+
     def gather(self) -> None:
         """Asks for a commit soon."""
         if not self._is_set:
@@ -50,8 +56,8 @@ class Committer:
     def commit(self) -> None:
         """Brings all payments to disk and lets them be sent.
 
-        If the disk refuses, the process ends and no 202 is sent: what a kernel could not write once it may have thrown
-        away, and a second try would say that all is well.
+        If the disk refuses, the process ends and no 202 is sent: what a kernel could not write once it takes for
+        written, and a second try would say that all is well. The next process writes everything again.
         """
         self._is_set = False
         head = self._ring.head
