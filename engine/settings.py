@@ -79,8 +79,8 @@ class Variable:
             raise ValueError(f"must have {self.low} to {self.high} characters")
         if "|" in self.check and text not in self.check.split("|"):
             raise ValueError(f"must be one of {self.bounds}")
-        if self.check == "printable" and not re.fullmatch(r"[!-~]*", text):
-            raise ValueError("may hold printable ASCII characters without spaces only")
+        if self.check == "printable" and not re.fullmatch(r"([!-~]([ -~]*[!-~])?)?", text):
+            raise ValueError("may hold printable ASCII characters only, and no space at an end")
         if self.check == "url":
             _check_url(text)
         if self.check == "name" and not re.fullmatch(r"[A-Za-z0-9_-]+", text):

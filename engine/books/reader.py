@@ -41,8 +41,8 @@ class BooksReader:
         """What default and fallback charged with ``from_ms <= requestedAt <= to_ms``; None is no bound.
 
         Exact to the millisecond within the recent time, to the second within the horizon (there a second, or beyond the
-        seconds a minute, counts where its start lies after the bound). Of what is older than the horizon only the total is
-        known: it counts where ``from_ms`` is older or None, and a window that ends there is empty.
+        seconds a minute, counts where its start lies after the bound). Of what is older than the horizon only the total
+        is known: it counts where ``from_ms`` is older or None, and a window that ends there is empty.
         Raises BooksBusyError.
         """
         return self._read(from_ms, to_ms)[0]
