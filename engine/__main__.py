@@ -17,6 +17,8 @@ COMMANDS = {
     "reset": "engine.memory.command",
     "simulate": "engine.simulate.command",
     "contest": "engine.contest.command",
+    "chaos": "engine.chaos.command",
+    "dst": "engine.dst.command",
 }
 USAGE = """usage: python -m engine COMMAND [options]
 
@@ -27,6 +29,8 @@ commands:
   reset      remove the shared memory of an engine that is not running
   simulate   the two simulated payment processors
   contest    the contest, against port 9999
+  chaos      a contest during which processes are killed and processors go wrong
+  dst        seeded simulations in virtual time, with crashes between any two stores
 
 `python -m engine COMMAND --help` lists a command's options."""
 

@@ -1,0 +1,162 @@
+"""Bugs to plant: a simulation that does not find them proves nothing by finding none.
+
+Each changes one thing of the product for as long as :func:`planted` lasts, and nothing outside of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from unittest import mock
+
+from engine.books.reader import BooksReader
+from engine.books.writer import BooksWriter
+from engine.dispatch import outcome
+from engine.dispatch.dispatcher import Attempt, Dispatcher, Now
+from engine.dispatch.outcome import Outcome, Verdict
+from engine.dst.processes import VirtualDesk
+from engine.memory import layout
+from engine.ring.ring import Payment, RingReader, RingWriter
+
+
+class Plant(NamedTuple):
+    """``attribute`` of ``owner`` is replaced by ``wrong``, and so are ``others``."""
+
+    text: str
+    owner: object
+    attribute: str
+    wrong: Callable[..., Any]
+    others: tuple[tuple[object, str, Callable[..., Any]], ...] = ()
+
+
+@contextlib.contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Has the bug ``name`` of :data:`PLANTS` in the product."""
+    plant = PLANTS[name]
+    with contextlib.ExitStack() as stack:
+        for owner, attribute, wrong in ((plant.owner, plant.attribute, plant.wrong), *plant.others):
+            stack.enter_context(mock.patch.object(owner, attribute, wrong))
+        yield
+
+
+def _of_error(sent: bool) -> Outcome:
+    return outcome.FAILED
+
+
+def _commit(self: BooksWriter) -> None:
+    mask = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
+    for address, value in self._pending.items():
+        self._segments[address >> layout.ADDRESS_SEGMENT_SHIFT][address & mask] = value
+    self._pending.clear()
+
+
+def _recover_books(self: BooksWriter) -> None:
+    self._words[layout.BOOKS_REDO_COUNT_AT] = 0
+    self._words[layout.BOOKS_VERSION_AT] += self._words[layout.BOOKS_VERSION_AT] & 1
+
+
+_put = RingWriter.put
+
+
+def _put_head_first(self: RingWriter, id_high: int, id_low: int, cents: int, accepted_ms: int) -> bool:
+    position = self.head
+    if position < self.slots or self.is_done(position - self.slots):
+        self.words[layout.RING_HEAD_AT] = self.words[layout.RING_READY_AT] = position + 1
+    return _put(self, id_high, id_low, cents, accepted_ms)
+
+
+_begin = Dispatcher._begin
+_finish_all = Dispatcher.finish
+_late: list[tuple[Any, int, int]] = []
+
+
+def _begin_late(self: Dispatcher, now: Now, ring: int, payment: Payment, processor: int) -> Attempt:
+    reader = self._rings[ring]
+    at = reader.offset(payment.position) + layout.SLOT_PROGRESS
+    before = reader.words[at]
+    attempt = _begin(self, now, ring, payment, processor)
+    _late.append((reader.words, at, reader.words[at]))
+    reader.words[at] = before
+    return attempt
+
+
+def _finish_late(self: Dispatcher, now: Now, ended: Any) -> None:
+    while _late:
+        words, at, word = _late.pop()
+        words[at] = word
+    _finish_all(self, now, ended)
+
+
+_finish = Dispatcher._finish
+
+
+def _finish_absent(self: Dispatcher, now: Now, attempt: Attempt, end: Outcome) -> None:
+    if end.verdict is Verdict.ABSENT and attempt.ring >= 0:
+        attempt.lookup, attempt.tries, end = False, 0, outcome.FAILED
+    _finish(self, now, attempt, end)
+
+
+_recover = Dispatcher.recover
+
+
+def _recover_as_queued(self: Dispatcher, now: Now) -> None:
+    _recover(self, now)
+    for heap in self._unresolved:
+        for entry in [entry for entry in heap if entry.ring >= 0]:
+            payment = self._payment(entry.ring, entry.position)
+            at = self._rings[entry.ring].offset(entry.position) + layout.SLOT_PROGRESS
+            word = layout.pack_progress(entry.position, layout.QUEUED, payment.processor, payment.attempts)
+            self._rings[entry.ring].words[at] = word
+            self._again.append((entry.ring, entry.position))
+            heap.remove(entry)
+        heapq.heapify(heap)
+
+
+def _is_done_early(self: RingReader, position: int) -> bool:
+    word = self.words[self.offset(position) + layout.SLOT_PROGRESS]
+    return layout.unpack_progress(position, word)[0] != layout.QUEUED
+
+
+def _open_as_it_is(self: RingWriter, words: Any, is_synced: bool = False) -> None:
+    RingReader.__init__(self, words)
+    self._is_synced = is_synced
+    self._head = words[layout.RING_HEAD_AT]
+    words[layout.RING_READY_AT] = self._head
+
+
+def _read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> Any:
+    at = layout.BOOKS_FAILED_AT
+    sums = self._window(0, from_ms, to_ms, {}), self._window(1, from_ms, to_ms, {})
+    words = self._words
+    failed = type(sums[0])(words[at], words[at + 1])
+    return sums, failed
+
+
+PLANTS = {
+    "unknown-goes-anywhere": Plant(
+        "a time-out is taken for a refusal, and the payment goes to the other processor", outcome, "of_error", _of_error
+    ),
+    "no-redo-log": Plant("a transaction of the books is stored without its log", BooksWriter, "commit", _commit),
+    "redo-forgotten": Plant("a new writer drops what was committed", BooksWriter, "recover", _recover_books),
+    "head-first": Plant("a payment is published before its slot is whole", RingWriter, "put", _put_head_first),
+    "sent-before-stored": Plant(
+        "PROCESSING is stored after the request was sent",
+        Dispatcher,
+        "_begin",
+        _begin_late,
+        ((Dispatcher, "finish", _finish_late),),
+    ),
+    "absent-is-not-charged": Plant("a 404 is taken for a refusal", Dispatcher, "_finish", _finish_absent),
+    "recovered-as-queued": Plant(
+        "after a crash, what was in flight may go anywhere", Dispatcher, "recover", _recover_as_queued
+    ),
+    "no-lock": Plant("two API processes look up and put at the same time", VirtualDesk, "accept", VirtualDesk._accept),
+    "slot-given-early": Plant("a slot is given away before its payment is over", RingReader, "is_done", _is_done_early),
+    "leftover-kept": Plant(
+        "a new API process leaves what its predecessor had not published", RingWriter, "__init__", _open_as_it_is
+    ),
+    "torn-reading": Plant("the books are read without their version", BooksReader, "_read", _read_whatever),
+    "aside-not-found": Plant("what was put aside is not looked up", BooksReader, "aside", lambda *_: None),
+}
