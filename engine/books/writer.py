@@ -3,11 +3,17 @@
 A transaction is a set of absolute stores (books and ring slots alike). It is written to the redo log first, committed
 by storing the log's length, then applied; a writer that starts applies once more whatever is committed. Since the
 values are absolute, applying twice is applying once.
+
+Loss of power (``sync`` is given): the log is on disk whole before the first of its words is applied, and all of them
+are on disk before the log says that it is done. So at any moment either the log on disk is whole, which its check
+tells, or everything that it says is there. A log that is whole may be one that is done (its length of 0 was on the
+way): then the books were not synced since, so nothing was sent since, and applying it again changes nothing that
+anybody was told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from engine.books.levels import Level, Shape
 from engine.memory import layout
@@ -17,6 +23,7 @@ from engine.memory.words import WORD_MAX, Words, zeros
 # slot or of its place aside. Used to keep a batch inside the redo log.
 ENTRIES_OF_A_SETTLEMENT = 16
 _CHECK_FACTOR = 0x9E3779B97F4A7C15
+_SET_BACK = WORD_MAX  # floor of a level while it is emptied because the clock was set back
 SETTLEMENTS_MAX = layout.REDO_ENTRIES // ENTRIES_OF_A_SETTLEMENT
 
 
@@ -44,10 +51,6 @@ class BooksWriter:
 
     def recover(self) -> None:
         """Finishes what a killed writer had committed. Must be called once, before anything else."""
-        words = self._words
-        if self._sync is not None and words[layout.BOOKS_REDO_CHECK_AT] != self._redo_check():
-            # The power went while the log was on its way to the disk, so nothing of it has been applied.
-            words[layout.BOOKS_REDO_COUNT_AT] = 0
         self._apply()
 
     def begin(self, now_ms: int) -> None:
@@ -113,14 +116,13 @@ class BooksWriter:
             return
         assert len(pending) <= layout.REDO_ENTRIES
         assert words[layout.BOOKS_REDO_COUNT_AT] == 0
-        self._bring_to_disk()  # the last transaction, whose log is overwritten now
         at = layout.REDO_AT
         for address, value in pending.items():
             words[at] = address
             words[at + 1] = value
             at += 2
         if self._sync is not None:
-            words[layout.BOOKS_REDO_CHECK_AT] = self._redo_check(len(pending))
+            seal_log(words, len(pending))
         words[layout.BOOKS_REDO_COUNT_AT] = len(pending)  # from here on it is true
         self._bring_to_disk()
         self._apply()
@@ -130,24 +132,12 @@ class BooksWriter:
         if self._sync is not None:
             self._sync()
 
-    def _redo_check(self, count: int | None = None) -> int:
-        """A sum over the log's first ``count`` entries; without ``count``, over as many as it says it has."""
-        words = self._words
-        count = min(words[layout.BOOKS_REDO_COUNT_AT], layout.REDO_ENTRIES) if count is None else count
-        check = count + 1
-        for at in range(layout.REDO_AT, layout.REDO_AT + 2 * count):
-            check = (check * _CHECK_FACTOR ^ words[at]) & WORD_MAX
-        return check
-
     def _apply(self) -> None:
         words = self._words
         words[layout.BOOKS_VERSION_AT] |= 1
-        mask = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
-        at = layout.REDO_AT
-        for _ in range(words[layout.BOOKS_REDO_COUNT_AT]):
-            address = words[at]
-            self._segments[address >> layout.ADDRESS_SEGMENT_SHIFT][address & mask] = words[at + 1]
-            at += 2
+        for segment, index, value in _redo(words):
+            self._segments[segment][index] = value
+        self._bring_to_disk()  # before the log is given up
         # The log is closed while the version is still odd: a reader that finds the version odd reads through the log,
         # and whatever it misses there has been applied.
         words[layout.BOOKS_REDO_COUNT_AT] = 0
@@ -164,15 +154,16 @@ class BooksWriter:
         floor, head = words[level.floor_at], words[level.head_at]
         new_head = number + level.ahead
         if floor > head or new_head - head >= level.buckets or number < floor:
-            words[level.floor_at] = number + level.buckets  # nothing is valid while all is emptied
+            # When the clock was set back, what the level held of the time before is lost. Otherwise there was nothing:
+            # the level is new or purged, or too much time has passed; then it may, and for the finer levels must, claim
+            # all of its time, also when an opening was cut short.
+            is_set_back = number < floor <= head or floor == _SET_BACK
+            words[level.floor_at] = _SET_BACK if is_set_back else number + level.buckets  # nothing is valid meanwhile
             words[level.head_at] = new_head
             self._bring_to_disk()
             self._empty(level, 0, level.buckets)
             self._bring_to_disk()
-            # What the level held of the time before is gone when the clock was set back, and may be when an opening
-            # was cut short. Otherwise there was nothing: the level is new or purged, or too much time has passed.
-            has_gap = number < floor <= head or floor > head > 0
-            words[level.floor_at] = number if has_gap else max(new_head - level.buckets + 1, 0)
+            words[level.floor_at] = number if is_set_back else max(new_head - level.buckets + 1, 0)
         else:
             words[level.floor_at] = max(floor, new_head - level.buckets + 1)
             self._bring_to_disk()
@@ -188,3 +179,38 @@ class BooksWriter:
         blank = zeros(end - begin)
         for start in (*level.counts_at, *level.cents_at):
             self._words[start + begin : start + end] = blank
+
+
+def redo_ring(books: Words, ring: int, words: Words) -> None:
+    """Does to the words of ring number ``ring`` what a whole log says; :meth:`BooksWriter.recover` may do it again."""
+    if is_log_whole(books):
+        for segment, index, value in _redo(books):
+            if segment == ring + 1:
+                words[index] = value
+
+
+def seal_log(books: Words, count: int) -> None:
+    """Writes the check of a log of ``count`` entries, by which :func:`is_log_whole` knows it."""
+    books[layout.BOOKS_REDO_CHECK_AT] = _redo_check(books, count)
+
+
+def is_log_whole(books: Words) -> bool:
+    """Whether the log arrived on the disk whole; asked only of books that are synced in their order."""
+    count = books[layout.BOOKS_REDO_COUNT_AT]
+    return count <= layout.REDO_ENTRIES and books[layout.BOOKS_REDO_CHECK_AT] == _redo_check(books, count)
+
+
+def _redo(books: Words) -> Iterator[tuple[int, int, int]]:
+    """The log: segment, index, value."""
+    mask = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
+    for at in range(layout.REDO_AT, layout.REDO_AT + 2 * books[layout.BOOKS_REDO_COUNT_AT], 2):
+        address = books[at]
+        yield address >> layout.ADDRESS_SEGMENT_SHIFT, address & mask, books[at + 1]
+
+
+def _redo_check(books: Words, count: int) -> int:
+    """A sum over the log's first ``count`` entries."""
+    check = count + 1
+    for at in range(layout.REDO_AT, layout.REDO_AT + 2 * count):
+        check = (check * _CHECK_FACTOR ^ books[at]) & WORD_MAX
+    return check

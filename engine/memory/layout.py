@@ -56,10 +56,16 @@ RING_REFUSED_AT: Final = 6  # payments refused because the ring was full
 RING_PURGE_ASKED_AT: Final = 7  # raised by 1 to ask the dispatcher to forget everything
 RING_READY_AT: Final = 8  # positions below it may be sent: the head, or with ENGINE_DURABILITY=sync what is on disk
 RING_BOOT_AT: Final = 9  # the boot of the machine in which it was last opened (files only)
+RING_CLOSED_AT: Final = 10  # API: how it was left by the API process: UNCLEAN, CLEAN or SYNCED (files only)
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
-RING_CLEAN_AT: Final = 18  # dispatcher: 1 after it has stopped in good order (files only)
+RING_CLEAN_AT: Final = 18  # dispatcher: how it was left by the dispatcher: UNCLEAN, CLEAN or SYNCED (files only)
 RING_HEADER_WORDS: Final = 32
+
+# What loss of power makes of a file that was left so:
+UNCLEAN: Final = 0  # any mixture of old and new: it cannot be used
+CLEAN: Final = 1  # nothing: all of it was on disk
+SYNCED: Final = 2  # a mixture that can be repaired, for everything was synced in its order
 
 SLOT_WORDS: Final = 10
 SLOT_SEQUENCE: Final = 0  # position + 1 while the slot holds that position whole, 0 while it is being written
@@ -84,6 +90,8 @@ ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stays there
 _TAG_MASK: Final = 0xFFFFFFFF
 _CHECK_A: Final = 0x9E3779B97F4A7C15
 _CHECK_B: Final = 0xC2B2AE3D27D4EB4F
+_CHECK_C: Final = 0x165667B19E3779F9
+_CHECK_D: Final = 0xD6E8FEB86659FD93
 
 
 def ring_words(slots: int) -> int:
@@ -94,6 +102,11 @@ def ring_words(slots: int) -> int:
 def slot_offset(slots: int, position: int) -> int:
     """Where the slot of ``position`` begins."""
     return RING_HEADER_WORDS + slots + (position & (slots - 1)) * SLOT_WORDS
+
+
+def slot_places(slots: int, field: int) -> range:
+    """Where the word ``field`` of every slot is."""
+    return range(slot_offset(slots, 0) + field, ring_words(slots), SLOT_WORDS)
 
 
 def pack_progress(position: int, state: int, processor: int, attempts: int) -> int:
@@ -114,7 +127,8 @@ def unpack_progress(position: int, word: int) -> tuple[int, int, int]:
 
 def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms: int) -> int:
     """A sum over a payment: a slot that was only half written when the power went does not have it."""
-    return (id_high * _CHECK_A ^ id_low * _CHECK_B ^ (cents << 40) ^ (accepted_ms << 16) ^ position) & WORD_MAX
+    mixed = id_high * _CHECK_A ^ id_low * _CHECK_B ^ cents * _CHECK_C ^ accepted_ms * _CHECK_D
+    return (mixed ^ position) & WORD_MAX
 
 
 def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> None:
@@ -124,8 +138,7 @@ def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> Non
     words[RING_SEED_HIGH_AT] = seed_high
     words[RING_SEED_LOW_AT] = seed_low
     # Progress words start out as those of no position (position 0 would have the tag 0).
-    first = slot_offset(slots, 0) + SLOT_PROGRESS
-    for index in range(first, ring_words(slots), SLOT_WORDS):
+    for index in slot_places(slots, SLOT_PROGRESS):
         words[index] = WORD_MAX
     words[RING_MAGIC_AT] = RING_MAGIC
 

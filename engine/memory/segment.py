@@ -11,7 +11,7 @@ import fcntl
 import mmap
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from typing import cast
@@ -50,6 +50,16 @@ class Segment:
         """Returns when everything stored so far is on disk. Raises OSError; nothing is known to be there then."""
         if self._descriptor is not None:
             os.fdatasync(self._descriptor)
+
+    def write_again(self, places: Iterable[int]) -> None:
+        """Stores the words at ``places`` once more, so that the next sync writes the pages in which they are.
+
+        Of a page that the disk refused once, a kernel forgets that it was to be written: a process that starts after
+        that must not take its own first sync for success. The caller is the one writer of these words.
+        """
+        words = self.words
+        for at in places:
+            words[at] = words[at]
 
     def close(self) -> None:
         """Detaches. Whoever still holds a slice of ``words`` makes this a BufferError."""
@@ -126,7 +136,7 @@ class FileStore(Store):
 
     def create(self, name: str, length: int) -> Segment:
         """See :class:`Store`."""
-        os.makedirs(self._directory, exist_ok=True)
+        _make_directory(self._directory)
         path = f"{self._directory}/{name}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -136,9 +146,7 @@ class FileStore(Store):
             self.remove(name)
             raise
         os.fsync(descriptor)
-        directory = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
-        os.fsync(directory)  # the name, too, has to survive
-        os.close(directory)
+        _sync_directory(self._directory)  # the name, too, has to survive
         return Segment(mmap.mmap(descriptor, 0), descriptor)
 
     def names(self) -> list[str]:
@@ -149,6 +157,7 @@ class FileStore(Store):
         """See :class:`Store`."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self._directory}/{name}")
+            _sync_directory(self._directory)
 
 
 @contextlib.contextmanager
@@ -158,6 +167,24 @@ def locked(path: str) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_directory(path: str) -> None:
+    """Makes a directory and what leads to it; their names survive the loss of power."""
+    if not os.path.isdir(path):
+        parent = os.path.dirname(os.path.abspath(path))
+        _make_directory(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+        _sync_directory(parent)
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -1,7 +1,17 @@
 """Making a ring whole again after the machine went down while it was in use. Pure, over words.
 
-What is on disk then is the ring as it was at the last sync, and of everything later any mixture. A payment with a 202
-was synced; what came after the last sync had no answer yet and was not sent.
+What is on disk then is the ring as it was at the last sync, and of everything later any mixture (a sector of 512 bytes
+is whole, a slot may lie in two). What the books' redo log says of the ring has been done to it before. Then:
+
+- The head on disk is not below any payment with a 202, for the sync that went before the 202 brought the head too;
+  ready is stored after that sync and may be lower. So all with a 202 are whole, one after the other, below the head.
+- Beyond the head there may be a whole payment of an API process that was killed before it published. It never counts:
+  its customer may have sent it again to another process.
+- A payment below ready that is not whole had given its slot away, so it was done: its progress says so, for the log of
+  the transaction that did it was on disk before, or else the slot's new payment is whole and may have progress of its
+  own. If neither is so the file is damaged.
+- Progress was synced before anything was sent: what is still QUEUED was not sent.
+- Buckets and links are of no use and made anew.
 """
 
 from __future__ import annotations
@@ -21,11 +31,11 @@ def repair(words: Words) -> None:
     ready = ring.ready
     oldest = max(0, ready - ring.slots)
     for position in range(oldest, ready):
-        # A slot that was being written anew when the power went is lost only if its payment was done.
-        if not ring.is_whole(position) and not ring.is_done(position):
+        is_given_away = ring.is_done(position) or ring.is_whole(position + ring.slots)
+        if not ring.is_whole(position) and not is_given_away:
             raise SegmentError(f"the payment at position {position} is damaged")
     head = ready
-    while head - ready < ring.slots and ring.is_whole(head):
+    while head < words[layout.RING_HEAD_AT] and ring.is_whole(head):
         head += 1
     for slot in range(ring.slots):
         at = ring.offset(slot) + layout.SLOT_SEQUENCE
@@ -37,5 +47,17 @@ def repair(words: Words) -> None:
     for position in range(max(0, head - ring.slots), head):
         if ring.is_whole(position):
             ring.chain(position)
+            _mend_time(ring, position)
+    # A purge that was asked for has nobody who waits for it; one that was done shall not be done again.
+    words[layout.RING_PURGE_ASKED_AT] = words[layout.RING_PURGE_DONE_AT]
     words[layout.RING_HEAD_AT] = head
     words[layout.RING_READY_AT] = head
+
+
+def _mend_time(ring: RingReader, position: int) -> None:
+    """An attempt that was marked and not sent may have an older payment's time; another time harms none that was sent,
+    for then the processor is asked which it has."""
+    words, at = ring.words, ring.offset(position)
+    state = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])[0]
+    if state == layout.PROCESSING and words[at + layout.SLOT_REQUESTED_MS] < words[at + layout.SLOT_ACCEPTED_MS]:
+        words[at + layout.SLOT_REQUESTED_MS] = words[at + layout.SLOT_ACCEPTED_MS]

@@ -1,0 +1,157 @@
+"""A disk whose power goes: files that remember, sector by sector, every version since their last completed sync.
+
+Everything is in private memory. The words are those of the engine's files, and the engine's own code uses them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import cast, overload
+
+from engine.memory.segment import Segment, Store
+from engine.memory.words import WORD_BYTES, Words
+
+SECTOR_WORDS = 64  # 512 bytes: what a disk writes whole
+NEVER = 1 << 60
+
+
+class PowerLossError(BaseException):
+    """The machine goes down just here. Not an Exception: nothing in the engine may catch it."""
+
+
+class KilledError(BaseException):
+    """The process that is at work is killed just here."""
+
+
+class File:
+    """One file: what processes see (the page cache), and what may be on the disk."""
+
+    def __init__(self, content: bytes) -> None:
+        self.cache = memoryview(bytearray(content)).cast("Q")
+        self.versions: dict[int, list[bytes]] = {}  # of a sector: as synced last, then after each store since
+
+    def sector(self, number: int) -> memoryview[int]:
+        """A part of the cache."""
+        return self.cache[number * SECTOR_WORDS : (number + 1) * SECTOR_WORDS]
+
+    def remember(self, number: int) -> None:
+        """Called before a store to a sector: how it was when it was synced, and with :meth:`stored` how it became."""
+        if number not in self.versions:
+            self.versions[number] = [bytes(self.sector(number))]
+
+    def stored(self, number: int) -> None:
+        """Called after a store to a sector."""
+        self.versions[number].append(bytes(self.sector(number)))
+
+    def synced(self) -> None:
+        """All of it is on the disk."""
+        self.versions.clear()
+
+    def lose_power(self, chance: random.Random) -> None:
+        """Makes the cache what the disk has: of each sector any version since the last sync."""
+        kind = chance.choice(("any", "any", "mostly old", "mostly new"))
+        for number, versions in self.versions.items():
+            old = {"any": 0.3, "mostly old": 0.9, "mostly new": 0.05}[kind]
+            version = versions[0] if chance.random() < old else chance.choice(versions)
+            if kind == "mostly new" and chance.random() < 0.8:
+                version = versions[-1]
+            self.sector(number)[:] = memoryview(version).cast("Q")
+        self.versions.clear()
+
+
+class Disk(Store):
+    """Files by name. ``left`` stores and syncs from now it raises what ``trouble`` says."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.files: dict[str, File] = {}
+        self.chance = chance
+        self.left = NEVER
+        self.trouble: type[BaseException] = PowerLossError
+        self.boot = 1
+
+    def reach(self) -> None:
+        """Called before every store and when a sync is under way."""
+        self.left -= 1
+        if self.left < 0:
+            self.left = NEVER
+            raise self.trouble
+
+    def lose_power(self) -> None:
+        """The machine goes down, and starts again."""
+        for file in self.files.values():
+            file.lose_power(self.chance)
+        self.boot += 1
+
+    def open(self, name: str) -> Segment:
+        """See the base class."""
+        if name not in self.files:
+            raise FileNotFoundError(name)
+        return DiskSegment(self, self.files[name])
+
+    def create(self, name: str, length: int) -> Segment:
+        """See the base class: its size and its name are on disk when it returns."""
+        self.reach()
+        self.files[name] = File(bytes(length * WORD_BYTES))
+        return DiskSegment(self, self.files[name])
+
+    def names(self) -> list[str]:
+        """See the base class."""
+        return sorted(self.files)
+
+    def remove(self, name: str) -> None:
+        """See the base class."""
+        self.files.pop(name, None)
+
+
+class DiskSegment(Segment):
+    """A file of a :class:`Disk` as the engine has it open."""
+
+    def __init__(self, disk: Disk, file: File) -> None:
+        self._disk = disk
+        self._file = file
+        self.words = cast(Words, DiskWords(disk.reach, file))
+
+    def sync(self) -> None:
+        """See the base class. The power may go before it is done."""
+        self._disk.reach()
+        self._file.synced()
+
+    def close(self) -> None:
+        """See the base class."""
+
+
+class DiskWords:
+    """Words of a file."""
+
+    def __init__(self, reach: Callable[[], None], file: File) -> None:
+        self._reach = reach
+        self._file = file
+        self._cache = file.cache
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    @overload
+    def __getitem__(self, index: int, /) -> int: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Words: ...
+    def __getitem__(self, index: int | slice, /) -> int | Words:
+        return cast("int | Words", self._cache[index])
+
+    @overload
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+    @overload
+    def __setitem__(self, index: slice, value: Words, /) -> None: ...
+    def __setitem__(self, index: int | slice, value: int | Words, /) -> None:
+        self._reach()
+        if isinstance(index, int):
+            assert isinstance(value, int)
+            first, last = index // SECTOR_WORDS, index // SECTOR_WORDS + 1
+        else:
+            first, last = index.start // SECTOR_WORDS, -(-index.stop // SECTOR_WORDS)
+        for number in range(first, last):
+            self._file.remember(number)
+        self._cache[index] = value  # type: ignore[assignment,index]
+        for number in range(first, last):
+            self._file.stored(number)

@@ -1,0 +1,365 @@
+"""A machine that runs the engine with ENGINE_DURABILITY=sync over a :class:`Disk`, and the world it must agree with.
+
+The engine's code is the real one, from opening the files to the dispatcher's loop; only sockets, clock and disk are
+not. Processes run by turns, and are cut at any store and any sync: killed alone, or all of them with the power.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from engine.alarm import Alarm
+from engine.books.reader import BooksReader, Sum
+from engine.dispatch.command import Loop
+from engine.dispatch.dispatcher import Attempt, Now
+from engine.dispatch.outcome import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
+from engine.intake import desk
+from engine.intake.committer import Committer
+from engine.intake.desk import Desk
+from engine.memory import layout, mapping
+from engine.ring.ring import RingReader, RingWriter
+from engine.settings import Settings
+from tests.durability.disk import NEVER, Disk, KilledError, PowerLossError
+
+START_MS = 1_760_000_000_000
+PASSES_MAX = 400  # passes in which everything must settle once the trouble is over
+Id = tuple[int, int]
+
+
+class BrokenPromiseError(AssertionError):
+    """What the engine says or did is not what it promised."""
+
+
+@dataclass
+class Payment:
+    """A payment as its customer and the world know it."""
+
+    identity: Id
+    cents: int
+    promised: bool = False  # it was answered 202
+    forgotten: bool = False  # a purge
+    owner: int | None = None  # the processor that was sent it and has not refused it to the dispatcher's face
+
+
+@dataclass
+class World:
+    """The customers and both processors: ``charged`` has, by id, every charge as (processor, requestedAt, cents)."""
+
+    payments: dict[Id, Payment] = field(default_factory=dict)
+    charged: dict[Id, list[tuple[int, int, int]]] = field(default_factory=dict)
+    purges: int = 0
+
+    def charge(self, attempt: Attempt) -> bool:
+        """Charges at a processor; False when that one has it already."""
+        identity = attempt.id_high, attempt.id_low
+        payment = self.payments.get(identity)
+        if payment is None or payment.cents != attempt.cents:
+            raise BrokenPromiseError(f"sent is what nobody handed in: {attempt}")
+        charges = self.charged.setdefault(identity, [])
+        if any(processor == attempt.processor for processor, _, _ in charges):
+            return False
+        if charges:
+            raise BrokenPromiseError(f"{identity} is charged at both processors")
+        charges.append((attempt.processor, attempt.requested_ms, attempt.cents))
+        return True
+
+    def forget(self, identity: Id) -> None:
+        """A purge, here and at the processors."""
+        self.payments[identity].forgotten = True
+        self.charged.pop(identity, None)
+
+
+class Network:
+    """In the place of the dispatcher's transport. A request is at the processor as soon as it is sent."""
+
+    def __init__(self, world: World, chance: random.Random) -> None:
+        self._world = world
+        self._chance = chance
+        self._ends: list[tuple[Attempt, Outcome]] = []
+        self.is_calm = False
+
+    def send(self, attempt: Attempt) -> None:
+        """See :class:`engine.dispatch.transport.Transport`."""
+        outcome = self._asked(attempt) if attempt.lookup else self._paid(attempt)
+        self._ends.append((attempt, outcome))
+
+    def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Any]]:
+        """Some of what has ended."""
+        self._chance.shuffle(self._ends)
+        count = len(self._ends) if self.is_calm else self._chance.randint(0, len(self._ends))
+        ended, self._ends = self._ends[:count], self._ends[count:]
+        for attempt, outcome in ended:
+            if outcome.verdict in (Verdict.FAILED, Verdict.REJECTED) and not attempt.tries and not attempt.lookup:
+                self._world.payments[attempt.id_high, attempt.id_low].owner = None
+        return ended, []
+
+    def ask_health(self, _processor: int) -> None:
+        """There are no answers."""
+
+    def kick(self) -> None:
+        """Nothing waits."""
+
+    def abandon(self) -> None:
+        """Forgets all requests."""
+        self._ends.clear()
+
+    def _paid(self, attempt: Attempt) -> Outcome:
+        fate = 1.0 if self.is_calm else self._chance.random()
+        self._world.payments[attempt.id_high, attempt.id_low].owner = attempt.processor
+        if fate < 0.1:
+            return self._chance.choice((FAILED, REJECTED, UNKNOWN))
+        if not self._world.charge(attempt):
+            return ALREADY
+        return UNKNOWN if fate < 0.25 else CHARGED
+
+    def _asked(self, attempt: Attempt) -> Outcome:
+        for processor, requested_ms, cents in self._world.charged.get((attempt.id_high, attempt.id_low), ()):
+            if processor == attempt.processor:
+                return Outcome(Verdict.FOUND, requested_ms, cents)
+        return ABSENT
+
+
+class NoAlarm:
+    """In the place of the API process's alarm: the machine says when to commit."""
+
+    def set(self, _delay_ms: int) -> None:
+        """See :class:`Alarm`."""
+
+
+class Api:
+    """An API process."""
+
+    def __init__(self, settings: Settings, index: int) -> None:
+        segments, books = mapping.open_rings(settings), mapping.open_books(settings)
+        self.own = RingWriter(segments[index].words, is_synced=True)
+        rings = [self.own if number == index else RingReader(one.words) for number, one in enumerate(segments)]
+        reader = BooksReader(books.words, mapping.books_shape(settings))
+        self.desk = Desk(rings, self.own, reader, f"{settings.run_dir}/intake.lock")
+        self.committer = Committer(self.own, segments[index], lambda _: cast(Alarm, NoAlarm()), lambda: None)
+        self.committer.start()
+
+
+Plant = Callable[["Machine"], None]
+
+
+class Machine:
+    """See the module.
+
+    Parameters:
+      seed: of everything that is left to chance.
+      settings: of the engine.
+      plant: called when the dispatcher has started, to plant a fault in it.
+    """
+
+    def __init__(self, seed: int, settings: Settings, plant: Plant | None = None) -> None:
+        self.chance = random.Random(seed)
+        self.settings = settings
+        self.disk = Disk(self.chance)
+        self.world = World()
+        self._plant = plant
+        self._mono_ms = 0
+        self._next_id = 0
+        self._forgotten = [0] * settings.api_processes
+        self.apis: list[Api | None] = [None] * settings.api_processes
+        self.loop: Loop | None = None
+        self.network = Network(self.world, self.chance)
+
+    @property
+    def now(self) -> Now:
+        """This moment."""
+        return Now(self._mono_ms, START_MS + self._mono_ms)
+
+    def live(self, steps: int, losses: int) -> None:
+        """Runs, with so many troubles on the way, then in peace until all is settled; checks all the time."""
+        self._draw_trouble(losses)
+        for _ in range(steps):
+            try:
+                self._step()
+            except PowerLossError:
+                self._end_loop()
+                self.disk.lose_power()
+                self.apis = [None] * len(self.apis)
+                losses -= 1
+                self._draw_trouble(losses)
+        self.disk.left = NEVER
+        self._revive()
+        self._check_recovered()
+        self._settle_all()
+        self._check_settled()
+        self._end_loop()
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def _draw_trouble(self, losses: int) -> None:
+        """After some more stores and syncs the power goes, or a process dies."""
+        disk, chance = self.disk, self.chance
+        disk.left = int(chance.random() ** 2 * chance.choice((60, 300, 1500))) if losses > 0 else NEVER
+        disk.trouble = KilledError if chance.random() < 0.25 else PowerLossError
+
+    def _step(self) -> None:
+        chance = self.chance
+        self._mono_ms += chance.choice((1, 3, 10, 40, 200)) if chance.random() < 0.98 else 5_000_000
+        who = chance.randrange(len(self.apis) + 1)
+        try:
+            if who < len(self.apis):
+                api = self.apis[who] = self.apis[who] or Api(self.settings, who)
+                self._intake(api)
+            else:
+                self.loop = self.loop or self._start_loop()
+                self._pass(self.loop)
+        except KilledError:
+            if who < len(self.apis):
+                self.apis[who] = None
+            else:
+                self._end_loop()
+            # The power may go before it is back.
+            self.disk.left, self.disk.trouble = chance.randint(0, 200), PowerLossError
+
+    def _intake(self, api: Api) -> None:
+        chance, world = self.chance, self.world
+        handed_in = []
+        for _ in range(chance.randint(0, 5)):
+            again = [one for one in list(world.payments.values())[-12:] if not one.forgotten]
+            payment = chance.choice(again) if again and chance.random() < 0.3 else self._new_payment()
+            verdict = api.desk.accept(*payment.identity, payment.cents, self.now.wall_ms)
+            if verdict is desk.Verdict.CONFLICT:
+                raise BrokenPromiseError(f"{payment} is there with another amount")
+            if verdict is not desk.Verdict.FULL:
+                handed_in.append(payment)
+        if chance.random() < 0.7:
+            api.committer.commit()
+        for payment in handed_in:
+            payment.promised = payment.promised or api.desk.is_kept(*payment.identity)
+        if chance.random() < 0.01:
+            api.own.words[layout.RING_PURGE_ASKED_AT] += 1
+
+    def _new_payment(self) -> Payment:
+        self._next_id += 1
+        identity = self.chance.getrandbits(64), self._next_id
+        # Some amounts differ in their high bits only.
+        payment = Payment(identity, 1990 + (self.chance.randrange(4) << 24) + self.chance.randrange(3))
+        self.world.payments[identity] = payment
+        return payment
+
+    def _start_loop(self) -> Loop:
+        settings = self.settings
+        loop = Loop(settings, mapping.open_books(settings), mapping.open_rings(settings))
+        loop._transport.close()
+        self.network = Network(self.world, self.chance)
+        loop._transport = cast(Any, self.network)
+        self.loop = loop
+        if self._plant:
+            self._plant(self)
+        loop.begin(self.now)
+        self._see_purges()
+        self._check_recovered()
+        return loop
+
+    def _end_loop(self) -> None:
+        if self.loop is not None:
+            self.loop._doorbell.close()
+            self.loop._epoll.close()
+            self.loop = None
+
+    def _pass(self, loop: Loop) -> None:
+        now = self.now
+        if loop._dispatcher.purge_if_asked(now):
+            self.network.abandon()
+            self._see_purges()
+        loop._pass(now)
+        loop._show(now)
+
+    def _revive(self) -> None:
+        """Everybody who is not there starts."""
+        for index, api in enumerate(self.apis):
+            self.apis[index] = api or Api(self.settings, index)
+        self.loop = self.loop or self._start_loop()
+
+    def _settle_all(self) -> None:
+        loop = self.loop
+        assert loop is not None
+        self.network.is_calm = True
+        for api in self.apis:
+            assert api is not None
+            api.committer.commit()
+        for _ in range(PASSES_MAX):
+            self._mono_ms += 500
+            self._pass(loop)
+            if not loop._dispatcher.has_work:
+                return
+        raise BrokenPromiseError("not all is settled")
+
+    # --- what must hold ----------------------------------------------------------------------------------------------
+
+    def _rings(self) -> Iterator[RingReader]:
+        for index in range(self.settings.api_processes):
+            yield RingReader(mapping.open_ring(self.settings, index).words)
+
+    def _see_purges(self) -> None:
+        """A purge that was carried out has forgotten what was below it; the processors are purged at the same time."""
+        below = [ring.forgotten_below for ring in self._rings()]
+        if below == self._forgotten:
+            return
+        self._forgotten = below
+        known = {identity for identity in self.world.payments if self._find(identity) is not None}
+        for identity in self.world.payments.keys() - known:
+            self.world.forget(identity)
+
+    def _find(self, identity: Id) -> Any:
+        books = BooksReader(mapping.open_books(self.settings).words, mapping.books_shape(self.settings))
+        for ring in self._rings():
+            payment = ring.find(*identity)
+            if payment is not None and payment.state != layout.ASIDE:
+                return payment
+        return books.aside(*identity)
+
+    def _check_recovered(self) -> None:
+        """After every start of the dispatcher: what was promised is there, whole, and what was sent is not QUEUED."""
+        for payment in self.world.payments.values():
+            if payment.forgotten:
+                continue
+            found = self._find(payment.identity)
+            if found is None:
+                # Only what is settled may have given its slot away.
+                if payment.promised and payment.identity not in self.world.charged:
+                    raise BrokenPromiseError(f"{payment} was answered 202 and is gone")
+                continue
+            if found.cents != payment.cents:
+                raise BrokenPromiseError(f"{payment} is read as {found}")
+            if payment.owner is not None and found.state == layout.QUEUED:
+                raise BrokenPromiseError(f"{payment} was sent and may be sent elsewhere: {found}")
+
+    def _check_settled(self) -> None:
+        world = self.world
+        for payment in world.payments.values():
+            if payment.promised and not payment.forgotten and len(world.charged.get(payment.identity, ())) != 1:
+                raise BrokenPromiseError(f"{payment} was answered 202 and not charged")
+        charges = [charge for charges in world.charged.values() for charge in charges]
+        words, shape = mapping.open_books(self.settings).words, mapping.books_shape(self.settings)
+        books = BooksReader(words, shape)
+        expected = (_sum(charges, 0), _sum(charges, 1), Sum(0, 0))
+        if books.totals() != expected:
+            raise BrokenPromiseError(f"the books say {books.totals()}, the processors {expected}")
+        for level in shape.levels:
+            floor, head = words[level.floor_at], words[level.head_at]
+            by_bucket: dict[tuple[int, int], tuple[int, int]] = {}
+            for processor, requested_ms, cents in charges:
+                number = requested_ms // level.width_ms
+                if floor <= number <= head:
+                    count, total = by_bucket.get((processor, number % level.buckets), (0, 0))
+                    by_bucket[processor, number % level.buckets] = count + 1, total + cents
+            for processor in layout.PROCESSORS:
+                counts, cents_at = level.counts_at[processor], level.cents_at[processor]
+                for number in range(floor, head + 1):
+                    bucket = number % level.buckets
+                    have = words[counts + bucket], words[cents_at + bucket]
+                    if have != by_bucket.get((processor, bucket), (0, 0)):
+                        raise BrokenPromiseError(f"bucket {number} of {level.width_ms} ms has {have}")
+
+
+def _sum(charges: Sequence[tuple[int, int, int]], processor: int) -> Sum:
+    cents = [charge[2] for charge in charges if charge[0] == processor]
+    return Sum(len(cents), sum(cents))

@@ -1,0 +1,129 @@
+"""What ENGINE_DURABILITY=sync promises when the power goes between any two stores or syncs, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import settings as settings_module
+from engine.intake.committer import Committer
+from engine.memory import layout, mapping
+from engine.settings import Settings
+from tests.durability.machine import Machine
+
+SEEDS = range(200)
+STEPS = 120
+LOSSES = 5
+PLANT_SEEDS = range(150)  # within so many a planted fault has to show
+
+
+@pytest.fixture
+def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Runs the life of a machine."""
+    settings: Settings = settings_module.read(
+        {
+            "ENGINE_DURABILITY": "sync",
+            "ENGINE_RUN_DIR": str(tmp_path),
+            "ENGINE_RING_SLOTS": "64",
+            "ENGINE_BOOKS_RECENT_SECONDS": "30",
+            "ENGINE_BOOKS_HORIZON_HOURS": "1",
+            "ENGINE_ASIDE_SECONDS": "1",
+            "ENGINE_ASIDE_SLOTS": "16",
+            "ENGINE_IN_FLIGHT_MAX": "32",
+        }
+    )
+
+    def run(seed: int, plant: Callable[[Machine], None] | None = None) -> None:
+        machine = Machine(seed, settings, plant)
+        monkeypatch.setattr(mapping, "_store", lambda _: machine.disk)
+        monkeypatch.setattr(mapping, "_boot", lambda: machine.disk.boot)
+        machine.live(STEPS, LOSSES)
+
+    return run
+
+
+def test_nothing_promised_is_lost_torn_or_charged_twice_wherever_the_power_goes(live: Callable[..., None]) -> None:
+    for seed in SEEDS:
+        try:
+            live(seed)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}") from error
+
+
+def skip_sync(machine: Machine, is_skipped: Callable[[int, bool], bool]) -> None:
+    """The books' writer leaves out a sync; told by the length of the log and whether it is being applied."""
+    assert machine.loop is not None
+    books: Any = machine.loop._dispatcher._books
+    sync = books._sync
+
+    def partly() -> None:
+        words = books._words
+        if not is_skipped(words[layout.BOOKS_REDO_COUNT_AT], bool(words[layout.BOOKS_VERSION_AT] & 1)):
+            sync()
+
+    books._sync = partly
+
+
+def send_before_sync(machine: Machine) -> None:
+    loop: Any = machine.loop
+    loop._sync = lambda: None
+
+
+def apply_before_the_log_is_synced(machine: Machine) -> None:
+    skip_sync(machine, lambda count, is_odd: count > 0 and not is_odd)
+
+
+def give_the_log_up_before_it_is_done_on_disk(machine: Machine) -> None:
+    skip_sync(machine, lambda count, is_odd: count > 0 and is_odd)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        send_before_sync,
+        apply_before_the_log_is_synced,
+        give_the_log_up_before_it_is_done_on_disk,
+    ],
+)
+def test_a_sync_that_the_dispatcher_leaves_out_is_found(
+    live: Callable[..., None], plant: Callable[[Machine], None]
+) -> None:
+    assert find_seed(lambda seed: live(seed, plant)) is not None
+
+
+def answer_before_sync(patch: pytest.MonkeyPatch) -> None:
+    def commit(self: Committer) -> None:
+        self._ring.release(self._ring.head)
+
+    patch.setattr(Committer, "commit", commit)
+
+
+def trust_any_log(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(mapping, "is_log_whole", lambda _: True)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        answer_before_sync,
+        trust_any_log,
+    ],
+)
+def test_what_the_repair_relies_on_is_found_when_it_is_missing(
+    live: Callable[..., None], monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    plant(monkeypatch)
+    assert find_seed(live) is not None
+
+
+def find_seed(run: Callable[[int], None]) -> int | None:
+    """The first seed that shows a fault."""
+    for seed in PLANT_SEEDS:
+        try:
+            run(seed)
+        except Exception:  # a broken promise, or an assertion of the engine itself
+            return seed
+    return None

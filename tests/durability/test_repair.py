@@ -1,0 +1,165 @@
+"""What the repair of a ring makes of the mixtures that loss of power can leave; each is rare, so it is made by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.books.levels import lay_out_books
+from engine.books.writer import BooksWriter, redo_ring
+from engine.memory import layout
+from engine.memory.segment import SegmentError
+from engine.memory.words import Words, zeros
+from engine.ring.repair import repair
+from engine.ring.ring import RingReader, RingWriter
+from tests.books.ledger import SHAPE
+
+SLOTS = 8
+NOW_MS = 1_700_000_000_000
+
+
+def make_ring() -> Words:
+    words = zeros(layout.ring_words(SLOTS))
+    layout.lay_out_ring(words, SLOTS, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+    return words
+
+
+def fill(words: Words, count: int, first: int = 0) -> RingWriter:
+    """``count`` payments, each with a 202; payment ``n`` has the id (n + 1, n + 1)."""
+    ring = RingWriter(words, is_synced=True)
+    for number in range(first, first + count):
+        assert ring.put(number + 1, number + 1, 100 + number, NOW_MS)
+    ring.release(first + count)
+    return ring
+
+
+def set_progress(words: Words, position: int, state: int, requested_ms: int = NOW_MS) -> None:
+    at = layout.slot_offset(SLOTS, position)
+    words[at + layout.SLOT_REQUESTED_MS] = requested_ms
+    words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, state, layout.FALLBACK, 1)
+
+
+def tear(words: Words, position: int) -> None:
+    words[layout.slot_offset(SLOTS, position) + layout.SLOT_SEQUENCE] = 0
+
+
+def test_a_payment_with_a_202_is_kept_though_ready_is_old_on_disk() -> None:
+    words = make_ring()
+    fill(words, 3)
+    words[layout.RING_READY_AT] = 1
+    repair(words)
+    ring = RingReader(words)
+    assert (ring.head, ring.ready) == (3, 3)
+    assert ring.find(3, 3) is not None
+
+
+def test_what_is_torn_beyond_ready_is_taken_back_with_all_that_follows() -> None:
+    words = make_ring()
+    fill(words, 5)
+    words[layout.RING_READY_AT] = 2
+    tear(words, 3)
+    repair(words)
+    ring = RingReader(words)
+    assert (ring.head, ring.ready) == (3, 3)
+    assert [ring.find(number, number) is not None for number in (1, 2, 3, 4, 5)] == [True, True, True, False, False]
+
+
+def test_what_a_killed_process_had_not_published_never_comes_back() -> None:
+    words = make_ring()
+    fill(words, 3)
+    words[layout.RING_HEAD_AT] = words[layout.RING_READY_AT] = 2
+    repair(words)
+    ring = RingReader(words)
+    assert ring.head == 2
+    assert ring.find(3, 3) is None
+
+
+def test_a_slot_of_two_mixed_payments_is_no_payment_even_if_only_high_bits_of_the_amount_differ() -> None:
+    words = make_ring()
+    fill(words, 1)
+    words[layout.RING_READY_AT] = 0
+    words[layout.slot_offset(SLOTS, 0) + layout.SLOT_CENTS] += 1 << 24
+    repair(words)
+    assert RingReader(words).head == 0
+
+
+def test_a_payment_that_is_damaged_and_was_not_done_is_refused() -> None:
+    words = make_ring()
+    fill(words, 3)
+    tear(words, 1)
+    with pytest.raises(SegmentError, match="position 1 is damaged"):
+        repair(words)
+
+
+def test_a_slot_that_a_transaction_gave_away_may_be_torn_once_the_log_is_done() -> None:
+    words, books = make_ring(), zeros(SHAPE.words)
+    lay_out_books(books, SHAPE, 1)
+    fill(words, SLOTS)
+    set_progress(words, 0, layout.PROCESSING)
+    at = layout.slot_offset(SLOTS, 0) + layout.SLOT_PROGRESS
+    on_disk = words[at]
+
+    class LostError(Exception):
+        pass
+
+    syncs = 0
+
+    def sync() -> None:
+        nonlocal syncs
+        syncs += 1
+        if syncs == 2:  # the words are applied, and not all of them are on disk
+            words[at] = on_disk
+            raise LostError
+
+    writer = BooksWriter(books, SHAPE, [words], sync)
+    writer.put(1, at, layout.pack_progress(0, layout.COMPLETED, layout.FALLBACK, 1))
+    with pytest.raises(LostError):
+        writer.commit()
+    tear(words, 0)  # by the payment that was given the slot
+    with pytest.raises(SegmentError):
+        repair(words)
+    redo_ring(books, 0, words)
+    repair(words)
+    assert RingReader(words).head == SLOTS
+
+
+def test_a_slot_that_was_given_away_may_have_its_next_payment_on_the_way() -> None:
+    words = make_ring()
+    ring = fill(words, SLOTS)
+    set_progress(words, 0, layout.COMPLETED)
+    assert ring.put(99, 99, 1, NOW_MS)
+    ring.release(SLOTS + 1)
+    set_progress(words, SLOTS, layout.PROCESSING)
+    words[layout.RING_READY_AT] = SLOTS  # its store had not arrived
+    repair(words)
+    payment = RingReader(words).find(99, 99)
+    assert payment is not None
+    assert payment.state == layout.PROCESSING
+    assert RingReader(words).ready == SLOTS + 1
+
+
+def test_an_attempt_that_was_marked_with_the_time_of_an_older_payment_gets_a_time_of_its_own() -> None:
+    words = make_ring()
+    fill(words, 1)
+    set_progress(words, 0, layout.PROCESSING, requested_ms=0)
+    repair(words)
+    payment = RingReader(words).read(0)
+    assert payment is not None
+    assert payment.requested_ms == NOW_MS
+
+
+def test_a_purge_is_not_done_again_because_its_question_is_older_on_disk_than_its_answer() -> None:
+    words = make_ring()
+    words[layout.RING_PURGE_ASKED_AT], words[layout.RING_PURGE_DONE_AT] = 4, 5
+    repair(words)
+    assert words[layout.RING_PURGE_ASKED_AT] == 5
+
+
+def test_a_repair_that_was_cut_short_may_be_done_again() -> None:
+    words = make_ring()
+    fill(words, 5)
+    words[layout.RING_READY_AT] = 2
+    tear(words, 3)
+    repair(words)
+    once = [words[at] for at in range(len(words))]
+    repair(words)
+    assert [words[at] for at in range(len(words))] == once
