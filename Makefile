@@ -6,7 +6,7 @@ CHAOS_OPTIONS ?=
 SCENARIO ?= short
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup run contest chaos test lock containers clean
+.PHONY: help setup run contest chaos test lock fuzz containers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile

@@ -1,0 +1,31 @@
+# The engine's image: API processes, dispatcher and the simulated processors are commands of the one entry point.
+
+FROM python:3.11-slim-bookworm AS packages
+WORKDIR /build
+COPY requirements-build.lock requirements.lock ./
+# A venv without pip in it: the image's own pip installs from outside. socketify comes as source (its library ready
+# made within) and requires setuptools, which only its command line uses; and it carries other systems' libraries.
+RUN python -m venv --without-pip /opt/venv && \
+    pip="pip --disable-pip-version-check --no-cache-dir --python /opt/venv/bin/python" && \
+    $pip install --quiet --require-hashes --only-binary :all: -r requirements-build.lock && \
+    $pip install --quiet --require-hashes --only-binary :all: --no-binary socketify --no-build-isolation --use-pep517 \
+        -r requirements.lock && \
+    $pip uninstall --quiet --yes setuptools && \
+    rm -f /opt/venv/lib/python3*/site-packages/socketify/*.dll /opt/venv/lib/python3*/site-packages/socketify/*darwin*
+
+FROM python:3.11-slim-bookworm
+# An empty named volume takes owner and mode from the image's directory at its mount point: hence the two directories.
+RUN apt-get update -qq && \
+    apt-get install -y -qq --no-install-recommends libuv1 >/dev/null && \
+    rm -rf /var/lib/apt/lists/* && \
+    useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin engine && \
+    install -d -o engine -g engine /run/engine /var/lib/engine
+COPY --from=packages /opt/venv /opt/venv
+WORKDIR /app
+COPY engine engine
+# Compiled here, because the container's own files cannot be written.
+RUN python -m compileall -q engine
+
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+ENTRYPOINT ["python", "-m", "engine"]

@@ -1,0 +1,161 @@
+"""docker-compose.yml keeps the contest's rules, and the engine accepts every setting in it."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+CPUS_MAX = Decimal("1.5")
+MEMORY_MB_MAX = 350
+PROCESSOR_NETWORK = "payment-processor"
+MEMORY_VOLUME = {"type": "volume", "source": "memory", "target": "/dev/shm", "volume": {"nocopy": True}}
+FORBIDDEN = ("privileged", "network_mode", "ipc", "pid", "replicas", "scale", "mode")
+ENGINE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+PROCESSORS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.processors.yml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SERVICES: dict[str, dict[str, Any]] = ENGINE["services"]
+
+
+def of_engine_image() -> dict[str, dict[str, Any]]:
+    return {name: service for name, service in SERVICES.items() if service["image"].startswith("payment-engine:")}
+
+
+def of_command(command: str) -> list[dict[str, Any]]:
+    return [service for service in of_engine_image().values() if service["command"][0] == command]
+
+
+def keys(tree: object) -> set[str]:
+    """Every key anywhere in ``tree``."""
+    if isinstance(tree, dict):
+        return set(tree).union(*(keys(value) for value in tree.values()))
+    if isinstance(tree, list):
+        return set().union(*(keys(value) for value in tree))
+    return set()
+
+
+def read_settings(service: dict[str, Any]) -> settings.Settings:
+    """What the engine makes of the service's environment when nobody sets the variables that it takes from outside."""
+    return settings.read(
+        {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in service["environment"].items()}
+    )
+
+
+def user_of_image() -> str:
+    match = re.search(r"^USER ([1-9][0-9]*:[1-9][0-9]*)$", DOCKERFILE, re.MULTILINE)
+    assert match
+    return match[1]
+
+
+def limits(service: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = service["deploy"]["resources"]["limits"]
+    return found
+
+
+def test_every_service_has_limits_and_together_they_are_within_the_contests() -> None:
+    memory = [re.fullmatch(r"([0-9]+)M", limits(service)["memory"]) for service in SERVICES.values()]
+    assert sum(int(match[1]) for match in memory if match) <= MEMORY_MB_MAX and all(memory)
+    assert sum(Decimal(limits(service)["cpus"]) for service in SERVICES.values()) <= CPUS_MAX
+
+
+def test_two_api_services_at_least_each_with_a_ring_of_its_own() -> None:
+    indexes = [int(service["command"][-1]) for service in of_command("api")]
+    assert sorted(indexes) == list(range(len(indexes))) and len(indexes) >= 2
+    for service in of_engine_image().values():
+        assert service["environment"]["ENGINE_API_PROCESSES"] == str(len(indexes))
+
+
+def test_one_dispatcher_because_the_books_have_one_writer() -> None:
+    assert len(of_command("dispatch")) == 1
+
+
+def test_nothing_that_the_contest_forbids() -> None:
+    assert not keys(ENGINE["services"]).intersection(FORBIDDEN)
+
+
+def test_only_the_load_balancer_is_reached_from_outside_and_on_port_9999() -> None:
+    assert {name: service["ports"] for name, service in SERVICES.items() if "ports" in service} == {
+        "nginx": ["9999:9999"]
+    }
+
+
+def test_bridge_networks_only_and_the_processors_network_is_theirs() -> None:
+    for name, network in ENGINE["networks"].items():
+        if name == PROCESSOR_NETWORK:
+            assert network == {"name": PROCESSOR_NETWORK, "external": True}
+        else:
+            assert network == {"driver": "bridge"}
+    assert PROCESSORS["networks"] == {PROCESSOR_NETWORK: {"name": PROCESSOR_NETWORK, "driver": "bridge"}}
+
+
+def test_only_the_dispatcher_reaches_the_processors() -> None:
+    assert [name for name, service in SERVICES.items() if PROCESSOR_NETWORK in service["networks"]] == ["dispatcher"]
+
+
+@pytest.mark.parametrize("name", sorted(of_engine_image()))
+def test_the_engine_accepts_the_settings_of(name: str) -> None:
+    assert all(isinstance(value, str) for value in SERVICES[name]["environment"].values())
+    assert read_settings(SERVICES[name]).run_dir == "/run/engine"
+
+
+def test_the_dispatcher_finds_the_processors_by_their_official_names() -> None:
+    (dispatcher,) = of_command("dispatch")
+    hosts = ("http://payment-processor-default:8080", "http://payment-processor-fallback:8080")
+    assert read_settings(dispatcher).processor_urls == hosts
+
+
+def test_the_simulated_processors_have_the_official_names_and_ports() -> None:
+    found = {
+        service["hostname"]: (service["container_name"], service["command"][-1], service["ports"])
+        for service in PROCESSORS["services"].values()
+    }
+    assert found == {
+        "payment-processor-default": ("payment-processor-default", "8080", ["127.0.0.1:8001:8080"]),
+        "payment-processor-fallback": ("payment-processor-fallback", "8080", ["127.0.0.1:8002:8080"]),
+    }
+
+
+def test_api_processes_and_dispatcher_share_sockets_memory_and_files() -> None:
+    for service in of_engine_image().values():
+        assert service["volumes"] == ["run:/run/engine", MEMORY_VOLUME, "data:/var/lib/engine"]
+        assert read_settings(service).data_dir == "/var/lib/engine"
+
+
+def test_nginx_shares_the_sockets_and_keeps_the_memory_from_going_with_the_last_engine_process() -> None:
+    volumes = SERVICES["nginx"]["volumes"]
+    assert "run:/run/engine" in volumes and MEMORY_VOLUME | {"read_only": True} in volumes
+
+
+def test_the_volumes_can_be_written_by_the_user_that_everything_runs_as() -> None:
+    uid, gid = user_of_image().split(":")
+    assert f"uid={uid},gid={gid}," in ENGINE["volumes"]["memory"]["driver_opts"]["o"]
+    assert SERVICES["nginx"]["user"] == user_of_image()
+    assert "install -d -o engine -g engine /run/engine /var/lib/engine" in DOCKERFILE
+
+
+def test_a_crash_of_any_service_is_followed_by_a_new_start() -> None:
+    assert {service["restart"] for service in SERVICES.values()} == {"unless-stopped"}
+
+
+def test_the_dispatcher_is_given_the_time_to_settle_what_was_accepted() -> None:
+    (dispatcher,) = of_command("dispatch")
+    seconds = int(dispatcher["stop_grace_period"].removesuffix("s"))
+    assert seconds > read_settings(dispatcher).drain_seconds
+
+
+def test_no_service_has_more_rights_than_it_needs() -> None:
+    for service in (*SERVICES.values(), *PROCESSORS["services"].values()):
+        assert service["cap_drop"] == ["ALL"] and service["read_only"]
+
+
+def test_every_image_has_a_fixed_tag() -> None:
+    images = {service["image"] for tree in (ENGINE, PROCESSORS) for service in tree["services"].values()}
+    images |= set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
+    assert all(re.fullmatch(r"[a-z-]+:[0-9][\w.-]*", image) for image in images)

@@ -1,0 +1,285 @@
+"""nginx.conf: nginx takes it, `up` can fit it to a machine, and a client never sees anything but what was promised.
+
+The API processes are stand-ins here; nginx and the file are the real ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import socket
+import socketserver
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from engine import settings
+from engine.supervise import nginx
+
+SHIPPED = nginx.find_conf().read_text()
+READY_SECONDS = 10.0
+
+
+def render(run_dir: str = "/tmp/x", port: int = 18080, api_processes: int = 2) -> str:
+    return nginx.render(SHIPPED, port=port, run_dir=run_dir, api_processes=api_processes)
+
+
+# --- rendering
+
+
+def test_nothing_of_the_containers_is_left_in_a_rendered_file() -> None:
+    text = render("/tmp/x/", port=18080)
+    assert "listen 18080 " in text and not re.search(r"listen\s+9999\b", text)
+    assert nginx.SHIPPED_RUN_DIR not in text and "/tmp/x//" not in text
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_every_api_process_has_its_line(count: int) -> None:
+    text = render(api_processes=count)
+    assert re.findall(r"server unix:/tmp/x/(\S+) max_fails", text) == [f"api-{index}.sock" for index in range(count)]
+
+
+def test_what_fits_the_containers_is_rendered_as_it_is() -> None:
+    assert render("/run/engine", port=9999, api_processes=2) == SHIPPED
+
+
+@pytest.mark.parametrize(
+    "conf",
+    [
+        SHIPPED.replace("listen 9999", "listen 9998"),
+        SHIPPED.replace("listen 9999 ", "listen 9999; listen 9999 "),
+        SHIPPED.replace("server unix:", "server un1x:"),
+        SHIPPED.replace("keepalive 128;", "keepalive 128;\nserver unix:/run/engine/api-7.sock;"),
+    ],
+    ids=["no port", "two ports", "no servers", "servers in two places"],
+)
+def test_a_file_without_its_markers_is_refused_with_a_reason(conf: str) -> None:
+    with pytest.raises(nginx.ConfError, match=r"must have `.*` in one place"):
+        nginx.render(conf, port=1, run_dir="/tmp/x", api_processes=2)
+
+
+@pytest.mark.parametrize("run_dir", ["relative", "/with space", "/semi;colon", "/quote'", "/dollar$host", "/new\nline"])
+def test_a_directory_that_would_break_the_file_is_refused(run_dir: str) -> None:
+    with pytest.raises(nginx.ConfError, match="must be absolute"):
+        render(run_dir)
+
+
+def test_nginx_lets_every_body_through_that_the_engine_accepts_by_default() -> None:
+    limits = re.findall(r"client_(?:max_body|body_buffer)_size ([0-9]+)k;", SHIPPED)
+    assert len(limits) == 2 and all(int(limit) * 1024 > settings.read({}).body_bytes_max for limit in limits)
+
+
+# --- nginx itself
+
+
+def test_nginx_accepts_the_file_without_a_warning(tmp_path: Path) -> None:
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(render(str(tmp_path)))
+    command = [*nginx.command(str(conf), str(tmp_path)), "-t"]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "[warn]" not in checked.stderr and "[alert]" not in checked.stderr
+
+
+class Api(socketserver.ThreadingUnixStreamServer):
+    """A stand-in for an API process: answers with what it was sent, or never."""
+
+    daemon_threads = True
+    answers = True
+
+    def __init__(self, path: str) -> None:
+        self.heads: list[bytes] = []
+        super().__init__(path, Handler)
+        os.chmod(path, 0o666)
+        Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+
+class Handler(socketserver.StreamRequestHandler):
+    server: Api
+
+    def handle(self) -> None:
+        while head := b"".join(iter(lambda: self.rfile.readline().strip(b"\r\n"), b"")):
+            self.server.heads.append(head)
+            if not self.server.answers:
+                time.sleep(5)
+                return
+            length = re.search(rb"Content-Length: ([0-9]+)", head)
+            self.rfile.read(int(length[1]) if length else 0)
+            self.wfile.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: Message
+    body: bytes
+
+
+class Front:
+    """A running nginx."""
+
+    def __init__(self, run_dir: Path, port: int) -> None:
+        self.run_dir = run_dir
+        self.port = port
+
+    @contextlib.contextmanager
+    def api(self, index: int) -> Iterator[Api]:
+        """The API process ``index``, until it is killed."""
+        path = self.run_dir / f"api-{index}.sock"
+        path.unlink(missing_ok=True)  # a killed process leaves its socket behind
+        with Api(str(path)) as api:
+            yield api
+            api.shutdown()
+
+    def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
+        """One request on a connection of its own."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return Response(response.status, response.headers, response.read())
+
+    def pay(self) -> int:
+        """The status that a payment is answered with."""
+        return self.send("POST", "/payments", b"{}").status
+
+    def raw(self, request: bytes) -> bytes:
+        """The answer to bytes that no client library would send."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Front]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(render(str(tmp_path), port=port))
+    with subprocess.Popen(nginx.command(str(conf), str(tmp_path)), stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + READY_SECONDS
+            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.01)
+            yield Front(tmp_path, port)
+        finally:
+            process.terminate()
+
+
+def check_problem(response: Response, status: int) -> None:
+    document = json.loads(response.body)
+    assert (response.status, document["status"]) == (status, status)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert document["type"] == "about:blank" and document["title"] and document["detail"]
+    assert "nginx/" not in response.headers["Server"]
+
+
+def test_a_killed_api_process_costs_no_client_an_error(front: Front) -> None:
+    with front.api(0):
+        with front.api(1):
+            assert front.pay() == 202
+        assert [front.pay() for _ in range(100)] == [202] * 100
+
+
+def test_an_api_process_that_stands_still_costs_a_payment_a_second_and_no_error(front: Front) -> None:
+    with front.api(0) as still, front.api(1):
+        still.answers = False
+        began = time.monotonic()
+        statuses = [front.pay() for _ in range(6)]
+        assert statuses == [202] * 6 and time.monotonic() - began < 6
+        assert still.heads
+
+
+def test_a_restarted_api_process_is_used_again_within_two_seconds(front: Front) -> None:
+    with front.api(1):
+        with front.api(0):
+            pass
+        for _ in range(100):  # failures that are not held against it for long
+            front.pay()
+        with front.api(0) as back:
+            deadline = time.monotonic() + 2
+            while not back.heads:
+                assert time.monotonic() < deadline
+                assert front.pay() == 202
+                time.sleep(0.01)
+
+
+def test_without_any_api_process_a_client_is_told_to_come_back(front: Front) -> None:
+    response = front.send("POST", "/payments", b"{}")
+    check_problem(response, 503)
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_when_all_stand_still_a_client_is_told_to_come_back(front: Front) -> None:
+    with front.api(0) as first, front.api(1) as second:
+        first.answers = second.answers = False
+        response = front.send("GET", "/payments-summary")
+        check_problem(response, 504)
+        assert response.headers["Retry-After"] == "1"
+
+
+def test_an_api_process_sees_only_the_headers_that_it_looks_at(front: Front) -> None:
+    with front.api(0) as api:
+        front.send("POST", "/payments?a=b", b"{}", {"Content-Type": "application/json", "Cookie": "c", "X-Other": "o"})
+        front.send("POST", "/purge-payments", headers={"X-Engine-Token": "secret"})
+    payment, purge = api.heads
+    assert payment.startswith(b"POST /payments?a=b HTTP/1.1") and b"Content-Type: application/json" in payment
+    assert b"Cookie" not in payment and b"X-Other" not in payment
+    assert b"X-Engine-Token: secret" in purge
+
+
+@pytest.mark.parametrize("path", ["/payments", "/payments-summary", "/nothing"])
+def test_a_body_that_is_too_long_is_a_problem_413(front: Front, path: str) -> None:
+    check_problem(front.send("POST", path, b"x" * 9000), 413)
+
+
+def test_a_path_that_is_too_long_is_a_problem_414(front: Front) -> None:
+    check_problem(front.send("GET", "/payments-summary?from=" + "1" * 5000), 414)
+
+
+def test_headers_that_are_too_long_are_a_problem_400(front: Front) -> None:
+    check_problem(front.send("GET", "/health", headers={"X-Long": "1" * 5000}), 400)
+
+
+def test_a_method_that_nginx_refuses_is_a_problem_405_that_says_what_is_allowed(front: Front) -> None:
+    response = front.send("TRACE", "/payments")
+    check_problem(response, 405)
+    assert response.headers["Allow"]
+
+
+def test_the_problem_pages_cannot_be_asked_for(front: Front) -> None:
+    check_problem(front.send("GET", "/problem/503"), 404)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GARBAGE", 400),
+        (b"GET \x00 HTTP/1.1", 400),
+        (b"GET /../.. HTTP/1.1", 400),
+        (b"\x16\x03\x01\x02", 400),
+        (b"GET / HTTP/9.9", 501),
+        (b"POST /payments HTTP/1.1\r\nTransfer-Encoding: gzip", 501),
+    ],
+)
+def test_what_is_not_http_as_it_is_served_here_is_a_problem(front: Front, request_line: bytes, status: int) -> None:
+    head, _, body = front.raw(request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status) and b"Content-Type: application/problem+json" in head
+    assert json.loads(body)["status"] == status
+
+
+def test_the_directory_holds_all_that_nginx_writes(front: Front) -> None:
+    front.send("GET", "/health")
+    uses = ("body", "proxy", "fastcgi", "uwsgi", "scgi")
+    names = {path.name for path in front.run_dir.iterdir()}
+    assert names == {"nginx.conf", "nginx.pid", *(f"nginx-{use}" for use in uses)}
