@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import gc
 import logging
 import os
@@ -47,22 +46,19 @@ def run(_arguments: argparse.Namespace) -> int:
     except (settings_module.SettingsError, SegmentError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
-    with contextlib.ExitStack() as held:
-        lock = held.enter_context(open(f"{settings.run_dir}/dispatcher.lock", "w"))
-        if not _lock(lock.fileno()):
-            print(f"engine: another dispatcher holds {lock.name}", file=sys.stderr)
-            return 2
-        with contextlib.suppress(PermissionError):
-            os.nice(settings.dispatcher_nice)
-        Loop(settings, books, rings).run()
+    if not _lock(books):
+        print(f"engine: another dispatcher is at work on {mapping.books_name(settings)}", file=sys.stderr)
+        return 2
+    with contextlib.suppress(PermissionError):
+        os.nice(settings.dispatcher_nice)
+    Loop(settings, books, rings).run()
     return 0
 
 
-def _lock(descriptor: int) -> bool:
-    """Takes the lock that makes this the one dispatcher; the kernel lets go of it when the process dies."""
+def _lock(books: Segment) -> bool:
+    """Makes this the one dispatcher of these books; the kernel lets go of them when the process dies."""
     for _ in range(LOCK_TRIES):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if books.lock():
             return True
         time.sleep(LOCK_WAIT_S)
     return False

@@ -77,7 +77,13 @@ def open_ring(settings: Settings, index: int) -> Segment:
 
 
 def open_rings(settings: Settings) -> list[Segment]:
-    """All rings, in the order of their index. Raises SegmentError."""
+    """All rings, in the order of their index. Raises SegmentError, also when there are more of them."""
+    index = settings.api_processes
+    if ring_name(settings, index) in _store(settings).names():
+        raise SegmentError(
+            f"{ring_name(settings, index)}: a ring of an API process that ENGINE_API_PROCESSES={index} does not start; "
+            f"its payments would wait for ever. Start with more, or: {_RESET}"
+        )
     return [open_ring(settings, index) for index in range(settings.api_processes)]
 
 

@@ -46,6 +46,19 @@ class Segment:
         self._words = self._bytes[: len(self._bytes) // WORD_BYTES * WORD_BYTES].cast("Q")
         self.words = cast(Words, self._words)  # typeshed's memoryview is wider than Words asks
 
+    def lock(self) -> bool:
+        """Takes this segment for the calling process until it ends or closes it; False when another one has it."""
+        if isinstance(self._memory, SharedMemory):
+            descriptor: int = self._memory._fd  # type: ignore[attr-defined]
+        else:
+            assert self._descriptor is not None
+            descriptor = self._descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def sync(self) -> None:
         """Returns when everything stored so far is on disk. Raises OSError; nothing is known to be there then."""
         if self._descriptor is not None:

@@ -308,3 +308,30 @@ def a_ring() -> tuple[RingWriter, Any]:
     segment = Disk(random.Random(1)).create("ring", layout.ring_words(SLOTS))
     layout.lay_out_ring(segment.words, SLOTS, 1, 3)
     return RingWriter(segment.words, is_synced=True), segment
+
+
+@pytest.mark.parametrize("durability", ["memory", "disk"])
+def test_a_ring_that_no_process_would_serve_stops_the_start_and_is_named(tmp_path: Path, durability: str) -> None:
+    three = settings_in(tmp_path, durability, ENGINE_API_PROCESSES="3")
+    two = settings_in(tmp_path, durability, ENGINE_API_PROCESSES="2")
+    try:
+        for segment in mapping.open_rings(three):
+            segment.close()
+        with pytest.raises(SegmentError, match="ring-2.*ENGINE_API_PROCESSES=2"):
+            mapping.open_rings(two)
+    finally:
+        mapping.remove_all(three)
+
+
+@pytest.mark.parametrize("durability", ["memory", "disk"])
+def test_books_have_one_dispatcher_wherever_its_run_directory_is(tmp_path: Path, durability: str) -> None:
+    here = settings_in(tmp_path, durability)
+    elsewhere = settings_in(tmp_path, durability, ENGINE_RUN_DIR=str(tmp_path / "elsewhere"))
+    first, second = mapping.open_books(here), mapping.open_books(elsewhere)
+    try:
+        assert first.lock() and not second.lock()
+        first.close()
+        assert second.lock()
+    finally:
+        second.close()
+        mapping.remove_all(here)
