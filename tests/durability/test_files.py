@@ -317,7 +317,7 @@ def test_a_ring_that_no_process_would_serve_stops_the_start_and_is_named(tmp_pat
     try:
         for segment in mapping.open_rings(three):
             segment.close()
-        with pytest.raises(SegmentError, match="ring-2.*ENGINE_API_PROCESSES=2"):
+        with pytest.raises(SegmentError, match=r"ring-2.*ENGINE_API_PROCESSES=2"):
             mapping.open_rings(two)
     finally:
         mapping.remove_all(three)
