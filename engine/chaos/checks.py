@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.chaos.plan import Kill
+from engine.chaos.processes import DISPATCHER
 from engine.chaos.requests import Sent
 from engine.contest.audit import Audit
 from engine.simulate.client import Charged
@@ -59,11 +60,17 @@ class Blame:
         return Counter(kill.role for _, kill in self.by_kill if kill is not None)
 
 
-def blame(sent: Iterable[Sent], kills: Sequence[Kill], begin_epoch_s: float, timeout_s: float) -> Blame:
+def blame(
+    sent: Iterable[Sent], kills: Sequence[Kill], apis: Collection[str], begin_epoch_s: float, timeout_s: float
+) -> Blame:
     """Which errors fell into the hands of a killed process: those from the kill until a client's whole patience after
     another process did its work. The latest kill takes the blame.
 
+    Only what stands between client and API processes can cost a client an error: nginx, and the supervisor that takes
+    everybody with it. An API process cannot unless all are gone at once, and the dispatcher never can.
+
     Parameters:
+      apis: the roles of all API processes.
       begin_epoch_s: when the kills' clock began.
       timeout_s: a client's patience.
     """
@@ -71,12 +78,14 @@ def blame(sent: Iterable[Sent], kills: Sequence[Kill], begin_epoch_s: float, tim
     for request in sent:
         if not request.is_accepted:
             at_s = request.at_ms / 1000 - begin_epoch_s
-            suspects = [kill for kill in kills if _explains(kill, at_s, timeout_s)]
+            suspects = [kill for kill in kills if kill.role != DISPATCHER and _is_near(kill, at_s, timeout_s)]
+            if not set(apis) <= {kill.role for kill in suspects}:
+                suspects = [kill for kill in suspects if kill.role not in apis]
             by_kill.append((request, max(suspects, key=lambda kill: kill.at_s, default=None)))
     return Blame(tuple(by_kill))
 
 
-def _explains(kill: Kill, at_s: float, timeout_s: float) -> bool:
+def _is_near(kill: Kill, at_s: float, timeout_s: float) -> bool:
     if at_s < kill.at_s - CLOCK_SLACK_S:
         return False
     return kill.back_s is None or at_s <= kill.back_s + timeout_s + CLOCK_SLACK_S

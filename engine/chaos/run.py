@@ -110,7 +110,7 @@ def _hold_on(
     recording.notes.extend(world.notes)
     assert driver.calm_s is not None, "finished, so that all is calm"
     sent = requests.read((directory / "k6.log").read_text(errors="replace").splitlines())
-    blamed = checks.blame(sent, driver.kills, recording.begin_epoch_s, scenario.load.timeout_s)
+    blamed = checks.blame(sent, driver.kills, world.apis, recording.begin_epoch_s, scenario.load.timeout_s)
     done = [
         checks.all_told(sent, recording.load.requested if recording.load else None),
         *_questions(world, recording, driver.calm_s, wishes.settle_s, sent, seed),

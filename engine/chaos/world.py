@@ -172,10 +172,14 @@ class World:
             self._engine.stop()
 
     @property
+    def apis(self) -> list[str]:
+        """The roles of the API processes."""
+        return [processes.api(index) for index in range(self.settings.api_processes)]
+
+    @property
     def roles(self) -> list[str]:
-        """The engine's processes, without its supervisor."""
-        apis = [processes.api(index) for index in range(self.settings.api_processes)]
-        return [*apis, processes.DISPATCHER, processes.NGINX, processes.NGINX_WORKER]
+        """The roles of all of the engine's processes but its supervisor."""
+        return [*self.apis, processes.DISPATCHER, processes.NGINX, processes.NGINX_WORKER]
 
     @property
     def engine_log(self) -> str:

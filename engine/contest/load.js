@@ -1,8 +1,8 @@
 // The load of the contest, for k6 1.1.0. No remote imports: they do not load without the internet.
 //
 // In:  CONTEST, the plan as JSON (see load.py); SUMMARY, the file for the totals.
-// Out: on stderr one line for each request, "s <epoch ms> <status> <duration ms> <k6 error code>", between
-//      "begin <epoch ms>" and "end <epoch ms>"; in SUMMARY k6's own totals, which are what counts.
+// Out: on stderr one line for each request, "s <epoch ms> <status> <duration ms> <k6 error code> <correlationId>",
+//      between "begin <epoch ms>" and "end <epoch ms>"; in SUMMARY k6's own totals, which are what counts.
 import http from 'k6/http';
 import { sleep } from 'k6';
 
@@ -34,9 +34,10 @@ export function setup() {
 }
 
 export default function () {
-  const body = `{"correlationId":"${crypto.randomUUID()}","amount":${plan.amount}}`;
+  const id = crypto.randomUUID();
+  const body = `{"correlationId":"${id}","amount":${plan.amount}}`;
   const answer = http.post(plan.url, body, params);
-  console.log(`s ${Date.now()} ${answer.status} ${answer.timings.duration} ${answer.error_code}`);
+  console.log(`s ${Date.now()} ${answer.status} ${answer.timings.duration} ${answer.error_code} ${id}`);
   sleep(plan.sleep_s);
 }
 

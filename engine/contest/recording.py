@@ -89,8 +89,11 @@ class Recording:
 
     @property
     def unsure(self) -> int:
-        """Requests without an answer that may have been accepted: all but those that found nobody to talk to."""
-        return sum(count for code, count in self.samples.unanswered.items() if code not in NEVER_SENT)
+        """Requests that may have been accepted though nobody was told: those without an answer that found somebody to
+        talk to, and those with a 5xx, which a load balancer gives when the instance behind it has died."""
+        samples = self.samples
+        unanswered = sum(count for code, count in samples.unanswered.items() if code not in NEVER_SENT)
+        return unanswered + sum(count for status, count in samples.refused.items() if status >= 500)
 
     def note_fees(self) -> None:
         """Notes when the processors keep something else than the scenario says: theirs is what is scored."""

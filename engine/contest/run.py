@@ -40,6 +40,7 @@ class Contest:
       drain_s_max: how long the engine may take to settle the rest after the load.
       trees: process trees to watch, by name.
       show: called about once a second with the recording so far and the time in seconds.
+      begun: called once, when the load has begun, with the clock of the run.
 
     Raises ServiceError if an address is none.
     """
@@ -52,6 +53,7 @@ class Contest:
         drain_s_max: float,
         trees: Mapping[str, Tree],
         show: Callable[[Recording, float], None],
+        begun: Callable[[Clock], None] = lambda _clock: None,
     ) -> None:
         self._scenario = scenario
         self._addresses = addresses
@@ -59,6 +61,7 @@ class Contest:
         self._drain_s_max = drain_s_max
         self._trees = dict(trees)
         self._show = show
+        self._begun = begun
         self._engine = Engine(addresses)
         self._processors = Processors(addresses)
         self._has_queues = True
@@ -118,6 +121,7 @@ class Contest:
             held.callback(driver.close)
             held.callback(auditor.close)
             self.recording.stages, self.recording.audits = driver.applied, auditor.audits
+            self._begun(clock)
             self._hold(load, clock, driver, auditor)
             if not self.recording.interrupted:
                 try:

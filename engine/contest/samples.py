@@ -74,7 +74,7 @@ class Samples:
         words = line.split()
         try:
             match words:
-                case ["s", at_ms, status, duration_ms, code]:
+                case ["s", at_ms, status, duration_ms, code, _correlation_id]:
                     self._request(int(at_ms), int(status), float(duration_ms), int(code))
                 case ["begin", at_ms]:
                     self.begin_ms = int(at_ms)

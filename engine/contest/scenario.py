@@ -6,7 +6,7 @@ Pure apart from :func:`load`, which reads one file. Times are seconds since the 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,13 @@ class Scenario:
                 break
             current = stage
         return current
+
+    def stretched(self, duration_s: float) -> Scenario:
+        """The same in ``duration_s`` seconds; the audits stay as they are."""
+        factor = duration_s / self.load.duration_s
+        ramps = tuple(replace(ramp, duration_s=ramp.duration_s * factor) for ramp in self.load.ramps)
+        stages = tuple(replace(stage, at_s=stage.at_s * factor) for stage in self.stages)
+        return replace(self, load=replace(self.load, ramps=ramps), stages=stages)
 
     def audit_times_s(self) -> tuple[float, ...]:
         """When audits are due: every ``audit.every_s``, the last no later than the end of the load."""

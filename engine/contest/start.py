@@ -43,7 +43,8 @@ def listens(origin: str) -> bool:
     return True
 
 
-def _healthy(origin: str) -> bool:
+def healthy(origin: str) -> bool:
+    """Whether the engine at ``origin`` says that it is alive."""
     connection = http.client.HTTPConnection(*host_and_port(origin), timeout=1)
     try:
         connection.request("GET", "/healthcheck")
@@ -55,12 +56,12 @@ def _healthy(origin: str) -> bool:
 
 
 class Child:
-    """A command of the engine that runs beside the contest, its output in ``directory/<command>.log``."""
+    """A command of the engine that runs beside the contest, its output at the end of ``directory/<command>.log``."""
 
     def __init__(self, command: str, options: list[str], environment: dict[str, str], directory: Path) -> None:
         self.command = command
         self._log = directory / f"{command}.log"
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             # A session of its own: Ctrl-C is ours, and the child is told by SIGTERM when the run is over.
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "engine", command, *options],
@@ -134,7 +135,7 @@ class Children:
             self.processors = Child("simulate", options, {}, self._directory)
             self.processors.await_ready(lambda: listens(addresses.default) and listens(addresses.fallback))
             self.engine = Child("up", ["--discard"], environment, self._directory)
-            self.engine.await_ready(lambda: _healthy(addresses.engine))
+            self.engine.await_ready(lambda: healthy(addresses.engine))
         except BaseException:
             self._stop()
             raise

@@ -19,11 +19,12 @@ def totals(count: int) -> Totals:
     return Totals(Total(count, count * 1990), NOTHING)
 
 
-def run(settled: int = 100, timed_out: int = 0, unreachable: int = 0) -> Recording:
+def run(settled: int = 100, timed_out: int = 0, unreachable: int = 0, refused: int = 0, status: int = 503) -> Recording:
     """A run in which 100 requests were accepted."""
     plan = scenario.load("short")
     recording = Recording(plan, plan.fees, settled_at_end=totals(settled), settled_after_drain=totals(settled))
-    lines = ["begin 0", *["s 1 202 1.0 0"] * 100, *["s 1 0 1500 1050"] * timed_out, *["s 1 0 0 1212"] * unreachable]
+    lines = ["begin 0", *["s 1 202 1.0 0 id"] * 100]
+    lines += ["s 1 0 1500 1050 id"] * timed_out + ["s 1 0 0 1212 id"] * unreachable + [f"s 1 {status} 1 1 id"] * refused
     for line in [*lines, "end 9"]:
         recording.samples.feed(line)
     books = totals(settled)
@@ -44,6 +45,11 @@ def test_a_run_without_a_fault_passes() -> None:
 @pytest.mark.parametrize("settled", [100, 101, 102])
 def test_a_request_that_timed_out_may_have_been_accepted(settled: int) -> None:
     assert broken(run(settled, timed_out=2)) == []
+
+
+def test_a_5xx_may_stand_for_a_payment_that_was_accepted_and_a_4xx_does_not() -> None:
+    assert broken(run(102, refused=2)) == []
+    assert broken(run(102, refused=2, status=400)) == ["2 more settled than accepted"]
 
 
 def test_more_than_those_cannot_be_explained() -> None:

@@ -17,9 +17,9 @@ def fed(*lines: str) -> Samples:
 def test_accepted_refused_and_unanswered_are_told_apart() -> None:
     samples = fed(
         "begin 1000",
-        "s 1100 202 1.5 0", "s 1200 200 2.5 0",
-        "s 2300 503 9.9 1503", "s 2300 422 9.9 1422", "s 2301 503 9.9 1503",
-        "s 3999 0 1500.1 1050",
+        "s 1100 202 1.5 0 id", "s 1200 200 2.5 0 id",
+        "s 2300 503 9.9 1503 id", "s 2300 422 9.9 1422 id", "s 2301 503 9.9 1503 id",
+        "s 3999 0 1500.1 1050 id",
         "end 4500",
     )  # fmt: skip
     assert (samples.begin_ms, samples.end_ms) == (1000, 4500)
@@ -32,10 +32,10 @@ def test_accepted_refused_and_unanswered_are_told_apart() -> None:
 
 
 def test_only_accepted_requests_count_for_the_latency() -> None:
-    samples = fed("begin 0", "s 1 202 3 0", "s 1 500 900 1500", "s 2 202 1 0")
+    samples = fed("begin 0", "s 1 202 3 0 id", "s 1 500 900 1500 id", "s 2 202 1 0 id")
     assert list(samples.ordered_ms()) == [1.0, 3.0]
     assert samples.p99_ms() == pytest.approx(2.98)
-    samples.feed("s 3 202 2 0")
+    samples.feed("s 3 202 2 0 id")
     assert list(samples.ordered_ms()) == [1.0, 2.0, 3.0]
 
 
@@ -45,8 +45,8 @@ def test_nothing_accepted_has_no_latency() -> None:
 
 
 def test_what_k6_complains_about_is_kept() -> None:
-    samples = fed("begin 0", "Request Failed", "", "ReferenceError: x is not defined", "s x y z w")
-    assert samples.notes == ["ReferenceError: x is not defined", "s x y z w"]
+    samples = fed("begin 0", "Request Failed", "", "ReferenceError: x is not defined", "s x y z w v")
+    assert samples.notes == ["ReferenceError: x is not defined", "s x y z w v"]
     assert samples.requested == 0
 
 

@@ -120,3 +120,12 @@ def test_an_unknown_scenario_is_answered_with_those_that_exist(tmp_path: Path) -
         scenarios.load("nope")
     with pytest.raises(ScenarioError, match=r"missing\.toml: cannot be read"):
         scenarios.load(str(tmp_path / "missing.toml"))
+
+
+def test_a_stretched_scenario_does_the_same_in_another_time() -> None:
+    plan = scenarios.load("preview")
+    half = plan.stretched(plan.load.duration_s / 2)
+    assert half.load.duration_s == plan.load.duration_s / 2
+    assert [stage.at_s * 2 for stage in half.stages] == [stage.at_s for stage in plan.stages]
+    assert all(half.load.vus_at(second / 2) == plan.load.vus_at(second) for second in range(60))
+    assert half.audit == plan.audit
