@@ -32,17 +32,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "1 if not; 2 if the contest could not be held; 130 if it was interrupted."
     )
     option = parser.add_argument
-    option("--scenario", default="preview", metavar="NAME|FILE",
-           help=f"{', '.join(scenarios.names())}, or a TOML file (default: %(default)s)")
+    option(
+        "--scenario",
+        default="preview",
+        metavar="NAME|FILE",
+        help=f"{', '.join(scenarios.names())}, or a TOML file (default: %(default)s)",
+    )
     option("--start", action="store_true", help="start (and stop) the engine and the simulated processors")
     option("--base-url", default="http://127.0.0.1:9999", metavar="URL", help="the engine (default: %(default)s)")
-    option("--default-url", default=os.environ.get("PAYMENT_PROCESSOR_URL_DEFAULT", "http://127.0.0.1:8001"),
-           metavar="URL", help="default processor (default: PAYMENT_PROCESSOR_URL_DEFAULT or http://127.0.0.1:8001)")
-    option("--fallback-url", default=os.environ.get("PAYMENT_PROCESSOR_URL_FALLBACK", "http://127.0.0.1:8002"),
-           metavar="URL", help="fallback processor (default: PAYMENT_PROCESSOR_URL_FALLBACK or http://127.0.0.1:8002)")
+    option(
+        "--default-url",
+        default=os.environ.get("PAYMENT_PROCESSOR_URL_DEFAULT", "http://127.0.0.1:8001"),
+        metavar="URL",
+        help="default processor (default: PAYMENT_PROCESSOR_URL_DEFAULT or http://127.0.0.1:8001)",
+    )
+    option(
+        "--fallback-url",
+        default=os.environ.get("PAYMENT_PROCESSOR_URL_FALLBACK", "http://127.0.0.1:8002"),
+        metavar="URL",
+        help="fallback processor (default: PAYMENT_PROCESSOR_URL_FALLBACK or http://127.0.0.1:8002)",
+    )
     option("--token", default="123", help="the processors' X-Rinha-Token (default: %(default)s)")
-    option("--drain-seconds", type=_seconds, default=15.0, metavar="S",
-           help="how long the engine may take to settle the rest after the load (default: %(default)s)")
+    option(
+        "--drain-seconds",
+        type=_seconds,
+        default=15.0,
+        metavar="S",
+        help="how long the engine may take to settle the rest after the load (default: %(default)s)",
+    )
     option("--max-p99-ms", type=_seconds, metavar="MS", help="a p99 above it fails the run")
     option("--engine-pid", type=int, metavar="PID", help="watch CPU and memory of this process and its children")
     option("--output", type=Path, metavar="DIR", help="where files go (default: contest-results/<scenario>-<time>)")

@@ -130,11 +130,17 @@ class Screen:
         table.add_row("accepted", f"{samples.accepted:,}", Text(f"{others} not", style="red") if others else "")
         table.add_row("p99 so far", _p99(recording), "")
         settled = tick.settled
-        table.add_row("settled", _number(settled.count if settled else None),
-                      f"default {settled.default.count:,}, fallback {settled.fallback.count:,}" if settled else "")
+        table.add_row(
+            "settled",
+            _number(settled.count if settled else None),
+            f"default {settled.default.count:,}, fallback {settled.fallback.count:,}" if settled else "",
+        )
         table.add_row("pending", _number(tick.pending), f"failed {_number(tick.failed)}")
-        table.add_row("audits", f"{len(recording.audits) - differed} ok",
-                      Text(f"{differed} not", style="bold red") if differed else "")
+        table.add_row(
+            "audits",
+            f"{len(recording.audits) - differed} ok",
+            Text(f"{differed} not", style="bold red") if differed else "",
+        )
         for name, cores in tick.cores.items():
             table.add_row(f"CPU {name}", f"{cores:.2f}", "cores")
         bar = ProgressBar(total=scenario.load.duration_s, completed=min(now_s, scenario.load.duration_s), width=50)

@@ -150,6 +150,8 @@ class Loop:
             self._router.lanes[health.processor].health(now.mono_ms, health.failing, health.min_response_ms)
             self._show_health(health.processor, health.failing, health.min_response_ms)
         self._dispatcher.finish(now, ended)
+        for attempt in self._dispatcher.take_dropped():
+            self._transport.drop(attempt)
         for processor in layout.PROCESSORS:
             if now.mono_ms >= self._health_ms[processor]:
                 self._health_ms[processor] = now.mono_ms + self._settings.health_interval_ms

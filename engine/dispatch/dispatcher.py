@@ -21,7 +21,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from engine.books import aside
@@ -35,6 +35,10 @@ from engine.routing.router import Router
 
 RESEND_FIRST_MS = 20  # wait before an unknown payment is sent again, doubled each time ...
 RESEND_LAST_MS = 2000  # ... up to this
+OVERDUE_MS = 500  # an answer is this much later than usual: the processor is asked whether the payment is there ...
+OVERDUE_AGAIN_MS = 500  # ... and again after this, doubled each time
+OVERDUE_SWEEP_MS = 100  # time between two looks for what is overdue
+ASKING_MAX = 32  # most questions for what is overdue at once
 SWEEP_MS = 500  # time between two looks for what is to be put aside
 LOOKUPS_MAX = 8  # questions for what an ALREADY charged payment was stored with, before our own word is taken
 
@@ -48,7 +52,12 @@ class Now(NamedTuple):
 
 @dataclass(slots=True)
 class Attempt:
-    """One request to send. ``lookup``: ask what is stored instead of paying. ``tries``: unknown outcomes so far."""
+    """One request to send.
+
+    ``lookup``: ask what is stored instead of paying. ``tries``: unknown outcomes so far. ``is_question``: it is
+    asked for a payment whose answer is overdue. Monotonic are ``began_ms`` and ``ask_ms``, when the next question for
+    it is due.
+    """
 
     ticket: int
     ring: int
@@ -61,6 +70,9 @@ class Attempt:
     attempts: int
     lookup: bool
     tries: int
+    is_question: bool = False
+    began_ms: int = 0
+    ask_ms: int = 0
 
 
 class Unresolved(NamedTuple):
@@ -109,11 +121,19 @@ class Dispatcher:
         self._unresolved: tuple[list[Unresolved], list[Unresolved]] = ([], [])
         self._in_flight: dict[int, Attempt] = {}
         self._next_ticket = 0
+        self._overdue_ms = 0
+        self._asking = 0
+        self._dropped: list[Attempt] = []
 
     @property
     def in_flight(self) -> int:
         """Attempts begun and not finished."""
         return len(self._in_flight)
+
+    @property
+    def asking(self) -> int:
+        """How many of those are questions for another one that is overdue."""
+        return self._asking
 
     @property
     def waiting(self) -> int:
@@ -168,6 +188,9 @@ class Dispatcher:
                     break
                 entry = heapq.heappop(heap)
                 attempts.append(self._begin_again(now, entry))
+        if now.mono_ms >= self._overdue_ms:
+            self._overdue_ms = now.mono_ms + OVERDUE_SWEEP_MS
+            attempts += self._questions(now)
         waiting = self.waiting
         if waiting:
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
@@ -198,9 +221,16 @@ class Dispatcher:
                 self._finish(now, attempt, outcome)
             self._books.commit()
 
+    def take_dropped(self) -> list[Attempt]:
+        """Attempts whose answer is not waited for any more: the caller drops their requests."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
     def wake_ms(self, now_ms: int) -> int | None:
         """When :meth:`start` should be called again though nothing has happened; None: no need (monotonic ms)."""
         times = []
+        if self._in_flight:
+            times.append(self._overdue_ms)
         for processor in layout.PROCESSORS:
             heap = self._unresolved[processor]
             if heap:
@@ -229,6 +259,8 @@ class Dispatcher:
         for heap in self._unresolved:
             heap.clear()
         self._in_flight.clear()
+        self._dropped.clear()
+        self._asking = 0
         self._router.forget_requests()
         return True
 
@@ -315,13 +347,42 @@ class Dispatcher:
             lookup,
             tries,
         )
+        attempt.began_ms = now.mono_ms
         self._in_flight[ticket] = attempt
         self._router.lanes[processor].began(now.mono_ms, ticket)
         return attempt
 
+    def _questions(self, now: Now) -> list[Attempt]:
+        """Questions for payments whose answer is overdue.
+
+        A processor that charges and then does not answer has the payment in its books all the while, and an audit would
+        find it there. So it is asked on another connection, long before the request times out.
+        """
+        questions: list[Attempt] = []
+        for attempt in self._in_flight.values():  # in the order of their age
+            age_ms = now.mono_ms - attempt.began_ms
+            if age_ms < OVERDUE_MS or self._asking == ASKING_MAX:
+                break
+            is_overdue = age_ms >= self._router.lanes[attempt.processor].usual_ms + OVERDUE_MS
+            if is_overdue and now.mono_ms >= attempt.ask_ms and not attempt.lookup:
+                attempt.ask_ms = now.mono_ms + max(OVERDUE_AGAIN_MS, age_ms)
+                self._asking += 1
+                self._next_ticket += 1
+                ticket = self._next_ticket
+                question = replace(attempt, ticket=ticket, lookup=True, is_question=True, began_ms=now.mono_ms)
+                questions.append(question)
+        self._in_flight.update((question.ticket, question) for question in questions)
+        return questions
+
     def _finish(self, now: Now, attempt: Attempt, outcome: Outcome) -> None:
-        del self._in_flight[attempt.ticket]
+        if self._in_flight.pop(attempt.ticket, None) is None:
+            return  # dropped, and its end came all the same
         verdict, lane = outcome.verdict, self._router.lanes[attempt.processor]
+        if attempt.is_question:
+            self._asking -= 1
+            if verdict is Verdict.FOUND:
+                self._settle_overdue(now, attempt, outcome)
+            return
         if verdict is Verdict.REJECTED:
             lane.rejected(now.mono_ms, attempt.ticket)
         else:
@@ -346,6 +407,29 @@ class Dispatcher:
             self._keep(now, attempt, lookup=False, tries=attempt.tries + 1)
         else:
             self._put_back(attempt)
+
+    def _settle_overdue(self, now: Now, question: Attempt, outcome: Outcome) -> None:
+        """Settles a payment that its processor has, wherever it is by now: in flight still, or again, or unresolved."""
+
+        def is_it(other: Attempt | Payment) -> bool:
+            same_id = other.id_low == question.id_low and other.id_high == question.id_high
+            return same_id and other.processor == question.processor
+
+        for attempt in self._in_flight.values():
+            if is_it(attempt) and not attempt.is_question:
+                del self._in_flight[attempt.ticket]
+                self._dropped.append(attempt)
+                self._router.lanes[attempt.processor].dropped(attempt.ticket)
+                self._settle(now, attempt, outcome.requested_ms, outcome.cents)
+                return
+        heap = self._unresolved[question.processor]
+        for entry in heap:
+            if is_it(self._payment(entry.ring, entry.position)):
+                heap.remove(entry)
+                heapq.heapify(heap)
+                attempt = replace(question, ring=entry.ring, position=entry.position)
+                self._settle(now, attempt, outcome.requested_ms, outcome.cents)
+                return
 
     def _settle(self, now: Now, attempt: Attempt, requested_ms: int, cents: int) -> None:
         books, ring, position = self._books, attempt.ring, attempt.position

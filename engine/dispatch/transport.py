@@ -164,6 +164,14 @@ class Transport:
                 self._give_back(request)
         return payments, healths
 
+    def drop(self, attempt: Attempt) -> None:
+        """Drops the request of ``attempt``, if it has not ended; its end is never told."""
+        for handle, request in self._busy.items():
+            if request.attempt is attempt:
+                del self._busy[handle]
+                self._give_back(request)
+                return
+
     def abandon(self) -> None:
         """Drops every request; their ends are never told."""
         for request in list(self._busy.values()):

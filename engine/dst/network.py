@@ -48,6 +48,11 @@ class Network:
         ended, self._ended = self._ended, []
         return ended
 
+    def drop(self, attempt: Attempt) -> None:
+        """Drops the request of ``attempt``; its end is never told."""
+        self._busy.discard(attempt.ticket)
+        self._ended = [(other, end) for other, end in self._ended if other is not attempt]
+
     def abandon(self) -> None:
         """Drops every request; their ends are never told."""
         self._busy.clear()

@@ -165,6 +165,8 @@ class DispatcherProcess(Process):
                 if health is not None:
                     self.router.lanes[processor].health(now.mono_ms, *health)
         dispatcher.finish(now, ended)
+        for attempt in dispatcher.take_dropped():
+            network.drop(attempt)
         self._settled(ended)
         for attempt in dispatcher.start(now):
             self._points.reach()

@@ -42,6 +42,11 @@ class Lane:
         """Requests that have not ended."""
         return len(self._begun)
 
+    @property
+    def usual_ms(self) -> int:
+        """How long the last answers took."""
+        return self._latency_ms
+
     def has_room(self, now_ms: int) -> bool:
         """Whether one more may be begun: below the limit, and on an open breaker only as its trial."""
         earliest_ms = self.breaker.trial_ms if self.breaker.is_open else self._backoff_until_ms
@@ -72,6 +77,10 @@ class Lane:
         """A request was turned away because too many are there: wait a moment, but the processor is well."""
         del self._begun[ticket]
         self._backoff_until_ms = now_ms + self._limits.trial_interval_ms
+
+    def dropped(self, ticket: int) -> None:
+        """A request's answer is not waited for any more."""
+        del self._begun[ticket]
 
     def health(self, now_ms: int, failing: bool, min_response_ms: int) -> None:
         """The processor's own word."""

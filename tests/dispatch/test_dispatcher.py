@@ -6,7 +6,7 @@ import pytest
 
 from engine.books.reader import Sum
 from engine.dispatch import outcome
-from engine.dispatch.dispatcher import LOOKUPS_MAX
+from engine.dispatch.dispatcher import LOOKUPS_MAX, OVERDUE_MS, OVERDUE_SWEEP_MS
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.memory import layout
 from engine.memory.layout import ASIDE, COMPLETED, DEFAULT, FAILED, FALLBACK, PROCESSING, QUEUED
@@ -274,3 +274,47 @@ def test_a_purge_forgets_what_is_aside() -> None:
     assert world.books.aside(1, 1) is None
     world.restart()
     assert not world.dispatcher.has_work
+
+
+def test_a_processor_that_does_not_answer_in_its_usual_time_is_asked_whether_it_has_charged() -> None:
+    world = World()
+    world.accept(1, cents=1234)
+    (attempt,) = world.start()
+    assert world.start(later_ms=OVERDUE_MS - 1) == []
+    (question,) = world.start(later_ms=OVERDUE_SWEEP_MS)
+    assert question.lookup and question.processor == DEFAULT and question.id_low == 1
+    world.end([question], Outcome(Verdict.FOUND, attempt.requested_ms, 1234))
+    assert world.dispatcher.take_dropped() == [attempt]
+    assert world.books.window(attempt.requested_ms, attempt.requested_ms) == (Sum(1, 1234), NOTHING)
+    assert not world.dispatcher.has_work
+    world.end([attempt], outcome.CHARGED)  # its end was on the way: it counts once
+    assert world.totals()[0] == Sum(1, 1234)
+
+
+@pytest.mark.parametrize("answer", [outcome.ABSENT, outcome.UNKNOWN, outcome.FAILED])
+def test_a_question_that_does_not_find_the_payment_says_nothing_and_is_asked_again_ever_more_seldom(
+    answer: Outcome,
+) -> None:
+    world = World()
+    world.accept(1)
+    (attempt,) = world.start()
+    asked = []
+    for _ in range(90):
+        questions = world.start(later_ms=100)
+        asked += [world.mono_ms - 1000 for _ in questions]
+        world.end(questions, answer, later_ms=0)
+    assert 3 <= len(asked) <= 6 and asked[0] <= OVERDUE_MS + OVERDUE_SWEEP_MS
+    assert world.payment(1).state == PROCESSING and not world.dispatcher.take_dropped()
+    world.end([attempt], outcome.CHARGED)
+    assert world.totals()[0] == Sum(1, 1990)
+
+
+def test_a_processor_that_is_slow_as_usual_is_not_asked() -> None:
+    world = World()
+    for number in range(20):
+        world.accept(number)
+        world.end(world.start(), outcome.CHARGED, later_ms=2000)
+    world.accept(99)
+    attempts = world.start()
+    assert world.start(later_ms=1900) == []
+    world.end(attempts, outcome.CHARGED)

@@ -102,6 +102,10 @@ class Network:
     def kick(self) -> None:
         """Nothing waits."""
 
+    def drop(self, attempt: Attempt) -> None:
+        """Forgets one request."""
+        self._ends = [(other, outcome) for other, outcome in self._ends if other is not attempt]
+
     def abandon(self) -> None:
         """Forgets all requests."""
         self._ends.clear()
