@@ -124,6 +124,7 @@ class Dispatcher:
         self._overdue_ms = 0
         self._asking = 0
         self._dropped: list[Attempt] = []
+        self._ask_at_once: list[Attempt] = []
 
     @property
     def in_flight(self) -> int:
@@ -191,6 +192,8 @@ class Dispatcher:
         if now.mono_ms >= self._overdue_ms:
             self._overdue_ms = now.mono_ms + OVERDUE_SWEEP_MS
             attempts += self._questions(now)
+        attempts += self._ask_at_once
+        self._ask_at_once.clear()
         waiting = self.waiting
         if waiting:
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
@@ -260,6 +263,7 @@ class Dispatcher:
             heap.clear()
         self._in_flight.clear()
         self._dropped.clear()
+        self._ask_at_once.clear()
         self._asking = 0
         self._router.forget_requests()
         return True
@@ -366,13 +370,14 @@ class Dispatcher:
             is_overdue = age_ms >= self._router.lanes[attempt.processor].usual_ms + OVERDUE_MS
             if is_overdue and now.mono_ms >= attempt.ask_ms and not attempt.lookup:
                 attempt.ask_ms = now.mono_ms + max(OVERDUE_AGAIN_MS, age_ms)
-                self._asking += 1
-                self._next_ticket += 1
-                ticket = self._next_ticket
-                question = replace(attempt, ticket=ticket, lookup=True, is_question=True, began_ms=now.mono_ms)
-                questions.append(question)
+                questions.append(self._question(now, attempt))
         self._in_flight.update((question.ticket, question) for question in questions)
         return questions
+
+    def _question(self, now: Now, attempt: Attempt) -> Attempt:
+        self._asking += 1
+        self._next_ticket += 1
+        return replace(attempt, ticket=self._next_ticket, lookup=True, is_question=True, began_ms=now.mono_ms)
 
     def _finish(self, now: Now, attempt: Attempt, outcome: Outcome) -> None:
         if self._in_flight.pop(attempt.ticket, None) is None:
@@ -404,6 +409,11 @@ class Dispatcher:
             self._keep(now, attempt, lookup=True, tries=1)
         elif verdict is Verdict.UNKNOWN or attempt.tries:
             # A resend that was certainly refused says nothing of the first one, which may be charged yet.
+            if verdict is Verdict.UNKNOWN and self._asking < ASKING_MAX:
+                # To ask takes less time than to send again: that would wait for a slow processor once more.
+                question = self._question(now, attempt)
+                self._in_flight[question.ticket] = question
+                self._ask_at_once.append(question)
             self._keep(now, attempt, lookup=False, tries=attempt.tries + 1)
         else:
             self._put_back(attempt)

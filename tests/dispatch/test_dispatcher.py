@@ -280,8 +280,8 @@ def test_a_processor_that_does_not_answer_in_its_usual_time_is_asked_whether_it_
     world = World()
     world.accept(1, cents=1234)
     (attempt,) = world.start()
-    assert world.start(later_ms=OVERDUE_MS - 1) == []
-    (question,) = world.start(later_ms=OVERDUE_SWEEP_MS)
+    assert world.start_all(later_ms=OVERDUE_MS - 1) == ([], [])
+    _, (question,) = world.start_all(later_ms=OVERDUE_SWEEP_MS)
     assert question.lookup and question.processor == DEFAULT and question.id_low == 1
     world.end([question], Outcome(Verdict.FOUND, attempt.requested_ms, 1234))
     assert world.dispatcher.take_dropped() == [attempt]
@@ -300,7 +300,7 @@ def test_a_question_that_does_not_find_the_payment_says_nothing_and_is_asked_aga
     (attempt,) = world.start()
     asked = []
     for _ in range(90):
-        questions = world.start(later_ms=100)
+        _, questions = world.start_all(later_ms=100)
         asked += [world.mono_ms - 1000 for _ in questions]
         world.end(questions, answer, later_ms=0)
     assert 3 <= len(asked) <= 6 and asked[0] <= OVERDUE_MS + OVERDUE_SWEEP_MS
@@ -316,5 +316,19 @@ def test_a_processor_that_is_slow_as_usual_is_not_asked() -> None:
         world.end(world.start(), outcome.CHARGED, later_ms=2000)
     world.accept(99)
     attempts = world.start()
-    assert world.start(later_ms=1900) == []
+    assert world.start_all(later_ms=1900) == ([], [])
     world.end(attempts, outcome.CHARGED)
+
+
+def test_an_unknown_payment_is_asked_for_at_once_and_settled_when_the_processor_has_it() -> None:
+    world = World()
+    world.accept(1)
+    (attempt,) = world.start()
+    world.end([attempt], outcome.UNKNOWN)
+    _, (question,) = world.start_all()
+    assert question.lookup and question.processor == DEFAULT
+    (again,), _ = world.start_all(later_ms=100)  # sent again meanwhile
+    world.end([question], Outcome(Verdict.FOUND, attempt.requested_ms, 1990))
+    assert world.dispatcher.take_dropped() == [again]
+    world.end([again], outcome.ALREADY)
+    assert world.totals()[0] == Sum(1, 1990) and not world.dispatcher.has_work

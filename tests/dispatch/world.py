@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from engine.books.levels import lay_out_books, shape
 from engine.books.reader import BooksReader, Sum
 from engine.books.writer import BooksWriter
+from engine.dispatch import outcome
 from engine.dispatch.dispatcher import Attempt, Dispatcher, Now
 from engine.dispatch.outcome import Outcome
 from engine.memory import layout
@@ -59,14 +60,22 @@ class World:
         assert self.writers[ring].put(number, number, cents, self.now.wall_ms)
 
     def start(self, later_ms: int = 0) -> list[Attempt]:
-        """What the dispatcher sends ``later_ms`` from now."""
-        self.mono_ms += later_ms
-        return self.dispatcher.start(self.now)
+        """What the dispatcher sends ``later_ms`` from now; its questions beside are answered: not there yet."""
+        attempts, questions = self.start_all(later_ms)
+        self.end(questions, outcome.ABSENT, later_ms=0)
+        return attempts
 
-    def end(self, attempts: Sequence[Attempt], outcome: Outcome, later_ms: int = 1) -> None:
-        """All these attempts end with ``outcome``, ``later_ms`` from now."""
+    def start_all(self, later_ms: int = 0) -> tuple[list[Attempt], list[Attempt]]:
+        """What the dispatcher sends ``later_ms`` from now, and its questions for what is overdue or unknown."""
         self.mono_ms += later_ms
-        self.dispatcher.finish(self.now, [(attempt, outcome) for attempt in attempts])
+        started = self.dispatcher.start(self.now)
+        attempts = [attempt for attempt in started if not attempt.is_question]
+        return attempts, [attempt for attempt in started if attempt.is_question]
+
+    def end(self, attempts: Sequence[Attempt], ended: Outcome, later_ms: int = 1) -> None:
+        """All these attempts end with ``ended``, ``later_ms`` from now."""
+        self.mono_ms += later_ms
+        self.dispatcher.finish(self.now, [(attempt, ended) for attempt in attempts])
 
     def payment(self, number: int, ring: int = 0) -> Payment:
         """What the ring says of payment ``number``."""
