@@ -49,9 +49,7 @@ def test_preview_is_the_one_of_the_contest() -> None:
     assert (preview.load.start_vus, preview.load.amount_cents, preview.load.duration_s) == (1, 1990, 60.0)
     assert preview.load.vus_at(60) == 550
     assert (preview.fees.default, preview.fees.fallback) == (Decimal("0.05"), Decimal("0.15"))
-    assert [
-        (s.at_s, *dataclasses.astuple(s.default), *dataclasses.astuple(s.fallback)) for s in preview.stages
-    ] == [
+    assert [(s.at_s, *dataclasses.astuple(s.default), *dataclasses.astuple(s.fallback)) for s in preview.stages] == [
         (1, 0, False, 0, False),
         (10, 100, False, 0, False),
         (20, 100, True, 0, False),

@@ -18,9 +18,7 @@ def test_net_is_what_is_left_after_each_processors_own_fee() -> None:
     assert net(SETTLED, FEES) == Decimal("940.00")
 
 
-@pytest.mark.parametrize(
-    ("p99_ms", "expected"), [(None, 0.0), (1.0, 0.2), (10.5, 0.01), (11.0, 0.0), (500.0, 0.0)]
-)
+@pytest.mark.parametrize(("p99_ms", "expected"), [(None, 0.0), (1.0, 0.2), (10.5, 0.01), (11.0, 0.0), (500.0, 0.0)])
 def test_each_ms_below_11_is_worth_2_percent(p99_ms: float | None, expected: float) -> None:
     assert bonus(p99_ms) == pytest.approx(expected)
 

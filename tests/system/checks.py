@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from engine.contest.books import Total, Totals
 from engine.simulate.client import ProcessorAdmin
@@ -25,7 +26,10 @@ class World:
     processors: Processors
 
     def empty(self) -> None:
-        """Everybody forgets everything, and the processors are well. Nothing may be under way."""
+        """Everybody forgets everything, and the processors are well. Nothing of the engine's may be under way."""
+        for processor in (self.processors.default, self.processors.fallback):
+            # A late insert may be: the engine has settled its payment by another attempt.
+            wait_until(partial(_is_idle, processor), SETTLE_SECONDS_MAX, "the processor has nothing in hand")
         with client(self.engine.port) as shop:
             assert shop.request("POST", "/purge-payments").status == 200
         self.processors.reset()
@@ -39,6 +43,11 @@ class World:
             wait_until(lambda: shop.pending() == 0, SETTLE_SECONDS_MAX, "everything accepted is settled")
             check_charged_once(self.processors, accepted, unanswered)
             check_books(self.processors, shop)
+
+
+def _is_idle(processor: ProcessorAdmin) -> bool:
+    stats = processor.stats()
+    return stats["in_flight"] == stats["waiting"] == 0
 
 
 def check_charged_once(processors: Processors, accepted: Iterable[Payment], unanswered: Iterable[Payment] = ()) -> None:
