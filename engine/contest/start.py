@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from engine.contest.run import ContestError
 from engine.contest.scenario import Fees
 from engine.contest.services import Addresses
+from engine.supervise.probe import is_alive
 
 ROOT = Path(__file__).parents[2]  # where `-m engine` is found, wherever the contest was called
 READY_S_MAX = 40.0  # longer than `up` gives its own children
@@ -45,14 +45,7 @@ def listens(origin: str) -> bool:
 
 def healthy(origin: str) -> bool:
     """Whether the engine at ``origin`` says that it is alive."""
-    connection = http.client.HTTPConnection(*host_and_port(origin), timeout=1)
-    try:
-        connection.request("GET", "/healthcheck")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return is_alive(*host_and_port(origin))
 
 
 class Child:

@@ -167,26 +167,29 @@ class Loop:
         return bool(ended or attempts)
 
     def _wait(self, now: Now, last_work_ms: int) -> None:
-        """Waits for a socket, the doorbell or the next thing that is due."""
-        dispatcher = self._dispatcher
-        due_ms = [float(time - now.mono_ms) for time in self._health_ms]
-        wake_ms = dispatcher.wake_ms(now.mono_ms)
+        """Waits for a socket, the doorbell or the next thing that is due; not at all soon after a payment."""
+        if now.mono_ms - last_work_ms < AWAKE_MS:
+            events = self._epoll.poll(0)
+        else:
+            wait_ms = self._due_ms(now)
+            waiting = self._dispatcher.waiting
+            self._doorbell.fall_asleep()
+            if self._dispatcher.waiting != waiting:
+                wait_ms = 0.0
+            events = self._epoll.poll(wait_ms / 1000)
+            self._doorbell.wake_up()
+        self._transport.act([event for event in events if event[0] != self._doorbell.descriptor])
+
+    def _due_ms(self, now: Now) -> float:
+        """In how many milliseconds the next thing is due, though nothing happens before."""
+        due_ms = [IDLE_WAIT_MS, *(float(time - now.mono_ms) for time in self._health_ms)]
+        wake_ms = self._dispatcher.wake_ms(now.mono_ms)
         if wake_ms is not None:
             due_ms.append(float(wake_ms - now.mono_ms))
         curl_ms = self._transport.wait_ms()
         if curl_ms is not None:
             due_ms.append(curl_ms)
-        if now.mono_ms - last_work_ms < AWAKE_MS:
-            due_ms.append(0.0)
-            events = self._epoll.poll(0)
-        else:
-            waiting = dispatcher.waiting
-            self._doorbell.fall_asleep()
-            if dispatcher.waiting != waiting:
-                due_ms.append(0.0)
-            events = self._epoll.poll(max(0.0, min(IDLE_WAIT_MS, *due_ms)) / 1000)
-            self._doorbell.wake_up()
-        self._transport.act([event for event in events if event[0] != self._doorbell.descriptor])
+        return max(0.0, min(due_ms))
 
     def _sync(self) -> None:
         """Brings rings and books to disk. OSError ends the process: what cannot be kept must not be sent."""

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import orjson
 import pycurl
 
+from engine.correlation import format_id
 from engine.dispatch import outcome
 from engine.dispatch.dispatcher import Attempt
 from engine.dispatch.outcome import Outcome
@@ -96,8 +97,7 @@ class Transport:
         """Sends a payment or the question for it; its end is in a later :meth:`results`."""
         request = self._take(attempt.processor, attempt.lookup)
         request.attempt = attempt
-        name = f"{attempt.id_high:016x}{attempt.id_low:016x}"
-        name = f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+        name = format_id(attempt.id_high, attempt.id_low)
         if attempt.lookup:
             request.handle.setopt(pycurl.URL, f"{self._urls[attempt.processor]}/payments/{name}")
         else:

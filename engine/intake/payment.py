@@ -70,12 +70,6 @@ def parse_id(text: Any) -> tuple[int, int]:
     return number >> 64, number & ID_LOW_MASK
 
 
-def format_id(id_high: int, id_low: int) -> str:
-    """The canonical, lower-case text of a UUID."""
-    text = f"{id_high:016x}{id_low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 def format_cents(cents: int) -> str:
     """``cents`` as a JSON number in units, exact however large it is."""
     return f"{cents // 100}.{cents % 100:02d}"

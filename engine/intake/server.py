@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import orjson
 
 from engine.books.reader import BooksBusyError, BooksReader
+from engine.correlation import format_id
 from engine.intake import health, openapi, payment, problem, window
 from engine.intake.committer import Committer
 from engine.intake.desk import Desk, Verdict
@@ -130,7 +131,7 @@ class Server:
         attempted = found.state in (layout.PROCESSING, layout.COMPLETED)
         settled = found.state in (layout.COMPLETED, layout.FAILED)
         document = {
-            "correlationId": payment.format_id(id_high, id_low),
+            "correlationId": format_id(id_high, id_low),
             "status": layout.STATE_NAMES[found.state],
             "amount": orjson.Fragment(payment.format_cents(found.cents)),
             "processor": layout.PROCESSOR_NAMES[found.processor] if attempted else None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import http.client
 import logging
 import os
 import shutil
@@ -25,6 +24,7 @@ from engine.memory.segment import SegmentError
 from engine.settings import Settings
 from engine.supervise import nginx
 from engine.supervise.child import Child
+from engine.supervise.probe import is_alive
 
 HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ctrl-C stops them all cleanly."
 READY_SECONDS = 30.0
@@ -156,7 +156,9 @@ def _start(settings: Settings, children: list[Child], stop: _Stop) -> str:
     *engine, front = children
     sockets = [settings.api_socket(index) for index in range(settings.api_processes)]
     problem = _until(engine, stop, lambda: all(map(_connects, sockets)), "the API processes")
-    return problem or _until(children, stop, lambda: _answers(settings.port), f"{front.name} on port {settings.port}")
+    return problem or _until(
+        children, stop, lambda: is_alive("127.0.0.1", settings.port), f"{front.name} on port {settings.port}"
+    )
 
 
 def _until(children: list[Child], stop: _Stop, is_ready: Callable[[], bool], what: str) -> str:
@@ -177,17 +179,6 @@ def _until(children: list[Child], stop: _Stop, is_ready: Callable[[], bool], wha
 def _connects(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(path) == 0
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-    try:
-        connection.request("GET", "/healthcheck")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _tend(children: list[Child]) -> None:

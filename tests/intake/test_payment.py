@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.intake.payment import BadPayment, format_cents, format_id, parse, parse_id
+from engine.correlation import format_id
+from engine.intake.payment import BadPayment, format_cents, parse, parse_id
 
 CENTS_MAX = 10**13 - 1
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"

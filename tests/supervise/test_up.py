@@ -13,6 +13,7 @@ import pytest
 from engine import settings as settings_module
 from engine.settings import Settings
 from engine.supervise import up
+from engine.supervise.probe import is_alive
 from tests.system.running import free_port
 
 Read = Callable[..., Settings]
@@ -77,4 +78,4 @@ def test_what_listens_is_told_from_what_does_not(tmp_path: Path) -> None:
         assert up._connects(path)
     assert not up._connects(path), "its owner is gone"
     assert os.path.exists(path)
-    assert not up._answers(free_port())
+    assert not is_alive("127.0.0.1", free_port())
