@@ -129,8 +129,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("admin_token", "ENGINE_ADMIN_TOKEN", "", "", 0, 256,
              "Token for `POST /purge-payments` (header `X-Engine-Token`); empty: no token is accepted.",
              "printable"),
-    Variable("in_flight_max", "ENGINE_IN_FLIGHT_MAX", 256, "requests", 1, 800,
+    Variable("in_flight_max", "ENGINE_IN_FLIGHT_MAX", 800, "requests", 1, 800,
              "Most requests in flight at each processor, and most connections kept to it."),
+    Variable("in_flight_min", "ENGINE_IN_FLIGHT_MIN", 16, "requests", 1, 800,
+             "Congestion control goes no lower: requests in flight at a processor that is slow because of us."),
     Variable("connect_timeout_ms", "ENGINE_CONNECT_TIMEOUT_MS", 1000, "ms", 10, 60_000,
              "How long connecting to a processor may take. A payment that never left is not charged."),
     Variable("request_timeout_ms", "ENGINE_REQUEST_TIMEOUT_MS", 10_000, "ms", 100, 600_000,
@@ -140,9 +142,29 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("breaker_failures", "ENGINE_BREAKER_FAILURES", 3, "failures", 1, 1000,
              "Failures in a row that open a processor's breaker."),
     Variable("trial_interval_ms", "ENGINE_TRIAL_INTERVAL_MS", 100, "ms", 1, 60_000,
-             "Time between two trial payments at a processor whose breaker is open."),
-    Variable("slower_ms", "ENGINE_SLOWER_MS", 300, "ms", 0, 600_000,
-             "Default is left for fallback when it is expected to take this much longer."),
+             "Time between two trial payments at a processor that is not well."),
+    Variable("trials_max", "ENGINE_TRIALS_MAX", 24, "requests", 1, 800,
+             "Most trial payments in flight at a processor that fails or hangs."),
+    Variable("suspect_ms", "ENGINE_SUSPECT_MS", 40, "ms", 5, 60_000,
+             "An answer that is overdue by this much makes its processor suspect: only trials go there."),
+    Variable("fee_default_ppm", "ENGINE_FEE_DEFAULT_PPM", -1, "ppm of the amount", -1, 1_000_000,
+             "What default keeps; -1: default itself is asked."),
+    Variable("fee_fallback_ppm", "ENGINE_FEE_FALLBACK_PPM", -1, "ppm of the amount", -1, 1_000_000,
+             "What fallback keeps; -1: fallback itself is asked."),
+    Variable("processor_token", "ENGINE_PROCESSOR_TOKEN", "123", "", 0, 256,
+             "Token with which the processors are asked for their fees (header `X-Rinha-Token`).", "printable"),
+    Variable("wait_cost_ppm", "ENGINE_WAIT_COST_PPM", 7_000, "ppm of the amount a second", 0, 10_000_000,
+             "What a second of waiting costs: high for a shop that wants its money now, low for the lowest fees."),
+    Variable("wait_share_ppm", "ENGINE_WAIT_SHARE_PPM", 40_000, "ppm of all settled", 0, 1_000_000,
+             "Most payments that wait for the cheaper processor to recover while the other one is well."),
+    Variable("wait_max_ms", "ENGINE_WAIT_MAX_MS", 10_000, "ms", 0, 86_400_000,
+             "Longest time that a payment waits for the cheaper processor while the other one is well."),
+    Variable("late_ms", "ENGINE_LATE_MS", 1400, "ms", 1, 600_000,
+             "A processor that takes this long is late: an audit may see what we do not know. Below an audit's 1.5 s."),
+    Variable("audit_interval_ms", "ENGINE_AUDIT_INTERVAL_MS", 10_000, "ms", 100, 86_400_000,
+             "Expected time between audits, until two of them have shown it."),
+    Variable("audit_guard_ms", "ENGINE_AUDIT_GUARD_MS", 150, "ms", 0, 60_000,
+             "Nothing is sent to a late processor that would be settled this close to an expected audit."),
     Variable("give_up_seconds", "ENGINE_GIVE_UP_SECONDS", 86_400, "s", 1, 31_536_000,
              "Age at which a payment that was certainly not charged is given up as failed."),
     Variable("aside_seconds", "ENGINE_ASIDE_SECONDS", 20, "s", 1, 86_400,
@@ -183,12 +205,23 @@ class Settings:
     purge: bool
     admin_token: str
     in_flight_max: int
+    in_flight_min: int
     connect_timeout_ms: int
     request_timeout_ms: int
     health_interval_ms: int
     breaker_failures: int
     trial_interval_ms: int
-    slower_ms: int
+    trials_max: int
+    suspect_ms: int
+    fee_default_ppm: int
+    fee_fallback_ppm: int
+    processor_token: str
+    wait_cost_ppm: int
+    wait_share_ppm: int
+    wait_max_ms: int
+    late_ms: int
+    audit_interval_ms: int
+    audit_guard_ms: int
     give_up_seconds: int
     aside_seconds: int
     aside_slots: int

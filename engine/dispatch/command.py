@@ -15,12 +15,13 @@ import time
 from engine import settings as settings_module
 from engine.books.writer import BooksWriter
 from engine.dispatch.dispatcher import Dispatcher, Now
-from engine.dispatch.transport import Transport
+from engine.dispatch.transport import Health, Transport
 from engine.memory import layout, mapping
 from engine.memory.doorbell import Doorbell
 from engine.memory.segment import Segment, SegmentError
 from engine.ring.ring import RingReader
-from engine.routing.router import Router, RouterLimits
+from engine.routing.lane import RouterLimits
+from engine.routing.router import Router
 from engine.settings import Settings
 
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
@@ -28,6 +29,8 @@ LOCK_TRIES = 40  # with LOCK_WAIT_S between them: how long the last dispatcher m
 LOCK_WAIT_S = 0.1
 IDLE_WAIT_MS = 500.0  # longest sleep: the heartbeat, and the net below a lost ring of the doorbell
 PAGE_WORDS = 512
+FEES_INTERVAL_MS = 1000  # between two questions for a fee that is not known
+HURRIED_PAUSE_MS = 1  # the rest between two batches while an audit may see what is in flight
 AWAKE_MS = 50  # the dispatcher looks by itself, without a doorbell, for so long after the last payment
 
 log = logging.getLogger("engine.dispatch")
@@ -80,10 +83,9 @@ class Loop:
         self._epoll = select.epoll()
         self._doorbell = Doorbell(settings.doorbell_path, books.words)
         self._epoll.register(self._doorbell.descriptor, select.EPOLLIN)
-        limits = RouterLimits(
-            settings.in_flight_max, settings.breaker_failures, settings.trial_interval_ms, settings.slower_ms
-        )
-        self._router = Router(limits)
+        self._fees_ppm = [settings.fee_default_ppm, settings.fee_fallback_ppm]
+        self._fees_ms = 0
+        self._router = Router(RouterLimits.of(settings, self._known_fees()))
         books_shape = mapping.books_shape(settings)
         self._dispatcher = Dispatcher(
             [RingReader(ring.words) for ring in rings],
@@ -101,9 +103,9 @@ class Loop:
             connect_timeout_ms=settings.connect_timeout_ms,
             request_timeout_ms=settings.request_timeout_ms,
             in_flight_max=settings.in_flight_max,
+            token=settings.processor_token,
             epoll=self._epoll,
         )
-        self._health_ms = [0, 0]
 
     def run(self) -> None:
         """Runs until a signal asks to stop and nothing is left, or the drain time is over."""
@@ -130,7 +132,7 @@ class Loop:
             # The rest lets answers and payments gather: they are then handled together, for far fewer wake-ups, and
             # whatever answers a client has the core meanwhile.
             if worked or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
-                time.sleep(self._settings.dispatch_pause_ms / 1000)
+                time.sleep(self._pause_ms(now) / 1000)
             self._wait(now, last_work_ms)
         transport.close()
         self._mark(layout.CLEAN)
@@ -145,17 +147,22 @@ class Loop:
 
     def _pass(self, now: Now) -> bool:
         """One round: what ended, then what begins; whether there was anything."""
-        ended, healths = self._transport.results()
-        for health in healths:
-            self._router.lanes[health.processor].health(now.mono_ms, health.failing, health.min_response_ms)
-            self._show_health(health.processor, health.failing, health.min_response_ms)
+        ended, words = self._transport.results()
+        for word in words:
+            if isinstance(word, Health):
+                self._router.lanes[word.processor].health(now.mono_ms, word.failing, word.min_response_ms)
+                self._show_health(word.processor, word.failing, word.min_response_ms)
+            else:
+                self._fees_ppm[word.processor] = word.ppm
+                self._router.learn_fees(self._known_fees())
         self._dispatcher.finish(now, ended)
         for attempt in self._dispatcher.take_dropped():
             self._transport.drop(attempt)
-        for processor in layout.PROCESSORS:
-            if now.mono_ms >= self._health_ms[processor]:
-                self._health_ms[processor] = now.mono_ms + self._settings.health_interval_ms
+        for processor, lane in enumerate(self._router.lanes):
+            if lane.wants_health(now.mono_ms):
+                lane.health_asked(now.mono_ms)
                 self._transport.ask_health(processor)
+        self._ask_fees(now)
         # What has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         attempts = [] if self._is_late(now) else self._dispatcher.start(now)
         if attempts and self._is_synced:
@@ -165,6 +172,11 @@ class Loop:
             self._transport.send(attempt)
         self._transport.kick()
         return bool(ended or attempts)
+
+    def _pause_ms(self, now: Now) -> int:
+        """How long answers and payments may gather."""
+        pause_ms = self._settings.dispatch_pause_ms
+        return min(pause_ms, HURRIED_PAUSE_MS) if self._router.must_hear(now.mono_ms) else pause_ms
 
     def _wait(self, now: Now, last_work_ms: int) -> None:
         """Waits for a socket, the doorbell or the next thing that is due; not at all soon after a payment."""
@@ -182,7 +194,7 @@ class Loop:
 
     def _due_ms(self, now: Now) -> float:
         """In how many milliseconds the next thing is due, though nothing happens before."""
-        due_ms = [IDLE_WAIT_MS, *(float(time - now.mono_ms) for time in self._health_ms)]
+        due_ms = [IDLE_WAIT_MS, *(float(lane.health_due_ms() - now.mono_ms) for lane in self._router.lanes)]
         wake_ms = self._dispatcher.wake_ms(now.mono_ms)
         if wake_ms is not None:
             due_ms.append(float(wake_ms - now.mono_ms))
@@ -190,6 +202,20 @@ class Loop:
         if curl_ms is not None:
             due_ms.append(curl_ms)
         return max(0.0, min(due_ms))
+
+    def _known_fees(self) -> tuple[int, int]:
+        """The fees as far as they are known; two that are not both known are no reason to prefer one of them."""
+        default_ppm, fallback_ppm = self._fees_ppm
+        return (0, 0) if min(default_ppm, fallback_ppm) < 0 else (default_ppm, fallback_ppm)
+
+    def _ask_fees(self, now: Now) -> None:
+        """Asks for fees that are neither set nor known, from time to time."""
+        if now.mono_ms < self._fees_ms:
+            return
+        self._fees_ms = now.mono_ms + FEES_INTERVAL_MS
+        for processor in layout.PROCESSORS:
+            if self._fees_ppm[processor] < 0:
+                self._transport.ask_fee(processor)
 
     def _sync(self) -> None:
         """Brings rings and books to disk. OSError ends the process: what cannot be kept must not be sent."""
@@ -234,7 +260,7 @@ class Loop:
         self._books[layout.BOARD_HEARTBEAT_MS] = now.wall_ms
         for processor, lane in enumerate(self._router.lanes):
             at = layout.BOARD_PROCESSORS + processor * layout.BOARD_PROCESSOR_WORDS
-            self._books[at + layout.BOARD_BREAKER_OPEN] = lane.breaker.is_open
+            self._books[at + layout.BOARD_BREAKER_OPEN] = lane.is_open
             self._books[at + layout.BOARD_IN_FLIGHT] = lane.in_flight
             self._books[at + layout.BOARD_EXPECTED_MS] = lane.expected_ms(now.mono_ms)
             self._books[at + layout.BOARD_UNRESOLVED] = self._dispatcher.unresolved(processor)

@@ -31,7 +31,7 @@ from engine.dispatch.outcome import Outcome, Verdict
 from engine.memory import layout
 from engine.memory.layout import ASIDE, COMPLETED, FAILED, PROCESSING, QUEUED
 from engine.ring.ring import Payment, RingReader
-from engine.routing.router import Router
+from engine.routing.router import Queue, Router
 
 RESEND_FIRST_MS = 20  # wait before an unknown payment is sent again, doubled each time ...
 RESEND_LAST_MS = 2000  # ... up to this
@@ -117,6 +117,8 @@ class Dispatcher:
         self._sweep_ms = 0
         self._batch = batch
         self._cursors = [0] * len(rings)
+        self._settled = 0
+        self._summary_ms = [0] * len(rings)
         self._again: deque[tuple[int, int]] = deque()
         self._unresolved: tuple[list[Unresolved], list[Unresolved]] = ([], [])
         self._in_flight: dict[int, Attempt] = {}
@@ -154,6 +156,7 @@ class Dispatcher:
     def recover(self, now: Now) -> None:
         """Takes up what the rings hold: called once, before anything else, after a stop or a crash alike."""
         self._books.recover()
+        self._settled = sum(self._books.value(layout.BOOKS_TOTALS_AT + 2 * one) for one in layout.PROCESSORS)
         for index, ring in enumerate(self._rings):
             # The newest payments that only wait stay behind the cursor, where they cost nothing.
             cursor = ring.ready
@@ -194,26 +197,21 @@ class Dispatcher:
             attempts += self._questions(now)
         attempts += self._ask_at_once
         self._ask_at_once.clear()
+        self._look_for_audits(now)
         waiting = self.waiting
-        if waiting:
+        oldest_ms = self._oldest_ms(now) if waiting else 0
+        while waiting and oldest_ms >= self._give_up_ms:
+            ring, position = self._take()
+            self._give_up(now, ring, self._payment(ring, position))
+            waiting -= 1
+            oldest_ms = self._oldest_ms(now) if waiting else 0
+        plan = self._router.plan(now.mono_ms, Queue(waiting, oldest_ms, self._settled))
+        if any(plan):
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
             self._books.begin(now.wall_ms)
-        while waiting and len(attempts) < self._batch:
-            ring = self._front()
-            payment = self._payment(ring, self._again[0][1] if self._again else self._cursors[ring])
-            is_given_up = now.wall_ms - payment.accepted_ms >= self._give_up_ms
-            chosen = None if is_given_up else self._router.choose(now.mono_ms, waiting)
-            if not is_given_up and chosen is None:
-                break
-            if self._again:
-                self._again.popleft()
-            else:
-                self._cursors[ring] += 1
-            waiting -= 1
-            if chosen is None:
-                self._give_up(now, ring, payment)
-            else:
-                attempts.append(self._begin(now, ring, payment, chosen))
+        for processor in layout.PROCESSORS:
+            for _ in range(min(plan[processor], self._batch - len(attempts))):
+                attempts.append(self._begin(now, processor))
         return attempts
 
     def finish(self, now: Now, ended: Sequence[tuple[Attempt, Outcome]]) -> None:
@@ -239,10 +237,9 @@ class Dispatcher:
             if heap:
                 lane_ms = self._router.lanes[processor].wake_ms(now_ms)
                 times.append(max(heap[0].due_ms, lane_ms or 0))
-        if self.waiting:
-            wake_ms = self._router.wake_ms(now_ms)
-            if wake_ms is not None:
-                times.append(wake_ms)
+        wake_ms = self._router.wake_ms(now_ms, self.waiting)
+        if wake_ms is not None:
+            times.append(wake_ms)
         return min(times, default=None)
 
     def purge_if_asked(self, now: Now) -> bool:
@@ -265,22 +262,45 @@ class Dispatcher:
         self._dropped.clear()
         self._ask_at_once.clear()
         self._asking = 0
+        self._settled = 0
         self._router.forget_requests()
         return True
 
-    def _front(self) -> int:
-        """The ring of the payment to send next: those to send again first, then the oldest; at least one waits."""
+    def _look_for_audits(self, now: Now) -> None:
+        for index, ring in enumerate(self._rings):
+            asked_ms = ring.words[layout.RING_SUMMARY_MS_AT]
+            if asked_ms != self._summary_ms[index]:
+                self._summary_ms[index] = asked_ms
+                # On the clock of waiting, and not in the future, though the clock be set back.
+                self._router.audited(now.mono_ms - max(0, now.wall_ms - asked_ms))
+
+    def _front(self) -> tuple[int, int]:
+        """Ring and position of the payment to send next: those to send again first, then the oldest; one waits."""
         if self._again:
-            return self._again[0][0]
+            return self._again[0]
         front, oldest_ms = -1, 0
         for index, ring in enumerate(self._rings):
-            position = self._cursors[index]
-            if position < ring.ready:
-                accepted_ms = ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
+            position, words = self._cursors[index], ring.words
+            if position < words[layout.RING_READY_AT]:
+                accepted_ms = words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
                 if front < 0 or accepted_ms < oldest_ms:
                     front, oldest_ms = index, accepted_ms
         assert front >= 0
-        return front
+        return front, self._cursors[front]
+
+    def _oldest_ms(self, now: Now) -> int:
+        """How long ago the payment to send next was accepted; one waits."""
+        index, position = self._front()
+        ring = self._rings[index]
+        return now.wall_ms - ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
+
+    def _take(self) -> tuple[int, int]:
+        """Takes the payment to send next: its ring and position; one waits."""
+        if self._again:
+            return self._again.popleft()
+        ring, position = self._front()
+        self._cursors[ring] = position + 1
+        return ring, position
 
     @staticmethod
     def _is_queued(ring: RingReader, position: int) -> bool:
@@ -295,14 +315,35 @@ class Dispatcher:
         assert payment is not None, "a slot was given away before its payment was done"
         return payment
 
-    def _begin(self, now: Now, ring: int, payment: Payment, processor: int) -> Attempt:
-        assert payment.state == QUEUED
-        reader, position, attempts = self._rings[ring], payment.position, payment.attempts + 1
+    def _begin(self, now: Now, processor: int) -> Attempt:
+        """Sends the next payment, straight from the words of its slot: this is done for every one of them."""
+        ring, position = self._take()
+        reader = self._rings[ring]
         words, at = reader.words, reader.offset(position)
+        state, _, attempts = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])
+        assert state == QUEUED and words[at + layout.SLOT_SEQUENCE] == position + 1
         # The time first: the state must never point at a time that was not sent.
         words[at + layout.SLOT_REQUESTED_MS] = now.wall_ms
-        words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, PROCESSING, processor, attempts)
-        return self._attempt(now, ring, payment, processor, now.wall_ms, attempts, False, 0)
+        words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, PROCESSING, processor, attempts + 1)
+        self._next_ticket = ticket = self._next_ticket + 1
+        attempt = Attempt(
+            ticket,
+            ring,
+            position,
+            processor,
+            words[at + layout.SLOT_ID_HIGH],
+            words[at + layout.SLOT_ID_LOW],
+            words[at + layout.SLOT_CENTS],
+            now.wall_ms,
+            attempts + 1,
+            False,
+            0,
+            False,
+            now.mono_ms,
+        )
+        self._in_flight[ticket] = attempt
+        self._router.lanes[processor].began(now.mono_ms, ticket)
+        return attempt
 
     def _begin_again(self, now: Now, entry: Unresolved) -> Attempt:
         """The same body to the same processor, or the question what it has stored."""
@@ -314,46 +355,23 @@ class Dispatcher:
             reader = self._rings[entry.ring]
             word = layout.pack_progress(entry.position, PROCESSING, payment.processor, attempts)
             reader.words[reader.offset(entry.position) + layout.SLOT_PROGRESS] = word
-        return self._attempt(
-            now,
+        self._next_ticket += 1
+        attempt = Attempt(
+            self._next_ticket,
             entry.ring,
-            payment,
+            payment.position,
             payment.processor,
+            payment.id_high,
+            payment.id_low,
+            payment.cents,
             payment.requested_ms,
             attempts,
             entry.lookup,
             entry.tries,
+            began_ms=now.mono_ms,
         )
-
-    def _attempt(
-        self,
-        now: Now,
-        ring: int,
-        payment: Payment,
-        processor: int,
-        requested_ms: int,
-        attempts: int,
-        lookup: bool,
-        tries: int,
-    ) -> Attempt:
-        self._next_ticket += 1
-        ticket = self._next_ticket
-        attempt = Attempt(
-            ticket,
-            ring,
-            payment.position,
-            processor,
-            payment.id_high,
-            payment.id_low,
-            payment.cents,
-            requested_ms,
-            attempts,
-            lookup,
-            tries,
-        )
-        attempt.began_ms = now.mono_ms
-        self._in_flight[ticket] = attempt
-        self._router.lanes[processor].began(now.mono_ms, ticket)
+        self._in_flight[attempt.ticket] = attempt
+        self._router.lanes[payment.processor].began(now.mono_ms, attempt.ticket)
         return attempt
 
     def _questions(self, now: Now) -> list[Attempt]:
@@ -443,6 +461,7 @@ class Dispatcher:
 
     def _settle(self, now: Now, attempt: Attempt, requested_ms: int, cents: int) -> None:
         books, ring, position = self._books, attempt.ring, attempt.position
+        self._settled += 1
         books.settle(attempt.processor, requested_ms, cents)
         if ring == aside.RING:
             aside.settle(books, self._shape, position, requested_ms, now.wall_ms)

@@ -18,6 +18,7 @@ import select
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import IntEnum
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -29,7 +30,9 @@ from engine.dispatch import outcome
 from engine.dispatch.dispatcher import Attempt
 from engine.dispatch.outcome import Outcome
 
-HEALTH_TIMEOUT_MS = 4000  # a health answer that takes longer says enough
+QUESTION_TIMEOUT_MS = 4000  # a health answer that takes longer says enough
+FEE_PATH = "/admin/payments-summary?from=2000-01-01T00:00:00Z&to=2000-01-01T00:00:00Z"
+UPLOAD_BUFFER_BYTES = 16_384  # the least that libcurl takes
 SPARE_CONNECTIONS = 8  # beside the payments': health and questions
 
 
@@ -41,16 +44,31 @@ class Health(NamedTuple):
     min_response_ms: int
 
 
+class Fee(NamedTuple):
+    """What a processor keeps, by its own word, in millionths of the amount."""
+
+    processor: int
+    ppm: int
+
+
+class _Question(IntEnum):
+    """What a request asks that carries no payment."""
+
+    HEALTH = 0
+    FEE = 1
+
+
 class _Request:
     """A curl handle that is used again and again, with what it is carrying now."""
 
-    __slots__ = ("attempt", "body", "handle", "lookup", "processor")
+    __slots__ = ("attempt", "body", "handle", "lookup", "processor", "question")
 
     def __init__(self, processor: int, lookup: bool) -> None:
         self.handle: Any = pycurl.Curl()
         self.processor = processor
         self.lookup = lookup
-        self.attempt: Attempt | None = None  # None: it asks for health
+        self.attempt: Attempt | None = None  # None: it asks
+        self.question = _Question.HEALTH
         self.body = bytearray()
 
     def collect(self, chunk: bytes) -> None:
@@ -66,6 +84,7 @@ class Transport:
       urls: origins of default and fallback.
       connect_timeout_ms, request_timeout_ms: see :mod:`engine.settings`.
       in_flight_max: for each processor; so many connections are kept.
+      token: with which a processor tells its fee.
       epoll: where libcurl's sockets are watched; the caller waits on it and hands events to :meth:`act`.
     """
 
@@ -76,11 +95,13 @@ class Transport:
         connect_timeout_ms: int,
         request_timeout_ms: int,
         in_flight_max: int,
+        token: str,
         epoll: select.epoll,
     ) -> None:
         self._urls = tuple(urls)
         self._connect_timeout_ms = connect_timeout_ms
         self._request_timeout_ms = request_timeout_ms
+        self._token = token
         self._epoll = epoll
         self._due: float | None = None
         self._stamp_second = -1
@@ -110,9 +131,21 @@ class Transport:
 
     def ask_health(self, processor: int) -> None:
         """Asks a processor how it is; the answer, if there is one, is in a later :meth:`results`."""
+        self._ask(processor, _Question.HEALTH, "/payments/service-health", [])
+
+    def ask_fee(self, processor: int) -> None:
+        """Asks a processor what it keeps; the answer, if there is one, is in a later :meth:`results`.
+
+        The fee stands in its summary, of whatever window: the shortest costs it least.
+        """
+        self._ask(processor, _Question.FEE, FEE_PATH, [f"X-Rinha-Token: {self._token}"])
+
+    def _ask(self, processor: int, question: _Question, path: str, headers: list[str]) -> None:
         request = self._take(processor, True)
-        request.handle.setopt(pycurl.URL, f"{self._urls[processor]}/payments/service-health")
-        request.handle.setopt(pycurl.TIMEOUT_MS, HEALTH_TIMEOUT_MS)
+        request.question = question
+        request.handle.setopt(pycurl.URL, f"{self._urls[processor]}{path}")
+        request.handle.setopt(pycurl.HTTPHEADER, headers)
+        request.handle.setopt(pycurl.TIMEOUT_MS, QUESTION_TIMEOUT_MS)
         self._begin(request)
 
     def act(self, events: Sequence[tuple[int, int]]) -> None:
@@ -138,10 +171,10 @@ class Transport:
         """How long may be waited before :meth:`act` must be called; None: until a socket is ready."""
         return None if self._due is None else max(0.0, (self._due - time.monotonic()) * 1000)
 
-    def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Health]]:
-        """Everything that has ended since the last call."""
+    def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Health | Fee]]:
+        """Everything that has ended since the last call: payments, and what the processors say of themselves."""
         payments: list[tuple[Attempt, Outcome]] = []
-        healths: list[Health] = []
+        words: list[Health | Fee] = []
         more = 1
         while more:
             more, succeeded, failed = self._multi.info_read()
@@ -149,7 +182,8 @@ class Transport:
                 request = self._busy.pop(handle)
                 status = handle.getinfo(pycurl.RESPONSE_CODE)
                 if request.attempt is None:
-                    healths += _health(request.processor, status, request.body)
+                    read = _health if request.question is _Question.HEALTH else _fee
+                    words += read(request.processor, status, request.body)
                 elif request.lookup:
                     payments.append((request.attempt, outcome.of_lookup(status, request.body)))
                 else:
@@ -162,7 +196,7 @@ class Transport:
                     sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
                     payments.append((request.attempt, outcome.of_error(sent)))
                 self._give_back(request)
-        return payments, healths
+        return payments, words
 
     def drop(self, attempt: Attempt) -> None:
         """Drops the request of ``attempt``, if it has not ended; its end is never told."""
@@ -189,8 +223,9 @@ class Transport:
     def _take(self, processor: int, lookup: bool) -> _Request:
         pool = self._idle[processor][lookup]
         request = pool.pop() if pool else self._new(processor, lookup)
-        if lookup:  # the health question sets another one
+        if lookup:  # a question sets others
             request.handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
+            request.handle.setopt(pycurl.HTTPHEADER, [])
         return request
 
     def _new(self, processor: int, lookup: bool) -> _Request:
@@ -206,6 +241,8 @@ class Transport:
         else:
             handle.setopt(pycurl.URL, f"{self._urls[processor]}/payments")
             handle.setopt(pycurl.POST, 1)
+            # Of each handle's memory this was most: 64 kB for a body of 120 bytes.
+            handle.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES)
             # An empty Expect: libcurl would otherwise ask before it sends a larger body.
             handle.setopt(pycurl.HTTPHEADER, ["Content-Type: application/json", "Expect:"])
         return request
@@ -256,3 +293,16 @@ def _health(processor: int, status: int, body: bytes | bytearray) -> list[Health
     if not isinstance(failing, bool) or not isinstance(min_response_ms, int) or min_response_ms < 0:
         return []
     return [Health(processor, failing, min_response_ms)]
+
+
+def _fee(processor: int, status: int, body: bytes | bytearray) -> list[Fee]:
+    """The fee in a processor's summary; none when it is no summary (the token is another one, say)."""
+    if status != 200:
+        return []
+    try:
+        share = orjson.loads(body)["feePerTransaction"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return []
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        return []
+    return [Fee(processor, round(share * 1_000_000))]

@@ -32,7 +32,7 @@ class Plan:
     in_flight_max: int
     breaker_failures: int
     trial_interval_ms: int
-    slower_ms: int
+    wait_cost_ppm: int
     request_timeout_ms: int
     connect_timeout_ms: int
     health_interval_ms: int
@@ -70,7 +70,7 @@ def draw(chance: Random) -> Plan:
         in_flight_max=pick((1, 2, 4, 8, 32)),
         breaker_failures=chance.randint(1, 5),
         trial_interval_ms=chance.randint(20, 500),
-        slower_ms=pick((0, 50, 300)),
+        wait_cost_ppm=pick((0, 20_000, 1_000_000)),
         request_timeout_ms=request_timeout_ms,
         connect_timeout_ms=chance.randint(10, 600),
         health_interval_ms=chance.randint(500, 5050),

@@ -19,7 +19,8 @@ from engine.intake.desk import STRIPES, Desk, Verdict
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.ring.ring import RingReader, RingWriter
-from engine.routing.router import Router, RouterLimits
+from engine.routing.lane import RouterLimits
+from engine.routing.router import Router
 
 
 class Process:
@@ -137,8 +138,24 @@ class DispatcherProcess(Process):
 
     def boot(self) -> None:
         plan = self._plan
-        limits = RouterLimits(plan.in_flight_max, plan.breaker_failures, plan.trial_interval_ms, plan.slower_ms)
-        self.router = Router(limits)
+        self.router = Router(
+            RouterLimits(
+                fees_ppm=(50_000, 150_000),
+                in_flight_min=1,
+                in_flight_max=plan.in_flight_max,
+                breaker_failures=plan.breaker_failures,
+                trial_interval_ms=plan.trial_interval_ms,
+                trials_max=plan.in_flight_max,
+                suspect_ms=100,
+                late_ms=1400,
+                wait_cost_ppm=plan.wait_cost_ppm,
+                wait_share_ppm=20_000,
+                wait_max_ms=10_000,
+                audit_interval_ms=10_000,
+                audit_guard_ms=150,
+                health_interval_ms=plan.health_interval_ms,
+            )
+        )
         self.dispatcher = Dispatcher(
             [RingReader(words) for words in self._rings],
             BooksWriter(self._books, self._shape, self._rings),
@@ -149,7 +166,6 @@ class DispatcherProcess(Process):
             batch=plan.dispatch_batch,
         )
         self.network = self._new_network()
-        self._health_ms = [0, 0]
         self.dispatcher.recover(self._scheduler.now)
 
     def run_pass(self) -> None:
@@ -158,12 +174,12 @@ class DispatcherProcess(Process):
         if dispatcher.purge_if_asked(now):
             network.abandon()
         ended = network.results()
-        for processor in layout.PROCESSORS:
-            if now.mono_ms >= self._health_ms[processor]:
-                self._health_ms[processor] = now.mono_ms + self._plan.health_interval_ms
+        for processor, lane in enumerate(self.router.lanes):
+            if lane.wants_health(now.mono_ms):
+                lane.health_asked(now.mono_ms)
                 health = self._processors[processor].health()
                 if health is not None:
-                    self.router.lanes[processor].health(now.mono_ms, *health)
+                    lane.health(now.mono_ms, *health)
         dispatcher.finish(now, ended)
         for attempt in dispatcher.take_dropped():
             network.drop(attempt)
@@ -176,7 +192,7 @@ class DispatcherProcess(Process):
     def wait_ms(self) -> int:
         """How long the loop would wait now for a socket or the doorbell."""
         now_ms = self._scheduler.mono_ms
-        due_ms = [*self._health_ms, now_ms + 500]
+        due_ms = [*(lane.health_due_ms() for lane in self.router.lanes), now_ms + 500]
         wake_ms = self.dispatcher.wake_ms(now_ms)
         if wake_ms is not None:
             due_ms.append(wake_ms)

@@ -57,6 +57,7 @@ RING_PURGE_ASKED_AT: Final = 7  # raised by 1 to ask the dispatcher to forget ev
 RING_READY_AT: Final = 8  # positions below it may be sent: the head, or with ENGINE_DURABILITY=sync what is on disk
 RING_BOOT_AT: Final = 9  # the boot of the machine in which it was last opened (files only)
 RING_CLOSED_AT: Final = 10  # API: how it was left by the API process: UNCLEAN, CLEAN or SYNCED (files only)
+RING_SUMMARY_MS_AT: Final = 11  # when it was last asked for a summary: an audit, perhaps
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
 RING_CLEAN_AT: Final = 18  # dispatcher: how it was left by the dispatcher: UNCLEAN, CLEAN or SYNCED (files only)

@@ -1,138 +1,191 @@
-"""Where the next payment goes: default, fallback, or nowhere for now. Pure: time and outcomes in, a choice out.
+"""Where the next payments go: default, fallback, or nowhere for now. Pure: time and outcomes in, a choice out.
 
-Default is cheaper and is taken while it is fit and not expected to be much slower than fallback; fallback while default
-is not; neither, and the payment waits, while none is. What is expected of a processor is learnt from its answers, from
-requests that are still unanswered, and from its health.
+Everything is weighed in millionths (ppm) of the amount. A payment that is sent to a processor costs its fee and the
+time that it is expected to take there, at ``wait_cost_ppm`` for a second::
+
+    cost = fee + wait_cost x expected time
+
+Both well: the one that costs less gets all that it has room for. What is left waits for it, as long as that costs less
+than the other; the rest is sent to the other, so both work when one alone cannot keep up.
+
+The cheap one not well: nobody knows for how long. A payment waits as long as the wait has cost less than the higher fee
+(the rule of the ski rental: that costs at most twice as much as knowing the future), and no more wait than
+``wait_share_ppm`` of what has been settled so far: should all end now, no more than that is lost. The rest goes to the
+dear one. Meanwhile single trials show when the cheap one is back. One that has just recovered is trusted with single
+payments only if it is the dear one, for a moment: troubles often end together.
+
+Late processors answer so late that an audit may find a payment there that we do not know of yet (see
+:mod:`engine.routing.audits`). They are used when none is well; then all payments of half a second leave together and
+arrive together, when no audit is expected.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from engine.memory.layout import DEFAULT, FALLBACK, PROCESSORS
-from engine.routing.breaker import Breaker
+from engine.memory.layout import DEFAULT, FALLBACK
+from engine.routing.audits import Audits
+from engine.routing.lane import Lane, RouterLimits, State
 
-LEARNING_SHIFT = 2  # a new latency counts for a quarter of the estimate
-STALE_MS = 1000  # a health answer's latency counts when no payment was answered for so long
-
-
-@dataclass(frozen=True)
-class RouterLimits:
-    """The numbers of the choice; see the variables of the same names in :mod:`engine.settings`."""
-
-    in_flight_max: int
-    breaker_failures: int
-    trial_interval_ms: int
-    slower_ms: int
+PPM = 1_000_000
+LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
+HELD_FEW = 16  # so many may wait by choice, however little was settled yet
+RECOVERY_TRIALS = 3  # trial intervals in which the cheap processor may recover after the dear one has
+BURST_EVERY_MS = 500
+BURST_MS = 50
+ARRIVAL_SHIFT = 4  # an answer of a late processor comes within a sixteenth of its usual time
 
 
-class Lane:
-    """What is known of one processor."""
+class Queue(NamedTuple):
+    """What waits: ``waiting`` payments that may go anywhere, the oldest of them accepted ``oldest_ms`` ago, beside
+    ``settled`` payments that are done.
+    """
 
-    def __init__(self, limits: RouterLimits) -> None:
-        self._limits = limits
-        self.breaker = Breaker(limits.breaker_failures, limits.trial_interval_ms)
-        self._begun: dict[int, int] = {}  # ticket -> when; in the order of beginning
-        self._latency_ms = 0
-        self._learnt_ms = 0
-        self._backoff_until_ms = 0
+    waiting: int
+    oldest_ms: int
+    settled: int
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that have not ended."""
-        return len(self._begun)
 
-    @property
-    def usual_ms(self) -> int:
-        """How long the last answers took."""
-        return self._latency_ms
+class Plan(NamedTuple):
+    """How many payments to begin now at each processor."""
 
-    def has_room(self, now_ms: int) -> bool:
-        """Whether one more may be begun: below the limit, and on an open breaker only as its trial."""
-        earliest_ms = self.breaker.trial_ms if self.breaker.is_open else self._backoff_until_ms
-        return now_ms >= earliest_ms and len(self._begun) < self._limits.in_flight_max
+    default: int
+    fallback: int
 
-    def expected_ms(self, now_ms: int) -> int:
-        """How long one more is expected to take: as the last ones, and not less than the oldest has waited already."""
-        oldest_ms = next(iter(self._begun.values()), now_ms)
-        return max(self._latency_ms, now_ms - oldest_ms)
 
-    def began(self, now_ms: int, ticket: int) -> None:
-        """A request was begun."""
-        self._begun[ticket] = now_ms
-        if self.breaker.is_open:
-            self.breaker.trial_began(now_ms)
-
-    def ended(self, now_ms: int, ticket: int, answered: bool) -> None:
-        """A request ended; ``answered``: the processor did what it was asked."""
-        took_ms = now_ms - self._begun.pop(ticket)
-        if answered:
-            self.breaker.succeeded()
-            self._latency_ms += (took_ms - self._latency_ms) >> LEARNING_SHIFT
-            self._learnt_ms = now_ms
-        else:
-            self.breaker.failed(now_ms)
-
-    def rejected(self, now_ms: int, ticket: int) -> None:
-        """A request was turned away because too many are there: wait a moment, but the processor is well."""
-        del self._begun[ticket]
-        self._backoff_until_ms = now_ms + self._limits.trial_interval_ms
-
-    def dropped(self, ticket: int) -> None:
-        """A request's answer is not waited for any more."""
-        del self._begun[ticket]
-
-    def health(self, now_ms: int, failing: bool, min_response_ms: int) -> None:
-        """The processor's own word."""
-        if failing:
-            self.breaker.open(now_ms)
-            return
-        self.breaker.succeeded()
-        if now_ms - self._learnt_ms >= STALE_MS:
-            self._latency_ms = min_response_ms
-
-    def wake_ms(self, now_ms: int) -> int | None:
-        """When room appears by time alone, None when it does not."""
-        if self.breaker.is_open:
-            return max(self.breaker.trial_ms, now_ms)
-        return self._backoff_until_ms if self._backoff_until_ms > now_ms else None
+NOTHING = Plan(0, 0)
 
 
 class Router:
-    """Chooses for one payment at a time."""
+    """Chooses for all payments that wait."""
 
     def __init__(self, limits: RouterLimits) -> None:
         self._limits = limits
-        self.lanes = (Lane(limits), Lane(limits))
+        self._audits = Audits(limits.audit_interval_ms)
+        # What has waited so long is sent while there is still time to do it within the bound.
+        self._wait_ms = limits.wait_max_ms * 3 // 4
+        self._burst_ms = 0
+        self.lanes = (Lane(limits, limits.fees_ppm[DEFAULT]), Lane(limits, limits.fees_ppm[FALLBACK]))
 
-    def choose(self, now_ms: int, waiting: int) -> int | None:
-        """The processor for the next payment that may go anywhere, None to hold it; ``waiting`` payments wait."""
-        default, fallback = self.lanes
-        if default.breaker.is_open:
-            if default.has_room(now_ms):
-                return DEFAULT
-            return FALLBACK if fallback.has_room(now_ms) else None
-        if fallback.breaker.is_open:
-            if default.has_room(now_ms):
-                return DEFAULT
-            return FALLBACK if fallback.has_room(now_ms) else None
-        room = self._limits.in_flight_max
-        default_ms = default.expected_ms(now_ms) * (waiting + room) // room
-        # A slow default still gets one payment at a time: that is how it is seen to recover, at the lower fee.
-        if default_ms <= fallback.expected_ms(now_ms) + self._limits.slower_ms or not default.in_flight:
-            return DEFAULT if default.has_room(now_ms) else None
-        return FALLBACK if fallback.has_room(now_ms) else None
+    def plan(self, now_ms: int, queue: Queue) -> Plan:
+        """How many of the payments that wait to send now, and where to; trials included."""
+        states = (self.lanes[DEFAULT].state(now_ms), self.lanes[FALLBACK].state(now_ms))
+        if not queue.waiting:
+            return NOTHING
+        counts, left = [0, 0], queue.waiting
+        for processor in (DEFAULT, FALLBACK):
+            if left and self._may_try(now_ms, processor, states):
+                counts[processor] += 1
+                left -= 1
+        order = sorted(
+            (DEFAULT, FALLBACK), key=lambda processor: (states[processor] is not State.WELL, self.cost_ppm(processor))
+        )
+        rooms = [self._room(now_ms, processor, states[processor], counts[processor]) for processor in order]
+        best, other = order
+        one_well = states[best] is State.WELL and states[other] is not State.WELL
+        if one_well and self.lanes[other].fee_ppm < self.lanes[best].fee_ppm:
+            left = self._spare(now_ms, best, queue, left, counts, rooms)
+        sent = min(left, rooms[0])
+        counts[best] += sent
+        left -= sent
+        if left and rooms[1]:
+            counts[other] += min(rooms[1], self._overflow(best, other, queue, left))
+        return Plan(*counts)
 
     def allows(self, now_ms: int, processor: int) -> bool:
         """Whether a payment that belongs to ``processor`` may be sent there now."""
-        return self.lanes[processor].has_room(now_ms)
+        lane = self.lanes[processor]
+        state = lane.state(now_ms)
+        if state is State.WELL or state is State.LATE:
+            return lane.room(now_ms) > 0
+        return lane.wants_trial(now_ms)
 
-    def wake_ms(self, now_ms: int) -> int | None:
-        """When a choice may become another one by time alone."""
-        times = [lane.wake_ms(now_ms) for lane in self.lanes]
-        return min((time for time in times if time is not None), default=None)
+    def must_hear(self, now_ms: int) -> bool:
+        """Whether an answer that is due counts at once: an audit may see it."""
+        late_ms = self._limits.late_ms
+        return any(lane.in_flight and lane.expected_ms(now_ms) >= late_ms for lane in self.lanes)
+
+    def audited(self, now_ms: int) -> None:
+        """Somebody has asked for a summary."""
+        self._audits.asked(now_ms)
+
+    def wake_ms(self, now_ms: int, waiting: int) -> int | None:
+        """When a choice for ``waiting`` payments may become another one by time alone."""
+        return now_ms + LOOK_MS if waiting else None
+
+    def learn_fees(self, fees_ppm: tuple[int, int]) -> None:
+        """The processors' fees are known, or have changed."""
+        for lane, fee_ppm in zip(self.lanes, fees_ppm, strict=True):
+            lane.fee_ppm = fee_ppm
 
     def forget_requests(self) -> None:
         """All requests in flight have been abandoned."""
-        for processor in PROCESSORS:
-            self.lanes[processor]._begun.clear()
+        for lane in self.lanes:
+            lane.forget_requests()
+
+    def cost_ppm(self, processor: int) -> int:
+        """What a payment costs at a processor: its fee, and the time until it is settled."""
+        lane = self.lanes[processor]
+        return lane.fee_ppm + self._limits.wait_cost_ppm * lane.usual_ms // 1000
+
+    def _room(self, now_ms: int, processor: int, state: State, trials: int) -> int:
+        """How many may go to a processor now."""
+        lane = self.lanes[processor]
+        if state is State.WELL:
+            return lane.room(now_ms)
+        if state is not State.LATE or not self._is_burst(now_ms) or self._may_be_seen(now_ms, lane):
+            return 0
+        return max(0, lane.room(now_ms) - trials)
+
+    def _is_burst(self, now_ms: int) -> bool:
+        """Whether late processors may be used just now."""
+        if now_ms - self._burst_ms >= BURST_EVERY_MS:
+            self._burst_ms = now_ms
+        return now_ms - self._burst_ms < BURST_MS
+
+    def _spare(self, now_ms: int, best: int, queue: Queue, left: int, counts: list[int], rooms: list[int]) -> int:
+        """The cheaper one is ill, the other well: how many go to that one. What may be lost, should all end now, is a
+        budget; it is spent on payments at the cheaper one that is late, and on those that wait for it.
+        """
+        lane, ill = self.lanes[best], self.lanes[1 - best]
+        budget = max(HELD_FEW, queue.settled * self._limits.wait_share_ppm // PPM) - ill.in_flight
+        if self.cost_ppm(1 - best) < self.cost_ppm(best):
+            sent = max(0, min(left, rooms[1], budget))
+            counts[1 - best] += sent
+            rooms[1] -= sent
+            left -= sent
+            budget -= sent
+        if lane.changed_ms and now_ms - lane.changed_ms < RECOVERY_TRIALS * self._limits.trial_interval_ms:
+            return 0
+        patience_ms = self._patience_ms(lane.fee_ppm - ill.fee_ppm)
+        if now_ms - ill.changed_ms < patience_ms and queue.oldest_ms < self._wait_ms:
+            left -= max(0, min(left, budget))
+        return left
+
+    def _overflow(self, best: int, other: int, queue: Queue, left: int) -> int:
+        """How many of those that ``best`` has no room for go to the other: those that would wait too long."""
+        if queue.oldest_ms >= self._wait_ms:
+            return left
+        lane = self.lanes[best]
+        # Payments leave at limit / time; those at the end of the queue wait for all before them.
+        patience_ms = self._patience_ms(self.cost_ppm(other) - self.cost_ppm(best))
+        return max(0, left - lane.concurrency.limit * patience_ms // max(lane.usual_ms, 1))
+
+    def _may_try(self, now_ms: int, processor: int, states: tuple[State, State]) -> bool:
+        """Whether to send a trial: not while a cheaper one is well, for then it does not matter."""
+        lane, other = self.lanes[processor], self.lanes[1 - processor]
+        if states[processor] is State.WELL or (states[1 - processor] is State.WELL and other.fee_ppm <= lane.fee_ppm):
+            return False
+        return lane.wants_trial(now_ms) and (states[processor] is not State.LATE or not self._may_be_seen(now_ms, lane))
+
+    def _may_be_seen(self, now_ms: int, lane: Lane) -> bool:
+        """Whether what is sent to a late processor now would be settled there about when an audit is expected."""
+        due_ms = now_ms + lane.usual_ms
+        around_ms = self._limits.audit_guard_ms + (lane.usual_ms >> ARRIVAL_SHIFT)
+        return self._audits.may_hit(due_ms - around_ms, due_ms + around_ms)
+
+    def _patience_ms(self, saved_ppm: int) -> int:
+        """How long a wait costs as much as it may save."""
+        if not self._limits.wait_cost_ppm:
+            return self._wait_ms
+        return min(max(saved_ppm, 0) * 1000 // self._limits.wait_cost_ppm, self._wait_ms)

@@ -66,7 +66,12 @@ def _transport(port: int, request_timeout_ms: int = 5000) -> Iterator[Callable[.
     epoll = select.epoll()
     url = f"http://127.0.0.1:{port}"
     transport = Transport(
-        (url, url), connect_timeout_ms=500, request_timeout_ms=request_timeout_ms, in_flight_max=8, epoll=epoll
+        (url, url),
+        connect_timeout_ms=500,
+        request_timeout_ms=request_timeout_ms,
+        in_flight_max=8,
+        token="123",
+        epoll=epoll,
     )
 
     def pay(count: int, lookup: bool = False) -> list[Outcome]:
@@ -239,7 +244,7 @@ def test_a_question_is_asked_by_get() -> None:
         (b"well, thank you", []),
     ],
 )
-def test_a_health_answer_counts_only_when_it_is_one(answer: bytes, expected: list[Health]) -> None:
+def test_a_health_answer_counts_only_when_it_is_one(answer: bytes, expected: list[Health | Fee]) -> None:
     def script(connection: socket.socket) -> None:
         server.request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
@@ -247,10 +252,12 @@ def test_a_health_answer_counts_only_when_it_is_one(answer: bytes, expected: lis
     server = Server(script)
     epoll = select.epoll()
     url = f"http://127.0.0.1:{server.port}"
-    transport = Transport((url, url), connect_timeout_ms=500, request_timeout_ms=500, in_flight_max=8, epoll=epoll)
+    transport = Transport(
+        (url, url), connect_timeout_ms=500, request_timeout_ms=500, in_flight_max=8, token="123", epoll=epoll
+    )
     transport.ask_health(1)
     transport.kick()
-    heard: list[Health] = []
+    heard: list[Health | Fee] = []
     while transport._busy:
         transport.act(epoll.poll(0.2))
         heard += transport.results()[1]

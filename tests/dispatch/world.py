@@ -13,7 +13,8 @@ from engine.dispatch.outcome import Outcome
 from engine.memory import layout
 from engine.memory.words import zeros
 from engine.ring.ring import Payment, RingReader, RingWriter
-from engine.routing.router import Router, RouterLimits
+from engine.routing.router import Router
+from tests.routing.limits import limits
 
 START_MS = 1_760_000_000_000
 SHAPE = shape(recent_seconds=60, horizon_hours=1, aside_slots=64)
@@ -43,7 +44,9 @@ class World:
 
     def restart(self) -> None:
         """The dispatcher is killed; another one takes up what shared memory holds."""
-        self.router = Router(RouterLimits(self._in_flight_max, 3, 100, 300))
+        self.router = Router(
+            limits(in_flight_min=self._in_flight_max, in_flight_max=self._in_flight_max, wait_cost_ppm=10_000_000)
+        )
         self.dispatcher = Dispatcher(
             [RingReader(words) for words in self._ring_words],
             BooksWriter(self._books_words, SHAPE, self._ring_words),

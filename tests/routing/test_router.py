@@ -1,119 +1,297 @@
-"""Where payments go."""
+"""Where payments go, and what is learnt of the processors."""
 
 from __future__ import annotations
 
 from engine.memory.layout import DEFAULT, FALLBACK
-from engine.routing.router import Router, RouterLimits
+from engine.routing.lane import State
+from engine.routing.router import BURST_EVERY_MS, HELD_FEW, NOTHING, Plan, Queue, Router
+from tests.routing.limits import limits
 
-LIMITS = RouterLimits(in_flight_max=10, breaker_failures=3, trial_interval_ms=100, slower_ms=300)
-
-
-def _fail(router: Router, processor: int, now_ms: int, times: int = 3) -> None:
-    for ticket in range(times):
-        router.lanes[processor].began(now_ms, ticket)
-        router.lanes[processor].ended(now_ms, ticket, answered=False)
+T = 1_000_000  # a moment
 
 
-def _answer(router: Router, processor: int, now_ms: int, took_ms: int, times: int = 20) -> None:
-    for ticket in range(times):
-        router.lanes[processor].began(now_ms - took_ms, ticket)
-        router.lanes[processor].ended(now_ms, ticket, answered=True)
+class World:
+    """A router, a clock, and processors that answer as the test says."""
+
+    def __init__(self, **changes: int | tuple[int, int]) -> None:
+        self.router = Router(limits(**changes))
+        self.now_ms = T
+        self._ticket = 0
+
+    def plan(self, waiting: int, *, oldest_ms: int = 0, settled: int = 0) -> Plan:
+        """What is sent now; it is in flight then, and :attr:`sent` has the tickets."""
+        plan = self.router.plan(self.now_ms, Queue(waiting, oldest_ms, settled))
+        assert sum(plan) <= waiting
+        self.sent: tuple[list[int], list[int]] = ([], [])
+        for processor, count in enumerate(plan):
+            self.sent[processor].extend(self.begin(processor) for _ in range(count))
+        return plan
+
+    def begin(self, processor: int) -> int:
+        """One request is begun; its ticket."""
+        self._ticket += 1
+        self.router.lanes[processor].began(self.now_ms, self._ticket)
+        return self._ticket
+
+    def end(self, processor: int, ticket: int, answered: bool = True) -> None:
+        """It ends now."""
+        self.router.lanes[processor].ended(self.now_ms, ticket, answered)
+
+    def answer(self, processor: int, took_ms: int, times: int = 20) -> None:
+        """So many requests, one after the other, are answered after ``took_ms``."""
+        for _ in range(times):
+            ticket = self.begin(processor)
+            self.now_ms += took_ms
+            self.end(processor, ticket)
+        self.state(processor)
+
+    def fail(self, processor: int, times: int = 3) -> None:
+        """So many requests fail at once."""
+        for _ in range(times):
+            self.end(processor, self.begin(processor), answered=False)
+        self.state(processor)
+
+    def hang(self, processor: int, for_ms: int = 200) -> int:
+        """A request is not answered for a while; its ticket."""
+        ticket = self.begin(processor)
+        self.now_ms += for_ms
+        self.state(processor)
+        return ticket
+
+    def state(self, processor: int) -> State:
+        """How the processor is taken to be."""
+        return self.router.lanes[processor].state(self.now_ms)
 
 
-def test_default_is_taken_while_it_is_fit() -> None:
-    assert Router(LIMITS).choose(0, 0) == DEFAULT
+def test_the_cheaper_one_is_taken_while_it_is_well() -> None:
+    assert World().plan(5) == Plan(5, 0)
+    assert World(fees_ppm=(90_000, 30_000)).plan(5) == Plan(0, 5)
 
 
-def test_failures_in_a_row_turn_payments_to_fallback() -> None:
-    router = Router(LIMITS)
-    _fail(router, DEFAULT, 1000, times=2)
-    assert router.choose(1000, 0) == DEFAULT
-    _fail(router, DEFAULT, 1000, times=1)
-    assert router.choose(1000, 0) == FALLBACK
+def test_equal_or_unknown_fees_prefer_default_until_the_other_is_quicker() -> None:
+    world = World(fees_ppm=(0, 0))
+    assert world.plan(1) == Plan(1, 0)
+    world.answer(DEFAULT, took_ms=80)
+    assert world.plan(1) == Plan(0, 1)
 
 
-def test_a_success_in_between_starts_the_count_anew() -> None:
-    router = Router(LIMITS)
-    _fail(router, DEFAULT, 1000, times=2)
-    _answer(router, DEFAULT, 1000, took_ms=1, times=1)
-    _fail(router, DEFAULT, 1000, times=2)
-    assert router.choose(1000, 0) == DEFAULT
+def test_a_slower_one_is_worth_as_much_time_as_the_fee_is() -> None:
+    world = World(fees_ppm=(50_000, 60_000), wait_cost_ppm=20_000)  # a point: half a second
+    world.answer(DEFAULT, took_ms=450)
+    assert world.plan(3) == Plan(3, 0)
+    world.answer(DEFAULT, took_ms=550)
+    assert world.plan(3) == Plan(0, 3)
 
 
-def test_nothing_is_sent_while_neither_is_fit_but_one_trial_at_a_time() -> None:
-    router = Router(LIMITS)
-    _fail(router, DEFAULT, 1000)
-    _fail(router, FALLBACK, 1000)
-    assert router.choose(1099, 5) is None
-    assert router.wake_ms(1099) == 1100
-    assert router.choose(1100, 5) == DEFAULT
-    router.lanes[DEFAULT].began(1100, 1)
-    assert router.choose(1100, 5) == FALLBACK
-    router.lanes[FALLBACK].began(1100, 2)
-    assert router.choose(1101, 5) is None
+def test_what_the_cheaper_one_has_no_room_for_waits_or_goes_to_the_other_by_its_cost() -> None:
+    # 100 in flight, 500 ms each: 200 leave in a second, which costs as much as the fee.
+    changes = {"in_flight_min": 100, "in_flight_max": 100, "wait_cost_ppm": 50_000, "fees_ppm": (50_000, 125_000)}
+    world = World(**changes)  # type: ignore[arg-type]
+    world.answer(DEFAULT, took_ms=500)
+    world.answer(FALLBACK, took_ms=1)
+    assert world.plan(250) == Plan(100, 0)
+    world = World(**changes)  # type: ignore[arg-type]
+    world.answer(DEFAULT, took_ms=500)
+    world.answer(FALLBACK, took_ms=1)
+    default, fallback = world.plan(360)
+    assert default == 100
+    assert 55 <= fallback <= 65
 
 
-def test_one_successful_trial_closes_the_breaker() -> None:
-    router = Router(LIMITS)
-    _fail(router, DEFAULT, 1000)
-    router.lanes[DEFAULT].began(1100, 1)
-    router.lanes[DEFAULT].ended(1103, 1, answered=True)
-    assert [router.choose(1103, 5) for _ in range(3)] == [DEFAULT] * 3
+def test_few_failures_in_a_row_are_enough_and_a_success_starts_the_count_anew() -> None:
+    world = World()
+    world.fail(DEFAULT, times=2)
+    world.answer(DEFAULT, took_ms=1, times=1)
+    world.fail(DEFAULT, times=2)
+    assert world.state(DEFAULT) is State.WELL
+    world.fail(DEFAULT, times=1)
+    assert world.state(DEFAULT) is State.DOWN
 
 
-def test_a_trial_without_an_answer_does_not_keep_the_next_one_waiting_for_long() -> None:
-    router = Router(LIMITS)
-    _fail(router, DEFAULT, 1000)
-    router.lanes[DEFAULT].began(1100, 1)
-    assert not router.allows(2099, DEFAULT)
-    assert router.allows(2100, DEFAULT)
+def test_payments_wait_for_the_cheaper_one_only_for_as_long_as_that_costs_less() -> None:
+    world = World(wait_cost_ppm=50_000)  # 10 points: two seconds
+    world.fail(DEFAULT)
+    assert world.plan(10, settled=10_000) == NOTHING
+    world.now_ms += 1999
+    assert world.plan(10, settled=10_000) == Plan(1, 0)  # a trial
+    world.now_ms += 1
+    assert world.plan(10, settled=10_000) == Plan(0, 10)
 
 
-def test_health_answers_open_and_close_a_breaker() -> None:
-    router = Router(LIMITS)
-    router.lanes[DEFAULT].health(1000, failing=True, min_response_ms=0)
-    assert router.choose(1000, 0) == FALLBACK
-    router.lanes[DEFAULT].health(6000, failing=False, min_response_ms=5)
-    assert router.choose(6000, 0) == DEFAULT
+def test_no_more_wait_than_may_be_lost() -> None:
+    world = World(wait_share_ppm=20_000)
+    world.fail(DEFAULT)
+    assert world.plan(300, settled=10_000) == Plan(0, 64)  # all that there is room for, of 100
+    assert world.plan(HELD_FEW) == NOTHING
 
 
-def test_a_default_that_is_much_slower_is_left_for_fallback_but_tried_with_one_payment() -> None:
-    router = Router(LIMITS)
-    _answer(router, DEFAULT, 1000, took_ms=900)
-    assert router.choose(1000, 0) == DEFAULT
-    router.lanes[DEFAULT].began(1000, 1)
-    assert router.choose(1000, 0) == FALLBACK
+def test_nobody_waits_longer_than_the_bound() -> None:
+    world = World(wait_cost_ppm=0, wait_max_ms=3000)
+    world.fail(DEFAULT)
+    assert world.plan(1, oldest_ms=2249) == NOTHING
+    assert world.plan(1, oldest_ms=2250) == Plan(0, 1)
 
 
-def test_a_default_a_little_slower_is_kept() -> None:
-    router = Router(LIMITS)
-    _answer(router, DEFAULT, 1000, took_ms=200)
-    router.lanes[DEFAULT].began(1000, 1)
-    assert router.choose(1000, 0) == DEFAULT
+def test_while_none_is_well_single_trials_look_for_the_one_that_recovers() -> None:
+    world = World()
+    world.fail(DEFAULT)
+    world.fail(FALLBACK)
+    assert world.plan(50) == NOTHING
+    world.now_ms += 100
+    assert world.plan(50) == Plan(1, 1)
+    assert world.plan(50) == NOTHING
+    world.now_ms += 100  # the last ones have no answer yet: they may be slow ones of before it recovered
+    assert world.plan(50) == Plan(1, 1)
+    world.end(DEFAULT, world.sent[DEFAULT][0])
+    assert world.plan(50) == Plan(50, 0)
 
 
-def test_slowness_is_noticed_from_requests_that_are_still_unanswered() -> None:
-    router = Router(LIMITS)
-    _answer(router, DEFAULT, 1000, took_ms=2)
-    router.lanes[DEFAULT].began(1000, 1)
-    assert router.choose(1100, 0) == DEFAULT
-    assert router.choose(1400, 0) == FALLBACK
+def test_trials_in_flight_are_bounded() -> None:
+    world = World(trials_max=4)
+    world.fail(DEFAULT)
+    world.fail(FALLBACK)
+    for _ in range(20):
+        world.now_ms += 100
+        world.plan(50)
+    assert [lane.in_flight for lane in world.router.lanes] == [4, 4]
 
 
-def test_the_limit_of_requests_in_flight_holds_for_each_processor() -> None:
-    router = Router(LIMITS)
-    for ticket in range(10):
-        router.lanes[DEFAULT].began(1000, ticket)
-    assert not router.allows(1000, DEFAULT) and router.allows(1000, FALLBACK)
-    assert router.choose(1000, 0) is None
+def test_what_the_dear_one_is_like_is_not_asked_while_the_cheap_one_is_well() -> None:
+    world = World()
+    world.fail(FALLBACK)
+    world.now_ms += 1000
+    assert world.plan(50) == Plan(50, 0)
 
 
-def test_too_many_at_once_is_no_failure_but_a_short_rest() -> None:
-    router = Router(LIMITS)
-    for ticket in range(5):
-        router.lanes[DEFAULT].began(1000, ticket)
-        router.lanes[DEFAULT].rejected(1000, ticket)
-    assert not router.lanes[DEFAULT].breaker.is_open
-    assert router.choose(1050, 0) is None
-    assert router.wake_ms(1050) == 1100
-    assert router.choose(1100, 0) == DEFAULT
+def test_when_the_dear_one_has_just_recovered_the_cheap_one_has_a_moment_too() -> None:
+    world = World(wait_cost_ppm=10_000_000)
+    world.fail(DEFAULT)
+    world.fail(FALLBACK)
+    world.now_ms += 5000
+    assert world.plan(1000, settled=1000) == Plan(1, 1)
+    world.end(FALLBACK, world.sent[FALLBACK][0])
+    assert world.plan(1000, settled=1000) == NOTHING
+    world.now_ms += 299
+    assert world.plan(1000, settled=1000) == Plan(1, 0)
+    world.now_ms += 1
+    assert world.plan(1000, settled=1000)[FALLBACK] > 0
+
+
+def test_one_that_hangs_is_noticed_before_it_answers() -> None:
+    world = World()
+    world.answer(DEFAULT, took_ms=5)
+    ticket = world.hang(DEFAULT, for_ms=106)
+    assert world.state(DEFAULT) is State.SUSPECT
+    assert world.plan(4, settled=10_000) == NOTHING
+    world.end(DEFAULT, ticket)
+    assert world.state(DEFAULT) is State.WELL
+
+
+def test_what_a_later_request_has_overtaken_tells_nothing_any_more() -> None:
+    world = World()
+    slow = world.begin(DEFAULT)
+    world.now_ms += 3000
+    assert world.state(DEFAULT) is State.SUSPECT
+    world.answer(DEFAULT, took_ms=2, times=1)
+    assert world.state(DEFAULT) is State.WELL
+    world.now_ms += 2000
+    world.end(DEFAULT, slow)
+    assert world.router.lanes[DEFAULT].usual_ms < 100
+
+
+def test_late_ones_are_used_in_bursts_when_none_is_well() -> None:
+    world = World()
+    world.answer(DEFAULT, took_ms=2000)
+    world.answer(FALLBACK, took_ms=3000)
+    assert world.state(DEFAULT) is world.state(FALLBACK) is State.LATE
+    assert world.plan(30)[DEFAULT] >= 29
+    world.now_ms += BURST_EVERY_MS - 10
+    assert sum(world.plan(30)) <= 2  # trials
+    world.now_ms += 10
+    assert sum(world.plan(30)) >= 29
+
+
+def test_nothing_is_sent_that_would_be_settled_at_a_late_one_when_an_audit_is_expected() -> None:
+    world = World()
+    world.answer(DEFAULT, took_ms=2000)
+    world.answer(FALLBACK, took_ms=3000)
+    world.router.audited(world.now_ms - 8000)  # so the next is in 2 s
+    assert world.plan(30)[DEFAULT] == 0
+    world.now_ms += 1000
+    assert world.plan(30)[DEFAULT] >= 29
+
+
+def test_a_late_cheap_one_is_given_no_more_than_may_be_lost() -> None:
+    world = World(wait_cost_ppm=10_000, wait_share_ppm=20_000, in_flight_min=100)
+    world.answer(DEFAULT, took_ms=2000)
+    assert world.plan(60, settled=1500) == Plan(HELD_FEW + 14, 30)
+    assert world.plan(60, settled=1500) == Plan(0, 60)
+
+
+def test_a_rejection_pauses_a_processor_and_gives_it_fewer_at_once() -> None:
+    world = World()
+    tickets = [world.begin(DEFAULT) for _ in range(60)]
+    lane = world.router.lanes[DEFAULT]
+    before = lane.concurrency.limit
+    lane.rejected(world.now_ms, tickets[0])
+    assert lane.concurrency.limit < before
+    assert world.plan(5) == NOTHING
+    world.now_ms += 100
+    for ticket in tickets[1:]:
+        world.end(DEFAULT, ticket)
+    assert world.plan(5) == Plan(5, 0)
+
+
+def test_health_is_asked_for_when_payments_do_not_tell() -> None:
+    world = World()
+    lane = world.router.lanes[DEFAULT]
+    assert lane.wants_health(world.now_ms)
+    world.answer(DEFAULT, took_ms=1)
+    assert not lane.wants_health(world.now_ms)
+    world.fail(DEFAULT)
+    assert lane.wants_health(world.now_ms)
+    lane.health_asked(world.now_ms)
+    assert not lane.wants_health(world.now_ms + 4999)
+    assert lane.wants_health(world.now_ms + 5000)
+
+
+def test_health_answers_are_believed() -> None:
+    world = World()
+    lane = world.router.lanes[DEFAULT]
+    lane.health(world.now_ms, True, 0)
+    assert world.state(DEFAULT) is State.DOWN
+    lane.health(world.now_ms, False, 2000)
+    assert world.state(DEFAULT) is State.LATE
+    lane.health(world.now_ms, False, 10)
+    assert world.state(DEFAULT) is State.WELL
+
+
+def test_a_payment_that_belongs_to_a_processor_goes_there_only_when_it_may() -> None:
+    world = World()
+    assert world.router.allows(world.now_ms, DEFAULT)
+    world.fail(DEFAULT)
+    assert not world.router.allows(world.now_ms, DEFAULT)
+    world.now_ms += 100
+    assert world.router.allows(world.now_ms, DEFAULT)
+
+
+def test_answers_count_at_once_while_an_audit_may_see_what_is_in_flight() -> None:
+    world = World()
+    world.begin(DEFAULT)
+    assert not world.router.must_hear(world.now_ms)
+    assert world.router.must_hear(world.now_ms + 1400)
+
+
+def test_fees_can_be_learnt_later() -> None:
+    world = World(fees_ppm=(0, 0))
+    world.router.learn_fees((100_000, 20_000))
+    assert world.plan(3) == Plan(0, 3)
+
+
+def test_requests_that_were_abandoned_are_forgotten() -> None:
+    world = World()
+    world.plan(40)
+    world.router.forget_requests()
+    assert world.router.lanes[DEFAULT].in_flight == 0
+    world.now_ms += 60_000
+    assert world.state(DEFAULT) is State.WELL

@@ -1,0 +1,31 @@
+"""When the next audit is to be expected. Pure.
+
+An audit compares our books with a processor's at one moment. A payment that the processor inserts just then is in its
+books and not yet in ours. That does no harm while the payment is younger than the window's end; one that took longer
+is seen. So what takes long should not arrive at the moment of an audit, and audits come at regular intervals.
+"""
+
+from __future__ import annotations
+
+MEMORY_INTERVALS = 3  # who has not asked for so long has stopped asking
+
+
+class Audits:
+    """Learns the interval between questions for a summary; before there are two, ``interval_ms`` is assumed."""
+
+    def __init__(self, interval_ms: int) -> None:
+        self._interval_ms = interval_ms
+        self._last_ms: int | None = None
+
+    def asked(self, now_ms: int) -> None:
+        """Somebody has asked for a summary."""
+        if self._last_ms is not None and now_ms > self._last_ms:
+            self._interval_ms = now_ms - self._last_ms
+        self._last_ms = now_ms
+
+    def may_hit(self, from_ms: int, to_ms: int) -> bool:
+        """Whether an audit is expected between two moments. Never, when they come so often that none can be avoided."""
+        last_ms, interval_ms = self._last_ms, self._interval_ms
+        if last_ms is None or to_ms - last_ms > MEMORY_INTERVALS * interval_ms or 2 * (to_ms - from_ms) > interval_ms:
+            return False
+        return (to_ms - last_ms) // interval_ms != (from_ms - 1 - last_ms) // interval_ms

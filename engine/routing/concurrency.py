@@ -1,0 +1,108 @@
+"""How many requests a processor is given at once: TCP Vegas, applied to requests instead of packets. Pure.
+
+L. S. Brakmo, L. L. Peterson, "TCP Vegas: End to End Congestion Avoidance on a Global Internet", IEEE Journal on
+Selected Areas in Communications 13(8), 1995. Used for requests in flight as in Netflix's ``concurrency-limits``.
+
+What takes longer than the shortest answer is taken for waiting in a queue of the processor's that we have made
+ourselves. Once in each round trip: fewer than ``QUEUED_FEW`` in that queue, and the limit grows; more than
+``QUEUED_MANY``, and it shrinks. It doubles in each round trip at first, until the queue shows for the first time (slow
+start). A limit that is not used up says nothing and is left as it is.
+
+Conditions change, so the shortest answer must be a recent one; but a queue that always stands would be taken for the
+processor's own time, and the limit would grow for ever. Therefore, when all answers of a while were longer, the fewest
+are given for a moment, and what an answer takes then is the measure (as the PROBE_RTT of N. Cardwell et al., "BBR:
+Congestion-Based Congestion Control", ACM Queue 14(5), 2016).
+"""
+
+from __future__ import annotations
+
+START = 64
+RATE_FEW = 1000  # payments a second that every processor is trusted with at first
+QUEUED_FEW = 8
+QUEUED_MANY = 32
+NOISE_MS = 10  # a difference up to this is the grain of our own loop, not a queue
+WINDOW_MS = 10_000  # when no answer was as short as the shortest for so long, it is looked whether that still holds
+PROBE_ROUNDS = 2  # until the queue has shrunk, and an answer shows it
+SHRINK_SHIFT = 3  # by an eighth
+REJECTED_SHIFT = 2  # by a quarter of what was in flight
+
+
+class Concurrency:
+    """The limit of one processor, between ``low`` and ``high``."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self._low = low
+        self._high = high
+        self._grows_fast = True
+        self._round_ms = 0  # the round ends with an answer to a request that was begun after this
+        self._shortest_ms = -1  # of this round
+        self._most = 0  # in flight during this round
+        self._base_ms = -1
+        self._window_ms = 0
+        self._window_shortest_ms = -1
+        self._probed_limit = 0  # what the limit was before a probe; 0: none is made
+        self._probe_rounds = 0
+        self.limit = min(max(START, low), high)
+
+    def answered(self, now_ms: int, begun_ms: int, in_flight: int) -> None:
+        """A request was answered that was begun at ``begun_ms``; with it ``in_flight`` had been in flight."""
+        took_ms = now_ms - begun_ms
+        if in_flight > self._most:
+            self._most = in_flight
+        if self._shortest_ms < 0 or took_ms < self._shortest_ms:
+            self._shortest_ms = took_ms
+        if begun_ms < self._round_ms:
+            return
+        took_ms, is_used = self._shortest_ms, 4 * self._most >= 3 * self.limit
+        self._round_ms, self._shortest_ms, self._most = now_ms, -1, 0
+        if self._probed_limit:
+            self._probe_rounds -= 1
+            if not self._probe_rounds:
+                self.limit, self._probed_limit = self._probed_limit, 0
+                self._measure(now_ms, took_ms)
+            return
+        if self._base_ms < 0 or took_ms <= self._base_ms:
+            self._measure(now_ms, took_ms)
+        elif self._window_shortest_ms < 0 or took_ms < self._window_shortest_ms:
+            self._window_shortest_ms = took_ms
+        if is_used:
+            self._adapt(max(0, took_ms - self._base_ms - NOISE_MS), took_ms)
+        if now_ms - self._window_ms >= WINDOW_MS:
+            if is_used and self._window_shortest_ms > self._base_ms + NOISE_MS:
+                self._probed_limit, self._probe_rounds = self.limit, PROBE_ROUNDS
+                self.limit = self._low
+            else:
+                self._measure(now_ms, self._base_ms)
+
+    def rejected(self, in_flight: int) -> None:
+        """A request was turned away because of too many; with it ``in_flight`` had been in flight."""
+        self._grows_fast, self._probed_limit = False, 0
+        self.limit = max(self._low, min(self.limit, in_flight - (in_flight >> REJECTED_SHIFT)))
+
+    def changed(self, now_ms: int, took_ms: int) -> None:
+        """The processor itself takes another time than before: ``took_ms`` is what an answer takes without a queue."""
+        self._measure(now_ms, took_ms)
+        self._shortest_ms = -1
+        self.limit, self._probed_limit = max(self.limit, self._probed_limit), 0
+        # By Little's law as many as pass in that time: the slower it answers, the longer a round trip would teach us.
+        self.limit = min(max(self.limit, took_ms * RATE_FEW // 1000), self._high)
+
+    def recovered(self) -> None:
+        """The processor has been down: carefully at first."""
+        self.limit = min(max(START, self._low), self._high)
+        self._grows_fast, self._probed_limit = True, 0
+
+    def _measure(self, now_ms: int, took_ms: int) -> None:
+        """What an answer takes without a queue, from now on."""
+        self._base_ms = took_ms
+        self._window_ms, self._window_shortest_ms = now_ms, -1
+
+    def _adapt(self, late_ms: int, took_ms: int) -> None:
+        queued = self.limit * late_ms // max(took_ms, 1)
+        if queued > QUEUED_MANY:
+            self._grows_fast = False
+            self.limit = max(self._low, self.limit - (self.limit >> SHRINK_SHIFT))
+        elif self._grows_fast:
+            self.limit = min(self._high, 2 * self.limit)
+        elif queued < QUEUED_FEW:
+            self.limit = min(self._high, self.limit + QUEUED_FEW)

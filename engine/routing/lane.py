@@ -1,0 +1,249 @@
+"""What is known of one processor, learnt from every answer and from every answer that does not come. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+
+from engine.routing.concurrency import Concurrency
+from engine.settings import Settings
+
+# Jacobson's retransmission timer (V. Jacobson, "Congestion Avoidance and Control", SIGCOMM 1988): what is later than
+# the usual time and four deviations is overdue.
+LEARNING_SHIFT = 2  # a new latency counts for a quarter of the estimate
+DEVIATIONS = 4
+SUSPECT_PACE = 3  # trials at a processor that hangs are this much rarer: what is in flight there already tells most
+LATE_TRIALS = 8  # in flight at a processor that answers, but late
+STALE_MS = 1000  # a health answer's latency counts when no payment was answered for so long
+
+
+@dataclass(frozen=True)
+class RouterLimits:
+    """The numbers of the choice; see the variables of the same names in :mod:`engine.settings`.
+
+    ``fees_ppm``: what default and fallback keep, in millionths of an amount.
+    """
+
+    fees_ppm: tuple[int, int]
+    in_flight_min: int
+    in_flight_max: int
+    breaker_failures: int
+    trial_interval_ms: int
+    trials_max: int
+    suspect_ms: int
+    late_ms: int
+    wait_cost_ppm: int
+    wait_share_ppm: int
+    wait_max_ms: int
+    audit_interval_ms: int
+    audit_guard_ms: int
+    health_interval_ms: int
+
+    @classmethod
+    def of(cls, settings: Settings, fees_ppm: tuple[int, int]) -> RouterLimits:
+        """The limits that ``settings`` ask for."""
+        return cls(
+            fees_ppm=fees_ppm,
+            in_flight_min=min(settings.in_flight_min, settings.in_flight_max),
+            in_flight_max=settings.in_flight_max,
+            breaker_failures=settings.breaker_failures,
+            trial_interval_ms=settings.trial_interval_ms,
+            trials_max=settings.trials_max,
+            suspect_ms=settings.suspect_ms,
+            late_ms=settings.late_ms,
+            wait_cost_ppm=settings.wait_cost_ppm,
+            wait_share_ppm=settings.wait_share_ppm,
+            wait_max_ms=settings.wait_max_ms,
+            audit_interval_ms=settings.audit_interval_ms,
+            audit_guard_ms=settings.audit_guard_ms,
+            health_interval_ms=settings.health_interval_ms,
+        )
+
+
+class State(IntEnum):
+    """How a processor is, as far as can be seen."""
+
+    WELL = 0
+    LATE = 1  # it answers, but so late that an audit may find a payment at it that we do not know of yet
+    SUSPECT = 2  # answers are overdue: slower, or hung, nobody knows how much
+    DOWN = 3  # it fails
+
+
+class Lane:
+    """One processor. While it is not well, single trial payments are let through, one each ``trial_interval_ms``,
+    without waiting for the last one's answer: that may be a slow one from before it recovered.
+    """
+
+    def __init__(self, limits: RouterLimits, fee_ppm: int) -> None:
+        self._limits = limits
+        self.fee_ppm = fee_ppm
+        self.concurrency = Concurrency(limits.in_flight_min, limits.in_flight_max)
+        self._begun: dict[int, int] = {}  # ticket -> when; in the order of beginning
+        self._trials: set[int] = set()
+        self._order: deque[tuple[int, int]] = deque()  # (when, ticket) of _begun and of some that have ended
+        self._answered_ms = -1  # when the newest request was begun that has been answered
+        self._learnt_ms = -STALE_MS
+        self._failures = 0
+        self._deviation_ms = 0  # how far answers are usually from usual_ms
+        self._failing_ms = 0  # how long the last failure took
+        self._is_down = False
+        self._seen = State.WELL
+        self._trial_ms = 0
+        self._backoff_until_ms = 0
+        self._health_ms: int | None = None
+        self.usual_ms = 0
+        self.changed_ms = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have not ended."""
+        return len(self._begun)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is taken for failing: its breaker is open."""
+        return self._is_down
+
+    def overdue_ms(self, now_ms: int) -> int:
+        """How long the oldest request waits for its answer that no later one has overtaken; 0 without one."""
+        order, begun, answered_ms = self._order, self._begun, self._answered_ms
+        while order and (order[0][0] <= answered_ms or order[0][1] not in begun):
+            order.popleft()
+        return now_ms - order[0][0] if order else 0
+
+    def expected_ms(self, now_ms: int) -> int:
+        """How long one more is expected to take: as the last ones, and not less than the oldest has waited already."""
+        return max(self.usual_ms, self.overdue_ms(now_ms))
+
+    def state(self, now_ms: int) -> State:
+        """How it is now."""
+        limits = self._limits
+        if self._is_down:
+            state = State.DOWN
+        elif self.overdue_ms(now_ms) > self.usual_ms + max(limits.suspect_ms, DEVIATIONS * self._deviation_ms):
+            state = State.SUSPECT
+        elif self.usual_ms >= limits.late_ms:
+            state = State.LATE
+        else:
+            state = State.WELL
+        if (state is State.WELL) != (self._seen is State.WELL):
+            self.changed_ms = now_ms
+            self._trial_ms = now_ms + limits.trial_interval_ms
+        self._seen = state
+        return state
+
+    def room(self, now_ms: int) -> int:
+        """How many more may be begun, beside trials."""
+        if now_ms < self._backoff_until_ms:
+            return 0
+        return max(0, self.concurrency.limit - len(self._begun))
+
+    def wants_trial(self, now_ms: int) -> bool:
+        """Whether a trial is due at a processor that is not well."""
+        is_due = now_ms >= max(self._trial_ms, self._backoff_until_ms)
+        return is_due and len(self._trials) < self._limits.trials_max and len(self._begun) < self._limits.in_flight_max
+
+    def wake_ms(self, now_ms: int) -> int | None:
+        """When something is due by time alone: a trial, or the end of a pause that was asked for."""
+        if self._seen is not State.WELL and len(self._trials) < self._limits.trials_max:
+            return max(self._trial_ms, self._backoff_until_ms, now_ms)
+        return self._backoff_until_ms if self._backoff_until_ms > now_ms else None
+
+    def began(self, now_ms: int, ticket: int) -> None:
+        """A request was begun."""
+        self._begun[ticket] = now_ms
+        self._order.append((now_ms, ticket))
+        limits = self._limits
+        if self._seen is not State.WELL:
+            # Spread over the time that a failure takes, or all of them would be waiting when it recovers.
+            if self._seen is State.LATE:
+                pace_ms = self.usual_ms // LATE_TRIALS
+            elif self._seen is State.SUSPECT:
+                pace_ms = SUSPECT_PACE * limits.trial_interval_ms
+            else:
+                pace_ms = self._failing_ms // limits.trials_max
+            if self._seen is not State.LATE:
+                self._trials.add(ticket)
+            self._trial_ms = now_ms + max(limits.trial_interval_ms, pace_ms)
+
+    def ended(self, now_ms: int, ticket: int, answered: bool) -> None:
+        """A request ended; ``answered``: the processor did what it was asked."""
+        in_flight = len(self._begun)
+        begun_ms = self._begun.pop(ticket)
+        self._trials.discard(ticket)
+        if not answered:
+            self._failing_ms = now_ms - begun_ms
+            self._failures += 1
+            if self._is_down or self._failures >= self._limits.breaker_failures:
+                self._is_down = True
+            return
+        self._failures = 0
+        if self._is_down:
+            self._is_down = False
+            self.concurrency.recovered()
+        if begun_ms >= self._answered_ms:  # one that was overtaken tells of the time before
+            self._answered_ms = begun_ms
+            self._learn(now_ms, now_ms - begun_ms)
+            self.concurrency.answered(now_ms, begun_ms, in_flight)
+
+    def rejected(self, now_ms: int, ticket: int) -> None:
+        """A request was turned away because too many are there: wait a moment, but the processor is well."""
+        self.concurrency.rejected(len(self._begun))
+        del self._begun[ticket]
+        self._trials.discard(ticket)
+        self._backoff_until_ms = now_ms + self._limits.trial_interval_ms
+
+    def dropped(self, ticket: int) -> None:
+        """A request's answer is not waited for any more."""
+        del self._begun[ticket]
+        self._trials.discard(ticket)
+
+    def forget_requests(self) -> None:
+        """All requests in flight have been abandoned."""
+        self._begun.clear()
+        self._trials.clear()
+
+    def wants_health(self, now_ms: int) -> bool:
+        """Whether to ask for its health now. It is allowed rarely, so the question is kept for when it tells most: when
+        payments do not tell, because they fail, or are overdue, or there are none.
+        """
+        if self._health_ms is not None and now_ms - self._health_ms < self._limits.health_interval_ms:
+            return False
+        return self._seen is not State.WELL or now_ms - self._learnt_ms >= STALE_MS
+
+    def health_due_ms(self) -> int:
+        """The earliest moment of the next health question."""
+        return 0 if self._health_ms is None else self._health_ms + self._limits.health_interval_ms
+
+    def health_asked(self, now_ms: int) -> None:
+        """Its health was asked for."""
+        self._health_ms = now_ms
+
+    def health(self, now_ms: int, failing: bool, min_response_ms: int) -> None:
+        """The processor's own word."""
+        if failing:
+            self._is_down = True
+            return
+        self._failures = 0
+        if self._is_down:
+            self._is_down = False
+            self.concurrency.recovered()
+        if now_ms - self._learnt_ms >= STALE_MS or self._seen is not State.WELL:
+            self._change(now_ms, min_response_ms)
+            self._answered_ms = now_ms  # it tells of now, and of no request before
+
+    def _learn(self, now_ms: int, took_ms: int) -> None:
+        self._learnt_ms = now_ms
+        error_ms = took_ms - self.usual_ms
+        if abs(error_ms) > max(self._limits.suspect_ms, self.usual_ms >> 1):
+            self._change(now_ms, took_ms)
+        else:
+            self.usual_ms += error_ms >> LEARNING_SHIFT
+            self._deviation_ms += (abs(error_ms) - self._deviation_ms) >> LEARNING_SHIFT
+
+    def _change(self, now_ms: int, took_ms: int) -> None:
+        """The processor takes another time from now on."""
+        self.usual_ms = took_ms
+        self._deviation_ms = 0
+        self.concurrency.changed(now_ms, took_ms)
