@@ -1,0 +1,295 @@
+"""``python -m engine replay``: contests in virtual time, one or many."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from engine import settings as settings_module
+from engine.contest import scenario as scenarios
+from engine.contest.scenario import Scenario, ScenarioError
+from engine.replay.policies import POLICIES
+from engine.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from engine.replay.many import Row
+    from engine.replay.play import Played
+    from engine.replay.result import Result
+
+HELP = "A contest in virtual time: the engine's routing, and others, against the best that was possible."
+GENERATED = "generated:"
+LOG_WIDTH = 120
+DONE, UNUSABLE, INTERRUPTED = 0, 2, 130
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.epilog = "Settings are taken from the environment (tuning.md), so that other values can be tried."
+    option = parser.add_argument
+    option(
+        "scenario",
+        nargs="?",
+        metavar="SCENARIO",
+        help=f"{', '.join(scenarios.names())}, a TOML file, or {GENERATED}SEED",
+    )
+    option("--generate", type=_range, metavar="A:B", help="play the generated scenarios with seeds from A to before B")
+    option(
+        "--policy",
+        choices=[*POLICIES, "all"],
+        default="all",
+        help="whose choices (default: %(default)s); ours is the engine's own",
+    )
+    option("--json", type=Path, metavar="FILE", help="write everything that is known of the result")
+    option("--picture", type=Path, metavar="FILE", help="draw the result as a PNG")
+    option("--write", type=Path, metavar="FILE", help="write SCENARIO as TOML for `engine contest --scenario FILE`")
+    option(
+        "--jobs",
+        type=int,
+        choices=range(1, 65),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes for --generate (default: the number of cores)",
+    )
+
+
+def _range(text: str) -> range:
+    begin, _, end = text.partition(":")
+    try:
+        seeds = range(int(begin), int(end))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0:200") from None
+    if not seeds or seeds[0] < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} holds no seed, or a negative one")
+    return seeds
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plays; returns the exit code."""
+    needed = ["rich", *(["matplotlib"] if arguments.picture else [])]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    problem = f"{', '.join(missing)} missing: `make setup`, or pip install it" if missing else ""
+    if (arguments.scenario is None) == (arguments.generate is None):
+        problem = problem or "give a SCENARIO, or --generate A:B"
+    if arguments.generate is not None and arguments.write:
+        problem = problem or f"--write writes one scenario: give {GENERATED}SEED"
+    if problem:
+        return _unusable(problem)
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    # SIGINT too: a shell's background job starts with it ignored.
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    policies = list(POLICIES) if arguments.policy == "all" else [arguments.policy]
+    try:
+        settings = settings_module.read(os.environ)
+        if arguments.generate is not None:
+            return _play_many(arguments, policies, settings, console)
+        return _play_one(arguments, _load(arguments.scenario), policies, settings, console)
+    except (ScenarioError, SettingsError, OSError) as error:
+        return _unusable(str(error))
+    except KeyboardInterrupt:
+        print("replay: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """What Ctrl-C does, for SIGTERM too: the processes for many scenarios must not be left behind."""
+    raise KeyboardInterrupt
+
+
+def _unusable(reason: str) -> int:
+    print(f"replay: {reason}", file=sys.stderr)
+    return UNUSABLE
+
+
+def _load(name: str) -> Scenario:
+    """The scenario that is asked for. Raises ScenarioError."""
+    from engine.replay.generate import generate
+
+    if not name.startswith(GENERATED):
+        return scenarios.load(name)
+    seed = name.removeprefix(GENERATED)
+    if not seed.isascii() or not seed.isdecimal():
+        raise ScenarioError(f"{name!r}: the seed must be a whole number, as in {GENERATED}17")
+    return generate(int(seed))
+
+
+def _play_one(
+    arguments: argparse.Namespace, scenario: Scenario, policies: list[str], settings: Settings, console: Console
+) -> int:
+    from engine.replay.play import play
+
+    if arguments.write:
+        from engine.replay.generate import to_toml
+
+        arguments.write.write_text(to_toml(scenario), encoding="utf-8")
+        _say(console, f"scenario: {arguments.write}")
+    played = play(scenario, policies, settings)
+    _print_account(console, played)
+    for name in policies:
+        _print_events(console, played.results[name])
+    if arguments.json:
+        _write_json(arguments.json, _one_json(played))
+        _say(console, f"result: {arguments.json}")
+    if arguments.picture:
+        from engine.replay import picture
+
+        picture.draw(arguments.picture, scenario, played.results, played.best)
+        _say(console, f"picture: {arguments.picture}")
+    return DONE
+
+
+def _play_many(arguments: argparse.Namespace, policies: list[str], settings: Settings, console: Console) -> int:
+    from rich.progress import track
+
+    from engine.replay.many import play_seeds
+
+    rows = sorted(
+        track(
+            play_seeds(arguments.generate, policies, settings, arguments.jobs),
+            description="scenarios",
+            total=len(arguments.generate),
+            console=console,
+            transient=True,
+        ),
+        key=lambda row: row.seed,
+    )
+    _print_many(console, rows)
+    if arguments.json:
+        _write_json(arguments.json, _many_json(rows))
+        _say(console, f"result: {arguments.json}")
+    if arguments.picture:
+        from engine.replay import picture
+
+        ratios = {name: [row.scores[name].ratio for row in rows] for name in policies}
+        picture.draw_many(arguments.picture, ratios)
+        _say(console, f"picture: {arguments.picture}")
+    return DONE
+
+
+def _print_account(console: Console, played: Played) -> None:
+    """Where the money went, a column for each policy."""
+    from rich.table import Table
+
+    best = played.best
+    table = Table(title=played.scenario.title, title_style="bold", padding=(0, 1))
+    table.add_column("", style="cyan", no_wrap=True)
+    for name in played.results:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("oracle", justify="right", no_wrap=True)
+    results, accounts = list(played.results.values()), list(played.accounts.values())
+
+    def money(title: str, field: str, oracle: object = 0) -> None:
+        table.add_row(title, *(f"{getattr(one, field):,.2f}" for one in accounts), f"{oracle:,.2f}")
+
+    first = accounts[0]
+    money("requested", "requested", first.requested)
+    money("- fees, unavoidable", "fees_unavoidable", first.fees_unavoidable)
+    money("- fees for want of knowledge", "fees_unknowing")
+    money("- left, unavoidable", "left_unavoidable", first.left_unavoidable)
+    money("- left", "left")
+    money("- fine", "fine")
+    money("= net after the fine", "worth", best.net)
+    table.add_row("of the oracle's", *(f"[bold]{one.ratio:.4f}[/]" for one in accounts), "1")
+    table.add_section()
+    rows = (
+        ("on default", [one.settled[0] for one in results], best.on_default),
+        ("on fallback", [one.settled[1] for one in results], best.on_fallback),
+        ("left", [one.left for one in results], best.left),
+        ("attempts that failed", [one.wasted for one in results], ""),
+        ("rejected, timed out", [f"{one.rejected:,}, {one.timed_out:,}" for one in results], ""),
+        ("audits missed", [f"{one.audits_missed} of {len(one.audits)}" for one in results], ""),
+        ("longest voluntary wait", [f"{one.voluntary_ms:,.0f} ms" for one in results], ""),
+        ("longest wait", [f"{one.waited_ms:,.0f} ms" for one in results], ""),
+        ("peak backlog", [one.backlog_max for one in results], ""),
+    )
+    for title, values, oracle in rows:
+        table.add_row(title, *(_shown(value) for value in values), _shown(oracle))
+    console.print(table)
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _print_events(console: Console, result: Result) -> None:
+    """What each change of failing cost, in a line for each."""
+    names = ("default", "fallback")
+    events: list[tuple[float, str]] = []
+    for onset in result.onsets:
+        text = f"fails: {onset.caught} caught, {onset.sent_soon} sent within a second, {onset.sent_later} trials later"
+        events.append((onset.at_s, f"{names[onset.processor]} {text}"))
+    for recovery in result.recoveries:
+        first = "nothing settled" if recovery.first_ms is None else f"first settled after {recovery.first_ms:,.0f} ms"
+        events.append((recovery.at_s, f"{names[recovery.processor]} recovers: {first}"))
+    for at_s, text in sorted(events):
+        _say(console, f"{result.policy:12} {at_s:7.1f} s  {text}")
+
+
+def _print_many(console: Console, rows: list[Row]) -> None:
+    from rich.table import Table
+
+    from engine.replay.many import summarize
+
+    seeds, payments = f"{rows[0].seed}:{rows[-1].seed + 1}", sum(row.accepted for row in rows)
+    title = f"{len(rows)} generated scenarios, seeds {seeds}, {payments:,} payments"
+    table = Table(title=title, title_style="bold", padding=(0, 1))
+    for index, column in enumerate(
+        ("policy", "mean", "worst", "first", "audits missed", "longest wait", "wasted", "worst seeds")
+    ):
+        table.add_column(column, justify="left" if index in (0, 7) else "right", style="cyan" if not index else None)
+    for line in summarize(rows):
+        table.add_row(
+            line.policy,
+            f"{line.mean:.4f}",
+            f"{line.worst:.4f}",
+            f"{line.first:.1%}",
+            str(line.audits_missed),
+            f"{line.voluntary_ms:,.0f} ms",
+            f"{line.wasted:,}",
+            " ".join(map(str, line.worst_seeds)),
+        )
+    console.print(table)
+    _say(
+        console,
+        "mean, worst: net after the fine over the oracle's. first: share of the scenarios in which nobody was better. "
+        "longest wait: while a processor was well and had room. wasted: attempts that failed, median.\n"
+        f"again: python -m engine replay {GENERATED}{summarize(rows)[0].worst_seeds[0]}",
+    )
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _one_json(played: Played) -> dict[str, Any]:
+    best = played.best
+    oracle = {"on_default": best.on_default, "on_fallback": best.on_fallback, "left": best.left, "net": float(best.net)}
+    policies = {
+        name: result.json() | {"account": played.accounts[name].json()} for name, result in played.results.items()
+    }
+    return {"scenario": played.scenario.name, "title": played.scenario.title, "oracle": oracle, "policies": policies}
+
+
+def _many_json(rows: list[Row]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from engine.replay.many import summarize
+
+    return {"policies": [asdict(line) for line in summarize(rows)], "scenarios": [row.json() for row in rows]}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,124 @@
+"""Many generated scenarios: what each policy earned of what was possible, and where it did worst."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+from engine.replay.generate import generate
+from engine.replay.play import play
+from engine.settings import Settings
+
+EQUAL = 0.0005  # policies whose ratios to the oracle are this close are equal: a part in two thousand
+WORST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Score:
+    """One policy in one scenario: its worth over the oracle's net, audits missed, longest voluntary wait, attempts that
+    failed, and how soon the first payment was settled after each recovery (None: never).
+    """
+
+    ratio: float
+    audits_missed: int
+    voluntary_ms: float
+    wasted: int
+    recoveries_ms: list[float | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scenario, with the score of every policy by name."""
+
+    seed: int
+    title: str
+    accepted: int
+    scores: dict[str, Score]
+
+    def is_first(self, policy: str) -> bool:
+        """Whether no other policy was better."""
+        return self.scores[policy].ratio >= max(score.ratio for score in self.scores.values()) - EQUAL
+
+    def json(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One policy over all scenarios.
+
+    Parameters:
+      mean, worst: of its ratios to the oracle; worst_seeds: those with the lowest, the worst first.
+      first: share of the scenarios in which it is first, or equal first.
+      audits_missed: in all of them together.
+      voluntary_ms: the longest voluntary wait in any.
+      wasted: attempts that failed, in the median scenario.
+    """
+
+    policy: str
+    mean: float
+    worst: float
+    worst_seeds: list[int]
+    first: float
+    audits_missed: int
+    voluntary_ms: float
+    wasted: int
+
+
+def summarize(rows: Sequence[Row]) -> list[Line]:
+    """A line for each policy; there is at least one row, and all have the same policies."""
+    lines = []
+    for policy in rows[0].scores:
+        scores = [row.scores[policy] for row in rows]
+        by_ratio = sorted(rows, key=lambda row: (row.scores[policy].ratio, row.seed))
+        lines.append(
+            Line(
+                policy=policy,
+                mean=fmean(score.ratio for score in scores),
+                worst=by_ratio[0].scores[policy].ratio,
+                worst_seeds=[row.seed for row in by_ratio[:WORST_NAMED]],
+                first=sum(row.is_first(policy) for row in rows) / len(rows),
+                audits_missed=sum(score.audits_missed for score in scores),
+                voluntary_ms=max(score.voluntary_ms for score in scores),
+                wasted=sorted(score.wasted for score in scores)[len(scores) // 2],
+            )
+        )
+    return lines
+
+
+def play_seed(seed: int, policies: Sequence[str], settings: Settings) -> Row:
+    """The row of one generated scenario."""
+    played = play(generate(seed), policies, settings)
+    scores = {
+        name: Score(
+            played.accounts[name].ratio,
+            result.audits_missed,
+            result.voluntary_ms,
+            result.wasted,
+            [recovery.first_ms for recovery in result.recoveries],
+        )
+        for name, result in played.results.items()
+    }
+    accepted = next(iter(played.results.values())).accepted
+    return Row(seed, played.scenario.title, accepted, scores)
+
+
+def play_seeds(seeds: range, policies: Sequence[str], settings: Settings, jobs: int) -> Iterator[Row]:
+    """The rows of many, as they are done, by ``jobs`` processes."""
+    tasks = [(seed, policies, settings) for seed in seeds]
+    if jobs == 1:
+        yield from map(_play_task, tasks)
+        return
+    # Ctrl-C reaches the whole group: it is the parent that ends the others.
+    ignored = (signal.SIGINT, signal.SIG_IGN)
+    with multiprocessing.get_context("spawn").Pool(min(jobs, len(seeds)), signal.signal, ignored) as pool:
+        yield from pool.imap_unordered(_play_task, tasks)
+
+
+def _play_task(task: tuple[int, Sequence[str], Settings]) -> Row:
+    return play_seed(*task)

@@ -1,0 +1,58 @@
+"""One scenario, any of the policies, and the oracle: what a replay is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from engine.contest.scenario import Fees, Scenario
+from engine.replay.account import Account, account
+from engine.replay.load import arrivals
+from engine.replay.model import Model
+from engine.replay.oracle import Best, best
+from engine.replay.policies import POLICIES
+from engine.replay.result import Result
+from engine.replay.world import Pace, World
+from engine.routing.lane import RouterLimits
+from engine.settings import Settings
+
+
+@dataclass(frozen=True)
+class Played:
+    """A scenario by several policies, with the account of each, and what one who knew the future would have earned."""
+
+    scenario: Scenario
+    best: Best
+    results: Mapping[str, Result]
+    accounts: Mapping[str, Account]
+
+
+def play(
+    scenario: Scenario,
+    policies: Iterable[str],
+    settings: Settings,
+    model: Model | None = None,
+    pace: Pace | None = None,
+) -> Played:
+    """Plays ``scenario`` with each of ``policies`` (names of :data:`POLICIES`) and with the oracle.
+
+    The processors' fees are known from the begin, unless ``settings`` say something else. ``None``: the usual ones.
+    """
+    model, pace = model or Model(), pace or Pace()
+    load = arrivals(scenario.load)
+    limits = RouterLimits.of(settings, _known_fees_ppm(scenario.fees, settings))
+    results = {
+        name: World(scenario, load, POLICIES[name](limits), settings, model, pace).run(name) for name in policies
+    }
+    accepted_ms = [accepted_us // 1000 for accepted_us in load.accepted_us]
+    most = best(scenario, accepted_ms, model, load.end_us // 1000)
+    return Played(scenario, most, results, {name: account(result, most) for name, result in results.items()})
+
+
+def _known_fees_ppm(fees: Fees, settings: Settings) -> tuple[int, int]:
+    default_ppm, fallback_ppm = round(fees.default * 1_000_000), round(fees.fallback * 1_000_000)
+    if settings.fee_default_ppm >= 0:
+        default_ppm = settings.fee_default_ppm
+    if settings.fee_fallback_ppm >= 0:
+        fallback_ppm = settings.fee_fallback_ppm
+    return default_ppm, fallback_ppm

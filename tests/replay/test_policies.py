@@ -1,0 +1,55 @@
+"""The policies that ours is compared with do what their names say, and do it well."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.contest.scenario import Condition
+from engine.memory.layout import DEFAULT, FALLBACK
+from engine.replay.policies import POLICIES
+from engine.replay.result import BIN_MS, Result
+from tests.replay.scenes import WELL, failing, limits, play, scenario, slow
+
+
+def during(result: Result, processor: int, from_s: float, to_s: float) -> int:
+    """Payments that were settled at ``processor`` between two times."""
+    first, last = int(from_s * 1000) // BIN_MS, int(to_s * 1000) // BIN_MS
+    return sum(result.series.settled[processor][first:last])
+
+
+@pytest.mark.parametrize("policy", [name for name in POLICIES if name != "earliest"])
+def test_with_both_well_the_cheap_one_gets_all(policy: str) -> None:
+    result = play(scenario(), POLICIES[policy](limits()))
+    assert result.settled == (result.accepted, 0)
+
+
+def test_default_only_waits_for_default_and_drains() -> None:
+    result = play(scenario((5.0, failing(), WELL), (10.0, WELL, WELL)), POLICIES["default-only"](limits()))
+    assert result.settled == (result.accepted, 0)
+    assert result.wasted < 200  # trials, and what was sent before it was noticed
+
+
+@pytest.mark.parametrize("policy", ["simple", "earliest"])
+@pytest.mark.parametrize("trouble", [failing(), slow(1000), slow(70)], ids=Condition.describe)
+def test_the_others_leave_a_default_that_fails_or_is_slower(policy: str, trouble: Condition) -> None:
+    result = play(scenario((5.0, trouble, WELL), (13.0, WELL, slow(300))), POLICIES[policy](limits()))
+    assert during(result, FALLBACK, 6, 12) > 500
+    assert result.left == 0
+    # Health tells at the latest 5 s after it is well again that it is.
+    assert during(result, DEFAULT, 18.5, 20) > 140
+
+
+def test_simple_stays_with_a_default_that_is_slower_by_less_than_50_ms() -> None:
+    result = play(scenario((5.0, slow(40), WELL)), POLICIES["simple"](limits()))
+    assert during(result, DEFAULT, 5, 20) > 1490
+
+
+def test_earliest_finish_takes_the_quicker_one_whatever_it_costs() -> None:
+    result = play(scenario((1.0, slow(40), WELL)), POLICIES["earliest"](limits()))
+    assert during(result, FALLBACK, 6, 20) > 1390
+
+
+def test_earliest_finish_uses_both_when_one_alone_cannot_keep_up() -> None:
+    scene = scenario((1.0, slow(900), slow(1200)), users=600)
+    result = play(scene, POLICIES["earliest"](limits(ENGINE_IN_FLIGHT_MAX="400")), ENGINE_IN_FLIGHT_MAX="400")
+    assert min(during(result, processor, 5, 20) for processor in (DEFAULT, FALLBACK)) > 1500
