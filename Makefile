@@ -3,13 +3,16 @@
 
 CONTEST_OPTIONS ?=
 CHAOS_OPTIONS ?=
+TUNE_OPTIONS ?= --vary ENGINE_DISPATCH_PAUSE_MS=2..16:x2 --seconds 20
+BENCH_OPTIONS ?=
+SOAK_OPTIONS ?= --minutes 5
 SCENARIO ?= short
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup run contest chaos test lock fuzz containers clean
+.PHONY: help setup run contest chaos bench tune soak test record-cost lock fuzz containers clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: ## system packages (nginx, libuv) and .venv with the locked Python packages
 	@scripts/setup.sh
@@ -23,10 +26,22 @@ contest: setup ## the contest against an engine that it starts; CONTEST_OPTIONS=
 chaos: setup ## two minutes of kill -9, bad networks and faults; CHAOS_OPTIONS="--seed 7 --kill-supervisor"
 	.venv/bin/python -m engine chaos $(CHAOS_OPTIONS)
 
+bench: setup ## the engine beside nginx that answers by itself (20 minutes); BENCH_OPTIONS="--rounds 1 --check"
+	.venv/bin/python -m engine bench $(BENCH_OPTIONS)
+
+tune: setup ## contests with different settings: which serve best; TUNE_OPTIONS="--vary NAME=1,2,4 --seconds 20"
+	.venv/bin/python -m engine tune $(TUNE_OPTIONS)
+
+soak: setup ## as many payments as it settles, for minutes or hours; SOAK_OPTIONS="--payments 5000000"
+	.venv/bin/python -m engine soak $(SOAK_OPTIONS)
+
 test: setup ## ruff, mypy and pytest
 	.venv/bin/ruff check engine tests
 	.venv/bin/mypy
 	.venv/bin/python -m pytest
+
+record-cost: setup ## what a payment costs, in instructions, as the figure that `make test` holds against later changes
+	.venv/bin/python -m tests.cost.recorded
 
 lock: setup ## write the lock files anew from pyproject.toml; UPGRADE=--upgrade for newer versions
 	scripts/lock.sh $(UPGRADE)
@@ -40,5 +55,5 @@ containers: setup ## the contest against the containers of docker-compose.yml; S
 	scripts/containers.sh $(SCENARIO)
 
 clean: ## remove what setup, test and contest made here
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build contest-results
+	rm -rf engine/intake/libexpress.so .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build contest-results
 	find engine tests -name __pycache__ -type d -prune -exec rm -rf {} +

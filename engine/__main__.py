@@ -11,6 +11,7 @@ import importlib
 import sys
 
 COMMANDS = {
+    "build": "engine.intake.build",
     "up": "engine.supervise.up",
     "api": "engine.intake.command",
     "dispatch": "engine.dispatch.command",
@@ -19,10 +20,15 @@ COMMANDS = {
     "contest": "engine.contest.command",
     "chaos": "engine.chaos.command",
     "dst": "engine.dst.command",
+    "replay": "engine.replay.command",
+    "bench": "engine.bench.command",
+    "tune": "engine.tune.command",
+    "soak": "engine.soak.command",
 }
 USAGE = """usage: python -m engine COMMAND [options]
 
 commands:
+  build      compile the part of the intake that is not Python (`make setup` does it)
   up         start API processes, dispatcher and nginx on this machine
   api        one API process (what `up` and the containers start)
   dispatch   the dispatcher (what `up` and the containers start)
@@ -31,6 +37,10 @@ commands:
   contest    the contest, against port 9999
   chaos      a contest during which processes are killed and processors go wrong
   dst        seeded simulations in virtual time, with crashes between any two stores
+  replay     a contest in virtual time: the routing, and others, against the best that was possible
+  bench      the engine beside nginx that answers by itself: latency, CPU, memory, saturation
+  tune       contests with different settings: which of them serve best
+  soak       pays for minutes or hours as fast as it is settled: memory, descriptors, latency and books stay flat
 
 `python -m engine COMMAND --help` lists a command's options."""
 

@@ -1,11 +1,16 @@
 #!/bin/bash
-# Installs what pip cannot: nginx, libuv (socketify loads it) and Python's venv module. Does nothing when they are there.
+# Installs what pip cannot: nginx, libuv (socketify loads it), wrk (the load of `make bench` at saturation), valgrind (with
+# which `make test` counts instructions), a C compiler and Python's venv module. Does nothing when they are there.
 # Reads $PYTHON: the Python that .venv is made with.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 missing=()
 command -v nginx >/dev/null || missing+=(nginx)
+command -v wrk >/dev/null || missing+=(wrk)
+command -v valgrind >/dev/null || missing+=(valgrind)
+# For the compiled part of the intake (python -m engine build).
+echo '#include <stdlib.h>' | "${CC:-cc}" -E - >/dev/null 2>&1 || missing+=(gcc libc6-dev)
 "$PYTHON" -c 'import ctypes; ctypes.CDLL("libuv.so.1")' 2>/dev/null || missing+=(libuv1)
 "$PYTHON" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 [ ${#missing[@]} -gt 0 ] || exit 0
