@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from engine.contest.audit import Audit
 from engine.contest.books import Totals
+from engine.contest.changes import Onset, Recovery
 from engine.contest.resources import TreeUse
 from engine.contest.samples import LoadTotals, Samples
 from engine.contest.scenario import Fees, Scenario
@@ -54,6 +55,7 @@ class Recording:
       fees: what the processors say they keep.
       begin_epoch_s: when the load began.
       end_s: when the load had ended and ``settled_at_end`` was asked for, in seconds since it began.
+      changes: of the processors between failing and not, until then; None where they do not tell.
       load: k6's own totals.
       drain_s: how long the engine took to settle the rest after the load; None if it did not in the time it had.
       interrupted: somebody ended the run before its time.
@@ -70,6 +72,7 @@ class Recording:
     stages: list[AppliedStage] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
     settled_at_end: Totals | None = None
+    changes: list[Onset | Recovery] | None = None
     settled_after_drain: Totals | None = None
     drain_s: float | None = None
     twice: Twice | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from engine.contest.audit import Audit
 from engine.contest.books import NOTHING, Total, Totals
+from engine.contest.changes import Onset, Recovery, medians
 from engine.contest.recording import Recording
 from engine.contest.resources import TreeUse
 from engine.contest.samples import Second, percentile, percentiles
@@ -122,6 +123,8 @@ def result(recording: Recording, p99_ms_max: float | None = None) -> Json:
             {"at_s": stage.at_s, "default": _condition(stage.default), "fallback": _condition(stage.fallback)}
             for stage in scenario.stages
         ],
+        "changes": None if recording.changes is None else [_change(change) for change in recording.changes],
+        "changes_medians": None if recording.changes is None else _medians(recording.changes),
         "stages_set_s": [_round(applied.done_s) for applied in recording.stages],
         "notes": recording.notes,
         "series": series(recording),
@@ -204,6 +207,18 @@ def _condition(condition: Condition) -> Json:
     return {"delay_ms": condition.delay_ms, "failing": condition.failing}
 
 
+def _change(change: Onset | Recovery) -> Json:
+    fields = asdict(change) | {"at_s": _round(change.at_s)}
+    if isinstance(change, Onset):
+        return fields | {"kind": "onset", "wasted": change.wasted}
+    return fields | {"kind": "recovery", "first_ms": _round(change.first_ms)}
+
+
+def _medians(changes: list[Onset | Recovery]) -> Json:
+    fields = asdict(medians(changes))
+    return fields | {"first_ms": _round(fields["first_ms"])}
+
+
 def _round(number: float | None) -> float | None:
     return None if number is None else round(number, 3)
 
@@ -244,6 +259,9 @@ def print_table(outcome: Json, console: Console) -> None:
         "inconsistency", f"{outcome['inconsistency']:,}",
         f"payments; {outcome['audits_differed']} of {len(outcome['audits'])} audits differed",
     )  # fmt: skip
+    if outcome["changes"]:
+        table.add_section()
+        _add_changes(table, outcome["changes_medians"])
     for name, use in outcome["resources"].items():
         table.add_section()
         memory = f", {use['pss_peak_mb']:.0f} MB" if use["pss_peak_mb"] else ""
@@ -269,6 +287,22 @@ def print_table(outcome: Json, console: Console) -> None:
         console.print("PASSED: all accepted are settled, every audit agreed, nothing was charged twice", style="green")
     else:
         console.print(f"FAILED: {'; '.join(outcome['broken'])}", style="bold red", markup=False)
+
+
+def _add_changes(table: Table, middle: Json) -> None:
+    left_out = f", {middle['not_due']} left out: the cheaper processor was well" if middle["not_due"] else ""
+    table.add_row(
+        "first after recovery", _ms(middle["first_ms"]), f"until a payment: median of {middle['recoveries']}{left_out}"
+    )
+    parts = [f"{_number(middle[key])} {text}" for key, text in _WASTED.items()]
+    table.add_row("wasted on failing", _number(middle["wasted"]), f"median of {middle['onsets']}: {', '.join(parts)}")
+
+
+_WASTED = {"caught": "caught there", "sent_soon": "sent within 1 s", "sent_later": "later (trials)"}
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
 
 
 def _ms(value: float | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
+from engine.contest.changes import during_load
 from engine.contest.load import LoadGenerator
 from engine.contest.recording import Recording, Tick, Twice
 from engine.contest.resources import Tree
@@ -65,6 +66,8 @@ class Contest:
         self._begun = begun
         self._engine = Engine(addresses)
         self._processors = Processors(addresses)
+        origins = (addresses.default, addresses.fallback)
+        self._admins = [ProcessorAdmin(origin, addresses.token) for origin in origins]
         self._has_queues = True
         self.recording = Recording(scenario, scenario.fees)
 
@@ -219,7 +222,20 @@ class Contest:
             self.recording.settled_at_end = self._processors.totals()
         except ServiceError as error:
             self.recording.notes.append(f"the state at the end is unknown: {error}")
+        self._ask_for_changes(clock)
         self._tick(clock)
+
+    def _ask_for_changes(self, clock: Clock) -> None:
+        """How the engine took the processors' failing and recovering. The official ones do not tell."""
+        default, fallback = self._admins
+        try:
+            listings = default.changes(), fallback.changes()
+        except ProcessorError:
+            return
+        except (OSError, http.client.HTTPException) as error:
+            self.recording.notes.append(f"the processors' changes are unknown: {error}")
+            return
+        self.recording.changes = during_load(*listings, self.recording.fees, clock.now_s())
 
     def _await_summary(self, load: LoadGenerator) -> None:
         """k6's own totals, which it writes when all is over."""
@@ -271,9 +287,8 @@ class Contest:
         excess = 0
         if settled is not None:
             excess = max(settled.count - recording.accepted - recording.unsure, 0)
-        origins = (self._addresses.default, self._addresses.fallback)
         try:
-            twice = charged_twice(*(ProcessorAdmin(origin, self._addresses.token) for origin in origins))
+            twice = charged_twice(*self._admins)
         except (ProcessorError, OSError, http.client.HTTPException):
             # The official processors have no listing. An interrupted k6 does not say what became of its last
             # requests, so that totals tell nothing then.
@@ -289,9 +304,8 @@ class Contest:
     def _name_strangers(self) -> None:
         """Notes charges that the engine does not know: somebody else pays at these processors, or it forgot them."""
         named = 0
-        for name, origin in (("default", self._addresses.default), ("fallback", self._addresses.fallback)):
-            charges = ProcessorAdmin(origin, self._addresses.token).charged()
-            for charged in itertools.islice(charges, STRANGERS_ASKED_MAX):
+        for name, admin in zip(("default", "fallback"), self._admins, strict=True):
+            for charged in itertools.islice(admin.charged(), STRANGERS_ASKED_MAX):
                 if not self._engine.knows(charged.correlation_id):
                     self.recording.notes.append(
                         f"the engine does not know {charged.correlation_id}, which {name} charged with "

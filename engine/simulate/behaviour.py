@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Generic, TypeVar
 
+from engine.simulate.changes import Changes
 from engine.simulate.faults import Fault, Faults
 from engine.simulate.replies import Cut, Ending, Reply, reply_json, reply_message
 from engine.simulate.store import PaymentStore
@@ -79,7 +80,8 @@ class Processor(Generic[Ticket]):
 
     ``delay_ms``, ``failing``, ``faults`` and ``token`` may be set at any time. A delay holds for payments
     that begin after it was set; failing is looked at when a payment's delay is over. Every payment that was
-    taken is carried to its end, whether or not anyone still waits for the answer.
+    taken is carried to its end, whether or not anyone still waits for the answer. What followed a change of
+    failing is in ``changes`` if it was made by `set_failing`.
     """
 
     def __init__(self, settings: ProcessorSettings) -> None:
@@ -91,12 +93,19 @@ class Processor(Generic[Ticket]):
         self.faults_done: Counter[Fault] = Counter()
         self.store = PaymentStore()
         self.stats = Stats()
+        self.changes = Changes()
         self.in_flight = 0
-        self._waiting: deque[tuple[Ticket, Payment]] = deque()
-        # (due µs, order, ticket, payment, step, ending); the order keeps those due together in turn.
-        self._schedule: list[tuple[int, int, Ticket, Payment, _Step, Ending | None]] = []
+        self._waiting: deque[tuple[Ticket, Payment, int]] = deque()  # the last is when it arrived, in µs
+        # (due µs, order, ticket, payment, arrived µs, step, ending); the order keeps those due together in turn.
+        self._schedule: list[tuple[int, int, Ticket, Payment, int, _Step, Ending | None]] = []
         self._order = 0
         self._health_again_us: int | None = None
+
+    def set_failing(self, failing: bool, now_us: int) -> None:
+        """Sets ``failing``; if that is a change, it is noted."""
+        if failing != self.failing:
+            self.failing = failing
+            self.changes.note(failing, now_us)
 
     def pay(self, ticket: Ticket, body: bytes, now_us: int) -> Ending | None:
         """Takes a ``POST /payments``. Returns its ending, or None when `due` will give it later."""
@@ -110,9 +119,9 @@ class Processor(Generic[Ticket]):
             self.stats.rejected += 1
             return _REJECTED
         if self.in_flight < self.settings.handled_max:
-            return self._begin(ticket, payment, now_us)
+            return self._begin(ticket, payment, now_us, now_us)
         if len(self._waiting) < self.settings.waiting_max:
-            self._waiting.append((ticket, payment))
+            self._waiting.append((ticket, payment, now_us))
             self.stats.waiting_max = max(self.stats.waiting_max, len(self._waiting))
             return None
         self.stats.rejected += 1
@@ -126,17 +135,17 @@ class Processor(Generic[Ticket]):
         """Does all that is due by now; returns the requests that ended, in order."""
         ended: list[tuple[Ticket, Ending]] = []
         while self._schedule and self._schedule[0][0] <= now_us:
-            _, _, ticket, payment, step, ending = heapq.heappop(self._schedule)
+            _, _, ticket, payment, arrived_us, step, ending = heapq.heappop(self._schedule)
             if step is _Step.DECIDE:
-                ending = self._decide(ticket, payment, now_us)
+                ending = self._decide(ticket, payment, arrived_us, now_us)
             elif step is _Step.INSERT:
-                ending = self._insert(payment)
+                ending = self._insert(payment, now_us)
             if ending is not None:
                 self.in_flight -= 1
                 ended.append((ticket, ending))
             while self._waiting and self.in_flight < self.settings.handled_max:
-                ticket, payment = self._waiting.popleft()
-                ending = self._begin(ticket, payment, now_us)
+                ticket, payment, arrived_us = self._waiting.popleft()
+                ending = self._begin(ticket, payment, arrived_us, now_us)
                 if ending is not None:
                     ended.append((ticket, ending))
         return ended
@@ -149,64 +158,69 @@ class Processor(Generic[Ticket]):
         return reply_json(200, {"failing": self.failing, "minResponseTime": self.delay_ms})
 
     def purge(self) -> None:
-        """Forgets all that was charged, and all counts. What is being handled is inserted nevertheless."""
+        """Forgets all that was charged, all counts and changes. What is being handled is inserted nevertheless."""
         self.store = PaymentStore()
         self.stats = Stats()
+        self.changes = Changes()
         self.faults_done.clear()
 
     def stats_now(self) -> dict[str, int]:
         """`Stats`, and what is on hand at this moment."""
         return asdict(self.stats) | {"in_flight": self.in_flight, "waiting": len(self._waiting)}
 
-    def _begin(self, ticket: Ticket, payment: Payment, now_us: int) -> Ending | None:
+    def _begin(self, ticket: Ticket, payment: Payment, arrived_us: int, now_us: int) -> Ending | None:
         self.in_flight += 1
         if self.in_flight > self.stats.in_flight_max:
             self.stats.in_flight_max = self.in_flight
         if self.delay_ms:
-            self._later(now_us + self.delay_ms * 1000, ticket, payment, _Step.DECIDE)
+            self._later(now_us + self.delay_ms * 1000, ticket, payment, arrived_us, _Step.DECIDE)
             return None
-        ending = self._decide(ticket, payment, now_us)
+        ending = self._decide(ticket, payment, arrived_us, now_us)
         if ending is not None:
             self.in_flight -= 1
         return ending
 
-    def _later(self, due_us: int, ticket: Ticket, payment: Payment, step: _Step, ending: Ending | None = None) -> None:
+    def _later(
+        self, due_us: int, ticket: Ticket, payment: Payment, arrived_us: int, step: _Step, ending: Ending | None = None
+    ) -> None:
         self._order += 1
-        heapq.heappush(self._schedule, (due_us, self._order, ticket, payment, step, ending))
+        heapq.heappush(self._schedule, (due_us, self._order, ticket, payment, arrived_us, step, ending))
 
-    def _decide(self, ticket: Ticket, payment: Payment, now_us: int) -> Ending | None:
+    def _decide(self, ticket: Ticket, payment: Payment, arrived_us: int, now_us: int) -> Ending | None:
         if self.failing:
             self.stats.failed += 1
+            self.changes.note_failed(arrived_us)
             return _FAILED
         faults = self.faults
         fault = None if faults is None else faults.draw()
         if faults is None or fault is None:
-            return self._insert(payment)
+            return self._insert(payment, now_us)
 
         self.faults_done[fault] += 1
         hang_us = now_us + faults.hang_ms * 1000
         late_us = now_us + faults.late_ms * 1000
         if fault is Fault.LATE_INSERT:
-            self._later(late_us, ticket, payment, _Step.INSERT)
+            self._later(late_us, ticket, payment, arrived_us, _Step.INSERT)
             return None
         if fault is Fault.HANG_BEFORE_INSERT:
-            self._later(hang_us, ticket, payment, _Step.END, Cut.CLOSE)
+            self._later(hang_us, ticket, payment, arrived_us, _Step.END, Cut.CLOSE)
             return None
         if fault in _ENDS_BEFORE_INSERT:
             return _ENDS_BEFORE_INSERT[fault]
 
-        reply = self._insert(payment)
+        reply = self._insert(payment, now_us)
         if fault is Fault.LATE_ANSWER:
-            self._later(late_us, ticket, payment, _Step.END, reply)
+            self._later(late_us, ticket, payment, arrived_us, _Step.END, reply)
             return None
         if fault is Fault.HANG_AFTER_INSERT:
-            self._later(hang_us, ticket, payment, _Step.END, Cut.CLOSE)
+            self._later(hang_us, ticket, payment, arrived_us, _Step.END, Cut.CLOSE)
             return None
         return _ENDS_AFTER_INSERT[fault]
 
-    def _insert(self, payment: Payment) -> Reply:
+    def _insert(self, payment: Payment, now_us: int) -> Reply:
         if self.store.insert(payment):
             self.stats.inserted += 1
+            self.changes.note_inserted(now_us)
             return _PROCESSED
         self.stats.duplicate += 1
         return _DUPLICATE

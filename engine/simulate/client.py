@@ -113,6 +113,15 @@ class ProcessorAdmin:
         stats: dict[str, int] = self._json("/admin/stats")
         return stats
 
+    def changes(self) -> list[dict[str, Any]]:
+        """The latest changes between failing and not failing since the start or the last purge, in order.
+
+        Each has ``kind`` and ``ago_ms``; an ``onset`` has ``caught``, ``sent_soon`` and ``sent_later``, a
+        ``recovery`` has ``first_ms``, see `engine.simulate.changes`. The official processors do not offer this.
+        """
+        changes: list[dict[str, Any]] = json.loads(self._expect_200("GET", "/admin/changes")[1])["changes"]
+        return changes
+
     def summary(self, from_: str | None = None, to: str | None = None) -> ProcessorSummary:
         """What was charged with ``from_ <= requestedAt <= to`` (ISO-8601); None leaves a side open."""
         bounds = [f"{name}={quote(text)}" for name, text in (("from", from_), ("to", to)) if text is not None]

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from engine.simulate.behaviour import DELAY_MS_MAX, Processor
+from engine.simulate.changes import Onset, Recovery
 from engine.simulate.faults import parse_faults
 from engine.simulate.replies import Reply, reply_json, reply_message
 from engine.simulate.wire import (
@@ -118,11 +119,11 @@ def _set_delay(processor: AnyProcessor, request: Request, _now_us: int) -> Reply
     return reply_message(200, "delay set")
 
 
-def _set_failure(processor: AnyProcessor, request: Request, _now_us: int) -> Reply:
+def _set_failure(processor: AnyProcessor, request: Request, now_us: int) -> Reply:
     failing = parse_object(request.body).get("failure")
     if not isinstance(failing, bool):
         raise BadRequestError("failure is not true or false")
-    processor.failing = failing
+    processor.set_failing(failing, now_us)
     return reply_message(200, "failure set")
 
 
@@ -149,6 +150,20 @@ def _faults(processor: AnyProcessor, _request: Request, _now_us: int) -> Reply:
 
 def _stats(processor: AnyProcessor, _request: Request, _now_us: int) -> Reply:
     return reply_json(200, processor.stats_now())
+
+
+def _changes(processor: AnyProcessor, _request: Request, now_us: int) -> Reply:
+    return reply_json(200, {"changes": [_change(change, now_us) for change in processor.changes.kept]})
+
+
+def _change(change: Onset | Recovery, now_us: int) -> dict[str, object]:
+    """``ago_ms`` instead of a time: the processor's clock means nothing to the caller."""
+    ago_ms = (now_us - change.at_us) / 1000
+    if isinstance(change, Recovery):
+        first_ms = None if change.first_us is None else (change.first_us - change.at_us) / 1000
+        return {"kind": "recovery", "ago_ms": ago_ms, "first_ms": first_ms}
+    counts = {"caught": change.caught, "sent_soon": change.sent_soon, "sent_later": change.sent_later}
+    return {"kind": "onset", "ago_ms": ago_ms, **counts}
 
 
 def _purge(processor: AnyProcessor, _request: Request, _now_us: int) -> Reply:
@@ -189,6 +204,7 @@ _ROUTES: dict[str, dict[str, Handler]] = {
     "/admin/payments": {"GET": _page},
     "/admin/payments/ids": {"GET": _page_of_ids},
     "/admin/stats": {"GET": _stats},
+    "/admin/changes": {"GET": _changes},
     "/admin/faults": {"GET": _faults},
     "/admin/configurations/token": {"PUT": _set_token},
     "/admin/configurations/delay": {"PUT": _set_delay},

@@ -102,6 +102,13 @@ def test_an_honest_backend_passes_and_all_is_told(processors: processes.Processo
     assert seen["score"] == pytest.approx(net * (1 + seen["bonus"]), rel=1e-4)
     assert seen["p99_ms"] == seen["latency_ms"]["p99"] >= seen["latency_ms"]["p50"] > 0
     assert all(late_s < 0.15 for late_s in map(float.__sub__, seen["stages_set_s"], [0.2, 1.0, 2.0]))
+    began_to_fail, recovered = seen["changes"]
+    assert (began_to_fail["kind"], began_to_fail["processor"], recovered["kind"]) == ("onset", "default", "recovery")
+    assert began_to_fail["at_s"] == pytest.approx(1.0, abs=0.15)
+    assert began_to_fail["sent_soon"] > 0, "the stand-in tries default first, whatever happens"
+    assert recovered["at_s"] == pytest.approx(2.0, abs=0.15)
+    assert 0 < recovered["first_ms"] < 500
+    assert seen["changes_medians"]["first_ms"] == pytest.approx(recovered["first_ms"], abs=0.001)
     assert seen["fees"] == {"default": 0.05, "fallback": 0.15}
     assert seen["resources"]["engine"]["pss_peak_mb"] > 10
     assert seen["resources"]["k6"]["cpu_s"] > 0
@@ -223,4 +230,4 @@ def test_start_runs_the_real_engine_and_leaves_nothing_behind(tiny: Path) -> Non
 
 def test_an_unknown_scenario_is_a_plain_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["contest", "--scenario", "nope"]) == 2
-    assert capsys.readouterr().err.startswith("contest: no scenario 'nope'; there are final, preview")
+    assert capsys.readouterr().err.startswith("contest: no scenario 'nope'; there are changes, final, preview")

@@ -11,6 +11,7 @@ from rich.console import Console
 from engine.contest import report, scenario
 from engine.contest.audit import Answers, compare
 from engine.contest.books import NOTHING, Total, Totals
+from engine.contest.changes import Onset, Recovery
 from engine.contest.recording import Recording, Twice
 from engine.contest.scenario import Fees
 
@@ -92,9 +93,36 @@ def test_the_processors_own_fees_are_scored_and_a_difference_is_noted() -> None:
     assert len(recording.notes) == 1
 
 
+def printed(outcome: report.Json) -> str:
+    out = io.StringIO()
+    report.print_table(outcome, Console(file=out, width=120))
+    return out.getvalue()
+
+
+def test_changes_of_the_processors_are_told_with_their_medians() -> None:
+    recording = run()
+    recording.changes = [
+        Onset("default", 10.0, caught=7, sent_soon=3, sent_later=2),
+        Recovery("default", 20.0, 123.4567, due=True),
+        Recovery("fallback", 30.0, None, due=False),
+    ]
+    outcome = json.loads(json.dumps(report.result(recording)))
+    assert [change["kind"] for change in outcome["changes"]] == ["onset", "recovery", "recovery"]
+    assert (outcome["changes"][0]["wasted"], outcome["changes"][1]["first_ms"]) == (12, 123.457)
+    assert outcome["changes_medians"]["not_due"] == 1
+    text = printed(outcome)
+    assert "123.46 ms" in text
+    assert "median of 1, 1 left out: the cheaper processor was well" in text
+    assert "median of 1: 7 caught there, 3 sent within 1 s, 2 later (trials)" in text
+
+
+def test_processors_that_do_not_tell_their_changes_leave_that_part_out() -> None:
+    outcome = report.result(run())
+    assert outcome["changes"] is outcome["changes_medians"] is None
+    assert "recovery" not in printed(outcome)
+
+
 @pytest.mark.parametrize("recording", [run(), run(99), Recording(scenario.load("short"), scenario.load("short").fees)])
 def test_every_run_can_be_told(recording: Recording) -> None:
     outcome = json.loads(json.dumps(report.result(recording)))
-    out = io.StringIO()
-    report.print_table(outcome, Console(file=out, width=120))
-    assert ("PASSED" if outcome["passed"] else "FAILED") in out.getvalue()
+    assert ("PASSED" if outcome["passed"] else "FAILED") in printed(outcome)
