@@ -11,10 +11,12 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 from engine import settings as settings_module
 from engine.books.writer import BooksWriter
 from engine.dispatch.dispatcher import Dispatcher, Now
+from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, rest_ms
 from engine.dispatch.transport import Health, Transport
 from engine.memory import layout, mapping
 from engine.memory.doorbell import Doorbell
@@ -27,11 +29,9 @@ from engine.settings import Settings
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
 LOCK_TRIES = 40  # with LOCK_WAIT_S between them: how long the last dispatcher may take to go
 LOCK_WAIT_S = 0.1
-IDLE_WAIT_MS = 500.0  # longest sleep: the heartbeat, and the net below a lost ring of the doorbell
+SHOW_EVERY_MS = 50  # between two writings of the board
 PAGE_WORDS = 512
 FEES_INTERVAL_MS = 1000  # between two questions for a fee that is not known
-HURRIED_PAUSE_MS = 1  # the rest between two batches while an audit may see what is in flight
-AWAKE_MS = 50  # the dispatcher looks by itself, without a doorbell, for so long after the last payment
 
 log = logging.getLogger("engine.dispatch")
 
@@ -85,6 +85,7 @@ class Loop:
         self._epoll.register(self._doorbell.descriptor, select.EPOLLIN)
         self._fees_ppm = [settings.fee_default_ppm, settings.fee_fallback_ppm]
         self._fees_ms = 0
+        self._show_ms = 0
         self._router = Router(RouterLimits.of(settings, self._known_fees()))
         books_shape = mapping.books_shape(settings)
         self._dispatcher = Dispatcher(
@@ -111,7 +112,7 @@ class Loop:
         """Runs until a signal asks to stop and nothing is left, or the drain time is over."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
-        dispatcher, transport = self._dispatcher, self._transport
+        settings, dispatcher, transport = self._settings, self._dispatcher, self._transport
         self.begin(_now())
         gc.freeze()
         log.info(
@@ -123,16 +124,20 @@ class Loop:
             now = _now()
             if dispatcher.purge_if_asked(now):
                 transport.abandon()
-            worked = self._pass(now)
-            self._show(now)
-            if worked:
+            handled = self._pass(now)
+            if now.mono_ms >= self._show_ms:
+                self._show_ms = now.mono_ms + SHOW_EVERY_MS
+                self._show(now)
+            if handled:
                 last_work_ms = now.mono_ms
             if self._is_over(now):
                 break
-            # The rest lets answers and payments gather: they are then handled together, for far fewer wake-ups, and
-            # whatever answers a client has the core meanwhile.
-            if worked or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
-                time.sleep(self._pause_ms(now) / 1000)
+            if handled or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
+                rest_s = rest_ms(settings.dispatch_pause_ms, settings.dispatch_batch, handled) / 1000
+                if self._router.must_hear(now.mono_ms):
+                    self._hear(self._epoll.poll(rest_s))
+                    continue
+                time.sleep(rest_s)
             self._wait(now, last_work_ms)
         transport.close()
         self._mark(layout.CLEAN)
@@ -145,8 +150,8 @@ class Loop:
             self._write_again()
         self._dispatcher.recover(now)
 
-    def _pass(self, now: Now) -> bool:
-        """One round: what ended, then what begins; whether there was anything."""
+    def _pass(self, now: Now) -> int:
+        """One round: what ended, then what begins; how much there was."""
         ended, words = self._transport.results()
         for word in words:
             if isinstance(word, Health):
@@ -171,12 +176,7 @@ class Loop:
         for attempt in attempts:
             self._transport.send(attempt)
         self._transport.kick()
-        return bool(ended or attempts)
-
-    def _pause_ms(self, now: Now) -> int:
-        """How long answers and payments may gather."""
-        pause_ms = self._settings.dispatch_pause_ms
-        return min(pause_ms, HURRIED_PAUSE_MS) if self._router.must_hear(now.mono_ms) else pause_ms
+        return len(ended) + len(attempts)
 
     def _wait(self, now: Now, last_work_ms: int) -> None:
         """Waits for a socket, the doorbell or the next thing that is due; not at all soon after a payment."""
@@ -190,6 +190,9 @@ class Loop:
                 wait_ms = 0.0
             events = self._epoll.poll(wait_ms / 1000)
             self._doorbell.wake_up()
+        self._hear(events)
+
+    def _hear(self, events: Sequence[tuple[int, int]]) -> None:
         self._transport.act([event for event in events if event[0] != self._doorbell.descriptor])
 
     def _due_ms(self, now: Now) -> float:

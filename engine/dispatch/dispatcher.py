@@ -141,8 +141,10 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """Payments that may be sent anywhere and are not in flight."""
-        behind = sum(ring.ready - cursor for ring, cursor in zip(self._rings, self._cursors, strict=True))
-        return behind + len(self._again)
+        waiting = len(self._again)
+        for index, ring in enumerate(self._rings):
+            waiting += ring.words[layout.RING_READY_AT] - self._cursors[index]
+        return waiting
 
     @property
     def has_work(self) -> bool:
@@ -244,10 +246,12 @@ class Dispatcher:
 
     def purge_if_asked(self, now: Now) -> bool:
         """Forgets every payment if an API process asked for it; True tells the caller to abandon all requests."""
-        asked = [ring.words[layout.RING_PURGE_ASKED_AT] for ring in self._rings]
-        done = [ring.words[layout.RING_PURGE_DONE_AT] for ring in self._rings]
-        if asked == done:
+        for ring in self._rings:
+            if ring.words[layout.RING_PURGE_ASKED_AT] != ring.words[layout.RING_PURGE_DONE_AT]:
+                break
+        else:
             return False
+        asked = [ring.words[layout.RING_PURGE_ASKED_AT] for ring in self._rings]
         self._books.begin(now.wall_ms)
         self._books.forget()
         for index, ring in enumerate(self._rings):

@@ -18,7 +18,7 @@ from engine.dispatch.dispatcher import Attempt, Dispatcher, Now
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.dst.processes import VirtualDesk
 from engine.memory import layout
-from engine.ring.ring import Payment, RingReader, RingWriter
+from engine.ring.ring import RingReader, RingWriter
 
 
 class Plant(NamedTuple):
@@ -72,11 +72,12 @@ _finish_all = Dispatcher.finish
 _late: list[tuple[Any, int, int]] = []
 
 
-def _begin_late(self: Dispatcher, now: Now, ring: int, payment: Payment, processor: int) -> Attempt:
+def _begin_late(self: Dispatcher, now: Now, processor: int) -> Attempt:
+    ring, position = self._front()
     reader = self._rings[ring]
-    at = reader.offset(payment.position) + layout.SLOT_PROGRESS
+    at = reader.offset(position) + layout.SLOT_PROGRESS
     before = reader.words[at]
-    attempt = _begin(self, now, ring, payment, processor)
+    attempt = _begin(self, now, processor)
     _late.append((reader.words, at, reader.words[at]))
     reader.words[at] = before
     return attempt
@@ -122,8 +123,7 @@ def _is_done_early(self: RingReader, position: int) -> bool:
 def _open_as_it_is(self: RingWriter, words: Any, is_synced: bool = False) -> None:
     RingReader.__init__(self, words)
     self._is_synced = is_synced
-    self._head = words[layout.RING_HEAD_AT]
-    words[layout.RING_READY_AT] = self._head
+    words[layout.RING_READY_AT] = words[layout.RING_HEAD_AT]
 
 
 def _read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> Any:

@@ -255,7 +255,7 @@ def _print_many(console: Console, rows: list[Row]) -> None:
             line.policy,
             f"{line.mean:.4f}",
             f"{line.worst:.4f}",
-            f"{line.first:.1%}",
+            f"{line.first:.1%}" if len(rows[0].scores) > 1 else "-",
             str(line.audits_missed),
             f"{line.voluntary_ms:,.0f} ms",
             f"{line.wasted:,}",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.contest.scenario import Fees, Scenario
 from engine.replay.account import Account, account
 from engine.replay.load import arrivals
 from engine.replay.model import Model
 from engine.replay.oracle import Best, best
-from engine.replay.policies import POLICIES
+from engine.replay.policies import OURS, POLICIES
 from engine.replay.result import Result
 from engine.replay.world import Pace, World
 from engine.routing.lane import RouterLimits
 from engine.settings import Settings
+
+SIMPLE_PAUSE_MS = 1
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,17 @@ def play(
     load = arrivals(scenario.load)
     limits = RouterLimits.of(settings, _known_fees_ppm(scenario.fees, settings))
     results = {
-        name: World(scenario, load, POLICIES[name](limits), settings, model, pace).run(name) for name in policies
+        name: World(scenario, load, POLICIES[name](limits), _own(settings, name), model, pace).run(name)
+        for name in policies
     }
     accepted_ms = [accepted_us // 1000 for accepted_us in load.accepted_us]
     most = best(scenario, accepted_ms, model, load.end_us // 1000)
     return Played(scenario, most, results, {name: account(result, most) for name, result in results.items()})
+
+
+def _own(settings: Settings, policy: str) -> Settings:
+    """The simple systems send each payment when it comes and take each answer when it comes: they do not rest."""
+    return settings if policy == OURS else replace(settings, dispatch_pause_ms=SIMPLE_PAUSE_MS)
 
 
 def _known_fees_ppm(fees: Fees, settings: Settings) -> tuple[int, int]:

@@ -35,6 +35,10 @@ class _Baseline(Router):
                 left -= 1
         return Plan(*counts)
 
+    def must_hear(self, now_ms: int) -> bool:
+        """Never: what an audit may see is what these policies do not think of."""
+        return False
+
     def _tries(self, processor: int) -> bool:
         """Whether trials are sent to a processor that cannot be used."""
         raise NotImplementedError

@@ -15,8 +15,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from engine.contest.scenario import Scenario
-from engine.dispatch.command import AWAKE_MS, HURRIED_PAUSE_MS, IDLE_WAIT_MS
 from engine.dispatch.dispatcher import OVERDUE_AGAIN_MS, RESEND_FIRST_MS, RESEND_LAST_MS
+from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, rest_ms
 from engine.memory.layout import PROCESSORS
 from engine.replay.load import Arrivals
 from engine.replay.model import Model
@@ -41,14 +41,15 @@ class Pace:
       begin_us, end_us: for each attempt that is begun, that ends. With ``pass_us`` they give the 180 µs a payment of
         the preview (one in each pass), and the 7,000/s of a burst of 10,000 (64 in each).
       wake_us: from what it sleeps for to its being awake.
-      audit_skew_us: how much later than the engine a processor may be asked at an audit's "same moment".
+      audit_skew_us: how much later than the engine a processor may be asked at an audit's "same moment". In 120 audits
+        by three threads, at 250 payments a second, it was 0.2 ms in the median and 1.6 ms at most.
     """
 
     pass_us: int = 90
     begin_us: int = 45
     end_us: int = 35
     wake_us: int = 100
-    audit_skew_us: int = 5_000
+    audit_skew_us: int = 2_000
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ class World:
         self._router = router
         self._model = model
         self._pace = pace
-        self._pause_us = settings.dispatch_pause_ms * 1000
+        self._pause_ms = settings.dispatch_pause_ms
         self._batch = settings.dispatch_batch
         self._timeout_us = settings.request_timeout_ms * 1000
         self._end_us = arrivals.end_us
@@ -345,14 +346,16 @@ class World:
         """When the next pass is. The loop rests a while after work; when there was none for long, it sleeps until
         something happens.
         """
-        pace, pause_us = self._pace, self._pause_us
-        if pause_us > HURRIED_PAUSE_MS * 1000 and self._router.must_hear(now_ms):
-            pause_us = HURRIED_PAUSE_MS * 1000
+        pace = self._pace
+        pause_us = rest_ms(self._pause_ms, self._batch, self._begins + self._ends) * 1000
         if self._begins or self._ends:
             self._worked_us = now_us
         free_us = now_us + pace.pass_us + self._begins * pace.begin_us + self._ends * pace.end_us
         awake_until_us = self._worked_us + AWAKE_MS * 1000
-        if waiting and now_us < awake_until_us:
+        if self._router.must_hear(now_ms):
+            due_us = self._flight[0][0] + pace.wake_us if self._flight else NEVER_US
+            next_us = max(free_us, min(due_us, free_us + pause_us))
+        elif waiting and now_us < awake_until_us:
             next_us = free_us + pause_us  # it plans in every pass
         else:
             due_us = self._due_us(now_us, now_ms, waiting)

@@ -182,6 +182,7 @@ class Lane:
         if self._is_down:
             self._is_down = False
             self.concurrency.recovered()
+            self._trial_ms = now_ms  # what this one took was perhaps the time of before it recovered: try at once
         if begun_ms >= self._answered_ms:  # one that was overtaken tells of the time before
             self._answered_ms = begun_ms
             self._learn(now_ms, now_ms - begun_ms)

@@ -32,6 +32,7 @@ LOOK_MS = 20  # while payments wait by choice, the choice is made anew this ofte
 HELD_FEW = 16  # so many may wait by choice, however little was settled yet
 RECOVERY_TRIALS = 3  # trial intervals in which the cheap processor may recover after the dear one has
 BURST_EVERY_MS = 500
+FOR_EVER_MS = 1 << 40
 BURST_MS = 50
 ARRIVAL_SHIFT = 4  # an answer of a late processor comes within a sixteenth of its usual time
 
@@ -54,6 +55,7 @@ class Plan(NamedTuple):
 
 
 NOTHING = Plan(0, 0)
+BOTH_WELL = (State.WELL, State.WELL)
 
 
 class Router:
@@ -72,6 +74,10 @@ class Router:
         states = (self.lanes[DEFAULT].state(now_ms), self.lanes[FALLBACK].state(now_ms))
         if not queue.waiting:
             return NOTHING
+        if states == BOTH_WELL:  # nearly always, so this is done first
+            best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
+            if self.lanes[best].room(now_ms) >= queue.waiting:
+                return Plan(queue.waiting, 0) if best == DEFAULT else Plan(0, queue.waiting)
         counts, left = [0, 0], queue.waiting
         for processor in (DEFAULT, FALLBACK):
             if left and self._may_try(now_ms, processor, states):
@@ -168,7 +174,7 @@ class Router:
             return left
         lane = self.lanes[best]
         # Payments leave at limit / time; those at the end of the queue wait for all before them.
-        patience_ms = self._patience_ms(self.cost_ppm(other) - self.cost_ppm(best))
+        patience_ms = min(self._patience_ms(self.cost_ppm(other) - self.cost_ppm(best)), self._wait_ms)
         return max(0, left - lane.concurrency.limit * patience_ms // max(lane.usual_ms, 1))
 
     def _may_try(self, now_ms: int, processor: int, states: tuple[State, State]) -> bool:
@@ -187,5 +193,5 @@ class Router:
     def _patience_ms(self, saved_ppm: int) -> int:
         """How long a wait costs as much as it may save."""
         if not self._limits.wait_cost_ppm:
-            return self._wait_ms
-        return min(max(saved_ppm, 0) * 1000 // self._limits.wait_cost_ppm, self._wait_ms)
+            return FOR_EVER_MS
+        return max(saved_ppm, 0) * 1000 // self._limits.wait_cost_ppm

@@ -15,7 +15,7 @@ import pytest
 from engine.dispatch import outcome
 from engine.dispatch.dispatcher import Attempt
 from engine.dispatch.outcome import Outcome
-from engine.dispatch.transport import Health, Transport
+from engine.dispatch.transport import Fee, Health, Transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 Script = Callable[[socket.socket], None]
@@ -233,6 +233,32 @@ def test_a_question_is_asked_by_get() -> None:
     assert server.requests[0].startswith(b"GET /payments/12340000-0000-0000-0000-000000000007 HTTP/1.1\r\n")
 
 
+def _ask(
+    answer: bytes, ask: Callable[[Transport], None], status: bytes = b"200 OK"
+) -> tuple[Server, list[Health | Fee]]:
+    """What the transport hears when a processor answers a question so, and the processor."""
+
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)) + answer)
+
+    server = Server(script)
+    epoll = select.epoll()
+    url = f"http://127.0.0.1:{server.port}"
+    transport = Transport(
+        (url, url), connect_timeout_ms=500, request_timeout_ms=500, in_flight_max=8, token="a token", epoll=epoll
+    )
+    ask(transport)
+    transport.kick()
+    heard: list[Health | Fee] = []
+    while transport._busy:
+        transport.act(epoll.poll(0.2))
+        heard += transport.results()[1]
+    transport.close()
+    server.join()
+    return server, heard
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -245,22 +271,25 @@ def test_a_question_is_asked_by_get() -> None:
     ],
 )
 def test_a_health_answer_counts_only_when_it_is_one(answer: bytes, expected: list[Health | Fee]) -> None:
-    def script(connection: socket.socket) -> None:
-        server.request(connection)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+    assert _ask(answer, lambda transport: transport.ask_health(1))[1] == expected
 
-    server = Server(script)
-    epoll = select.epoll()
-    url = f"http://127.0.0.1:{server.port}"
-    transport = Transport(
-        (url, url), connect_timeout_ms=500, request_timeout_ms=500, in_flight_max=8, token="123", epoll=epoll
-    )
-    transport.ask_health(1)
-    transport.kick()
-    heard: list[Health | Fee] = []
-    while transport._busy:
-        transport.act(epoll.poll(0.2))
-        heard += transport.results()[1]
+
+@pytest.mark.parametrize(
+    ("status", "answer", "expected"),
+    [
+        (b"200 OK", b'{"totalRequests":0,"feePerTransaction":0.07}', [Fee(1, 70_000)]),
+        (b"200 OK", b'{"feePerTransaction":0}', [Fee(1, 0)]),
+        (b"200 OK", b'{"feePerTransaction":7}', []),
+        (b"200 OK", b'{"feePerTransaction":true}', []),
+        (b"200 OK", b'{"totalRequests":0}', []),
+        (b"200 OK", b"0.07", []),
+        (b"401 Unauthorized", b'{"feePerTransaction":0.07}', []),
+    ],
+)
+def test_a_fee_is_asked_for_with_the_token_and_counts_only_when_it_is_one(
+    status: bytes, answer: bytes, expected: list[Health | Fee]
+) -> None:
+    server, heard = _ask(answer, lambda transport: transport.ask_fee(1), status)
     assert heard == expected
-    transport.close()
-    server.join()
+    assert server.requests[0].startswith(b"GET /admin/payments-summary?")
+    assert b"\r\nX-Rinha-Token: a token\r\n" in server.requests[0]

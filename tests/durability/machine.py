@@ -99,6 +99,9 @@ class Network:
     def ask_health(self, _processor: int) -> None:
         """There are no answers."""
 
+    def ask_fee(self, _processor: int) -> None:
+        """There are no answers."""
+
     def kick(self) -> None:
         """Nothing waits."""
 
