@@ -13,6 +13,11 @@ RUN python -m venv --without-pip /opt/venv && \
     $pip uninstall --quiet --yes setuptools && \
     rm -f /opt/venv/lib/python3*/site-packages/socketify/*.dll /opt/venv/lib/python3*/site-packages/socketify/*darwin*
 
+# The compiled part of the intake.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
+COPY engine engine
+RUN python -m engine build
+
 FROM python:3.11-slim-bookworm
 # An empty named volume takes owner and mode from the image's directory at its mount point: hence the two directories.
 RUN apt-get update -qq && \
@@ -23,6 +28,7 @@ RUN apt-get update -qq && \
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY engine engine
+COPY --from=packages /build/engine/intake/libexpress.so engine/intake/
 # Compiled here, because the container's own files cannot be written.
 RUN python -m compileall -q engine
 

@@ -16,17 +16,19 @@ from engine import settings as settings_module
 from engine.books.reader import BooksReader
 from engine.intake.committer import Committer
 from engine.intake.desk import Desk
+from engine.intake.express import Express, NotBuiltError
 from engine.intake.http import Http
 from engine.intake.server import Server
 from engine.memory import layout, mapping
 from engine.memory.doorbell import Doorbell
-from engine.memory.segment import SegmentError
+from engine.memory.segment import Segment, SegmentError
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
 LOCK_TRIES = 20
 LOCK_PAUSE_SECONDS = 0.1  # tries and pauses cover a predecessor that is about to exit
+PAGE_WORDS = 512
 SOCKET_MODE = 0o666  # nginx may run as another user
 
 log = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ def serve(settings: Settings, index: int) -> None:
     reader = BooksReader(books.words, mapping.books_shape(settings))
     desk = Desk(rings, own, reader, f"{settings.run_dir}/intake.lock")
     http = Http()
-    committer = None
+    committer = express = None
     if settings.durability == "sync":
 
         def committed() -> None:
@@ -82,7 +84,13 @@ def serve(settings: Settings, index: int) -> None:
         committer.start()
     else:
         mapping.mark(segments[index], layout.UNCLEAN, layout.RING_CLOSED_AT)
-    Server(settings, desk, own, books.words, reader, doorbell, committer).add_routes(http)
+        try:
+            express = Express(settings, rings, own, books.words, mapping.books_shape(settings), desk, doorbell)
+        except NotBuiltError as error:
+            log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
+    Server(settings, desk, own, books.words, reader, doorbell, committer, express).add_routes(http)
+    for segment in segments:
+        touch(segment)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: http.stop())
     path = settings.api_socket(index)
@@ -91,10 +99,18 @@ def serve(settings: Settings, index: int) -> None:
     log.info("api %d stopped", index)
     if settings.durability != "sync":
         mapping.mark(segments[index], layout.CLEAN, layout.RING_CLOSED_AT)
+    if express is not None:
+        express.close()
     doorbell.close()
     desk.close()
     for segment in (*segments, books):
         segment.close()
+
+
+def touch(segment: Segment) -> None:
+    """Loads a word of each page, so that no payment waits until the kernel has put the page into place."""
+    for at in range(0, len(segment.words), PAGE_WORDS):
+        segment.words[at]
 
 
 @contextlib.contextmanager

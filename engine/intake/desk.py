@@ -100,6 +100,11 @@ class Desk:
                 return payment.position < ring.ready
         return True  # its slot has been given away: it was done
 
+    @property
+    def lock_descriptor(self) -> int:
+        """The file of the record locks: byte ``(id_high ^ id_low) % STRIPES`` is a correlationId's."""
+        return self._lock
+
     def usage(self) -> list[Usage]:
         """How full each ring is."""
         usages = []

@@ -21,7 +21,9 @@ from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
 from engine.alarm import Alarm
+from engine.intake.express import Express
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
+from engine.intake.signals import SignalWatch
 
 PLAIN = 0  # the native functions' first argument: no TLS
 ON_REQUEST = "void(uws_res_t*, uws_req_t*, void*)"
@@ -85,6 +87,9 @@ class Http:
         self._native: list[object] = []  # callbacks and timers live as long as they can be called
         self._stop_at: float | None = None
         self._aborted = self._callback(ON_ABORTED, self._forget)
+        self._express: Express | None = None
+        self._ticks = self.alarm(self._tick)
+        self._ticking = False
 
     def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later]) -> None:
         """``method`` on ``path`` is answered with what ``handler`` returns; ``*`` is any without a route of its own."""
@@ -94,6 +99,7 @@ class Http:
             answer = self._guarded(path, handler, self._request)
             if not isinstance(answer, Answer):
                 self._hold(response, answer)
+                self._tick_soon()
             elif self._request.is_head():
                 self._answer_head(response, answer)
             else:
@@ -107,11 +113,13 @@ class Http:
         bytes_max: int,
         check: Callable[[Request], Answer | None],
         handler: Callable[[bytes], Answer | Later],
+        express: Express | None = None,
     ) -> None:
         """POST on ``path`` is answered with what ``handler`` makes of the body, or with 413 beyond ``bytes_max`` bytes.
 
         ``check`` sees the headers first and may refuse. The body of what is refused is not kept, and its connection
-        stays usable: the native code skips the rest.
+        stays usable: the native code skips the rest. What ``express`` takes comes neither to ``check`` nor to
+        ``handler``; one route may have such a lane.
         """
         digits_max = len(str(bytes_max))
 
@@ -144,11 +152,24 @@ class Http:
                     self._answer(response, answer)
                 else:
                     self._open[response] = answer
+                    self._tick_soon()
             else:
                 self._open[response] = body
 
+        def receive_other(response: Pointer, chunk: Pointer, length: int, is_end: bool, unused: Pointer) -> None:
+            """A piece of what was begun in the lane."""
+            assert express is not None
+            if response not in self._open:
+                express.hand_over()
+                self._hold(response, b"")
+            receive(response, chunk, length, is_end, unused)
+
         on_data = self._callback(ON_DATA, receive)
-        self._add("POST", path, on_request)
+        native = self._callback(ON_REQUEST, on_request)
+        if express is not None:
+            self._express = express
+            native = express.serve(native, self._callback(ON_DATA, receive_other))
+        METHODS["POST"](PLAIN, self._app.app, path.encode(), native, ffi.NULL)
 
     def serve(self, path: str, mode: int) -> None:
         """Listens on the Unix socket ``path`` with access ``mode`` and serves until :meth:`stop`. Raises OSError."""
@@ -159,9 +180,7 @@ class Http:
             raise OSError(f"cannot listen on {path}")
         os.chmod(path, mode)
         loop = self._app.loop
-        # Besides its own work the timer lets signals in: CPython handles them when a callback runs. One timer for ever:
-        # to destroy one within its callback would abort the process.
-        self._native.append(loop.uv_loop.create_timer(TICK_MS, TICK_MS, lambda _: self._tick(), None))
+        self._native.append(SignalWatch(loop.uv_loop))
         # What was made until now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -195,12 +214,28 @@ class Http:
             self._stop_at = time.monotonic()
             lib.us_listen_socket_close(PLAIN, self._app.socket)
             self._app.socket = ffi.NULL
+            if self._express is not None:
+                self._express.stop()
+            self._tick_soon()
+
+    def _tick_soon(self) -> None:
+        """Ticks only while somebody waits for something: an idle process sleeps."""
+        if not self._ticking:
+            self._ticking = True
+            self._ticks.set(TICK_MS)
 
     def _tick(self) -> None:
+        self._ticking = False
         self.ask_later()
         stopping_seconds = self._stopping_seconds()
-        if stopping_seconds > STOP_SECONDS or (stopping_seconds > LINGER_SECONDS and not self._open):
+        if stopping_seconds > STOP_SECONDS or (stopping_seconds > LINGER_SECONDS and not self._is_busy()):
             self._app.loop.uv_loop.stop()
+        elif self._stop_at is not None or any(callable(what) for what in self._open.values()):
+            self._tick_soon()
+
+    def _is_busy(self) -> bool:
+        """Whether any request is under way."""
+        return bool(self._open) or (self._express is not None and self._express.waiting > 0)
 
     def _stopping_seconds(self) -> float:
         """How long ago :meth:`stop` was called; 0 when it was not."""

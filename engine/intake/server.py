@@ -13,6 +13,7 @@ from engine.correlation import format_id
 from engine.intake import health, openapi, payment, problem, window
 from engine.intake.committer import Committer
 from engine.intake.desk import Desk, Verdict
+from engine.intake.express import Express
 from engine.intake.http import Http, Later, Request
 from engine.intake.problem import Answer
 from engine.memory import layout
@@ -43,6 +44,7 @@ class Server:
         books: BooksReader,
         doorbell: Doorbell,
         committer: Committer | None = None,
+        express: Express | None = None,
     ) -> None:
         self._settings = settings
         self._desk = desk
@@ -51,11 +53,12 @@ class Server:
         self._books = books
         self._doorbell = doorbell
         self._committer = committer
+        self._express = express
         self._token = settings.admin_token.encode()
 
     def add_routes(self, http: Http) -> None:
         """Puts all routes on ``http``."""
-        http.route_body("/payments", self._settings.body_bytes_max, check_content_type, self.pay)
+        http.route_body("/payments", self._settings.body_bytes_max, check_content_type, self.pay, self._express)
         description = openapi.prepared(self._settings)
         gets = {
             "/payments-summary": self.summary,
@@ -102,6 +105,7 @@ class Server:
 
     def summary(self, request: Request) -> Answer:
         """GET /payments-summary."""
+        self._ring.note_summary(time.time_ns() // 1_000_000)
         try:
             sums = self._books.window(*window.parse(request.query()))
         except window.BadBound as error:

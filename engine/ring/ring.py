@@ -168,15 +168,15 @@ class RingWriter(RingReader):
     def __init__(self, words: Words, is_synced: bool = False) -> None:
         super().__init__(words)
         self._is_synced = is_synced
-        self._head = words[RING_HEAD_AT]
-        at = self.offset(self._head)
-        if words[at + SLOT_SEQUENCE] == self._head + 1:
+        head = words[RING_HEAD_AT]
+        at = self.offset(head)
+        if words[at + SLOT_SEQUENCE] == head + 1:
             bucket = self._bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
-            if words[bucket] == self._head + 1:
+            if words[bucket] == head + 1:
                 words[bucket] = words[at + SLOT_LINK]
             words[at + SLOT_SEQUENCE] = 0
         if not is_synced:
-            words[RING_READY_AT] = self._head
+            words[RING_READY_AT] = head
 
     def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int) -> bool:
         """Accepts a payment; False when the ring is full: its oldest payment is not settled yet.
@@ -184,7 +184,8 @@ class RingWriter(RingReader):
         When it returns True the payment survives the death of every process. The caller has made sure that the
         correlationId is not in any ring.
         """
-        words, position = self.words, self._head
+        # The head is not kept here as well: engine/intake/express.c, in this very process, puts payments in too.
+        words, position = self.words, self.words[RING_HEAD_AT]
         if position >= self.slots and not self.is_done(position - self.slots):
             words[layout.RING_REFUSED_AT] += 1
             return False
@@ -201,12 +202,16 @@ class RingWriter(RingReader):
         words[at + SLOT_CHECK] = layout.slot_check(position, id_high, id_low, cents, accepted_ms)
         words[at + SLOT_SEQUENCE] = position + 1
         words[bucket] = position + 1
-        words[RING_HEAD_AT] = self._head = position + 1
+        words[RING_HEAD_AT] = position + 1
         if not self._is_synced:
             words[RING_READY_AT] = position + 1
         return True
 
+    def note_summary(self, now_ms: int) -> None:
+        """Tells the dispatcher that a summary was asked for."""
+        self.words[layout.RING_SUMMARY_MS_AT] = now_ms
+
     def release(self, below: int) -> None:
         """Lets the dispatcher send the positions below ``below``: they are on disk."""
-        assert self.words[RING_READY_AT] <= below <= self._head
+        assert self.words[RING_READY_AT] <= below <= self.words[RING_HEAD_AT]
         self.words[RING_READY_AT] = below

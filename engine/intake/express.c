@@ -1,0 +1,355 @@
+// The express lane of POST /payments: a new payment in its plainest form, from the request to the 202, without Python.
+//
+// At the contest's load every request comes to cold caches, and an API process in Python took 184 us of CPU for each (at
+// 550 requests/s 122); with this it takes 50 (35), and most of that is the kernel's. It decides nothing that is not
+// plain. Whatever has to be looked at twice (a body in several pieces, other fields, a correlationId that is known, a
+// full ring, a reader's race) goes to the code in Python, which knows all cases and is the one description of them; what
+// is here must do in its case just what is done there: payment.parse(), Desk.accept(), RingReader.find(),
+// RingWriter.put(), Doorbell.ring_if_asleep().
+//
+// LAYOUT_* come from engine/memory/layout.py by way of engine/intake/build.py.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct uws_req_s uws_req_t;
+typedef struct uws_res_s uws_res_t;
+#include "express.h"
+
+enum { PLAIN = 0 };                 // socketify's functions: no TLS
+enum { LENGTH_DIGITS_MAX = 5 };     // of a Content-Length; ENGINE_BODY_BYTES_MAX has 4
+enum { AMOUNT_DIGITS_MAX = 13 };    // before the point; more is not plain
+enum { ID_BYTES = 36 };
+
+const char express_stamp[] = EXPRESS_STAMP; // what this was built from, for express.py
+
+// --- the body --------------------------------------------------------------------------------------------------------
+
+static const char *skip_blanks(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'))
+        at++;
+    return at;
+}
+
+// Behind `text` with blanks around it, NULL when something else is there.
+static const char *skip(const char *at, const char *end, const char *text, size_t length)
+{
+    at = skip_blanks(at, end);
+    if ((size_t)(end - at) < length || memcmp(at, text, length) != 0)
+        return NULL;
+    return skip_blanks(at + length, end);
+}
+
+static bool is_digit(char character)
+{
+    return character >= '0' && character <= '9';
+}
+
+static int hexadecimal(char character)
+{
+    if (is_digit(character))
+        return character - '0';
+    character |= 'a' ^ 'A';
+    return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
+}
+
+// Behind a canonical UUID in quotes, NULL when there is none.
+static const char *read_id(const char *at, const char *end, struct express_payment *payment)
+{
+    if (end - at < ID_BYTES + 2 || at[0] != '"' || at[ID_BYTES + 1] != '"')
+        return NULL;
+    at++;
+    uint64_t halves[2] = {0, 0};
+    for (int index = 0, digits = 0; index < ID_BYTES; index++) {
+        if (index == 8 || index == 13 || index == 18 || index == 23) {
+            if (at[index] != '-')
+                return NULL;
+            continue;
+        }
+        int digit = hexadecimal(at[index]);
+        if (digit < 0)
+            return NULL;
+        halves[digits / 16] = halves[digits / 16] << 4 | (uint64_t)digit;
+        digits++;
+    }
+    payment->id_high = halves[0];
+    payment->id_low = halves[1];
+    return at + ID_BYTES + 1;
+}
+
+// Behind a positive amount with at most two decimal places, no sign and no exponent; NULL when there is none.
+static const char *read_amount(const char *at, const char *end, struct express_payment *payment)
+{
+    const char *begin = at;
+    uint64_t cents = 0;
+    while (at < end && is_digit(*at) && at - begin < AMOUNT_DIGITS_MAX)
+        cents = cents * 10 + (uint64_t)(*at++ - '0');
+    if (at == begin || (*begin == '0' && at - begin > 1))
+        return NULL;
+    cents *= 100;
+    if (at < end && *at == '.') {
+        at++;
+        if (at == end || !is_digit(*at))
+            return NULL;
+        cents += (uint64_t)(*at++ - '0') * 10;
+        if (at < end && is_digit(*at))
+            cents += (uint64_t)(*at++ - '0');
+    }
+    payment->cents = cents;
+    return cents > 0 ? at : NULL; // what follows must be a comma or a brace, so a longer number is refused there
+}
+
+bool express_parse(const char *body, size_t length, struct express_payment *payment)
+{
+    static const char id_name[] = "\"correlationId\"", amount_name[] = "\"amount\"";
+    const char *end = body + length, *at = skip(body, end, "{", 1);
+    bool has_id = false, has_amount = false;
+    for (int field = 0; at != NULL && field < 2; field++) {
+        const char *value = skip(at, end, id_name, sizeof id_name - 1);
+        bool is_id = value != NULL;
+        if (!is_id)
+            value = skip(at, end, amount_name, sizeof amount_name - 1);
+        if (value == NULL || (is_id ? has_id : has_amount) || (value = skip(value, end, ":", 1)) == NULL)
+            return false;
+        at = is_id ? read_id(value, end, payment) : read_amount(value, end, payment);
+        if (is_id)
+            has_id = true;
+        else
+            has_amount = true;
+        if (at != NULL)
+            at = skip(at, end, field == 0 ? "," : "}", 1);
+    }
+    return at == end;
+}
+
+// --- rings and books -------------------------------------------------------------------------------------------------
+
+// On x86-64 both are plain moves; what matters is that the compiler keeps them whole and in their order.
+static uint64_t load(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static void store(uint64_t *word, uint64_t value)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+static uint64_t *bucket_of(uint64_t *ring, uint64_t id_high, uint64_t id_low)
+{
+    uint64_t slots = ring[LAYOUT_RING_SLOTS_AT]; // a power of two, at least 64
+    uint64_t mixed = id_high * ring[LAYOUT_RING_SEED_HIGH_AT] + id_low * ring[LAYOUT_RING_SEED_LOW_AT];
+    return ring + LAYOUT_RING_HEADER_WORDS + (mixed >> (64 - __builtin_ctzll(slots)));
+}
+
+static uint64_t *slot_of(uint64_t *ring, uint64_t position)
+{
+    uint64_t slots = ring[LAYOUT_RING_SLOTS_AT];
+    return ring + LAYOUT_RING_HEADER_WORDS + slots + (position & (slots - 1)) * LAYOUT_SLOT_WORDS;
+}
+
+// Whether a correlationId is certainly not in a ring: RingReader.find() without what it does when the ring is being
+// written or left by a killed writer.
+static bool is_absent(uint64_t *ring, uint64_t id_high, uint64_t id_low)
+{
+    uint64_t head = load(ring + LAYOUT_RING_HEAD_AT), forgotten = load(ring + LAYOUT_RING_FORGOTTEN_AT);
+    uint64_t link = load(bucket_of(ring, id_high, id_low));
+    for (uint64_t step = 0; step < ring[LAYOUT_RING_SLOTS_AT]; step++) {
+        if (link == 0)
+            return true;
+        if (link > head)
+            return false;
+        const uint64_t *slot = slot_of(ring, link - 1);
+        if (load(slot + LAYOUT_SLOT_SEQUENCE) != link) // overwritten: so are all that are older
+            return true;
+        if (load(slot + LAYOUT_SLOT_ID_LOW) == id_low && load(slot + LAYOUT_SLOT_ID_HIGH) == id_high)
+            return link <= forgotten;
+        uint64_t next = load(slot + LAYOUT_SLOT_LINK);
+        if (load(slot + LAYOUT_SLOT_SEQUENCE) != link)
+            return true;
+        link = next;
+    }
+    return true; // every slot was in this chain
+}
+
+// Whether a correlationId is certainly not among the payments that were put aside: aside.find() for books that are not
+// being written.
+static bool is_not_aside(const struct express *express, uint64_t id_high, uint64_t id_low)
+{
+    const uint64_t *books = express->books;
+    if (load(books + LAYOUT_BOOKS_ASIDE_TAKEN_AT) == 0)
+        return true;
+    uint64_t version = load(books + LAYOUT_BOOKS_VERSION_AT);
+    if (version & 1)
+        return false;
+    uint64_t mixed = (3 * id_high + id_low) * books[LAYOUT_BOOKS_ASIDE_SEED_AT] >> 32;
+    uint64_t bucket = mixed % (books[LAYOUT_BOOKS_ASIDE_SLOTS_AT] / LAYOUT_ASIDE_WAYS);
+    const uint64_t *place = books + express->aside_at + bucket * LAYOUT_ASIDE_WAYS * LAYOUT_ASIDE_WORDS;
+    for (size_t way = 0; way < LAYOUT_ASIDE_WAYS; way++, place += LAYOUT_ASIDE_WORDS)
+        if (load(place + LAYOUT_ASIDE_ID_LOW) == id_low && load(place + LAYOUT_ASIDE_ID_HIGH) == id_high)
+            return false;
+    return load(books + LAYOUT_BOOKS_VERSION_AT) == version;
+}
+
+// RingReader.is_done(), for the payment that is in the slot still.
+static bool is_done(const uint64_t *ring, const uint64_t *slot, uint64_t position)
+{
+    uint64_t progress = load(slot + LAYOUT_SLOT_PROGRESS);
+    uint64_t state = progress & 0xFF;
+    if (position < load(ring + LAYOUT_RING_FORGOTTEN_AT))
+        return true;
+    if (progress >> 32 != (position & UINT32_MAX))
+        return false;
+    return state == LAYOUT_COMPLETED || state == LAYOUT_FAILED || state == LAYOUT_ASIDE;
+}
+
+// RingWriter.put(), store by store: a kill between any two must leave what the next writer can take back.
+static bool put(uint64_t *ring, const struct express_payment *payment, uint64_t accepted_ms)
+{
+    uint64_t position = load(ring + LAYOUT_RING_HEAD_AT), slots = ring[LAYOUT_RING_SLOTS_AT];
+    uint64_t *slot = slot_of(ring, position), *bucket = bucket_of(ring, payment->id_high, payment->id_low);
+    if (position >= slots && !is_done(ring, slot, position - slots))
+        return false;
+    uint64_t check = payment->id_high * LAYOUT_CHECK_A ^ payment->id_low * LAYOUT_CHECK_B ^
+                     payment->cents * LAYOUT_CHECK_C ^ accepted_ms * LAYOUT_CHECK_D ^ position;
+    store(slot + LAYOUT_SLOT_SEQUENCE, 0);
+    store(slot + LAYOUT_SLOT_ID_HIGH, payment->id_high);
+    store(slot + LAYOUT_SLOT_ID_LOW, payment->id_low);
+    store(slot + LAYOUT_SLOT_CENTS, payment->cents);
+    store(slot + LAYOUT_SLOT_ACCEPTED_MS, accepted_ms);
+    store(slot + LAYOUT_SLOT_LINK, load(bucket));
+    store(slot + LAYOUT_SLOT_CHECK, check);
+    store(slot + LAYOUT_SLOT_SEQUENCE, position + 1);
+    store(bucket, position + 1);
+    store(ring + LAYOUT_RING_HEAD_AT, position + 1);
+    store(ring + LAYOUT_RING_READY_AT, position + 1);
+    return true;
+}
+
+// Takes (F_WRLCK) or gives back (F_UNLCK) the record lock of a correlationId, as Desk.accept() does.
+static bool lock(int descriptor, short type, uint64_t id_high, uint64_t id_low)
+{
+    struct flock record = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)((id_high ^ id_low) % LAYOUT_STRIPES), .l_len = 1};
+    int result;
+    do
+        result = fcntl(descriptor, F_SETLKW, &record);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+bool express_accept(const struct express *express, const struct express_payment *payment, uint64_t accepted_ms)
+{
+    uint64_t id_high = payment->id_high, id_low = payment->id_low;
+    bool is_alone = express->ring_count == 1;
+    if (payment->cents > express->cents_max)
+        return false;
+    if (!is_alone && !lock(express->lock, F_WRLCK, id_high, id_low))
+        return false;
+    bool is_new = true;
+    for (size_t index = 0; is_new && index < express->ring_count; index++)
+        is_new = is_absent(express->rings[index], id_high, id_low);
+    // The books come last: a payment is there before its slot is given away.
+    is_new = is_new && is_not_aside(express, id_high, id_low);
+    bool is_accepted = is_new && put(express->rings[express->own], payment, accepted_ms);
+    if (!is_alone)
+        lock(express->lock, F_UNLCK, id_high, id_low);
+    return is_accepted;
+}
+
+// --- HTTP ------------------------------------------------------------------------------------------------------------
+
+static struct express *desk;
+
+void express_serve(struct express *express)
+{
+    desk = express;
+}
+
+static void ring_if_asleep(void)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); // the load must not overtake the store that published
+    if (load(desk->books + LAYOUT_BOARD_ASLEEP) != 0) {
+        // A full pipe has rung often enough, and the dispatcher looks by itself too.
+        ssize_t written = write(desk->doorbell, "!", 1);
+        (void)written;
+    }
+}
+
+static bool take(const char *body, size_t length)
+{
+    struct express_payment payment;
+    struct timespec now;
+    if (!express_parse(body, length, &payment))
+        return false;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return express_accept(desk, &payment, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+static void on_aborted(uws_res_t *response, void *unused)
+{
+    (void)response;
+    (void)unused;
+    desk->waiting--;
+}
+
+// `expected` is the Content-Length: a piece as long as that is the whole body.
+static void on_data(uws_res_t *response, const char *piece, size_t length, bool is_end, void *expected)
+{
+    static const char accepted[] = "202 Accepted";
+    if (is_end && length == (uintptr_t)expected && take(piece, length)) {
+        ring_if_asleep();
+        desk->waiting--;
+        desk->write_status(PLAIN, response, accepted, sizeof accepted - 1);
+        desk->end(PLAIN, response, "", 0, desk->is_stopping);
+    } else if (is_end || length > 0) {
+        desk->other_data(response, piece, length, is_end, NULL);
+    }
+}
+
+// The value of a header, NULL when it is absent or empty.
+static const char *header(uws_req_t *request, const char *name, size_t name_length, size_t *length)
+{
+    const char *value = NULL;
+    *length = desk->get_header(request, name, name_length, &value);
+    return *length > 0 ? value : NULL;
+}
+
+// The Content-Length of a request whose body is likely to be plain, 0 of any other.
+static size_t plain_length(uws_req_t *request)
+{
+    static const char length_name[] = "content-length", type_name[] = "content-type", coding_name[] = "transfer-encoding";
+    static const char json[] = "application/json";
+    size_t digits, size, length = 0;
+    const char *text = header(request, length_name, sizeof length_name - 1, &digits);
+    if (text == NULL || digits > LENGTH_DIGITS_MAX)
+        return 0;
+    for (size_t index = 0; index < digits; index++) {
+        if (!is_digit(text[index]))
+            return 0;
+        length = length * 10 + (size_t)(text[index] - '0');
+    }
+    text = header(request, type_name, sizeof type_name - 1, &size);
+    bool is_json = text == NULL || (size == sizeof json - 1 && memcmp(text, json, size) == 0);
+    bool is_coded = header(request, coding_name, sizeof coding_name - 1, &size) != NULL;
+    return is_json && !is_coded && length <= desk->body_bytes_max ? length : 0;
+}
+
+void express_on_request(uws_res_t *response, uws_req_t *request, void *unused)
+{
+    size_t length = plain_length(request);
+    if (length == 0) {
+        desk->other_request(response, request, unused);
+        return;
+    }
+    desk->waiting++;
+    desk->on_aborted(PLAIN, response, on_aborted, NULL);
+    desk->on_data(PLAIN, response, on_data, (void *)(uintptr_t)length);
+}

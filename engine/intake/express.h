@@ -1,0 +1,44 @@
+// What express.c and express.py share. cffi reads this file as it is, so it holds declarations only.
+
+// One desk: where everything is and what may be called. Filled in by express.py; words are 64 bits, see
+// engine/memory/layout.py. All of it belongs to the one thread of the loop.
+struct express {
+    uint64_t **rings; // the words of every ring, in the order of their index
+    size_t ring_count;
+    size_t own;            // index of the ring that this process writes
+    const uint64_t *books; // the words of the books
+    uint64_t aside_at;     // the word of the books at which the aside table begins
+    int lock;              // descriptor of the record locks of engine/intake/desk.py
+    int doorbell;          // descriptor of the pipe of engine/memory/doorbell.py
+    uint64_t cents_max;
+    size_t body_bytes_max;
+    bool is_stopping; // answers say "Connection: close"
+    size_t waiting;   // requests whose body has not come yet
+
+    // socketify's functions; their first argument is PLAIN.
+    size_t (*get_header)(uws_req_t *, const char *, size_t, const char **);
+    void (*write_status)(int, uws_res_t *, const char *, size_t);
+    void (*end)(int, uws_res_t *, const char *, size_t, bool);
+    void (*on_data)(int, uws_res_t *, void (*)(uws_res_t *, const char *, size_t, bool, void *), void *);
+    void (*on_aborted)(int, uws_res_t *, void (*)(uws_res_t *, void *), void *);
+
+    // Python's: a request that is not taken, and a piece of the body of one that was taken and is given up.
+    void (*other_request)(uws_res_t *, uws_req_t *, void *);
+    void (*other_data)(uws_res_t *, const char *, size_t, bool, void *);
+};
+
+struct express_payment {
+    uint64_t id_high, id_low, cents;
+};
+
+// Whether `body` is a payment in its plainest form, as engine/intake/payment.py would read it too.
+bool express_parse(const char *body, size_t length, struct express_payment *payment);
+
+// Puts a payment into the own ring; false, and nothing is changed, when there is anything to consider first.
+bool express_accept(const struct express *express, const struct express_payment *payment, uint64_t accepted_ms);
+
+// From now on the callback below works with this desk. There is one in a process.
+void express_serve(struct express *express);
+
+// socketify's handler of POST /payments.
+void express_on_request(uws_res_t *response, uws_req_t *request, void *unused);

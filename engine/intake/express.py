@@ -1,0 +1,130 @@
+"""The express lane: POST /payments of a new payment in its plainest form, answered by ``express.c`` without Python.
+
+Everything else, and with ENGINE_DURABILITY=sync all, comes to the handlers in Python as if there were no such lane. The
+C code knows no rule of its own: tests/intake/test_express.py holds it against the Python that it does the work of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from socketify.native import ffi, lib
+
+from engine.books.levels import Shape
+from engine.intake import build
+from engine.intake.desk import Desk
+from engine.memory.doorbell import Doorbell
+from engine.memory.words import Words
+from engine.ring.ring import RingReader, RingWriter
+from engine.settings import Settings
+
+Pointer = Any
+
+
+class NotBuiltError(Exception):
+    """The library is missing or made of other sources."""
+
+
+class Express:
+    """The lane of one API process.
+
+    Its memory stays in use until :meth:`close`, which comes before the segments are closed.
+
+    Parameters:
+      settings: for its limits.
+      rings: all rings in the order of their index; ``own`` is the one that this process writes.
+      books, shape: the books' words, and where in them the aside table is.
+      desk: whose locks it takes.
+      doorbell: which it rings.
+
+    Raises NotBuiltError.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        rings: Sequence[RingReader],
+        own: RingWriter,
+        books: Words,
+        shape: Shape,
+        desk: Desk,
+        doorbell: Doorbell,
+    ) -> None:
+        self._library = _load()
+        self._buffers = [ffi.from_buffer("uint64_t[]", words) for words in (*(ring.words for ring in rings), books)]
+        *ring_words, books_words = self._buffers
+        self._rings = ffi.new("uint64_t *[]", ring_words)
+        self._state = ffi.new(
+            "struct express *",
+            {
+                "rings": self._rings,
+                "ring_count": len(rings),
+                "own": rings.index(own),
+                "books": books_words,
+                "aside_at": shape.aside_at,
+                "lock": desk.lock_descriptor,
+                "doorbell": doorbell.descriptor,
+                "cents_max": settings.amount_cents_max,
+                "body_bytes_max": settings.body_bytes_max,
+                "get_header": ffi.addressof(lib, "uws_req_get_header"),
+                "write_status": ffi.addressof(lib, "uws_res_write_status"),
+                "end": ffi.addressof(lib, "uws_res_end"),
+                "on_data": ffi.addressof(lib, "uws_res_on_data"),
+                "on_aborted": ffi.addressof(lib, "uws_res_on_aborted"),
+            },
+        )
+
+    def serve(self, other_request: Pointer, other_data: Pointer) -> Pointer:
+        """The native handler for the route.
+
+        Parameters:
+          other_request: the callback for a request that is not taken.
+          other_data: the callback for each piece of a body whose request was taken and turns out not to be plain. The
+            first time the response is not known to Python: :meth:`hand_over` takes it out of ``waiting``.
+        """
+        self._state.other_request = other_request
+        self._state.other_data = other_data
+        self._library.express_serve(self._state)
+        return ffi.addressof(self._library, "express_on_request")
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the lane whose body has not come yet."""
+        return int(self._state.waiting)
+
+    def hand_over(self) -> None:
+        """Says that Python has taken over a request: one less waits."""
+        assert self._state.waiting > 0
+        self._state.waiting -= 1
+
+    def stop(self) -> None:
+        """From now on answers close their connection."""
+        self._state.is_stopping = True
+
+    def parse(self, body: bytes) -> tuple[int, int, int] | None:
+        """(high and low half of the correlationId, cents) of a body in the plainest form, else None."""
+        payment = ffi.new("struct express_payment *")
+        if not self._library.express_parse(body, len(body), payment):
+            return None
+        return payment.id_high, payment.id_low, payment.cents
+
+    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int) -> bool:
+        """Whether the payment was put into the ring; False leaves it to :meth:`Desk.accept`."""
+        payment = ffi.new("struct express_payment *", (id_high, id_low, cents))
+        return bool(self._library.express_accept(self._state, payment, now_ms))
+
+    def close(self) -> None:
+        """Lets go of the memory. Nothing may come to the lane any more."""
+        for buffer in self._buffers:
+            ffi.release(buffer)
+
+
+def _load() -> Any:
+    """The library. Raises NotBuiltError."""
+    if not build.is_built(build.LIBRARY):
+        raise NotBuiltError(f"{build.LIBRARY} is not built of the present sources; `make setup` does it")
+    return ffi.dlopen(str(build.LIBRARY))
+
+
+ffi.cdef(build.SOURCES[1].read_text())

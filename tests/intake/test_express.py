@@ -1,0 +1,455 @@
+"""What the express lane promises: in its case it does what Python does, store by store; the rest it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from socketify.native import ffi
+
+from engine import settings as settings_module
+from engine.books import levels
+from engine.books.reader import BooksReader
+from engine.intake import build, payment
+from engine.intake.desk import Desk, Verdict
+from engine.intake.express import Express, NotBuiltError
+from engine.memory import layout, mapping
+from engine.memory.doorbell import Doorbell
+from engine.memory.words import Words
+from engine.ring.ring import DONE, RingReader, RingWriter
+from tests.hostile.test_parser import damaged, documents, payments
+from tests.intake.engine import engine, new_id, wait_until
+from tests.intake.test_desk import NOW_MS, put_aside
+from tests.ring.memory import Recorded, Store, blank, copy
+from tests.ring.test_ring import ONE_BUCKET, SLOTS, SPREAD, finish, make_ring
+from tests.ring.test_ring_crash import NEW, USED, crashes, used_ring
+
+SETTINGS = settings_module.read({})
+SHAPE = levels.shape(30, 1, 64)
+CENTS_MAX = SETTINGS.amount_cents_max
+
+
+@dataclass
+class World:
+    """Two rings and empty books in private memory, a desk of ring 0, and its lane."""
+
+    memories: list[memoryview[int]]
+    desk: Desk
+    express: Express
+
+    def content(self) -> list[bytes]:
+        return [bytes(memory) for memory in self.memories]
+
+
+class Maker:
+    """Makes worlds, and takes them down together."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._made: list[tuple[Express, Desk, Doorbell]] = []
+
+    def __call__(self, *memories: memoryview[int]) -> World:
+        books: Words = blank(SHAPE.words)  # type: ignore[assignment]
+        levels.lay_out_books(books, SHAPE, SPREAD[0])
+        own = RingWriter(memories[0])  # type: ignore[arg-type]
+        rings = [own, *(RingReader(memory) for memory in memories[1:])]  # type: ignore[arg-type]
+        desk = Desk(rings, own, BooksReader(books, SHAPE), str(self._directory / "lock"))
+        doorbell = Doorbell(str(self._directory / "doorbell"), books)
+        express = Express(SETTINGS, rings, own, books, SHAPE, desk, doorbell)
+        self._made.append((express, desk, doorbell))
+        return World(list(memories), desk, express)
+
+    def end(self) -> None:
+        for express, desk, doorbell in self._made:
+            express.close()
+            desk.close()
+            doorbell.close()
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
+    maker = Maker(tmp_path_factory.mktemp("express"))
+    yield maker
+    maker.end()
+
+
+# --- the body --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lane(make: Maker) -> Express:
+    return make(make_ring()).express
+
+
+def by_python(body: bytes) -> tuple[int, int, int] | None:
+    try:
+        return payment.parse(body, 10**15)
+    except payment.BadPayment:
+        return None
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.one_of(payments(), documents(), damaged()))
+def test_what_the_lane_reads_of_a_body_is_what_python_reads(lane: Express, body: bytes) -> None:
+    assert lane.parse(body) in (None, by_python(body))
+
+
+blanks = st.text(" \t\r\n", max_size=2)
+plain_amounts = st.one_of(
+    st.integers(1, 10**13 - 1).map(str),
+    st.integers(1, 10**14 - 1).map(lambda tenths: f"{tenths // 10}.{tenths % 10}"),
+    st.integers(1, 10**15 - 1).map(payment.format_cents),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.uuids(), plain_amounts, st.lists(blanks, min_size=12, max_size=12), st.booleans(), st.booleans())
+def test_a_plain_payment_is_read_by_the_lane(
+    lane: Express, identity: object, amount: str, blanks: list[str], is_upper: bool, amount_first: bool
+) -> None:
+    text = str(identity).upper() if is_upper else str(identity)
+    fields = [('"correlationId"', f'"{text}"'), ('"amount"', amount)]
+    (name, value), (other_name, other_value) = reversed(fields) if amount_first else fields
+    parts = ["", "{", name, ":", value, ",", other_name, ":", other_value, "}", ""]
+    body = "".join(part + blank for part, blank in zip(parts, blanks, strict=False)).encode()
+    assert lane.parse(body) == by_python(body) is not None
+
+
+PLAIN = b'{"correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3","amount":19.90}'
+
+
+def test_a_body_that_ends_early_or_goes_on_is_not_plain(lane: Express) -> None:
+    assert lane.parse(PLAIN) is not None
+    assert [lane.parse(PLAIN[:length]) for length in range(len(PLAIN))] == [None] * len(PLAIN)
+    # What lies behind the body in the receive buffer would make it whole: it must not be looked at.
+    assert [lane.parse(PLAIN + bytes([byte])) for byte in range(256) if byte not in b" \t\r\n"] == [None] * 252
+
+
+@pytest.mark.parametrize("at", range(len(PLAIN)))
+def test_any_byte_that_is_changed_is_read_as_python_reads_it_or_not_at_all(lane: Express, at: int) -> None:
+    for byte in range(256):
+        body = PLAIN[:at] + bytes([byte]) + PLAIN[at + 1 :]
+        assert lane.parse(body) in (None, by_python(body))
+
+
+# --- rings and books -------------------------------------------------------------------------------------------------
+
+Step = tuple[str, int]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("pay"), st.integers(0, 30)),
+        st.tuples(st.just("pay elsewhere"), st.integers(0, 30)),
+        st.tuples(st.just("finish"), st.integers(0, SLOTS - 1)),
+        st.tuples(st.just("purge"), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps, st.sampled_from([ONE_BUCKET, SPREAD]), st.booleans())
+def test_whatever_happens_the_lane_leaves_the_same_words_as_python_and_takes_all_that_is_new(
+    make: Maker, steps: list[Step], seeds: tuple[int, int], is_alone: bool
+) -> None:
+    count = 1 if is_alone else 2
+    ours, twin = (make(*(make_ring(seeds=seeds) for _ in range(count))) for _ in range(2))
+    for what, number in steps:
+        cents = 100 + number % 2
+        for world in (ours, twin):
+            memory: Words = world.memories[0]  # type: ignore[assignment]
+            if what == "finish":
+                position = RingReader(memory).head - 1 - number
+                if position >= 0:
+                    finish(memory, position)
+            elif what == "purge":
+                memory[layout.RING_FORGOTTEN_AT] = memory[layout.RING_HEAD_AT]
+            elif what == "pay elsewhere" and not is_alone and twin.desk.find(7, number) is None:
+                RingWriter(world.memories[1]).put(7, number, cents, NOW_MS)  # type: ignore[arg-type]
+        if what == "pay":
+            before = ours.content()
+            is_taken = ours.express.accept(7, number, cents, NOW_MS)
+            verdict = twin.desk.accept(7, number, cents, NOW_MS)
+            assert is_taken is (verdict is Verdict.ACCEPTED)
+            if not is_taken:
+                assert ours.content() == before
+                assert ours.desk.accept(7, number, cents, NOW_MS) is verdict
+        assert ours.content() == twin.content()
+
+
+@pytest.mark.parametrize("seeds", [ONE_BUCKET, SPREAD])
+@pytest.mark.parametrize("puts", [3, SLOTS + 1])
+def test_beside_a_ring_whose_writer_was_killed_nothing_known_is_taken(
+    make: Maker, puts: int, seeds: tuple[int, int]
+) -> None:
+    for other, is_published in crashes(puts, seeds):
+        for number in (NEW, max(0, puts - SLOTS + 1), puts - 1):
+            ours, twin = (make(make_ring(seeds=seeds), copy(other)) for _ in range(2))
+            is_taken = ours.express.accept(0, number, 100, NOW_MS)
+            assert not is_taken or (number == NEW and not is_published)
+            assert not is_taken or twin.desk.accept(0, number, 100, NOW_MS) is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("state", [layout.QUEUED, layout.PROCESSING, *DONE])
+def test_only_a_payment_that_is_done_gives_its_slot_to_the_lane(make: Maker, state: int) -> None:
+    memory = make_ring()
+    world = make(memory)
+    for position in range(SLOTS):
+        assert world.express.accept(0, position, 100, NOW_MS)
+    finish(memory, 0, state)  # type: ignore[arg-type]
+    assert world.express.accept(0, SLOTS, 100, NOW_MS) is (state in DONE)
+    if state in DONE:
+        # What is written in the slot now was said of the payment before.
+        for position in range(1, SLOTS):
+            finish(memory, position, state)  # type: ignore[arg-type]
+            assert world.express.accept(0, SLOTS + position, 100, NOW_MS)
+        assert not world.express.accept(0, 2 * SLOTS, 100, NOW_MS)
+
+
+def test_the_lane_refuses_more_than_the_largest_amount(make: Maker) -> None:
+    world = make(make_ring())
+    assert not world.express.accept(1, 2, CENTS_MAX + 1, NOW_MS)
+    assert world.express.accept(1, 2, CENTS_MAX, NOW_MS)
+
+
+def test_what_was_put_aside_is_not_taken_again_and_nothing_while_the_books_are_written(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as made:
+        own = RingWriter(made.segments[1].words)
+        rings = [made.rings[0], own]
+        desk = Desk(rings, own, made.reader, f"{tmp_path}/intake.lock")
+        doorbell = Doorbell(made.settings.doorbell_path, made.books.words)
+        shape = mapping.books_shape(made.settings)
+        express = Express(made.settings, rings, own, made.books.words, shape, desk, doorbell)
+        filler = RingWriter(made.segments[0].words)
+        filler.put(7, 7, 1990, NOW_MS)
+        put_aside(made, 0)
+        for number in range(made.settings.ring_slots):
+            filler.put(0, number, 1, NOW_MS)
+        assert made.rings[0].find(7, 7) is None
+        assert not express.accept(7, 7, 1990, NOW_MS)
+        assert express.accept(7, 8, 1990, NOW_MS)
+        made.books.words[layout.BOOKS_VERSION_AT] += 1
+        assert not express.accept(7, 9, 1990, NOW_MS)
+        made.books.words[layout.BOOKS_VERSION_AT] += 1
+        assert express.accept(7, 9, 1990, NOW_MS)
+        express.close()
+        desk.close()
+        doorbell.close()
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lane compiled such that every store is recorded (watched.c)."""
+    directory = tmp_path_factory.mktemp("watched")
+    library, parts = directory / "libwatched.so", [directory / "express.o", directory / "watched.o"]
+    for source, part, flags in (
+        # -Wno-tsan: races are not looked for, so it does not matter that fences are not understood.
+        (build.SOURCES[0], parts[0], ["-fsanitize=thread", "-Wno-tsan"]),
+        (Path(__file__).with_name("watched.c"), parts[1], []),
+    ):
+        subprocess.run([*build.compiler(), "-Werror", *flags, "-c", "-o", str(part), str(source)], check=True)
+    subprocess.run([build.compiler()[0], "-shared", "-o", str(library), *map(str, parts)], check=True)
+    return library
+
+
+@pytest.mark.parametrize("puts", USED)
+def test_the_lane_makes_the_very_stores_of_the_python_writer_in_their_order(
+    make: Maker, watched: Path, monkeypatch: pytest.MonkeyPatch, puts: int
+) -> None:
+    monkeypatch.setattr(build, "LIBRARY", watched)
+    memory = used_ring(puts, SPREAD)
+    expected: list[Store] = []
+    assert RingWriter(Recorded(copy(memory), expected)).put(5, NEW, 1990, NOW_MS)
+    stores_before = len(expected)
+    world = make(memory, make_ring())
+    library = ffi.dlopen(str(watched))
+    library.watched_count = 0  # its own stores came first: opening the ring is Python's
+    assert world.express.accept(5, NEW, 1990, NOW_MS)
+    begin = int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))
+    seen = [
+        Store(0, (int(ffi.cast("uintptr_t", stored.address)) - begin) // 8, (stored.value,))
+        for stored in library.watched_stores[0 : library.watched_count]
+    ]
+    assert len(seen) == 11
+    assert seen == expected[stores_before - 11 :]
+
+
+ffi.cdef(
+    """
+    typedef struct { uint64_t *address; uint64_t value; } stored_t;
+    extern stored_t watched_stores[1024];
+    extern unsigned watched_count;
+    """
+)
+
+
+# --- the library -----------------------------------------------------------------------------------------------------
+
+
+def test_a_library_of_other_sources_is_not_used(make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert build.is_built(build.LIBRARY)
+    source = tmp_path / "express.c"
+    source.write_text(build.SOURCES[0].read_text() + "\n")
+    monkeypatch.setattr(build, "SOURCES", (source, build.SOURCES[1]))
+    with pytest.raises(NotBuiltError):
+        make(make_ring())
+    monkeypatch.setattr(build, "LIBRARY", tmp_path / "missing.so")
+    with pytest.raises(NotBuiltError):
+        make(make_ring())
+
+
+# --- as part of an API process ---------------------------------------------------------------------------------------
+
+
+def head_of(body: bytes) -> bytes:
+    return b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+
+def new_body() -> bytes:
+    return json.dumps({"correlationId": new_id(), "amount": 1}).encode()
+
+
+def test_a_body_that_is_still_awaited_at_a_stop_gets_its_answer(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as made:
+        process = made.start()
+        path, body = made.settings.api_socket(0), new_body()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(path)
+            connection.sendall(head_of(body) + body)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 202 ")
+            body = new_body()
+            connection.sendall(head_of(body))
+            with made.client() as other:  # an answer here: the head above has been seen
+                assert other.get("/healthcheck").status_code == 200
+            process.send_signal(signal.SIGTERM)
+            wait_until(lambda: not listens(path), "the socket to be closed")
+            connection.sendall(body)
+            answer = connection.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 202 ")
+            assert b"connection: close" in answer.lower()
+        assert process.wait(5) == 0
+        assert made.rings[0].head == 2
+
+
+def listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
+def test_pieces_are_put_together_and_accepted_once(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as made:
+        made.start()
+        with made.client() as other, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(made.settings.api_socket(0))
+            for number in range(3):
+                body = new_body()
+                for piece in (head_of(body), body[:1], body[1:40], body[40:]):
+                    connection.sendall(piece)
+                    assert other.get("/healthcheck").status_code == 200  # so that the pieces come one by one
+                assert connection.recv(4096).startswith(b"HTTP/1.1 202 ")
+                assert made.rings[0].head == number + 1
+
+
+def test_the_second_half_of_a_body_alone_is_no_payment(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as made:
+        made.start()
+        with made.client() as other, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(made.settings.api_socket(0))
+            body = new_body()
+            connection.sendall(head_of(b"x" + body) + b"x")
+            assert other.get("/healthcheck").status_code == 200
+            connection.sendall(body)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+        assert made.rings[0].head == 0
+
+
+class Exchange:
+    """One request through the lane's native handlers, with a test in socketify's place."""
+
+    def __init__(self, express: Express, body: bytes) -> None:
+        self._headers = {b"content-length": str(len(body)).encode()}
+        self.said: list[str] = []
+        state = express._state
+        self._callbacks = {
+            "get_header": ffi.callback("size_t(uws_req_t *, const char *, size_t, const char **)", self._get_header),
+            "write_status": ffi.callback(
+                "void(int, uws_res_t *, const char *, size_t)",
+                lambda _plain, _response, text, length: self.said.append(ffi.string(text, length).decode()),
+            ),
+            "end": ffi.callback("void(int, uws_res_t *, const char *, size_t, bool)", lambda *_: None),
+            "on_data": ffi.callback(
+                "void(int, uws_res_t *, void (*)(uws_res_t *, const char *, size_t, bool, void *), void *)",
+                lambda _plain, _response, handler, expected: setattr(self, "_data", (handler, expected)),
+            ),
+            "on_aborted": ffi.callback(
+                "void(int, uws_res_t *, void (*)(uws_res_t *, void *), void *)",
+                lambda _plain, _response, handler, _: setattr(self, "_aborted", handler),
+            ),
+        }
+        for name, callback in self._callbacks.items():
+            setattr(state, name, callback)
+        self._others = (
+            ffi.callback("void(uws_res_t *, uws_req_t *, void *)", lambda *_: self.said.append("another request")),
+            ffi.callback(
+                "void(uws_res_t *, const char *, size_t, bool, void *)",
+                lambda _response, piece, length, is_end, _: self.said.append(
+                    f"piece {bytes(ffi.unpack(piece, length)).decode()!r} {is_end}"
+                ),
+            ),
+        )
+        express.serve(*self._others)(ffi.NULL, ffi.NULL, ffi.NULL)
+
+    def _get_header(self, _request: object, name: Any, length: int, value: Any) -> int:
+        found = self._headers.get(ffi.string(name, length), b"")
+        self._text = ffi.new("char[]", found)
+        value[0] = self._text
+        return len(found)
+
+    def receive(self, piece: bytes, is_end: bool) -> None:
+        """A piece of the body comes."""
+        handler, expected = self._data
+        handler(ffi.NULL, ffi.new("char[]", piece), len(piece), is_end, expected)
+
+    def abort(self) -> None:
+        """The client hangs up."""
+        self._aborted(ffi.NULL, ffi.NULL)
+
+    _data: tuple[Any, Any]
+    _aborted: Any
+
+
+def test_a_request_waits_until_its_body_has_come_or_its_client_has_gone(make: Maker) -> None:
+    express = make(make_ring()).express
+    exchange = Exchange(express, PLAIN)
+    assert express.waiting == 1
+    exchange.receive(b"", False)
+    assert (express.waiting, exchange.said) == (1, [])
+    exchange.receive(PLAIN, True)
+    assert (express.waiting, exchange.said) == (0, ["202 Accepted"])
+    exchange = Exchange(express, PLAIN)
+    exchange.abort()
+    assert (express.waiting, exchange.said) == (0, [])
+
+
+def test_what_is_not_whole_and_plain_is_given_to_python_piece_by_piece(make: Maker) -> None:
+    express = make(make_ring()).express
+    exchange = Exchange(express, PLAIN)
+    exchange.receive(PLAIN[:9], False)
+    exchange.receive(PLAIN[9:], True)
+    assert exchange.said == [f"piece {PLAIN[:9].decode()!r} False", f"piece {PLAIN[9:].decode()!r} True"]
+    exchange = Exchange(express, b"{}")
+    exchange.receive(b"{}", True)
+    assert exchange.said == ["piece '{}' True"]
+    assert Exchange(express, b"").said == ["another request"]
+    assert Exchange(express, b" " * (SETTINGS.body_bytes_max + 1)).said == ["another request"]
