@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from engine import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "targets were met or not); 1 if not; 2 if it could not be held; 130 if it was interrupted."
     )
     option = parser.add_argument
-    option("--rounds", type=_whole(1, 100), default=5, metavar="N", help="rounds (default: %(default)s)")
+    option("--rounds", type=options.whole(1, 100), default=5, metavar="N", help="rounds (default: %(default)s)")
     option(
         "--seconds",
         type=_seconds(0, 3600),
@@ -55,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     option(
         "--connections",
-        type=_whole(1, 1024),
+        type=options.whole(1, 1024),
         default=64,
         metavar="N",
         help="requests that are open at once under the saturating load (default: %(default)s)",
@@ -87,17 +89,6 @@ def _seconds(low: int, high: int) -> Callable[[str], float]:
             words = f"a number from 1 to {high}"
             raise argparse.ArgumentTypeError(f"{text!r} is not {words}" + (", nor 0" if low == 0 else ""))
         return number
-
-    return read
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    """Reads a whole number."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
 
     return read
 

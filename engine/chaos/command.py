@@ -10,11 +10,11 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from engine import options
 from engine.contest import scenario as scenarios
 from engine.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
 
@@ -36,47 +36,60 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "interrupted. The same seed and options do the same things at the same times."
     )
     option = parser.add_argument
-    option("--seed", type=_whole(SEED_MAX), metavar="N", help="of everything that is random (default: a new one)")
+    option(
+        "--seed", type=options.whole(0, SEED_MAX), metavar="N", help="of everything that is random (default: a new one)"
+    )
     option(
         "--scenario",
         default=str(OWN_SCENARIO),
         metavar="NAME|FILE",
         help="load and stages, as for `contest` (default: two minutes of its own)",
     )
-    option("--seconds", type=_number(1, DURATION_S_MAX), metavar="S", help="stretch or shrink the scenario to so long")
-    option("--kills", type=_whole(KILLS_MAX), default=20, metavar="N", help="kill -9 so often (default: %(default)s)")
+    option(
+        "--seconds",
+        type=options.number(1, DURATION_S_MAX),
+        metavar="S",
+        help="stretch or shrink the scenario to so long",
+    )
+    option(
+        "--kills",
+        type=options.whole(0, KILLS_MAX),
+        default=20,
+        metavar="N",
+        help="kill -9 so often (default: %(default)s)",
+    )
     option("--kill-supervisor", action="store_true", help="kill the supervisor too, and start it again")
     option(
         "--troubles",
-        type=_whole(TROUBLES_MAX),
+        type=options.whole(0, TROUBLES_MAX),
         default=6,
         metavar="N",
         help="troubles on the way to the processors: reset, refused, stalled or late (default: %(default)s)",
     )
     option(
         "--reset-after",
-        type=_number(0, 1),
+        type=options.number(0, 1),
         default=0.0,
         metavar="P",
         help="chance that a processor charges and then resets the connection (default: %(default)s)",
     )
     option(
         "--reset-before",
-        type=_number(0, 1),
+        type=options.number(0, 1),
         default=0.0,
         metavar="P",
         help="chance that a processor resets the connection and does not charge (default: %(default)s)",
     )
     option(
         "--hang",
-        type=_number(0, 1),
+        type=options.number(0, 1),
         default=0.0,
         metavar="P",
         help="chance that a processor hangs, half of the times having charged (default: %(default)s)",
     )
     option(
         "--hang-seconds",
-        type=_number(0.001, 600),
+        type=options.number(0.001, 600),
         default=60.0,
         metavar="S",
         help="how long it hangs (default: %(default)s)",
@@ -94,41 +107,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     option(
         "--settle-seconds",
-        type=_number(1, 3600),
+        type=options.number(1, 3600),
         default=120.0,
         metavar="S",
         help="how long the engine may take to settle the rest after the last trouble (default: %(default)s)",
     )
     for name in ("engine", "default", "fallback"):
-        option(f"--{name}-port", type=_whole(65_535), default=0, metavar="PORT", help="0 takes a free one (default)")
+        option(
+            f"--{name}-port",
+            type=options.whole(0, 65_535),
+            default=0,
+            metavar="PORT",
+            help="0 takes a free one (default)",
+        )
     option("--output", type=Path, metavar="DIR", help="where files go (default: contest-results/chaos-<time>)")
     option("--json", type=Path, metavar="FILE", help="write the result to this file, instead of DIR/chaos.json")
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    """Reads a number from ``low`` to ``high``."""
-
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-        return number
-
-    return read
-
-
-def _whole(high: int) -> Callable[[str], int]:
-    """Reads a whole number from 0 to ``high``."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) > high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {high}")
-        return int(text)
-
-    return read
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -208,12 +208,12 @@ class Dispatcher:
             waiting -= 1
             oldest_ms = self._oldest_ms(now) if waiting else 0
         plan = self._router.plan(now.mono_ms, Queue(waiting, oldest_ms, self._settled))
-        if any(plan):
+        if plan.default or plan.fallback:
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
             self._books.begin(now.wall_ms)
-        for processor in layout.PROCESSORS:
+        for processor in plan.order:
             for _ in range(min(plan[processor], self._batch - len(attempts))):
-                attempts.append(self._begin(now, processor))
+                attempts.append(self._begin(now, processor, plan.is_trial(processor)))
         return attempts
 
     def finish(self, now: Now, ended: Sequence[tuple[Attempt, Outcome]]) -> None:
@@ -280,8 +280,10 @@ class Dispatcher:
 
     def _front(self) -> tuple[int, int]:
         """Ring and position of the payment to send next: those to send again first, then the oldest; one waits."""
-        if self._again:
-            return self._again[0]
+        return self._again[0] if self._again else self._oldest_new()
+
+    def _oldest_new(self) -> tuple[int, int]:
+        """Ring and position of the oldest payment that was not sent yet; (-1, 0) when there is none."""
         front, oldest_ms = -1, 0
         for index, ring in enumerate(self._rings):
             position, words = self._cursors[index], ring.words
@@ -289,8 +291,7 @@ class Dispatcher:
                 accepted_ms = words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
                 if front < 0 or accepted_ms < oldest_ms:
                     front, oldest_ms = index, accepted_ms
-        assert front >= 0
-        return front, self._cursors[front]
+        return (front, self._cursors[front]) if front >= 0 else (-1, 0)
 
     def _oldest_ms(self, now: Now) -> int:
         """How long ago the payment to send next was accepted; one waits."""
@@ -302,7 +303,15 @@ class Dispatcher:
         """Takes the payment to send next: its ring and position; one waits."""
         if self._again:
             return self._again.popleft()
-        ring, position = self._front()
+        ring, position = self._oldest_new()
+        self._cursors[ring] = position + 1
+        return ring, position
+
+    def _take_new(self) -> tuple[int, int]:
+        """Takes the oldest payment that was not sent yet, if there is one, else the one to send next; one waits."""
+        ring, position = self._oldest_new()
+        if ring < 0:
+            return self._again.popleft()
         self._cursors[ring] = position + 1
         return ring, position
 
@@ -319,9 +328,9 @@ class Dispatcher:
         assert payment is not None, "a slot was given away before its payment was done"
         return payment
 
-    def _begin(self, now: Now, processor: int) -> Attempt:
+    def _begin(self, now: Now, processor: int, is_trial: bool) -> Attempt:
         """Sends the next payment, straight from the words of its slot: this is done for every one of them."""
-        ring, position = self._take()
+        ring, position = self._take_new() if is_trial else self._take()
         reader = self._rings[ring]
         words, at = reader.words, reader.offset(position)
         state, _, attempts = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])

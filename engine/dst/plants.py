@@ -72,12 +72,14 @@ _finish_all = Dispatcher.finish
 _late: list[tuple[Any, int, int]] = []
 
 
-def _begin_late(self: Dispatcher, now: Now, processor: int) -> Attempt:
-    ring, position = self._front()
+def _begin_late(self: Dispatcher, now: Now, processor: int, is_trial: bool) -> Attempt:
+    ring, position = self._oldest_new() if is_trial else self._front()
+    if ring < 0:
+        ring, position = self._front()
     reader = self._rings[ring]
     at = reader.offset(position) + layout.SLOT_PROGRESS
     before = reader.words[at]
-    attempt = _begin(self, now, processor)
+    attempt = _begin(self, now, processor, is_trial)
     _late.append((reader.words, at, reader.words[at]))
     reader.words[at] = before
     return attempt

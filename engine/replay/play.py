@@ -16,7 +16,7 @@ from engine.replay.world import Pace, World
 from engine.routing.lane import RouterLimits
 from engine.settings import Settings
 
-SIMPLE_PAUSE_MS = 1
+SIMPLE_PAUSE_MS = 1  # of the policies that ours is compared with, whatever the settings say
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def play(
 
 
 def _own(settings: Settings, policy: str) -> Settings:
-    """The simple systems send each payment when it comes and take each answer when it comes: they do not rest."""
+    """The simple systems send each payment when it comes and take each answer when it comes: they hardly rest."""
     return settings if policy == OURS else replace(settings, dispatch_pause_ms=SIMPLE_PAUSE_MS)
 
 

@@ -1,7 +1,8 @@
 """What the engine's policy is compared with.
 
 Each knows the processors through the same lanes as the engine's router: what is learnt from answers, overdue answers
-and health, breakers, trials and limits of concurrency. Only the choice differs.
+and health, breakers, trials and limits of concurrency. Only the choice differs, and the rhythm: they neither rest
+between passes to save CPU (see :mod:`engine.replay.play`) nor hurry for the sake of an audit.
 """
 
 from __future__ import annotations

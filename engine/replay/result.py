@@ -11,13 +11,13 @@ from engine.contest.scenario import Fees
 from engine.contest.score import FINE_FOR_INCONSISTENCY, net
 
 BIN_MS = 250  # of the series
-SOON_MS = 1000
 
 
 @dataclass(frozen=True)
 class Onset:
     """A processor began to fail at ``at_s``. Attempts that failed there until it recovered: ``caught`` were there
-    already, ``sent_soon`` were sent within ``SOON_MS`` after it, while it was noticed, and ``sent_later`` were trials.
+    already, ``sent_soon`` were sent within ``SOON_MS`` (:mod:`engine.simulate.changes`) after it, while it was noticed,
+    and ``sent_later`` were trials.
     """
 
     processor: int

@@ -21,9 +21,10 @@ from engine.memory.layout import PROCESSORS
 from engine.replay.load import Arrivals
 from engine.replay.model import Model
 from engine.replay.processor import CHARGED, FAILED, REJECTED, TIMED_OUT, Course, ModelledProcessor
-from engine.replay.result import BIN_MS, SOON_MS, AuditSeen, Onset, Recovery, Result, Series
+from engine.replay.result import BIN_MS, AuditSeen, Onset, Recovery, Result, Series
 from engine.routing.router import Queue, Router
 from engine.settings import Settings
+from engine.simulate.changes import SOON_MS
 
 # The router's clock at the begin of the load: an engine has been up for a while when a contest begins.
 EPOCH_MS = 1_000_000
@@ -38,8 +39,9 @@ class Pace:
 
     Parameters:
       pass_us: of its CPU for a pass in which nothing happens.
-      begin_us, end_us: for each attempt that is begun, that ends. With ``pass_us`` they give the 180 µs a payment of
-        the preview (one in each pass), and the 7,000/s of a burst of 10,000 (64 in each).
+      begin_us, end_us: for each attempt that is begun, that ends. With ``pass_us`` they give what was measured when the
+        rest between two passes was always 4 ms: 180 µs a payment in the preview (one in each pass), and 7,000/s in a
+        burst of 10,000 (64 in each).
       wake_us: from what it sleeps for to its being awake.
       audit_skew_us: how much later than the engine a processor may be asked at an audit's "same moment". In 120 audits
         by three threads, at 250 payments a second, it was 0.2 ms in the median and 1.6 ms at most.
@@ -207,10 +209,9 @@ class World:
         oldest_ms = (now_us - accepted_us[self._front()]) // 1000 if waiting else 0
         plan = router.plan(now_ms, Queue(waiting, oldest_ms, self._settled[0] + self._settled[1]))
         if plan[0] or plan[1]:
-            # The batch is filled in the order of the processors.
-            for processor in PROCESSORS:
+            for processor in plan.order:
                 for _ in range(min(plan[processor], self._batch - self._begins)):
-                    self._begin(now_us, now_ms, processor)
+                    self._begin(now_us, now_ms, processor, plan.is_trial(processor))
             waiting = head - self._cursor + len(self._again)
         if waiting > self._backlog_max:
             self._backlog_max = waiting
@@ -220,9 +221,9 @@ class World:
         """The payment to send next: those to send again first, then the oldest; at least one waits."""
         return self._again[0] if self._again else self._cursor
 
-    def _begin(self, now_us: int, now_ms: int, processor: int) -> None:
-        """Sends the next payment to ``processor``."""
-        if self._again:
+    def _begin(self, now_us: int, now_ms: int, processor: int, is_trial: bool) -> None:
+        """Sends the next payment to ``processor``; a trial one that was not sent yet, if there is one."""
+        if self._again and not (is_trial and self._cursor < self._head):
             payment = self._again.popleft()
         else:
             payment = self._cursor

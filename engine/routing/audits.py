@@ -17,6 +17,11 @@ class Audits:
         self._interval_ms = interval_ms
         self._last_ms: int | None = None
 
+    @property
+    def are_known(self) -> bool:
+        """Whether anybody has asked yet."""
+        return self._last_ms is not None
+
     def asked(self, now_ms: int) -> None:
         """Somebody has asked for a summary."""
         if self._last_ms is not None and now_ms > self._last_ms:

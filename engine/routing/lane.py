@@ -13,7 +13,7 @@ from engine.settings import Settings
 # the usual time and four deviations is overdue.
 LEARNING_SHIFT = 2  # a new latency counts for a quarter of the estimate
 DEVIATIONS = 4
-SUSPECT_PACE = 3  # trials at a processor that hangs are this much rarer: what is in flight there already tells most
+SUSPECT_PACE = 5  # trials at a processor that hangs are this much rarer: what is in flight there already tells most
 LATE_TRIALS = 8  # in flight at a processor that answers, but late
 STALE_MS = 1000  # a health answer's latency counts when no payment was answered for so long
 
@@ -105,12 +105,21 @@ class Lane:
         """Whether it is taken for failing: its breaker is open."""
         return self._is_down
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it was late when it was last looked at."""
+        return self._seen is State.LATE
+
     def overdue_ms(self, now_ms: int) -> int:
         """How long the oldest request waits for its answer that no later one has overtaken; 0 without one."""
         order, begun, answered_ms = self._order, self._begun, self._answered_ms
         while order and (order[0][0] <= answered_ms or order[0][1] not in begun):
             order.popleft()
         return now_ms - order[0][0] if order else 0
+
+    def oldest_ms(self, now_ms: int) -> int:
+        """How long the oldest request has been in flight, whether others have overtaken it or not; 0 without one."""
+        return now_ms - next(iter(self._begun.values()), now_ms)
 
     def expected_ms(self, now_ms: int) -> int:
         """How long one more is expected to take: as the last ones, and not less than the oldest has waited already."""
@@ -214,8 +223,9 @@ class Lane:
         return self._seen is not State.WELL or now_ms - self._learnt_ms >= STALE_MS
 
     def health_due_ms(self) -> int:
-        """The earliest moment of the next health question."""
-        return 0 if self._health_ms is None else self._health_ms + self._limits.health_interval_ms
+        """When :meth:`wants_health` will be true if nothing happens before."""
+        allowed_ms = 0 if self._health_ms is None else self._health_ms + self._limits.health_interval_ms
+        return allowed_ms if self._seen is not State.WELL else max(allowed_ms, self._learnt_ms + STALE_MS)
 
     def health_asked(self, now_ms: int) -> None:
         """Its health was asked for."""

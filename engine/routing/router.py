@@ -15,8 +15,9 @@ dear one. Meanwhile single trials show when the cheap one is back. One that has 
 payments only if it is the dear one, for a moment: troubles often end together.
 
 Late processors answer so late that an audit may find a payment there that we do not know of yet (see
-:mod:`engine.routing.audits`). They are used when none is well; then all payments of half a second leave together and
-arrive together, when no audit is expected.
+:mod:`engine.routing.audits`). Nothing is sent to them that would be settled when the next audit is expected; while no
+audit has been seen yet, all payments of half a second leave together, and are settled together. What is in flight at
+one comes out of the same budget as what waits, as long as the other one is well.
 """
 
 from __future__ import annotations
@@ -48,10 +49,23 @@ class Queue(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How many payments to begin now at each processor."""
+    """How many payments to begin now at each processor; ``trials``: bit ``p`` is set when the one for ``p`` is a trial.
+
+    A trial is for a payment that was not tried yet, if there is one: the same one would wait for each of them.
+    """
 
     default: int
     fallback: int
+    trials: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Who takes from the queue first: those behind take what was not tried yet."""
+        return (FALLBACK, DEFAULT) if self.trials == 1 << DEFAULT else (DEFAULT, FALLBACK)
+
+    def is_trial(self, processor: int) -> bool:
+        """Whether what goes to ``processor`` is a trial."""
+        return bool(self.trials >> processor & 1)
 
 
 NOTHING = Plan(0, 0)
@@ -78,10 +92,11 @@ class Router:
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
             if self.lanes[best].room(now_ms) >= queue.waiting:
                 return Plan(queue.waiting, 0) if best == DEFAULT else Plan(0, queue.waiting)
-        counts, left = [0, 0], queue.waiting
+        counts, left, trials = [0, 0], queue.waiting, 0
         for processor in (DEFAULT, FALLBACK):
-            if left and self._may_try(now_ms, processor, states):
+            if left and self._may_try(now_ms, processor, states, queue):
                 counts[processor] += 1
+                trials |= 1 << processor
                 left -= 1
         order = sorted(
             (DEFAULT, FALLBACK), key=lambda processor: (states[processor] is not State.WELL, self.cost_ppm(processor))
@@ -96,7 +111,9 @@ class Router:
         left -= sent
         if left and rooms[1]:
             counts[other] += min(rooms[1], self._overflow(best, other, queue, left))
-        return Plan(*counts)
+        # More than one at a late processor are no trial.
+        trials = sum(trials & 1 << processor for processor in order if counts[processor] == 1)
+        return Plan(counts[0], counts[1], trials)
 
     def allows(self, now_ms: int, processor: int) -> bool:
         """Whether a payment that belongs to ``processor`` may be sent there now."""
@@ -109,7 +126,7 @@ class Router:
     def must_hear(self, now_ms: int) -> bool:
         """Whether an answer that is due counts at once: an audit may see it."""
         late_ms = self._limits.late_ms
-        return any(lane.in_flight and lane.expected_ms(now_ms) >= late_ms for lane in self.lanes)
+        return any(lane.oldest_ms(now_ms) >= late_ms for lane in self.lanes)
 
     def audited(self, now_ms: int) -> None:
         """Somebody has asked for a summary."""
@@ -139,7 +156,9 @@ class Router:
         lane = self.lanes[processor]
         if state is State.WELL:
             return lane.room(now_ms)
-        if state is not State.LATE or not self._is_burst(now_ms) or self._may_be_seen(now_ms, lane):
+        if state is not State.LATE or self._may_be_seen(now_ms, lane):
+            return 0
+        if not self._audits.are_known and not self._is_burst(now_ms):
             return 0
         return max(0, lane.room(now_ms) - trials)
 
@@ -155,18 +174,26 @@ class Router:
         """
         lane, ill = self.lanes[best], self.lanes[1 - best]
         budget = max(HELD_FEW, queue.settled * self._limits.wait_share_ppm // PPM) - ill.in_flight
-        if self.cost_ppm(1 - best) < self.cost_ppm(best):
+        if ill.is_late and self.cost_ppm(1 - best) < self.cost_ppm(best):
             sent = max(0, min(left, rooms[1], budget))
             counts[1 - best] += sent
             rooms[1] -= sent
             left -= sent
             budget -= sent
+            if not rooms[1] and queue.oldest_ms < self._wait_ms:
+                # It has no room just now, or an audit is near: the next moment will do as well.
+                left -= max(0, min(left, budget, ill.concurrency.limit - ill.in_flight))
         if lane.changed_ms and now_ms - lane.changed_ms < RECOVERY_TRIALS * self._limits.trial_interval_ms:
             return 0
-        patience_ms = self._patience_ms(lane.fee_ppm - ill.fee_ppm)
-        if now_ms - ill.changed_ms < patience_ms and queue.oldest_ms < self._wait_ms:
+        if self._is_patient(now_ms, 1 - best, queue):
             left -= max(0, min(left, budget))
         return left
+
+    def _is_patient(self, now_ms: int, ill: int, queue: Queue) -> bool:
+        """Whether payments may wait for the cheaper one that is ill."""
+        dearer_ppm = self.lanes[1 - ill].fee_ppm - self.lanes[ill].fee_ppm
+        is_worth_it = now_ms - self.lanes[ill].changed_ms < self._patience_ms(dearer_ppm)
+        return is_worth_it and queue.oldest_ms < self._wait_ms
 
     def _overflow(self, best: int, other: int, queue: Queue, left: int) -> int:
         """How many of those that ``best`` has no room for go to the other: those that would wait too long."""
@@ -177,11 +204,17 @@ class Router:
         patience_ms = min(self._patience_ms(self.cost_ppm(other) - self.cost_ppm(best)), self._wait_ms)
         return max(0, left - lane.concurrency.limit * patience_ms // max(lane.usual_ms, 1))
 
-    def _may_try(self, now_ms: int, processor: int, states: tuple[State, State]) -> bool:
-        """Whether to send a trial: not while a cheaper one is well, for then it does not matter."""
-        lane, other = self.lanes[processor], self.lanes[1 - processor]
-        if states[processor] is State.WELL or (states[1 - processor] is State.WELL and other.fee_ppm <= lane.fee_ppm):
+    def _may_try(self, now_ms: int, processor: int, states: tuple[State, State], queue: Queue) -> bool:
+        """Whether to send a trial: not while a cheaper one is well, for then it does not matter; nor a payment that has
+        waited enough and has nobody behind it, for it would be the one to try each time.
+        """
+        if states[processor] is State.WELL:
             return False
+        lane = self.lanes[processor]
+        if states[1 - processor] is State.WELL:
+            is_worth_it = lane.fee_ppm < self.lanes[1 - processor].fee_ppm
+            if not is_worth_it or (queue.waiting == 1 and not self._is_patient(now_ms, processor, queue)):
+                return False
         return lane.wants_trial(now_ms) and (states[processor] is not State.LATE or not self._may_be_seen(now_ms, lane))
 
     def _may_be_seen(self, now_ms: int, lane: Lane) -> bool:

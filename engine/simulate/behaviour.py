@@ -78,17 +78,17 @@ class _Step(Enum):
 class Processor(Generic[Ticket]):
     """One simulated processor.
 
-    ``delay_ms``, ``failing``, ``faults`` and ``token`` may be set at any time. A delay holds for payments
-    that begin after it was set; failing is looked at when a payment's delay is over. Every payment that was
-    taken is carried to its end, whether or not anyone still waits for the answer. What followed a change of
-    failing is in ``changes`` if it was made by `set_failing`.
+    ``delay_ms``, ``faults`` and ``token`` may be set at any time, ``failing`` by `set_failing`. A delay holds
+    for payments that begin after it was set; failing is looked at when a payment's delay is over. Every payment
+    that was taken is carried to its end, whether or not anyone still waits for the answer. What followed each
+    change of failing is in ``changes``.
     """
 
     def __init__(self, settings: ProcessorSettings) -> None:
         self.settings = settings
         self.token = settings.token
         self.delay_ms = 0
-        self.failing = False
+        self._failing = False
         self.faults: Faults | None = None
         self.faults_done: Counter[Fault] = Counter()
         self.store = PaymentStore()
@@ -101,10 +101,15 @@ class Processor(Generic[Ticket]):
         self._order = 0
         self._health_again_us: int | None = None
 
+    @property
+    def failing(self) -> bool:
+        """Whether payments whose delay is over are failed now."""
+        return self._failing
+
     def set_failing(self, failing: bool, now_us: int) -> None:
         """Sets ``failing``; if that is a change, it is noted."""
-        if failing != self.failing:
-            self.failing = failing
+        if failing != self._failing:
+            self._failing = failing
             self.changes.note(failing, now_us)
 
     def pay(self, ticket: Ticket, body: bytes, now_us: int) -> Ending | None:
@@ -155,7 +160,7 @@ class Processor(Generic[Ticket]):
         if self._health_again_us is not None and now_us < self._health_again_us:
             return _REJECTED
         self._health_again_us = now_us + self.settings.health_window_ms * 1000
-        return reply_json(200, {"failing": self.failing, "minResponseTime": self.delay_ms})
+        return reply_json(200, {"failing": self._failing, "minResponseTime": self.delay_ms})
 
     def purge(self) -> None:
         """Forgets all that was charged, all counts and changes. What is being handled is inserted nevertheless."""
@@ -187,7 +192,7 @@ class Processor(Generic[Ticket]):
         heapq.heappush(self._schedule, (due_us, self._order, ticket, payment, arrived_us, step, ending))
 
     def _decide(self, ticket: Ticket, payment: Payment, arrived_us: int, now_us: int) -> Ending | None:
-        if self.failing:
+        if self._failing:
             self.stats.failed += 1
             self.changes.note_failed(arrived_us)
             return _FAILED

@@ -9,10 +9,11 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+from engine import options
 
 HELP = "Pays for minutes or hours as fast as it is settled; memory, descriptors and books must stay what they are."
 NEEDED = ("psutil", "rich", "matplotlib")
@@ -38,48 +39,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "1 if one did not, 2 if the run could not be held, 130 if it was interrupted."
     )
     option = parser.add_argument
-    option("--minutes", type=_number(0.05, HOURS_MAX * 60), metavar="M",
+    option("--minutes", type=options.number(0.05, HOURS_MAX * 60), metavar="M",
            help=f"pay so long (default: {MINUTES_DEFAULT:g}, or as long as --payments takes)")  # fmt: skip
-    option("--payments", type=_whole(1, PAYMENTS_MAX), metavar="N", help="pay so many at most, such as 5000000")
-    option("--rate", type=_number(1, RATE_MAX), default=RATE_MAX, metavar="R",
+    option("--payments", type=options.whole(1, PAYMENTS_MAX), metavar="N", help="pay so many at most, such as 5000000")
+    option("--rate", type=options.number(1, RATE_MAX), default=RATE_MAX, metavar="R",
            help="payments a second at most (default: as many as are settled)")  # fmt: skip
-    option("--backlog", type=_whole(1, 2**26), default=32_768, metavar="N",
+    option("--backlog", type=options.whole(1, 2**26), default=32_768, metavar="N",
            help="accepted payments that may wait to be settled, at most (default: %(default)s)")  # fmt: skip
-    option("--connections", type=_whole(1, 512), default=32, metavar="N",
+    option("--connections", type=options.whole(1, 512), default=32, metavar="N",
            help="that pay, each one payment after the other (default: %(default)s)")  # fmt: skip
-    option("--growth-mb", type=_number(0.1, 1000), default=5.0, metavar="MB",
+    option("--growth-mb", type=options.number(0.1, 1000), default=5.0, metavar="MB",
            help="memory may grow by less than so much after the first minute (default: %(default)s)")  # fmt: skip
-    option("--memory-mb", type=_number(1, 100_000), default=200.0, metavar="MB",
+    option("--memory-mb", type=options.number(1, 100_000), default=200.0, metavar="MB",
            help="the engine may have less than so much memory (default: %(default)s)")  # fmt: skip
-    option("--settle-seconds", type=_number(1, 3600), default=120.0, metavar="S",
+    option("--settle-seconds", type=options.number(1, 3600), default=120.0, metavar="S",
            help="how long the engine may take to settle the rest (default: %(default)s)")  # fmt: skip
     option("--output", type=Path, metavar="DIR", help="where files go (default: contest-results/soak-<time>)")
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    """Reads a number from ``low`` to ``high``."""
-
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-        return number
-
-    return read
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    """Reads a whole number from ``low`` to ``high``."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return read
 
 
 def run(arguments: argparse.Namespace) -> int:

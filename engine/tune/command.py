@@ -10,11 +10,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from engine import options
 from engine.contest import scenario as scenarios
 from engine.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
 from engine.tune import journal, objective, space
@@ -78,31 +78,31 @@ Exit code: 0 when all contests were held, 2 if the tuning run could not be held,
     option("--scenario", metavar="NAME|FILE", help=f"as for `contest` (default: {DEFAULTS['scenario']})")
     option(
         "--seconds",
-        type=_number(SECONDS_MIN, DURATION_S_MAX),
+        type=options.number(SECONDS_MIN, DURATION_S_MAX),
         metavar="S",
         help="stretch or shrink the scenario to so long; of halving the longest contests (default: its own)",
     )
     option(
         "--seconds-min",
-        type=_number(SECONDS_MIN, DURATION_S_MAX),
+        type=options.number(SECONDS_MIN, DURATION_S_MAX),
         metavar="S",
         help=f"length of halving's shortest contests (default: {DEFAULTS['seconds_min']:g})",
     )
     option(
         "--rounds",
-        type=_whole(1, ROUNDS_MAX),
+        type=options.whole(1, ROUNDS_MAX),
         metavar="N",
         help=f"contests for each point, interleaved (default: {DEFAULTS['rounds']})",
     )
     option(
         "--drain-seconds",
-        type=_number(0, 3600),
+        type=options.number(0, 3600),
         metavar="S",
         help=f"how long an engine may take to settle the rest (default: {DEFAULTS['drain_seconds']:g})",
     )
     option(
         "--seed",
-        type=_whole(0, SEED_MAX),
+        type=options.whole(0, SEED_MAX),
         metavar="N",
         help=f"of the order within the rounds (default: {DEFAULTS['seed']})",
     )
@@ -117,32 +117,6 @@ Exit code: 0 when all contests were held, 2 if the tuning run could not be held,
 
 def _of_objectives() -> str:
     return "; ".join(f"{name}: {found.title}" for name, found in objective.OBJECTIVES.items())
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    """Reads a number from ``low`` to ``high``."""
-
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:g} to {high:g}")
-        return number
-
-    return read
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    """Reads a whole number from ``low`` to ``high``."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return read
 
 
 def run(arguments: argparse.Namespace) -> int:

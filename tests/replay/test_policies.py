@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from engine.contest.scenario import Condition
+from engine import settings as settings_module
+from engine.contest.scenario import Condition, Scenario
 from engine.memory.layout import DEFAULT, FALLBACK
-from engine.replay.policies import POLICIES
+from engine.replay.play import play as play_policies
+from engine.replay.policies import OURS, POLICIES
 from engine.replay.result import BIN_MS, Result
-from tests.replay.scenes import WELL, failing, limits, play, scenario, slow
+from tests.replay.scenes import WELL, failing, scenario, slow
+
+
+def play(scene: Scenario, policy: str, **environment: str) -> Result:
+    """The result of ``scene`` with a policy as it is compared; ``environment`` are ``ENGINE_`` variables."""
+    return play_policies(scene, [policy], settings_module.read(environment)).results[policy]
 
 
 def during(result: Result, processor: int, from_s: float, to_s: float) -> int:
@@ -19,12 +26,18 @@ def during(result: Result, processor: int, from_s: float, to_s: float) -> int:
 
 @pytest.mark.parametrize("policy", [name for name in POLICIES if name != "earliest"])
 def test_with_both_well_the_cheap_one_gets_all(policy: str) -> None:
-    result = play(scenario(), POLICIES[policy](limits()))
+    result = play(scenario(), policy)
     assert result.settled == (result.accepted, 0)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_only_ours_rests_between_passes_to_save_cpu(policy: str) -> None:
+    result = play(scenario(), policy, ENGINE_DISPATCH_PAUSE_MS="40")
+    assert result.waited_ms == pytest.approx(40 if policy == OURS else 1, abs=1)
+
+
 def test_default_only_waits_for_default_and_drains() -> None:
-    result = play(scenario((5.0, failing(), WELL), (10.0, WELL, WELL)), POLICIES["default-only"](limits()))
+    result = play(scenario((5.0, failing(), WELL), (10.0, WELL, WELL)), "default-only")
     assert result.settled == (result.accepted, 0)
     assert result.wasted < 200  # trials, and what was sent before it was noticed
 
@@ -32,7 +45,7 @@ def test_default_only_waits_for_default_and_drains() -> None:
 @pytest.mark.parametrize("policy", ["simple", "earliest"])
 @pytest.mark.parametrize("trouble", [failing(), slow(1000), slow(70)], ids=Condition.describe)
 def test_the_others_leave_a_default_that_fails_or_is_slower(policy: str, trouble: Condition) -> None:
-    result = play(scenario((5.0, trouble, WELL), (13.0, WELL, slow(300))), POLICIES[policy](limits()))
+    result = play(scenario((5.0, trouble, WELL), (13.0, WELL, slow(300))), policy)
     assert during(result, FALLBACK, 6, 12) > 500
     assert result.left == 0
     # Health tells at the latest 5 s after it is well again that it is.
@@ -40,16 +53,16 @@ def test_the_others_leave_a_default_that_fails_or_is_slower(policy: str, trouble
 
 
 def test_simple_stays_with_a_default_that_is_slower_by_less_than_50_ms() -> None:
-    result = play(scenario((5.0, slow(40), WELL)), POLICIES["simple"](limits()))
+    result = play(scenario((5.0, slow(40), WELL)), "simple")
     assert during(result, DEFAULT, 5, 20) > 1490
 
 
 def test_earliest_finish_takes_the_quicker_one_whatever_it_costs() -> None:
-    result = play(scenario((1.0, slow(40), WELL)), POLICIES["earliest"](limits()))
+    result = play(scenario((1.0, slow(40), WELL)), "earliest")
     assert during(result, FALLBACK, 6, 20) > 1390
 
 
 def test_earliest_finish_uses_both_when_one_alone_cannot_keep_up() -> None:
     scene = scenario((1.0, slow(900), slow(1200)), users=600)
-    result = play(scene, POLICIES["earliest"](limits(ENGINE_IN_FLIGHT_MAX="400")), ENGINE_IN_FLIGHT_MAX="400")
+    result = play(scene, "earliest", ENGINE_IN_FLIGHT_MAX="400")
     assert min(during(result, processor, 5, 20) for processor in (DEFAULT, FALLBACK)) > 1500

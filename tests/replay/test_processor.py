@@ -39,8 +39,9 @@ def simulated(scene: Scenario, times_us: list[int], model: Model) -> list[tuple[
             due_us = processor.next_due_us()
             change_us = changes[0][0] if changes else now_us + 1
             if change_us <= now_us and (due_us is None or change_us <= due_us):
-                condition = changes.pop(0)[1]
-                processor.delay_ms, processor.failing = condition.delay_ms, condition.failing
+                _, condition = changes.pop(0)
+                processor.delay_ms = condition.delay_ms
+                processor.set_failing(condition.failing, change_us)
             elif due_us is not None and due_us <= now_us:
                 for ticket, ending in processor.due(due_us):
                     note(ticket, ending, due_us)

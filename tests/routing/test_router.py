@@ -21,9 +21,10 @@ class World:
     def plan(self, waiting: int, *, oldest_ms: int = 0, settled: int = 0) -> Plan:
         """What is sent now; it is in flight then, and :attr:`sent` has the tickets."""
         plan = self.router.plan(self.now_ms, Queue(waiting, oldest_ms, settled))
-        assert sum(plan) <= waiting
+        plan = Plan(plan.default, plan.fallback)
+        assert plan.default + plan.fallback <= waiting
         self.sent: tuple[list[int], list[int]] = ([], [])
-        for processor, count in enumerate(plan):
+        for processor, count in enumerate((plan.default, plan.fallback)):
             self.sent[processor].extend(self.begin(processor) for _ in range(count))
         return plan
 
@@ -93,7 +94,7 @@ def test_what_the_cheaper_one_has_no_room_for_waits_or_goes_to_the_other_by_its_
     world = World(**changes)  # type: ignore[arg-type]
     world.answer(DEFAULT, took_ms=500)
     world.answer(FALLBACK, took_ms=1)
-    default, fallback = world.plan(360)
+    default, fallback = world.plan(360)[:2]
     assert default == 100
     assert 55 <= fallback <= 65
 
@@ -123,6 +124,26 @@ def test_no_more_wait_than_may_be_lost() -> None:
     world.fail(DEFAULT)
     assert world.plan(300, settled=10_000) == Plan(0, 64)  # all that there is room for, of 100
     assert world.plan(HELD_FEW) == NOTHING
+
+
+def test_a_single_payment_is_not_tried_for_ever() -> None:
+    world = World(wait_cost_ppm=50_000)
+    world.fail(DEFAULT)
+    world.now_ms += 1000
+    assert world.plan(1) == Plan(1, 0)
+    world.end(DEFAULT, world.sent[DEFAULT][0], answered=False)
+    world.now_ms += 1000
+    assert world.plan(1) == Plan(0, 1)
+
+
+def test_a_trial_does_not_take_the_oldest_payment() -> None:
+    world = World(wait_share_ppm=0)
+    world.fail(DEFAULT)
+    world.now_ms += 1000
+    plan = world.router.plan(world.now_ms, Queue(50, 0, 0))
+    assert plan.is_trial(DEFAULT) and not plan.is_trial(FALLBACK)
+    assert plan.order == (FALLBACK, DEFAULT)
+    assert not World().router.plan(T, Queue(1, 0, 0)).trials
 
 
 def test_nobody_waits_longer_than_the_bound() -> None:
@@ -253,6 +274,19 @@ def test_health_is_asked_for_when_payments_do_not_tell() -> None:
     lane.health_asked(world.now_ms)
     assert not lane.wants_health(world.now_ms + 4999)
     assert lane.wants_health(world.now_ms + 5000)
+
+
+def test_the_next_health_question_is_due_when_it_will_be_wanted() -> None:
+    world = World()
+    lane = world.router.lanes[DEFAULT]
+    lane.health_asked(world.now_ms)
+    world.now_ms += 4900
+    world.answer(DEFAULT, took_ms=1)
+    for _ in range(2):
+        due_ms = lane.health_due_ms()
+        assert not lane.wants_health(due_ms - 1)
+        assert lane.wants_health(due_ms)
+        world.fail(DEFAULT)
 
 
 def test_health_answers_are_believed() -> None:

@@ -72,7 +72,7 @@ def test_failing_is_looked_at_after_the_delay_and_charges_nothing() -> None:
     processor = new_processor()
     processor.delay_ms = 100
     pay(processor, 1)
-    processor.failing = True
+    processor.set_failing(True, 0)
     assert due(processor, SECOND_US) == [(1, 500)]
     assert not charged(processor, 1)
     processor.delay_ms = 0
@@ -135,7 +135,8 @@ def test_the_waiting_are_answered_at_once_when_the_delay_was_taken_away() -> Non
 
 def test_health_is_answered_once_in_five_seconds_and_a_refused_call_does_not_prolong_it() -> None:
     processor = new_processor()
-    processor.delay_ms, processor.failing = 70, True
+    processor.delay_ms = 70
+    processor.set_failing(True, 0)
     first = processor.health(0)
     assert (first.status, first.body) == (200, b'{"failing":true,"minResponseTime":70}')
     assert processor.health(5 * SECOND_US - 1).status == 429
@@ -158,7 +159,7 @@ def test_every_outcome_is_counted() -> None:
     pay(processor, 1)
     pay(processor, 1)
     processor.pay(0, b"", 0)
-    processor.failing = True
+    processor.set_failing(True, 0)
     pay(processor, 2)
     processor.delay_ms = 10
     pay(processor, 3)
