@@ -13,15 +13,17 @@ anybody was told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, cycle
 
 from engine.books.levels import Level, Shape
 from engine.memory import layout
-from engine.memory.words import WORD_MAX, Words, zeros
+from engine.memory.words import WORD_MAX, Words, packed, zeros
 
 # What one payment can add to a transaction at the most: three levels and the total (count, cents), and the words of its
 # slot or of its place aside. Used to keep a batch inside the redo log.
 ENTRIES_OF_A_SETTLEMENT = 16
+_INDEX_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 _CHECK_FACTOR = 0x9E3779B97F4A7C15
 _SET_BACK = WORD_MAX  # floor of a level while it is emptied because the clock was set back
 SETTLEMENTS_MAX = layout.REDO_ENTRIES // ENTRIES_OF_A_SETTLEMENT
@@ -48,14 +50,16 @@ class BooksWriter:
         self._shape = shape
         self._segments = (words, *rings)
         self._pending: dict[int, int] = {}
+        # requested_ms << 1 | processor -> payments and cents settled in this transaction
+        self._settled: dict[int, tuple[int, int]] = {}
 
     def recover(self) -> None:
         """Finishes what a killed writer had committed. Must be called once, before anything else."""
-        self._apply()
+        self._apply(_redo(self._words))
 
     def begin(self, now_ms: int) -> None:
         """Begins a transaction at the wall-clock time ``now_ms``, opening the buckets of that time."""
-        assert not self._pending
+        assert not self._pending and not self._settled
         for level in self._shape.levels:
             number = now_ms // level.width_ms
             floor, head = self._words[level.floor_at], self._words[level.head_at]
@@ -70,18 +74,20 @@ class BooksWriter:
         What is older than a level's horizon is left out of that level; the total has it always. A time beyond the head
         cannot be: requested_ms was taken before ``begin``'s now.
         """
-        words, pending = self._words, self._pending
-        total = layout.BOOKS_TOTALS_AT + 2 * processor
-        pending[total] = pending.get(total, words[total]) + 1
-        pending[total + 1] = pending.get(total + 1, words[total + 1]) + cents
-        for level in self._shape.levels:
-            number = requested_ms // level.width_ms
-            if words[level.floor_at] <= number <= words[level.head_at]:
-                bucket = number % level.buckets
-                at = level.counts_at[processor] + bucket
-                pending[at] = pending.get(at, words[at]) + 1
-                at = level.cents_at[processor] + bucket
-                pending[at] = pending.get(at, words[at]) + cents
+        # Payments that were sent together share their time, and are counted together at the commit.
+        key = requested_ms << 1 | processor
+        counted = self._settled.get(key)
+        self._settled[key] = (1, cents) if counted is None else (counted[0] + 1, counted[1] + cents)
+
+    def put_done(self, segment: int, at: int, requested_ms: int, settled_ms: int, progress: int) -> None:
+        """Puts the dispatcher's words of the slot that begins at word ``at``.
+
+        The state is last, in the redo log as in the slot: once it is stored, the slot may be given away.
+        """
+        pending, base = self._pending, segment << layout.ADDRESS_SEGMENT_SHIFT | at
+        pending[base + layout.SLOT_REQUESTED_MS] = requested_ms
+        pending[base + layout.SLOT_SETTLED_MS] = settled_ms
+        pending[base + layout.SLOT_PROGRESS] = progress
 
     def fail(self, cents: int) -> None:
         """Counts a payment of ``cents`` as given up."""
@@ -112,31 +118,48 @@ class BooksWriter:
     def commit(self) -> None:
         """Makes the transaction true, whole or not at all."""
         pending, words = self._pending, self._words
-        if not pending:
+        if not pending and not self._settled:
             return
-        assert len(pending) <= layout.REDO_ENTRIES
+        entries = self._counts()
+        entries.update(pending)
+        count = len(entries)
+        assert count <= layout.REDO_ENTRIES
         assert words[layout.BOOKS_REDO_COUNT_AT] == 0
-        at = layout.REDO_AT
-        for address, value in pending.items():
-            words[at] = address
-            words[at + 1] = value
-            at += 2
+        words[layout.REDO_AT : layout.REDO_AT + 2 * count] = packed(chain.from_iterable(entries.items()))
         if self._sync is not None:
-            seal_log(words, len(pending))
-        words[layout.BOOKS_REDO_COUNT_AT] = len(pending)  # from here on it is true
+            seal_log(words, count)
+        words[layout.BOOKS_REDO_COUNT_AT] = count  # from here on it is true
         self._bring_to_disk()
-        self._apply()
+        self._apply(entries.items())
         pending.clear()
+        self._settled.clear()
+
+    def _counts(self) -> dict[int, int]:
+        """The words of totals and levels as what was settled leaves them."""
+        words = self._words
+        counts: dict[int, int] = {}
+        for key, (payments, cents) in self._settled.items():
+            processor, requested_ms = key & 1, key >> 1
+            places = [layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_TOTALS_AT + 2 * processor + 1]
+            for level in self._shape.levels:
+                number = requested_ms // level.width_ms
+                if words[level.floor_at] <= number <= words[level.head_at]:
+                    bucket = number % level.buckets
+                    places += (level.counts_at[processor] + bucket, level.cents_at[processor] + bucket)
+            for place, more in zip(places, cycle((payments, cents)), strict=False):
+                counts[place] = counts.get(place, words[place]) + more
+        return counts
 
     def _bring_to_disk(self) -> None:
         if self._sync is not None:
             self._sync()
 
-    def _apply(self) -> None:
-        words = self._words
+    def _apply(self, entries: Iterable[tuple[int, int]]) -> None:
+        """Does what the log says; ``entries`` are its addresses and values."""
+        words, segments = self._words, self._segments
         words[layout.BOOKS_VERSION_AT] |= 1
-        for segment, index, value in _redo(words):
-            self._segments[segment][index] = value
+        for address, value in entries:
+            segments[address >> layout.ADDRESS_SEGMENT_SHIFT][address & _INDEX_MASK] = value
         self._bring_to_disk()  # before the log is given up
         # The log is closed while the version is still odd: a reader that finds the version odd reads through the log,
         # and whatever it misses there has been applied.
@@ -184,9 +207,9 @@ class BooksWriter:
 def redo_ring(books: Words, ring: int, words: Words) -> None:
     """Does to the words of ring number ``ring`` what a whole log says; :meth:`BooksWriter.recover` may do it again."""
     if is_log_whole(books):
-        for segment, index, value in _redo(books):
-            if segment == ring + 1:
-                words[index] = value
+        for address, value in _redo(books):
+            if address >> layout.ADDRESS_SEGMENT_SHIFT == ring + 1:
+                words[address & _INDEX_MASK] = value
 
 
 def seal_log(books: Words, count: int) -> None:
@@ -200,12 +223,10 @@ def is_log_whole(books: Words) -> bool:
     return count <= layout.REDO_ENTRIES and books[layout.BOOKS_REDO_CHECK_AT] == _redo_check(books, count)
 
 
-def _redo(books: Words) -> Iterator[tuple[int, int, int]]:
-    """The log: segment, index, value."""
-    mask = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
+def _redo(books: Words) -> Iterator[tuple[int, int]]:
+    """The log: addresses and values."""
     for at in range(layout.REDO_AT, layout.REDO_AT + 2 * books[layout.BOOKS_REDO_COUNT_AT], 2):
-        address = books[at]
-        yield address >> layout.ADDRESS_SEGMENT_SHIFT, address & mask, books[at + 1]
+        yield books[at], books[at + 1]
 
 
 def _redo_check(books: Words, count: int) -> int:

@@ -414,6 +414,10 @@ class Dispatcher:
         if self._in_flight.pop(attempt.ticket, None) is None:
             return  # dropped, and its end came all the same
         verdict, lane = outcome.verdict, self._router.lanes[attempt.processor]
+        if verdict is Verdict.CHARGED:  # nearly all
+            lane.ended(now.mono_ms, attempt.ticket, True)
+            self._settle(now, attempt, attempt.requested_ms, attempt.cents)
+            return
         if attempt.is_question:
             self._asking -= 1
             if verdict is Verdict.FOUND:
@@ -424,9 +428,7 @@ class Dispatcher:
         else:
             answered = verdict not in (Verdict.FAILED, Verdict.UNKNOWN)
             lane.ended(now.mono_ms, attempt.ticket, answered)
-        if verdict is Verdict.CHARGED:
-            self._settle(now, attempt, attempt.requested_ms, attempt.cents)
-        elif verdict is Verdict.FOUND:
+        if verdict is Verdict.FOUND:
             self._settle(now, attempt, outcome.requested_ms, outcome.cents)
         elif attempt.lookup:
             # It is charged for certain (an ALREADY brought us here); the question is only with what.
@@ -479,12 +481,8 @@ class Dispatcher:
         if ring == aside.RING:
             aside.settle(books, self._shape, position, requested_ms, now.wall_ms)
             return
-        at = self._rings[ring].offset(position)
-        books.put(ring + 1, at + layout.SLOT_REQUESTED_MS, requested_ms)
-        books.put(ring + 1, at + layout.SLOT_SETTLED_MS, now.wall_ms)
-        # Last, in the redo log as in the slot: once the state is stored, the slot may be given away.
         word = layout.pack_progress(position, COMPLETED, attempt.processor, attempt.attempts)
-        books.put(ring + 1, at + layout.SLOT_PROGRESS, word)
+        books.put_done(ring + 1, self._rings[ring].offset(position), requested_ms, now.wall_ms, word)
 
     def _keep(self, now: Now, attempt: Attempt, *, lookup: bool, tries: int) -> None:
         wait_ms = min(RESEND_FIRST_MS << min(tries - 1, 16), RESEND_LAST_MS)

@@ -46,10 +46,9 @@ def _of_error(sent: bool) -> Outcome:
 
 
 def _commit(self: BooksWriter) -> None:
-    mask = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
-    for address, value in self._pending.items():
-        self._segments[address >> layout.ADDRESS_SEGMENT_SHIFT][address & mask] = value
+    self._apply({**self._counts(), **self._pending}.items())
     self._pending.clear()
+    self._settled.clear()
 
 
 def _recover_books(self: BooksWriter) -> None:

@@ -6,6 +6,8 @@ the writer between any two of them.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
 from typing import Protocol, cast, overload
 
 WORD_BYTES = 8
@@ -33,3 +35,8 @@ class Words(Protocol):
 def zeros(length: int) -> Words:
     """``length`` words in private memory, all 0."""
     return cast(Words, memoryview(bytearray(length * WORD_BYTES)).cast("Q"))
+
+
+def packed(values: Iterable[int]) -> Words:
+    """Words of these values, in private memory, to be stored with one slice."""
+    return cast(Words, memoryview(array("Q", values)))
