@@ -141,7 +141,7 @@ VARIABLES: tuple[Variable, ...] = (
              "Time between two health questions to one processor, which allows one in 5 s."),
     Variable("breaker_failures", "ENGINE_BREAKER_FAILURES", 3, "failures", 1, 1000,
              "Failures in a row that open a processor's breaker."),
-    Variable("trial_interval_ms", "ENGINE_TRIAL_INTERVAL_MS", 100, "ms", 1, 60_000,
+    Variable("trial_interval_ms", "ENGINE_TRIAL_INTERVAL_MS", 150, "ms", 1, 60_000,
              "Time between two trial payments at a processor that is not well."),
     Variable("trials_max", "ENGINE_TRIALS_MAX", 24, "requests", 1, 800,
              "Most trial payments in flight at a processor that fails or hangs."),

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import select
 import signal
 import sys
@@ -29,6 +30,7 @@ from engine.settings import Settings
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
 LOCK_TRIES = 40  # with LOCK_WAIT_S between them: how long the last dispatcher may take to go
 LOCK_WAIT_S = 0.1
+SPARE_DESCRIPTORS = 128  # beside the connections of payments
 SHOW_EVERY_MS = 50  # between two writings of the board
 PAGE_WORDS = 512
 FEES_INTERVAL_MS = 1000  # between two questions for a fee that is not known
@@ -52,10 +54,22 @@ def run(_arguments: argparse.Namespace) -> int:
     if not _lock(books):
         print(f"engine: another dispatcher is at work on {mapping.books_name(settings)}", file=sys.stderr)
         return 2
+    allow_descriptors(len(settings.processor_urls) * settings.in_flight_max + SPARE_DESCRIPTORS)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatcher_nice)
     Loop(settings, books, rings).run()
     return 0
+
+
+def allow_descriptors(wanted: int) -> None:
+    """Raises the process's soft limit of descriptors to ``wanted``, as far as its hard limit allows; many systems begin
+    with 1024, and a request that gets no socket would look like a processor that is down.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+        if hard < wanted:
+            log.warning("at most %d descriptors are allowed; ENGINE_IN_FLIGHT_MAX asks for %d", hard, wanted)
 
 
 def _lock(books: Segment) -> bool:

@@ -86,7 +86,7 @@ class Lane:
         self._learnt_ms = -STALE_MS
         self._failures = 0
         self._deviation_ms = 0  # how far answers are usually from usual_ms
-        self._failing_ms = 0  # how long the last failure took
+        self.failing_ms = 0  # how long the last failure took
         self._is_down = False
         self._seen = State.WELL
         self._trial_ms = 0
@@ -171,7 +171,7 @@ class Lane:
             elif self._seen is State.SUSPECT:
                 pace_ms = SUSPECT_PACE * limits.trial_interval_ms
             else:
-                pace_ms = self._failing_ms // limits.trials_max
+                pace_ms = self.failing_ms // limits.trials_max
             if self._seen is not State.LATE:
                 self._trials.add(ticket)
             self._trial_ms = now_ms + max(limits.trial_interval_ms, pace_ms)
@@ -182,7 +182,7 @@ class Lane:
         begun_ms = self._begun.pop(ticket)
         self._trials.discard(ticket)
         if not answered:
-            self._failing_ms = now_ms - begun_ms
+            self.failing_ms = now_ms - begun_ms
             self._failures += 1
             if self._is_down or self._failures >= self._limits.breaker_failures:
                 self._is_down = True

@@ -31,10 +31,11 @@ from engine.routing.lane import Lane, RouterLimits, State
 PPM = 1_000_000
 LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
 HELD_FEW = 16  # so many may wait by choice, however little was settled yet
-RECOVERY_TRIALS = 3  # trial intervals in which the cheap processor may recover after the dear one has
+RECOVERY_TRIALS = 2  # trial intervals in which the cheap processor may recover after the dear one has
 BURST_EVERY_MS = 500
 FOR_EVER_MS = 1 << 40
 BURST_MS = 50
+TRIAL_GUARD_SHIFT = 2  # a single trial at one that fails keeps a quarter of the distance
 ARRIVAL_SHIFT = 4  # an answer of a late processor comes within a sixteenth of its usual time
 
 
@@ -156,7 +157,7 @@ class Router:
         lane = self.lanes[processor]
         if state is State.WELL:
             return lane.room(now_ms)
-        if state is not State.LATE or self._may_be_seen(now_ms, lane):
+        if state is not State.LATE or self._may_be_seen(now_ms, lane, state):
             return 0
         if not self._audits.are_known and not self._is_burst(now_ms):
             return 0
@@ -215,13 +216,19 @@ class Router:
             is_worth_it = lane.fee_ppm < self.lanes[1 - processor].fee_ppm
             if not is_worth_it or (queue.waiting == 1 and not self._is_patient(now_ms, processor, queue)):
                 return False
-        return lane.wants_trial(now_ms) and (states[processor] is not State.LATE or not self._may_be_seen(now_ms, lane))
+        return lane.wants_trial(now_ms) and not self._may_be_seen(now_ms, lane, states[processor])
 
-    def _may_be_seen(self, now_ms: int, lane: Lane) -> bool:
-        """Whether what is sent to a late processor now would be settled there about when an audit is expected."""
-        due_ms = now_ms + lane.usual_ms
-        around_ms = self._limits.audit_guard_ms + (lane.usual_ms >> ARRIVAL_SHIFT)
-        return self._audits.may_hit(due_ms - around_ms, due_ms + around_ms)
+    def _may_be_seen(self, now_ms: int, lane: Lane, state: State) -> bool:
+        """Whether what is sent now would be settled late, and about when an audit is expected. What fails late may have
+        recovered by then; single trials keep a smaller distance, so that this is found all the same.
+        """
+        if state is State.DOWN:
+            took_ms, around_ms = lane.failing_ms, self._limits.audit_guard_ms >> TRIAL_GUARD_SHIFT
+        else:
+            took_ms, around_ms = lane.usual_ms, self._limits.audit_guard_ms + (lane.usual_ms >> ARRIVAL_SHIFT)
+        if took_ms < self._limits.late_ms:
+            return False
+        return self._audits.may_hit(now_ms + took_ms - around_ms, now_ms + took_ms + around_ms)
 
     def _patience_ms(self, saved_ppm: int) -> int:
         """How long a wait costs as much as it may save."""

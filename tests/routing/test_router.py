@@ -192,7 +192,7 @@ def test_when_the_dear_one_has_just_recovered_the_cheap_one_has_a_moment_too() -
     assert world.plan(1000, settled=1000) == Plan(1, 1)
     world.end(FALLBACK, world.sent[FALLBACK][0])
     assert world.plan(1000, settled=1000) == NOTHING
-    world.now_ms += 299
+    world.now_ms += 199
     assert world.plan(1000, settled=1000) == Plan(1, 0)
     world.now_ms += 1
     assert world.plan(1000, settled=1000)[FALLBACK] > 0
