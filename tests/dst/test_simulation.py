@@ -79,7 +79,7 @@ def test_a_failure_tells_its_story_and_how_to_run_it_again(capsys: pytest.Captur
     assert run_command("--seed", str(seed), "--plant", "recovered-as-queued") == 1
     told = capsys.readouterr().out
     assert "once: payment" in told and "charged at both" in told
-    assert "last events:" in told and "starts dispatcher" in told
+    assert "last events:" in told and "sends to payment" in told
     assert f"python -m engine dst --seed {seed} --plant recovered-as-queued" in told
 
 
