@@ -6,6 +6,7 @@ import mmap
 import os
 from pathlib import Path
 
+from engine.chaos.processes import SUPERVISOR
 from engine.soak import usage
 
 _ENTRY = """{range} {access} 00000000 00:01 {inode} {gap}{path}
@@ -58,7 +59,7 @@ def test_what_a_process_takes_is_seen() -> None:
     descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(10)]
     try:
         # Tests before this one may have left children of their own beside.
-        was, now = (use.processes[usage.SUPERVISOR] for use in (before, usage.look(os.getpid())))
+        was, now = (use.processes[SUPERVISOR] for use in (before, usage.look(os.getpid())))
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
