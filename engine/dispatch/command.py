@@ -221,9 +221,9 @@ class Loop:
         return max(0.0, min(due_ms))
 
     def _known_fees(self) -> tuple[int, int]:
-        """The fees as far as they are known; two that are not both known are no reason to prefer one of them."""
+        """The fees. As long as they are not both known, default is the cheaper one, but by nothing worth waiting for."""
         default_ppm, fallback_ppm = self._fees_ppm
-        return (0, 0) if min(default_ppm, fallback_ppm) < 0 else (default_ppm, fallback_ppm)
+        return (0, 1) if min(default_ppm, fallback_ppm) < 0 else (default_ppm, fallback_ppm)
 
     def _ask_fees(self, now: Now) -> None:
         """Asks for fees that are neither set nor known, from time to time."""

@@ -32,9 +32,9 @@ PPM = 1_000_000
 LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
 HELD_FEW = 16  # so many may wait by choice, however little was settled yet
 RECOVERY_TRIALS = 2  # trial intervals in which the cheap processor may recover after the dear one has
-BURST_EVERY_MS = 500
+BURST_EVERY_MS = 500  # at late processors, while no audit was seen yet ...
+BURST_MS = 50  # ... and how long one lasts
 FOR_EVER_MS = 1 << 40
-BURST_MS = 50
 TRIAL_GUARD_SHIFT = 2  # a single trial at one that fails keeps a quarter of the distance
 ARRIVAL_SHIFT = 4  # an answer of a late processor comes within a sixteenth of its usual time
 
