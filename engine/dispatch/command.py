@@ -221,7 +221,7 @@ class Loop:
         return max(0.0, min(due_ms))
 
     def _known_fees(self) -> tuple[int, int]:
-        """The fees. As long as they are not both known, default is the cheaper one, but by nothing worth waiting for."""
+        """The fees. Until both are known, default is the cheaper one, but by nothing that is worth waiting for."""
         default_ppm, fallback_ppm = self._fees_ppm
         return (0, 1) if min(default_ppm, fallback_ppm) < 0 else (default_ppm, fallback_ppm)
 
