@@ -55,7 +55,9 @@ def test_shared_memory_counts_as_a_whole_before_anybody_has_touched_it(tmp_path:
 
 def test_what_a_process_takes_is_seen() -> None:
     before = usage.look(os.getpid())
-    taken = bytearray(os.urandom(8_000_000))
+    # Not from the heap, which may have room left by the tests before.
+    taken = mmap.mmap(-1, 8_000_000 // mmap.PAGESIZE * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    taken.write(bytes(len(taken)))
     descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(10)]
     try:
         # Tests before this one may have left children of their own beside.
