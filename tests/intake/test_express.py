@@ -36,6 +36,7 @@ from tests.ring.test_ring_crash import NEW, USED, crashes, used_ring
 SETTINGS = settings_module.read({})
 SHAPE = levels.shape(30, 1, 64)
 CENTS_MAX = SETTINGS.amount_cents_max
+WORLDS_MAX = 16
 
 
 @dataclass
@@ -66,13 +67,18 @@ class Maker:
         doorbell = Doorbell(str(self._directory / "doorbell"), books)
         express = Express(SETTINGS, rings, own, books, SHAPE, desk, doorbell)
         self._made.append((express, desk, doorbell))
+        while len(self._made) > WORLDS_MAX:  # each holds descriptors, and a test has at most a few
+            self._end(self._made.pop(0))
         return World(list(memories), desk, express)
 
     def end(self) -> None:
-        for express, desk, doorbell in self._made:
-            express.close()
-            desk.close()
-            doorbell.close()
+        for made in self._made:
+            self._end(made)
+
+    @staticmethod
+    def _end(made: tuple[Express, Desk, Doorbell]) -> None:
+        for part in made:
+            part.close()
 
 
 @pytest.fixture(scope="module")
