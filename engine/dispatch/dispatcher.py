@@ -299,17 +299,11 @@ class Dispatcher:
         ring = self._rings[index]
         return now.wall_ms - ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
 
-    def _take(self) -> tuple[int, int]:
-        """Takes the payment to send next: its ring and position; one waits."""
-        if self._again:
-            return self._again.popleft()
-        ring, position = self._oldest_new()
-        self._cursors[ring] = position + 1
-        return ring, position
-
-    def _take_new(self) -> tuple[int, int]:
-        """Takes the oldest payment that was not sent yet, if there is one, else the one to send next; one waits."""
-        ring, position = self._oldest_new()
+    def _take(self, is_trial: bool = False) -> tuple[int, int]:
+        """Takes the payment to send next, for a trial one that was not sent yet if there is one: its ring and position;
+        one waits.
+        """
+        ring, position = self._oldest_new() if is_trial or not self._again else (-1, 0)
         if ring < 0:
             return self._again.popleft()
         self._cursors[ring] = position + 1
@@ -330,7 +324,7 @@ class Dispatcher:
 
     def _begin(self, now: Now, processor: int, is_trial: bool) -> Attempt:
         """Sends the next payment, straight from the words of its slot: this is done for every one of them."""
-        ring, position = self._take_new() if is_trial else self._take()
+        ring, position = self._take(is_trial)
         reader = self._rings[ring]
         words, at = reader.words, reader.offset(position)
         state, _, attempts = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])
