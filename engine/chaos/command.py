@@ -7,16 +7,14 @@ import contextlib
 import importlib.util
 import json
 import random
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from engine import options
 from engine.contest import scenario as scenarios
 from engine.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
+from engine.interrupt import interruptible
 
 HELP = "A contest during which processes are killed and processors go wrong; checks that no payment suffered."
 NEEDED = ("psutil", "rich")
@@ -138,16 +136,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seconds is not None:
         scenario = scenario.stretched(arguments.seconds)
     seed = random.randrange(SEED_MAX) if arguments.seed is None else arguments.seed
-    # SIGINT too: a shell's background job starts with it ignored.
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return _hold(arguments, scenario, seed)
-    except KeyboardInterrupt:
-        print(f"chaos: interrupted, seed {seed}", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with interruptible():
+        try:
+            return _hold(arguments, scenario, seed)
+        except KeyboardInterrupt:
+            print(f"chaos: interrupted, seed {seed}", file=sys.stderr)
+            return INTERRUPTED
 
 
 def _contradiction(arguments: argparse.Namespace) -> str:
@@ -156,11 +150,6 @@ def _contradiction(arguments: argparse.Namespace) -> str:
     if arguments.fill_disk and arguments.durability == "memory":
         return "--fill-disk needs --durability disk or sync: in memory nothing is on a disk"
     return ""
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """What Ctrl-C does, for SIGTERM too."""
-    raise KeyboardInterrupt
 
 
 def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:

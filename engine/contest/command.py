@@ -7,15 +7,14 @@ import contextlib
 import importlib.util
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
+from engine import options
 from engine.contest import scenario as scenarios
 from engine.contest.scenario import Scenario, ScenarioError
+from engine.interrupt import interruptible
 
 HELP = "Runs the contest against an engine and writes its result: a table, JSON and a picture."
 NEEDED = ("psutil", "rich", "matplotlib")
@@ -55,26 +54,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     option("--token", default="123", help="the processors' X-Rinha-Token (default: %(default)s)")
     option(
         "--drain-seconds",
-        type=_seconds,
+        type=options.number(0, 3600),
         default=15.0,
         metavar="S",
         help="how long the engine may take to settle the rest after the load (default: %(default)s)",
     )
-    option("--max-p99-ms", type=_seconds, metavar="MS", help="a p99 above it fails the run")
+    option("--max-p99-ms", type=options.number(0, 3600), metavar="MS", help="a p99 above it fails the run")
     option("--engine-pid", type=int, metavar="PID", help="watch CPU and memory of this process and its children")
     option("--output", type=Path, metavar="DIR", help="where files go (default: contest-results/<scenario>-<time>)")
     option("--json", type=Path, metavar="FILE", help="write the result to this file, instead of DIR/result.json")
     option("--no-picture", action="store_true", help="draw no picture")
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 3600")
-    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,21 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     except ScenarioError as error:
         print(f"contest: {error}", file=sys.stderr)
         return UNUSABLE
-    # SIGINT too: a shell's background job starts with it ignored.
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return _hold(arguments, scenario)
-    except KeyboardInterrupt:
-        print("contest: interrupted before there was a result", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """What Ctrl-C does, for SIGTERM too."""
-    raise KeyboardInterrupt
+    with interruptible():
+        try:
+            return _hold(arguments, scenario)
+        except KeyboardInterrupt:
+            print("contest: interrupted before there was a result", file=sys.stderr)
+            return INTERRUPTED
 
 
 def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:

@@ -6,15 +6,14 @@ import argparse
 import importlib.util
 import json
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from engine import settings as settings_module
 from engine.contest import scenario as scenarios
 from engine.contest.scenario import Scenario, ScenarioError
+from engine.interrupt import interruptible
 from engine.replay.policies import POLICIES
 from engine.settings import Settings, SettingsError
 
@@ -86,27 +85,18 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    # SIGINT too: a shell's background job starts with it ignored.
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     policies = list(POLICIES) if arguments.policy == "all" else [arguments.policy]
-    try:
-        settings = settings_module.read(os.environ)
-        if arguments.generate is not None:
-            return _play_many(arguments, policies, settings, console)
-        return _play_one(arguments, _load(arguments.scenario), policies, settings, console)
-    except (ScenarioError, SettingsError, OSError) as error:
-        return _unusable(str(error))
-    except KeyboardInterrupt:
-        print("replay: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """What Ctrl-C does, for SIGTERM too: the processes for many scenarios must not be left behind."""
-    raise KeyboardInterrupt
+    with interruptible():
+        try:
+            settings = settings_module.read(os.environ)
+            if arguments.generate is not None:
+                return _play_many(arguments, policies, settings, console)
+            return _play_one(arguments, _load(arguments.scenario), policies, settings, console)
+        except (ScenarioError, SettingsError, OSError) as error:
+            return _unusable(str(error))
+        except KeyboardInterrupt:
+            print("replay: interrupted", file=sys.stderr)
+            return INTERRUPTED
 
 
 def _unusable(reason: str) -> int:

@@ -12,6 +12,7 @@ import traceback
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from engine import options
 from engine.simulate.behaviour import ProcessorSettings
 
 HELP = "The two simulated payment processors, until SIGTERM or Ctrl-C."
@@ -32,16 +33,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     option = parser.add_argument
     option("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
-    option("--default-port", type=_port, default=8001, metavar="N", help="0 takes a free one")
-    option("--fallback-port", type=_port, default=8002, metavar="N", help="0 takes a free one")
+    option("--default-port", type=options.whole(0, 65_535), default=8001, metavar="N", help="0 takes a free one")
+    option("--fallback-port", type=options.whole(0, 65_535), default=8002, metavar="N", help="0 takes a free one")
     option("--default-fee", type=_fee, default=Decimal("0.05"), metavar="PART", help="part of an amount")
     option("--fallback-fee", type=_fee, default=Decimal("0.15"), metavar="PART", help="part of an amount")
     option("--only", choices=("default", "fallback"), help="start one of them, in this process")
-    option("--port", type=_port, metavar="N", help="port of the one that --only names")
+    option("--port", type=options.whole(0, 65_535), metavar="N", help="port of the one that --only names")
     option("--token", default="123", help="what X-Rinha-Token must be")
-    option("--handled-max", type=_positive, default=800, metavar="N", help="payments handled at once")
-    option("--waiting-max", type=_whole, default=500, metavar="N", help="payments that may wait")
-    option("--health-window-ms", type=_whole, default=5000, metavar="MS", help="one health call in each")
+    option("--handled-max", type=options.whole(1, 1_000_000), default=800, metavar="N", help="payments handled at once")
+    option("--waiting-max", type=options.whole(0, 1_000_000), default=500, metavar="N", help="payments that may wait")
+    option(
+        "--health-window-ms",
+        type=options.whole(0, 1_000_000),
+        default=5000,
+        metavar="MS",
+        help="one health call in each",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -127,24 +134,6 @@ def _stop(children: dict[int, str]) -> None:
     for pid in children:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-
-
-def _port(text: str) -> int:
-    return _number(text, 0, 65_535)
-
-
-def _positive(text: str) -> int:
-    return _number(text, 1, 1_000_000)
-
-
-def _whole(text: str) -> int:
-    return _number(text, 0, 1_000_000)
-
-
-def _number(text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-    return int(text)
 
 
 def _fee(text: str) -> Decimal:

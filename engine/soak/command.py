@@ -6,14 +6,12 @@ import argparse
 import contextlib
 import importlib.util
 import json
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from engine import options
+from engine.interrupt import interruptible
 
 HELP = "Pays for minutes or hours as fast as it is settled; memory, descriptors and books must stay what they are."
 NEEDED = ("psutil", "rich", "matplotlib")
@@ -63,21 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     if missing:
         print(f"soak: {', '.join(missing)} missing: `make setup`, or pip install it", file=sys.stderr)
         return UNUSABLE
-    # SIGINT too: a shell's background job starts with it ignored.
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return _hold(arguments)
-    except KeyboardInterrupt:
-        print("soak: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """What Ctrl-C does, for SIGTERM too."""
-    raise KeyboardInterrupt
+    with interruptible():
+        try:
+            return _hold(arguments)
+        except KeyboardInterrupt:
+            print("soak: interrupted", file=sys.stderr)
+            return INTERRUPTED
 
 
 def _hold(arguments: argparse.Namespace) -> int:

@@ -7,16 +7,15 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from engine import options
 from engine.contest import scenario as scenarios
 from engine.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
+from engine.interrupt import interruptible
 from engine.tune import journal, objective, space
 from engine.tune import plan as plans
 from engine.tune.journal import JournalError
@@ -125,21 +124,12 @@ def run(arguments: argparse.Namespace) -> int:
     if missing:
         print(f"tune: {', '.join(missing)} missing: `make setup`, or pip install it", file=sys.stderr)
         return UNUSABLE
-    # SIGINT too: a shell's background job starts with it ignored.
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return _hold(arguments)
-    except (SpaceError, ScenarioError, JournalError, OSError) as error:
-        print(f"tune: {error}", file=sys.stderr)
-        return UNUSABLE
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """What Ctrl-C does, for SIGTERM too."""
-    raise KeyboardInterrupt
+    with interruptible():
+        try:
+            return _hold(arguments)
+        except (SpaceError, ScenarioError, JournalError, OSError) as error:
+            print(f"tune: {error}", file=sys.stderr)
+            return UNUSABLE
 
 
 def wishes(arguments: argparse.Namespace, environment: dict[str, str]) -> Json:
