@@ -15,7 +15,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
@@ -38,6 +38,15 @@ STOP_SECONDS = 1.0
 T = TypeVar("T")
 R = TypeVar("R")
 Later = Callable[[], Answer | None]  # asked at each tick until it answers
+
+
+class Held(NamedTuple):
+    """A Later that is asked first after ``ms`` milliseconds, or up to one more."""
+
+    later: Later
+    ms: int
+
+
 Pointer = Any  # a native request (valid while its handler runs) or response (until it is answered or aborted)
 
 log = logging.getLogger(__name__)
@@ -91,13 +100,16 @@ class Http:
         self._ticks = self.alarm(self._tick)
         self._ticking = False
 
-    def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later]) -> None:
+    def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later | Held]) -> None:
         """``method`` on ``path`` is answered with what ``handler`` returns; ``*`` is any without a route of its own."""
 
         def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
             self._request.pointer = request
             answer = self._guarded(path, handler, self._request)
-            if not isinstance(answer, Answer):
+            if isinstance(answer, Held):
+                self._hold(response, answer.later)
+                self._tick_in(answer.ms)
+            elif not isinstance(answer, Answer):
                 self._hold(response, answer)
                 self._tick_soon()
             elif self._request.is_head():
@@ -221,8 +233,11 @@ class Http:
     def _tick_soon(self) -> None:
         """Ticks only while somebody waits for something: an idle process sleeps."""
         if not self._ticking:
-            self._ticking = True
-            self._ticks.set(TICK_MS)
+            self._tick_in(TICK_MS)
+
+    def _tick_in(self, ms: int) -> None:
+        self._ticking = True
+        self._ticks.set(ms)
 
     def _tick(self) -> None:
         self._ticking = False

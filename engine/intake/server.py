@@ -14,7 +14,7 @@ from engine.intake import health, openapi, payment, problem, window
 from engine.intake.committer import Committer
 from engine.intake.desk import Desk, Verdict
 from engine.intake.express import Express
-from engine.intake.http import Http, Later, Request
+from engine.intake.http import Held, Http, Later, Request
 from engine.intake.problem import Answer
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell
@@ -103,13 +103,20 @@ class Server:
 
         return done() or done
 
-    def summary(self, request: Request) -> Answer:
-        """GET /payments-summary."""
+    def summary(self, request: Request) -> Answer | Held:
+        """GET /payments-summary: held for a moment while the dispatcher listens for answers that are overdue."""
         self._ring.note_summary(time.time_ns() // 1_000_000)
         try:
-            sums = self._books.window(*window.parse(request.query()))
+            bounds = window.parse(request.query())
         except window.BadBound as error:
             return problem.bad_request(error.field, error.reason)
+        if self._books_words[layout.BOARD_HEARS] and not request.is_head():
+            return Held(lambda: self._sums(*bounds), window.HELD_MS)
+        return self._sums(*bounds)
+
+    def _sums(self, from_ms: int | None, to_ms: int | None) -> Answer:
+        try:
+            sums = self._books.window(from_ms, to_ms)
         except BooksBusyError:
             return problem.BUSY
         # Written by hand: a float would not hold a large sum to the cent.

@@ -1,4 +1,4 @@
-"""The bounds of ``/payments-summary``. Pure: a query string in, milliseconds out."""
+"""The window of ``/payments-summary``: its bounds, and when it is read. Pure: a query string in, milliseconds out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from urllib.parse import parse_qsl
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+
+# How much later the books are read while the dispatcher listens for answers that are due: by then it has booked what
+# the processors had inserted when they were asked. From an insertion to the books it takes 0.9 ms in the median then,
+# and at an audit the processors are read 0.4 ms after us (measured: engine/replay/world.py). To wait longer would be
+# worse than not at all: we would count what they had not yet.
+HELD_MS = 1
 
 # A blank before an offset: a "+" that was not escaped means a blank in a query string.
 INSTANT_PATTERN = re.compile(

@@ -178,6 +178,7 @@ BOOKS_REDO_CHECK_AT: Final = 27  # a sum over the redo log (files only): a log h
 BOARD_AT: Final = 64
 BOARD_HEARTBEAT_MS: Final = BOARD_AT  # last pass of the dispatcher
 BOARD_ASLEEP: Final = BOARD_AT + 1  # 1 while the dispatcher waits for the doorbell
+BOARD_HEARS: Final = BOARD_AT + 2  # 1 while it listens for answers that an audit may see at the processors already
 BOARD_PROCESSORS: Final = BOARD_AT + 8  # BOARD_PROCESSOR_WORDS for each processor
 BOARD_PROCESSOR_WORDS: Final = 8
 BOARD_FAILING: Final = 0  # last health answer: 1 failing, 0 not

@@ -13,13 +13,15 @@ import heapq
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.contest.scenario import Scenario
 from engine.dispatch.dispatcher import OVERDUE_AGAIN_MS, RESEND_FIRST_MS, RESEND_LAST_MS
-from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, rest_ms
+from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
+from engine.intake import window
 from engine.memory.layout import PROCESSORS
 from engine.replay.load import Arrivals
-from engine.replay.model import Model
+from engine.replay.model import Model, Spread, share_of
 from engine.replay.processor import CHARGED, FAILED, REJECTED, TIMED_OUT, Course, ModelledProcessor
 from engine.replay.result import BIN_MS, AuditSeen, Onset, Recovery, Result, Series
 from engine.routing.router import Queue, Router
@@ -31,6 +33,29 @@ EPOCH_MS = 1_000_000
 SLOW_MS = 1500  # a processor that takes so long is not one that a payment should have been sent to: audits see it
 BIN_US = BIN_MS * 1000
 NEVER_US = 1 << 62
+UNHEARD_US = 100_000  # more than lies between any two readings of an audit, or between an insertion and our books
+
+# What differs from audit to audit was measured with 576 of them: 24 of :class:`engine.contest.timetable.Auditor`, each
+# asking every 10 s, as in a contest, of `python -m engine up` and `simulate` with 250 payments/s of k6. Copies of both
+# noted the time in `engine/intake/server.py` (around BooksReader.window), `engine/simulate/routes.py` (before
+# PaymentStore.totals), `engine/simulate/behaviour.py` (before PaymentStore.insert) and `engine/dispatch/dispatcher.py`
+# (after BooksWriter.commit), each as time.monotonic_ns(). In 120 s with both well, and 130 s with a default that takes
+# 2 s and a fallback that fails, so that every answer must be heard at once; of the second's 300 audits 27 differed.
+# The same scenario replayed (`python -m engine replay FILE`, audit.every_s = 0.4167): 28 of 305, mean of eight.
+ASKED_LATER = Spread(
+    (
+        (0.0, -4456), (0.01, -2002), (0.05, -1221), (0.1, -867), (0.25, -488), (0.5, 389),
+        (0.75, 890), (0.9, 1459), (0.95, 1676), (0.99, 2393), (1.0, 3939),
+    )
+)  # fmt: skip
+# What the measured times from an insertion to our books (0.53, 0.88, 1.75, 3.3 ms are the quantiles 10, 50, 90, 99 of
+# 32,942 payments) are longer than the pace alone makes them (0.46 to 0.83 ms).
+BOOKED_LATER = Spread(
+    (
+        (0.0, 0), (0.1, 20), (0.25, 80), (0.5, 300), (0.75, 640), (0.9, 1150),
+        (0.95, 1500), (0.99, 2500), (0.999, 4700), (1.0, 13000),
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,15 +68,19 @@ class Pace:
         rest between two passes was always 4 ms: 180 µs a payment in the preview (one in each pass), and 7,000/s in a
         burst of 10,000 (64 in each).
       wake_us: from what it sleeps for to its being awake.
-      audit_skew_us: how much later than the engine a processor may be asked at an audit's "same moment". In 120 audits
-        by three threads, at 250 payments a second, it was 0.2 ms in the median and 1.6 ms at most.
+      asked_later: at an audit's "same moment", how much later than the engine's books a processor's are read, or how
+        much earlier (a third of them); each processor has a value of its own at each audit.
+      booked_later: how much later than by all of this what a pass has settled is in the books; at each audit another.
+      held_us: how much later the engine's books are read while it must hear; its timers are up to a millisecond late.
     """
 
     pass_us: int = 90
     begin_us: int = 45
     end_us: int = 35
     wake_us: int = 100
-    audit_skew_us: int = 2_000
+    asked_later: Spread = ASKED_LATER
+    booked_later: Spread = BOOKED_LATER
+    held_us: int = window.HELD_MS * 1000 + 500
 
 
 @dataclass(slots=True)
@@ -67,6 +96,18 @@ class _Unresolved:
     inserted_us: int | None
     tries: int = 0
     ticket: int | None = None
+
+
+class _Booked(NamedTuple):
+    """A payment that an audit may see in one of the books only: it was settled just now, and took long.
+
+    ``booked_us``: when it is in ours, by the pace.
+    """
+
+    processor: int
+    requested_us: int
+    inserted_us: int
+    booked_us: int
 
 
 class _WaitClock:
@@ -123,6 +164,7 @@ class World:
         self._model = model
         self._pace = pace
         self._pause_ms = settings.dispatch_pause_ms
+        self._gather = settings.dispatch_gather
         self._batch = settings.dispatch_batch
         self._timeout_us = settings.request_timeout_ms * 1000
         self._end_us = arrivals.end_us
@@ -145,12 +187,16 @@ class World:
         self._worked_us = -NEVER_US
         self._ends = 0  # attempts that ended in this pass
         self._begins = 0  # attempts that were begun in this pass
+        self._pass_ms = 0  # when the last one was
 
         self._settled = [0, 0]
         self._wasted = self._rejected = self._timed_out = 0
         self._waits = _WaitClock()
         self._voluntary_us = self._waited_us = self._backlog_max = 0
         self._audits: list[AuditSeen] = []
+        self._looks_back_us = round(scenario.audit.to_s * 1_000_000)
+        self._settled_late: list[tuple[int, int, int]] = []  # in this pass: (processor, requested µs, inserted µs)
+        self._booked: deque[_Booked] = deque()  # lately
         bins = self._end_us // BIN_US + 1
         self._begun_in = ([0] * bins, [0] * bins)
         self._settled_in = ([0] * bins, [0] * bins)
@@ -168,11 +214,12 @@ class World:
         """Plays it to the end; ``policy`` is the router's name in the result."""
         for at_s in self._scenario.audit_times_s():
             at_us = round(at_s * 1_000_000)
-            while self._next_us < at_us:
-                self._pass(self._next_us)
-            self._audit(at_us)
-        while self._next_us < self._end_us:
-            self._pass(self._next_us)
+            self._run_until(at_us)
+            self._router.audited(EPOCH_MS + at_us // 1000)
+            held_us = self._pace.held_us if self._router.must_hear(EPOCH_MS + at_us // 1000) else 0
+            self._run_until(at_us + held_us)
+            self._audits.append(AuditSeen(at_us / 1_000_000, self._missed(at_us, held_us)))
+        self._run_until(self._end_us)
         self._sample(self._end_us)
         return self._result(policy)
 
@@ -180,6 +227,10 @@ class World:
     def waiting(self) -> int:
         """Payments that may be sent anywhere and are not in flight."""
         return self._head - self._cursor + len(self._again)
+
+    def _run_until(self, until_us: int) -> None:
+        while self._next_us < until_us:
+            self._pass(self._next_us)
 
     def _pass(self, now_us: int) -> None:
         """One round of the dispatcher: what ended, then what begins, and when the next one is."""
@@ -204,6 +255,8 @@ class World:
                 self._ask_health(now_us, processor)
         while self._due and self._due[0][0] <= now_us:
             self._act_on_unresolved(now_us, now_ms)
+        if self._settled_late:
+            self._book(now_us)
 
         waiting = head - self._cursor + len(self._again)
         oldest_ms = (now_us - accepted_us[self._front()]) // 1000 if waiting else 0
@@ -262,6 +315,8 @@ class World:
             assert inserted_us is not None
             self._router.lanes[processor].ended(now_ms, ticket, True)
             self._settle(processor, inserted_us)
+            if now_us - requested_us > self._looks_back_us - UNHEARD_US:
+                self._settled_late.append((processor, requested_us, inserted_us))
             return
         lane = self._router.lanes[processor]
         if verdict == REJECTED:
@@ -317,6 +372,16 @@ class World:
         assert entry.inserted_us is not None
         del self._unresolved[payment]
         self._settle(entry.processor, entry.inserted_us)
+        self._settled_late.append((entry.processor, entry.requested_us, entry.inserted_us))
+
+    def _book(self, now_us: int) -> None:
+        """What took long and was settled in this pass is in the books at the pass's end: it is one transaction."""
+        pace, booked = self._pace, self._booked
+        booked_us = now_us + pace.pass_us + self._ends * pace.end_us
+        booked.extend(_Booked(*late, booked_us) for late in self._settled_late)
+        self._settled_late.clear()
+        while booked[0].booked_us < now_us - UNHEARD_US:
+            booked.popleft()
 
     def _settle(self, processor: int, inserted_us: int) -> None:
         self._settled[processor] += 1
@@ -348,7 +413,9 @@ class World:
         something happens.
         """
         pace = self._pace
-        pause_us = rest_ms(self._pause_ms, self._batch, self._begins + self._ends) * 1000
+        done = Pass(self._begins, self._ends, now_ms - self._pass_ms, self._router.is_calm(now_ms))
+        self._pass_ms = now_ms
+        pause_us = rest_ms(self._pause_ms, self._gather, self._batch, done) * 1000
         if self._begins or self._ends:
             self._worked_us = now_us
         free_us = now_us + pace.pass_us + self._begins * pace.begin_us + self._ends * pace.end_us
@@ -406,22 +473,31 @@ class World:
                 self._waits.run(begin_us, end_us)
             begin_us = end_us
 
-    def _audit(self, at_us: int) -> None:
-        """An audit by a processor that is asked last: what it has by then and we have not yet is missed."""
-        plan = self._scenario.audit
-        from_us, to_us = at_us - round(plan.from_s * 1_000_000), at_us - round(plan.to_s * 1_000_000)
-        inserted_by_us = at_us + self._pace.audit_skew_us
+    def _missed(self, at_us: int, held_us: int) -> int:
+        """How many payments an audit at ``at_us`` finds in a processor's books or in the engine's, and not in both.
+
+        It is ``held_us`` later now, when the engine's are read; a processor's are a little later or earlier than at_us.
+        """
+        plan, pace = self._scenario.audit, self._pace
+        from_us, to_us = at_us - round(plan.from_s * 1_000_000), at_us - self._looks_back_us
+        names = (self._scenario.name, at_us)
+        booked_by_us = at_us + held_us - pace.booked_later.at(share_of(*names))
+        counted_us = [at_us + pace.asked_later.at(share_of(*names, processor)) for processor in PROCESSORS]
         missed = {
             payment
-            for _, _, payment, _, requested_us, _, inserted_us in self._flight
-            if inserted_us is not None and inserted_us <= inserted_by_us and from_us <= requested_us <= to_us
+            for _, _, payment, processor, requested_us, _, inserted_us in self._flight
+            if inserted_us is not None and inserted_us <= counted_us[processor] and from_us <= requested_us <= to_us
         }
         for payment, entry in self._unresolved.items():
-            is_inserted = entry.inserted_us is not None and entry.inserted_us <= inserted_by_us
+            is_inserted = entry.inserted_us is not None and entry.inserted_us <= counted_us[entry.processor]
             if is_inserted and from_us <= entry.requested_us <= to_us:
                 missed.add(payment)
-        self._audits.append(AuditSeen(at_us / 1_000_000, len(missed)))
-        self._router.audited(EPOCH_MS + at_us // 1000)
+        booked = sum(
+            (one.inserted_us <= counted_us[one.processor]) != (one.booked_us <= booked_by_us)
+            for one in self._booked
+            if from_us <= one.requested_us <= to_us
+        )
+        return len(missed) + booked
 
     def _sample(self, now_us: int) -> None:
         """Notes the state for every step of the series that is over."""

@@ -10,12 +10,18 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from engine.books.reader import Sum
+from engine.intake.http import Held
+from engine.intake.problem import Answer
+from engine.intake.server import Server
 from engine.memory import layout
+from engine.memory.words import zeros
 from tests.intake.engine import Engine, engine, new_id, pay, purging, wait_until
 
 PROBLEM = "application/problem+json"
@@ -302,6 +308,47 @@ def test_the_summary_has_exactly_what_was_settled_to_the_cent(tmp_path: Path) ->
             assert [later[name]["totalRequests"] for name in ("default", "fallback")] == [0, 1]
             spaced = client.get(f"/payments-summary?from={stamp[:-1]}+00:00&to=").json()
             assert spaced == later
+
+
+def test_a_summary_waits_a_moment_for_answers_that_are_due(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as world:
+        world.start()
+        with world.client() as client:
+            at_once = client.get("/payments-summary")
+            world.books.words[layout.BOARD_HEARS] = 1
+            assert client.get("/payments-summary").text == at_once.text
+            head = client.head("/payments-summary")
+            assert (head.status_code, head.text) == (200, "")
+            expect_problem(client.get("/payments-summary?from=yesterday"), 400, "from")
+
+
+def test_a_summary_that_waits_has_what_was_settled_meanwhile() -> None:
+    class Books:
+        sums = (Sum(0, 0), Sum(0, 0))
+
+        def window(self, *_bounds: int | None) -> tuple[Sum, Sum]:
+            return self.sums
+
+    class Anything:
+        pointer = None
+
+        def note_summary(self, _now_ms: int) -> None:
+            pass
+
+        def query(self) -> str:
+            return "to=2026-07-16T10:00:00Z"
+
+        def is_head(self) -> bool:
+            return False
+
+    words, books, anything = zeros(layout.REDO_AT), Books(), cast(Any, Anything())
+    server = Server(cast(Any, SimpleNamespace(admin_token="")), anything, anything, words, cast(Any, books), anything)
+    words[layout.BOARD_HEARS] = 1
+    held = server.summary(anything)
+    assert isinstance(held, Held)
+    books.sums = (Sum(1, 1990), Sum(0, 0))
+    answer = held.later()
+    assert isinstance(answer, Answer) and b'"totalRequests":1,"totalAmount":19.90' in answer.body
 
 
 def instant(ms: int) -> str:

@@ -41,8 +41,10 @@ def limits(**environment: str) -> RouterLimits:
     return RouterLimits.of(settings_module.read(environment), (50_000, 150_000))
 
 
-def play(scene: Scenario, router: Router, model: Model | None = None, **environment: str) -> Result:
+def play(
+    scene: Scenario, router: Router, model: Model | None = None, pace: Pace | None = None, **environment: str
+) -> Result:
     """The result of ``scene`` with a router of the test's own; ``environment`` are ``ENGINE_`` variables."""
     settings = settings_module.read(environment)
-    world = World(scene, arrivals(scene.load), router, settings, model or Model(), Pace())
+    world = World(scene, arrivals(scene.load), router, settings, model or Model(), pace or Pace())
     return world.run("test")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from engine import settings as settings_module
 from engine.contest import scenario as scenarios
+from engine.contest.scenario import AuditPlan
 from engine.replay.generate import generate
 from engine.replay.play import play
 from engine.replay.policies import POLICIES
@@ -30,7 +32,8 @@ def test_it_adds_up_to_the_cent(scene: scenarios.Scenario) -> None:
 
 
 def test_a_missed_audit_costs_35_percent_of_net() -> None:
-    played = play(scenario((1.0, slow(2000), failing()), users=250), ["default-only"], SETTINGS)
+    scene = replace(scenario((1.0, slow(2000), failing()), users=250), audit=AuditPlan(0.5, 15.0, 1.5))
+    played = play(scene, ["default-only"], SETTINGS)
     result, account = played.results["default-only"], played.accounts["default-only"]
     assert result.audits_missed > 0
     assert account.fine == result.net * Decimal("0.35")
