@@ -153,10 +153,10 @@ VARIABLES: tuple[Variable, ...] = (
              "What fallback keeps; -1: fallback itself is asked."),
     Variable("processor_token", "ENGINE_PROCESSOR_TOKEN", "123", "", 0, 256,
              "Token with which the processors are asked for their fees (header `X-Rinha-Token`).", "printable"),
-    Variable("wait_cost_ppm", "ENGINE_WAIT_COST_PPM", 7_000, "ppm of the amount a second", 0, 10_000_000,
+    Variable("wait_cost_ppm", "ENGINE_WAIT_COST_PPM", 2_000, "ppm of the amount a second", 0, 10_000_000,
              "What a second of waiting costs: high for a shop that wants its money now, low for the lowest fees."),
-    Variable("wait_share_ppm", "ENGINE_WAIT_SHARE_PPM", 30_000, "ppm of all settled", 0, 1_000_000,
-             "Most payments that wait for the cheaper processor to recover while the other one is well."),
+    Variable("wait_share_ppm", "ENGINE_WAIT_SHARE_PPM", 40_000, "ppm of all settled", 0, 1_000_000,
+             "Most payments at a cheaper processor that is late, or waiting for one while the other takes long."),
     Variable("wait_max_ms", "ENGINE_WAIT_MAX_MS", 10_000, "ms", 0, 86_400_000,
              "Longest time that a payment waits for the cheaper processor while the other one is well."),
     Variable("late_ms", "ENGINE_LATE_MS", 1400, "ms", 1, 600_000,
@@ -171,8 +171,10 @@ VARIABLES: tuple[Variable, ...] = (
              "Age at which a payment with an unknown outcome is put aside, so that it does not hold its ring's slot."),
     Variable("aside_slots", "ENGINE_ASIDE_SLOTS", 4096, "payments", 8, 1 << 20,
              "Payments that can be put aside; when that is full the rest keep their slots.", "power of two"),
-    Variable("dispatch_pause_ms", "ENGINE_DISPATCH_PAUSE_MS", 20, "ms", 0, 1000,
-             "Rest of the dispatcher between two batches: longer is cheaper, shorter settles sooner."),
+    Variable("dispatch_pause_ms", "ENGINE_DISPATCH_PAUSE_MS", 60, "ms", 0, 1000,
+             "Longest rest of the dispatcher between two batches: longer is cheaper, shorter settles sooner."),
+    Variable("dispatch_gather", "ENGINE_DISPATCH_GATHER", 12, "payments", 1, 4096,
+             "How many shall come during a rest: more is cheaper, fewer are lost on a processor that begins to fail."),
     Variable("dispatch_batch", "ENGINE_DISPATCH_BATCH", 64, "payments", 1, 4096,
              "Most payments that are sent, and most that are settled, in one go of the dispatcher."),
     Variable("dispatcher_nice", "ENGINE_DISPATCHER_NICE", 19, "nice", 0, 19,
@@ -226,6 +228,7 @@ class Settings:
     aside_seconds: int
     aside_slots: int
     dispatch_pause_ms: int
+    dispatch_gather: int
     dispatch_batch: int
     dispatcher_nice: int
     books_recent_seconds: int

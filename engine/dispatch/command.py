@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from engine import settings as settings_module
 from engine.books.writer import BooksWriter
 from engine.dispatch.dispatcher import Dispatcher, Now
-from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, rest_ms
+from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
 from engine.dispatch.transport import Health, Transport
 from engine.memory import layout, mapping
 from engine.memory.doorbell import Doorbell
@@ -100,6 +100,7 @@ class Loop:
         self._fees_ppm = [settings.fee_default_ppm, settings.fee_fallback_ppm]
         self._fees_ms = 0
         self._show_ms = 0
+        self._pass_ms = 0  # when the last pass was
         self._router = Router(RouterLimits.of(settings, self._known_fees()))
         books_shape = mapping.books_shape(settings)
         self._dispatcher = Dispatcher(
@@ -138,17 +139,21 @@ class Loop:
             now = _now()
             if dispatcher.purge_if_asked(now):
                 transport.abandon()
-            handled = self._pass(now)
+            done = self._pass(now)
+            is_work = done.begun or done.ended
             if now.mono_ms >= self._show_ms:
                 self._show_ms = now.mono_ms + SHOW_EVERY_MS
                 self._show(now)
-            if handled:
+            if is_work:
                 last_work_ms = now.mono_ms
             if self._is_over(now):
                 break
-            if handled or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
-                rest_s = rest_ms(settings.dispatch_pause_ms, settings.dispatch_batch, handled) / 1000
-                if self._router.must_hear(now.mono_ms):
+            if is_work or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
+                pause_ms, gather = settings.dispatch_pause_ms, settings.dispatch_gather
+                rest_s = rest_ms(pause_ms, gather, settings.dispatch_batch, done) / 1000
+                must_hear = self._router.must_hear(now.mono_ms)
+                self._books[layout.BOARD_HEARS] = must_hear
+                if must_hear:
                     self._hear(self._epoll.poll(rest_s))
                     continue
                 time.sleep(rest_s)
@@ -164,8 +169,8 @@ class Loop:
             self._write_again()
         self._dispatcher.recover(now)
 
-    def _pass(self, now: Now) -> int:
-        """One round: what ended, then what begins; how much there was."""
+    def _pass(self, now: Now) -> Pass:
+        """One round: what ended, then what begins."""
         ended, words = self._transport.results()
         for word in words:
             if isinstance(word, Health):
@@ -190,7 +195,8 @@ class Loop:
         for attempt in attempts:
             self._transport.send(attempt)
         self._transport.kick()
-        return len(ended) + len(attempts)
+        after_ms, self._pass_ms = now.mono_ms - self._pass_ms, now.mono_ms
+        return Pass(len(attempts), len(ended), after_ms, self._router.is_calm(now.mono_ms))
 
     def _wait(self, now: Now, last_work_ms: int) -> None:
         """Waits for a socket, the doorbell or the next thing that is due; not at all soon after a payment."""

@@ -78,7 +78,7 @@ def draw(chance: Random) -> Plan:
         aside_ms=pick((NEVER_MS, chance.randint(100, 4000), chance.randint(100, 4000))),
         aside_slots=pick((8, 8, 16)),
         dispatch_batch=pick((1, 3, 64)),
-        dispatch_pause_ms=chance.randint(2, 30),
+        dispatch_pause_ms=chance.randint(2, 60),
         books_recent_seconds=recent_seconds,
         seeds=tuple(chance.getrandbits(64) | 1 for _ in range(2 * api_processes + 1)),
         start_ms=start_ms,

@@ -74,9 +74,9 @@ def _transport(port: int, request_timeout_ms: int = 5000) -> Iterator[Callable[.
         epoll=epoll,
     )
 
-    def pay(count: int, lookup: bool = False) -> list[Outcome]:
+    def pay(count: int, lookup: bool = False, requested_ms: int = 1_751_718_896_789) -> list[Outcome]:
         for number in range(count):
-            transport.send(Attempt(number, 0, number, 0, 0x1234 << 48, 7, 1990, 1_751_718_896_789, 1, lookup, 0))
+            transport.send(Attempt(number, 0, number, 0, 0x1234 << 48, 7, 1990, requested_ms, 1, lookup, 0))
         transport.kick()
         ends: list[Outcome] = []
         deadline = time.monotonic() + 10
@@ -109,6 +109,55 @@ def test_a_payment_is_sent_as_the_processor_wants_it_and_connections_are_kept() 
         b'{"correlationId":"12340000-0000-0000-0000-000000000007","amount":19.90,'
         b'"requestedAt":"2025-07-05T12:34:56.789Z"}'
     )
+
+
+def test_a_kept_connection_that_its_peer_closes_wakes_once_and_its_number_is_used_again() -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(OK)
+
+    server = Server(script, script)
+    epoll = select.epoll()
+    transport = Transport(
+        (f"http://127.0.0.1:{server.port}",) * 2,
+        connect_timeout_ms=500, request_timeout_ms=5000, in_flight_max=8, token="123", epoll=epoll,
+    )  # fmt: skip
+
+    def pay(number: int) -> list[Outcome]:
+        transport.send(Attempt(number, 0, number, 0, 1, 7, 1990, 1_751_718_896_789, 1, False, 0))
+        transport.kick()
+        deadline = time.monotonic() + 10
+        while not (ends := transport.results()[0]):
+            assert time.monotonic() < deadline
+            transport.act(epoll.poll(0.2))
+        return [end for _, end in ends]
+
+    with contextlib.closing(transport), contextlib.closing(epoll):
+        assert pay(0) == [outcome.CHARGED]
+        closed = epoll.poll(10)
+        assert len(closed) == 1
+        transport.act(closed)
+        # Level triggered: it would come again and again. And libcurl looks for what is dead once a second.
+        assert epoll.poll(1.1) == []
+        assert pay(1) == [outcome.CHARGED]
+        server.join()
+        transport.act(epoll.poll(10))
+
+
+def test_what_waits_for_one_moment_is_sent_with_the_time_of_that_moment() -> None:
+    def script(connection: socket.socket) -> None:
+        for _ in range(4):
+            server.request(connection)
+            connection.sendall(OK)
+
+    server = Server(script)
+    moments_ms = [1_751_718_896_789, 1_751_718_896_789, 1_751_718_897_002, 1_751_718_896_789]
+    with _transport(server.port) as pay:
+        for moment_ms in moments_ms:
+            assert pay(1, requested_ms=moment_ms) == [outcome.CHARGED]
+    server.join()
+    times = [request.rsplit(b'"', 2)[1].decode() for request in server.requests]
+    assert times == [f"2025-07-05T12:34:{second}Z" for second in ("56.789", "56.789", "57.002", "56.789")]
 
 
 def test_nobody_listening_is_certainly_not_charged() -> None:
