@@ -66,7 +66,7 @@ class State(IntEnum):
 
     WELL = 0
     LATE = 1  # it answers, but so late that an audit may find a payment at it that we do not know of yet
-    SUSPECT = 2  # answers are overdue: slower, or hung, nobody knows how much
+    SUSPECT = 2  # answers are overdue, or it has just recovered: slower than it was, or hung, nobody knows how much
     DOWN = 3  # it fails
 
 
@@ -88,12 +88,14 @@ class Lane:
         self._deviation_ms = 0  # how far answers are usually from usual_ms
         self.failing_ms = 0  # how long the last failure took
         self._is_down = False
+        self._recovered_ms: int | None = None  # when it did, while no request was answered that was begun after that
         self._seen = State.WELL
         self._trial_ms = 0
         self._backoff_until_ms = 0
         self._health_ms: int | None = None
         self.usual_ms = 0
-        self.changed_ms = 0
+        self.changed_ms = 0  # when it became well, or ceased to be
+        self.ill_ms = 0  # since when it fails or hangs, or did so the last time
 
     @property
     def in_flight(self) -> int:
@@ -121,6 +123,10 @@ class Lane:
         """How long the oldest request has been in flight, whether others have overtaken it or not; 0 without one."""
         return now_ms - next(iter(self._begun.values()), now_ms)
 
+    def is_calm(self, now_ms: int) -> bool:
+        """Whether it was well when it was last looked at, and no answer is nearly as late as those that have come."""
+        return self._seen is State.WELL and self.overdue_ms(now_ms) <= self.usual_ms - (self.usual_ms >> 2)
+
     def expected_ms(self, now_ms: int) -> int:
         """How long one more is expected to take: as the last ones, and not less than the oldest has waited already."""
         return max(self.usual_ms, self.overdue_ms(now_ms))
@@ -130,12 +136,19 @@ class Lane:
         limits = self._limits
         if self._is_down:
             state = State.DOWN
+        elif self._recovered_ms is not None and self.usual_ms > limits.suspect_ms:
+            # What was answered was begun before it recovered, and took what a failure took. To send all there before
+            # anybody knows what it takes now would be too many by hundreds, if that is more than an audit allows.
+            state = State.SUSPECT
         elif self.overdue_ms(now_ms) > self.usual_ms + max(limits.suspect_ms, DEVIATIONS * self._deviation_ms):
             state = State.SUSPECT
         elif self.usual_ms >= limits.late_ms:
             state = State.LATE
         else:
             state = State.WELL
+        # Trials of the last time that are still out may bring back payments that have waited since then.
+        if state > State.LATE >= self._seen and not self._trials:
+            self.ill_ms = now_ms
         if (state is State.WELL) != (self._seen is State.WELL):
             self.changed_ms = now_ms
             self._trial_ms = now_ms + limits.trial_interval_ms
@@ -190,8 +203,11 @@ class Lane:
         self._failures = 0
         if self._is_down:
             self._is_down = False
+            self._recovered_ms = now_ms
             self.concurrency.recovered()
             self._trial_ms = now_ms  # what this one took was perhaps the time of before it recovered: try at once
+        elif self._recovered_ms is not None and begun_ms >= self._recovered_ms:
+            self._recovered_ms = None
         if begun_ms >= self._answered_ms:  # one that was overtaken tells of the time before
             self._answered_ms = begun_ms
             self._learn(now_ms, now_ms - begun_ms)
@@ -237,6 +253,7 @@ class Lane:
             self._is_down = True
             return
         self._failures = 0
+        self._recovered_ms = None  # it tells how long it takes now
         if self._is_down:
             self._is_down = False
             self.concurrency.recovered()

@@ -8,29 +8,40 @@ time that it is expected to take there, at ``wait_cost_ppm`` for a second::
 Both well: the one that costs less gets all that it has room for. What is left waits for it, as long as that costs less
 than the other; the rest is sent to the other, so both work when one alone cannot keep up.
 
-The cheap one not well: nobody knows for how long. A payment waits as long as the wait has cost less than the higher fee
-(the rule of the ski rental: that costs at most twice as much as knowing the future), and no more wait than
-``wait_share_ppm`` of what has been settled so far: should all end now, no more than that is lost. The rest goes to the
-dear one. Meanwhile single trials show when the cheap one is back. One that has just recovered is trusted with single
-payments only if it is the dear one, for a moment: troubles often end together.
+The cheap one not well: nobody knows for how long. Payments wait for as long as the wait has cost less than the higher
+fee (the rule of the ski rental: that costs at most twice as much as knowing the future), and never longer than the
+bound; only time counts in which somebody could have had them. Then they go to the dear one until the cheap one is back,
+which single trials show. One that has just recovered is trusted with single payments only if it is the dear one, for a
+moment: troubles often end together.
+
+What waits is lost whole when all ends before it is sent. But an end shows: payments stop coming (see
+:mod:`engine.routing.arrivals`), and then all that waits goes to whoever is well. If that one is quick, it is in time;
+if it is not, no more wait than ``wait_share_ppm`` of all that was settled: no more than that can be lost.
 
 Late processors answer so late that an audit may find a payment there that we do not know of yet (see
 :mod:`engine.routing.audits`). Nothing is sent to them that would be settled when the next audit is expected; while no
 audit has been seen yet, all payments of half a second leave together, and are settled together. What is in flight at
-one comes out of the same budget as what waits, as long as the other one is well.
+one cannot be called back when all ends, so as long as the other one is well it comes out of the same budget, and must
+be worth it. Who knows nothing but that payments have been coming for a time t has to expect that they end within
+another time d with a chance of d / (t + d) (J. R. Gott, "Implications of the Copernican principle for our future
+prospects", Nature 363, 1993): the higher fee must be more than that.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 from engine.memory.layout import DEFAULT, FALLBACK
+from engine.routing.arrivals import Arrivals
 from engine.routing.audits import Audits
 from engine.routing.lane import Lane, RouterLimits, State
 
 PPM = 1_000_000
 LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
 HELD_FEW = 16  # so many may wait by choice, however little was settled yet
+QUICK_MS = 500  # who takes no longer has settled what waits soon enough when payments stop coming
+BARRED_MAX = 16  # times that are remembered in which nobody was well
 RECOVERY_TRIALS = 2  # trial intervals in which the cheap processor may recover after the dear one has
 BURST_EVERY_MS = 500  # at late processors, while no audit was seen yet ...
 BURST_MS = 50  # ... and how long one lasts
@@ -80,19 +91,27 @@ class Router:
         self._limits = limits
         self._audits = Audits(limits.audit_interval_ms)
         # What has waited so long is sent while there is still time to do it within the bound.
-        self._wait_ms = limits.wait_max_ms * 3 // 4
+        self._wait_ms = limits.wait_max_ms * 5 // 6
+        self._arrivals = Arrivals()
+        self._have_stopped = False
+        self._looked_ms = 0
+        self._is_barred = False  # nobody was well when it was last looked
+        self._barred: deque[tuple[int, int]] = deque(maxlen=BARRED_MAX)  # from when to when nobody was
         self._burst_ms = 0
         self.lanes = (Lane(limits, limits.fees_ppm[DEFAULT]), Lane(limits, limits.fees_ppm[FALLBACK]))
 
     def plan(self, now_ms: int, queue: Queue) -> Plan:
         """How many of the payments that wait to send now, and where to; trials included."""
         states = (self.lanes[DEFAULT].state(now_ms), self.lanes[FALLBACK].state(now_ms))
+        self._look(now_ms, states, queue)
         if not queue.waiting:
             return NOTHING
         if states == BOTH_WELL:  # nearly always, so this is done first
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
             if self.lanes[best].room(now_ms) >= queue.waiting:
                 return Plan(queue.waiting, 0) if best == DEFAULT else Plan(0, queue.waiting)
+        queue = queue._replace(oldest_ms=self._by_choice_ms(now_ms, now_ms - queue.oldest_ms))
+        self._have_stopped = self._arrivals.have_stopped(now_ms)
         counts, left, trials = [0, 0], queue.waiting, 0
         for processor in (DEFAULT, FALLBACK):
             if left and self._may_try(now_ms, processor, states, queue):
@@ -129,6 +148,10 @@ class Router:
         late_ms = self._limits.late_ms
         return any(lane.oldest_ms(now_ms) >= late_ms for lane in self.lanes)
 
+    def is_calm(self, now_ms: int) -> bool:
+        """Whether all is as usual, so that it does no harm to look only after a while."""
+        return all(lane.is_calm(now_ms) for lane in self.lanes)
+
     def audited(self, now_ms: int) -> None:
         """Somebody has asked for a summary."""
         self._audits.asked(now_ms)
@@ -152,6 +175,23 @@ class Router:
         lane = self.lanes[processor]
         return lane.fee_ppm + self._limits.wait_cost_ppm * lane.usual_ms // 1000
 
+    def _look(self, now_ms: int, states: tuple[State, State], queue: Queue) -> None:
+        """Notes what is to be seen in every pass, whether payments wait or not."""
+        default, fallback = self.lanes
+        self._arrivals.counted(now_ms, queue.settled + queue.waiting + default.in_flight + fallback.in_flight)
+        if self._is_barred:
+            barred, from_ms = self._barred, self._looked_ms
+            if barred and barred[-1][1] == from_ms:
+                from_ms = barred.pop()[0]
+            barred.append((from_ms, now_ms))
+        self._is_barred = State.WELL not in states
+        self._looked_ms = now_ms
+
+    def _by_choice_ms(self, now_ms: int, since_ms: int) -> int:
+        """For how long of the time since a moment somebody was well: who waited then did so by choice."""
+        barred_ms = sum(max(0, to_ms - max(from_ms, since_ms)) for from_ms, to_ms in self._barred)
+        return now_ms - since_ms - barred_ms
+
     def _room(self, now_ms: int, processor: int, state: State, trials: int) -> int:
         """How many may go to a processor now."""
         lane = self.lanes[processor]
@@ -174,8 +214,12 @@ class Router:
         budget; it is spent on payments at the cheaper one that is late, and on those that wait for it.
         """
         lane, ill = self.lanes[best], self.lanes[1 - best]
+        if self._have_stopped:
+            rooms[1] = 0
+            return left
         budget = max(HELD_FEW, queue.settled * self._limits.wait_share_ppm // PPM) - ill.in_flight
-        if ill.is_late and self.cost_ppm(1 - best) < self.cost_ppm(best):
+        is_worth_it = ill.usual_ms < self._risk_worth_ms(ill, lane) and self.cost_ppm(1 - best) < self.cost_ppm(best)
+        if ill.is_late and is_worth_it:
             sent = max(0, min(left, rooms[1], budget))
             counts[1 - best] += sent
             rooms[1] -= sent
@@ -186,6 +230,8 @@ class Router:
                 left -= max(0, min(left, budget, ill.concurrency.limit - ill.in_flight))
         if lane.changed_ms and now_ms - lane.changed_ms < RECOVERY_TRIALS * self._limits.trial_interval_ms:
             return 0
+        if not ill.is_late and lane.usual_ms <= QUICK_MS:
+            budget = max(HELD_FEW, queue.settled)
         if self._is_patient(now_ms, 1 - best, queue):
             left -= max(0, min(left, budget))
         return left
@@ -193,17 +239,30 @@ class Router:
     def _is_patient(self, now_ms: int, ill: int, queue: Queue) -> bool:
         """Whether payments may wait for the cheaper one that is ill."""
         dearer_ppm = self.lanes[1 - ill].fee_ppm - self.lanes[ill].fee_ppm
-        is_worth_it = now_ms - self.lanes[ill].changed_ms < self._patience_ms(dearer_ppm)
+        # When it has lasted longer than a payment may wait, it is not hoped for any more.
+        patience_ms = min(self._patience_ms(dearer_ppm), self._wait_ms)
+        is_worth_it = self._by_choice_ms(now_ms, self.lanes[ill].ill_ms) < patience_ms
         return is_worth_it and queue.oldest_ms < self._wait_ms
+
+    def _risk_worth_ms(self, cheap: Lane, dear: Lane) -> int:
+        """How long until a payment is settled at the cheap one is as great a risk as the higher fee is a cost: that all
+        ends in d, in d / (t + d) of all cases, and not already in the time that the dear one takes.
+        """
+        higher_ppm = min(max(dear.fee_ppm - cheap.fee_ppm, 0), PPM - 1)
+        return higher_ppm * self._arrivals.since_ms(self._looked_ms) // (PPM - higher_ppm) + dear.usual_ms
 
     def _overflow(self, best: int, other: int, queue: Queue, left: int) -> int:
         """How many of those that ``best`` has no room for go to the other: those that would wait too long."""
-        if queue.oldest_ms >= self._wait_ms:
+        if self._have_stopped or queue.oldest_ms >= self._wait_ms:
             return left
         lane = self.lanes[best]
+        patience_ms = self._patience_ms(self.cost_ppm(other) - self.cost_ppm(best))
+        if lane.is_late and self.lanes[other].is_late:  # nobody waits by choice then, but it is a risk
+            patience_ms = min(patience_ms, self._risk_worth_ms(lane, self.lanes[other]) - lane.usual_ms)
+        else:
+            patience_ms = min(patience_ms, self._wait_ms)
         # Payments leave at limit / time; those at the end of the queue wait for all before them.
-        patience_ms = min(self._patience_ms(self.cost_ppm(other) - self.cost_ppm(best)), self._wait_ms)
-        return max(0, left - lane.concurrency.limit * patience_ms // max(lane.usual_ms, 1))
+        return max(0, left - lane.concurrency.limit * max(0, patience_ms) // max(lane.usual_ms, 1))
 
     def _may_try(self, now_ms: int, processor: int, states: tuple[State, State], queue: Queue) -> bool:
         """Whether to send a trial: not while a cheaper one is well, for then it does not matter; nor a payment that has

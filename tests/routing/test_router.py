@@ -119,11 +119,85 @@ def test_payments_wait_for_the_cheaper_one_only_for_as_long_as_that_costs_less()
     assert world.plan(10, settled=10_000) == Plan(0, 10)
 
 
-def test_no_more_wait_than_may_be_lost() -> None:
-    world = World(wait_share_ppm=20_000)
+def test_all_wait_while_the_other_one_is_quick_but_never_more_than_were_settled() -> None:
+    world = World()
     world.fail(DEFAULT)
-    assert world.plan(300, settled=10_000) == Plan(0, 64)  # all that there is room for, of 100
+    assert world.plan(300, settled=300) == NOTHING
+    assert world.plan(360, settled=300) == Plan(0, 60)
     assert world.plan(HELD_FEW) == NOTHING
+
+
+def test_while_the_other_one_takes_long_no_more_wait_than_may_be_lost() -> None:
+    world = World(wait_share_ppm=20_000, in_flight_min=100)
+    world.answer(FALLBACK, took_ms=600)
+    world.fail(DEFAULT)
+    assert world.plan(300, settled=10_000) == Plan(0, 100)
+    assert world.plan(200, settled=10_000) == NOTHING
+
+
+def test_what_waits_is_sent_at_once_when_payments_stop_coming() -> None:
+    world = World()
+    for settled in range(300):
+        world.plan(1, settled=settled)
+        world.end(DEFAULT, world.sent[DEFAULT][0])
+        world.now_ms += 20
+    world.fail(DEFAULT)
+    waiting = 0
+    for _ in range(20):
+        waiting += 1
+        plan = world.plan(waiting, settled=300)
+        assert plan[FALLBACK] == 0
+        waiting -= plan[DEFAULT]  # trials
+        world.now_ms += 20
+    world.now_ms += 80
+    plan = world.plan(waiting, settled=300)
+    assert plan[FALLBACK] == 0
+    waiting -= plan[DEFAULT]
+    world.now_ms += 1
+    assert world.plan(waiting, settled=300) == Plan(0, waiting)
+
+
+def test_time_in_which_nobody_was_well_is_no_wait_by_choice() -> None:
+    world = World(wait_cost_ppm=50_000, in_flight_min=100)  # 10 points: two seconds
+    world.fail(DEFAULT)
+    world.fail(FALLBACK)
+    world.plan(50, settled=1000)
+    world.now_ms += 30_000
+    assert world.plan(50, oldest_ms=30_000, settled=1000) == Plan(1, 1)
+    world.end(FALLBACK, world.sent[FALLBACK][0])
+    world.plan(49, oldest_ms=30_000, settled=1000)
+    world.now_ms += 1999
+    assert world.plan(49, oldest_ms=31_999, settled=1000)[FALLBACK] == 0
+    world.now_ms += 1
+    assert world.plan(48, oldest_ms=32_000, settled=1000) == Plan(0, 48)
+
+
+def test_when_it_is_ill_for_longer_than_one_may_wait_nobody_waits_any_more() -> None:
+    world = World(wait_cost_ppm=0, wait_max_ms=3000)
+    world.fail(DEFAULT)
+    world.now_ms += 2499
+    assert world.plan(10, settled=1000)[FALLBACK] == 0
+    world.now_ms += 1
+    assert world.plan(10, settled=1000) == Plan(0, 10)
+
+
+def test_a_trial_that_is_still_out_keeps_the_last_time_in_mind() -> None:
+    world = World(wait_cost_ppm=0, wait_max_ms=3000)
+    lane = world.router.lanes[DEFAULT]
+    for is_out, since_ms in ((True, 1100), (False, 0)):
+        world = World(wait_cost_ppm=0, wait_max_ms=3000)
+        lane = world.router.lanes[DEFAULT]
+        world.fail(DEFAULT)
+        world.now_ms += 1000
+        assert world.plan(10, settled=1000) == Plan(1, 0)
+        trial = world.sent[DEFAULT][0]
+        lane.health(world.now_ms, False, 0)
+        world.now_ms += 100
+        assert world.state(DEFAULT) is State.WELL
+        if not is_out:
+            world.end(DEFAULT, trial)
+        world.fail(DEFAULT)
+        assert world.now_ms - lane.ill_ms == since_ms
 
 
 def test_a_single_payment_is_not_tried_for_ever() -> None:
@@ -149,8 +223,8 @@ def test_a_trial_does_not_take_the_oldest_payment() -> None:
 def test_nobody_waits_longer_than_the_bound() -> None:
     world = World(wait_cost_ppm=0, wait_max_ms=3000)
     world.fail(DEFAULT)
-    assert world.plan(1, oldest_ms=2249) == NOTHING
-    assert world.plan(1, oldest_ms=2250) == Plan(0, 1)
+    assert world.plan(1, oldest_ms=2499) == NOTHING
+    assert world.plan(1, oldest_ms=2500) == Plan(0, 1)
 
 
 def test_while_none_is_well_single_trials_look_for_the_one_that_recovers() -> None:
@@ -165,6 +239,48 @@ def test_while_none_is_well_single_trials_look_for_the_one_that_recovers() -> No
     assert world.plan(50) == Plan(1, 1)
     world.end(DEFAULT, world.sent[DEFAULT][0])
     assert world.plan(50) == Plan(50, 0)
+
+
+def test_one_that_failed_slowly_is_trusted_when_it_has_answered_what_it_got_after_its_recovery() -> None:
+    world = World()
+    before = world.begin(DEFAULT)
+    world.fail(DEFAULT)
+    world.now_ms += 500
+    world.end(DEFAULT, before)
+    assert world.state(DEFAULT) is State.SUSPECT  # that one tells how long it took before
+    trial = world.begin(DEFAULT)
+    world.now_ms += 100
+    world.end(DEFAULT, trial)
+    assert world.state(DEFAULT) is State.WELL
+
+
+def test_one_that_failed_quickly_is_trusted_at_once_and_its_own_word_is_believed() -> None:
+    quick = World()
+    quick.fail(DEFAULT)
+    quick.end(DEFAULT, quick.begin(DEFAULT))
+    assert quick.state(DEFAULT) is State.WELL
+    slow = World()
+    before = slow.begin(DEFAULT)
+    slow.fail(DEFAULT)
+    slow.now_ms += 500
+    slow.end(DEFAULT, before)
+    slow.router.lanes[DEFAULT].health(slow.now_ms, False, 300)
+    assert slow.state(DEFAULT) is State.WELL
+
+
+def test_all_is_calm_until_an_answer_is_later_than_usual_or_a_processor_is_not_well() -> None:
+    world = World()
+    world.answer(DEFAULT, took_ms=40)
+    assert world.router.is_calm(world.now_ms)
+    ticket = world.begin(DEFAULT)
+    world.now_ms += 20
+    assert world.router.is_calm(world.now_ms)
+    world.now_ms += 20
+    assert not world.router.is_calm(world.now_ms)
+    world.end(DEFAULT, ticket)
+    assert world.router.is_calm(world.now_ms)
+    world.fail(FALLBACK)
+    assert not world.router.is_calm(world.now_ms)
 
 
 def test_trials_in_flight_are_bounded() -> None:
@@ -244,9 +360,33 @@ def test_nothing_is_sent_that_would_be_settled_at_a_late_one_when_an_audit_is_ex
 
 def test_a_late_cheap_one_is_given_no_more_than_may_be_lost() -> None:
     world = World(wait_cost_ppm=10_000, wait_share_ppm=20_000, in_flight_min=100)
+    for now_ms in (0, 60_000):  # payments come for a minute: 2 s more are worth 3 %
+        world.now_ms = T + now_ms
+        world.plan(1, settled=1500)
+        world.end(DEFAULT, world.sent[DEFAULT][0])
     world.answer(DEFAULT, took_ms=2000)
     assert world.plan(60, settled=1500) == Plan(HELD_FEW + 14, 30)
     assert world.plan(60, settled=1500) == Plan(0, 60)
+
+
+def test_a_late_cheap_one_is_not_worth_the_risk_when_payments_have_just_begun_to_come() -> None:
+    for seconds, is_worth_it in ((17, False), (19, True)):  # 2 s of 20 is a chance of 10 %, as much as the fee
+        world = World(wait_cost_ppm=10_000, in_flight_min=100)
+        world.plan(1)
+        world.end(DEFAULT, world.sent[DEFAULT][0])
+        world.answer(DEFAULT, took_ms=2000, times=1)
+        world.now_ms = T + seconds * 1000
+        assert (world.plan(60, settled=1500)[DEFAULT] > 1) == is_worth_it
+
+
+def test_with_both_late_no_more_wait_for_the_cheap_one_than_the_risk_is_worth() -> None:
+    world = World(wait_cost_ppm=0, in_flight_min=100, late_ms=1000)
+    world.plan(1)
+    world.end(DEFAULT, world.sent[DEFAULT][0])
+    world.answer(DEFAULT, took_ms=2000, times=1)
+    world.answer(FALLBACK, took_ms=2000, times=1)
+    world.now_ms = T + 18_000  # 2 s more are 10 % then, as much as the fee
+    assert world.plan(250, settled=1500) == Plan(100, 50)  # the next 100 leave in 2 s
 
 
 def test_a_rejection_pauses_a_processor_and_gives_it_fewer_at_once() -> None:
