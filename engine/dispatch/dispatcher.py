@@ -19,7 +19,6 @@ ask.
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -119,7 +118,7 @@ class Dispatcher:
         self._cursors = [0] * len(rings)
         self._settled = 0
         self._summary_ms = [0] * len(rings)
-        self._again: deque[tuple[int, int]] = deque()
+        self._again: list[tuple[int, int, int]] = []  # heap of (accepted_ms, ring, position): certainly not charged
         self._unresolved: tuple[list[Unresolved], list[Unresolved]] = ([], [])
         self._in_flight: dict[int, Attempt] = {}
         self._next_ticket = 0
@@ -171,7 +170,7 @@ class Dispatcher:
                 if payment is None:  # overwritten just now, so it was done
                     continue
                 if payment.state == QUEUED:
-                    self._again.append((index, position))
+                    heapq.heappush(self._again, (payment.accepted_ms, index, position))
                 elif payment.state == PROCESSING:
                     # The crash itself is the first unknown outcome.
                     entry = Unresolved(now.mono_ms, index, position, False, 1)
@@ -280,7 +279,7 @@ class Dispatcher:
 
     def _front(self) -> tuple[int, int]:
         """Ring and position of the payment to send next: those to send again first, then the oldest; one waits."""
-        return self._again[0] if self._again else self._oldest_new()
+        return self._again[0][1:] if self._again else self._oldest_new()
 
     def _oldest_new(self) -> tuple[int, int]:
         """Ring and position of the oldest payment that was not sent yet; (-1, 0) when there is none."""
@@ -305,7 +304,7 @@ class Dispatcher:
         """
         ring, position = self._oldest_new() if is_trial or not self._again else (-1, 0)
         if ring < 0:
-            return self._again.popleft()
+            return heapq.heappop(self._again)[1:]
         self._cursors[ring] = position + 1
         return ring, position
 
@@ -508,7 +507,9 @@ class Dispatcher:
         reader, position = self._rings[attempt.ring], attempt.position
         word = layout.pack_progress(position, QUEUED, attempt.processor, attempt.attempts)
         reader.words[reader.offset(position) + layout.SLOT_PROGRESS] = word
-        self._again.append((attempt.ring, position))
+        # In the order of their age: what failed late is older than what failed soon.
+        accepted_ms = reader.words[reader.offset(position) + layout.SLOT_ACCEPTED_MS]
+        heapq.heappush(self._again, (accepted_ms, attempt.ring, position))
 
     def _give_up(self, now: Now, ring: int, payment: Payment) -> None:
         books, at = self._books, self._rings[ring].offset(payment.position)

@@ -111,7 +111,7 @@ def _recover_as_queued(self: Dispatcher, now: Now) -> None:
             at = self._rings[entry.ring].offset(entry.position) + layout.SLOT_PROGRESS
             word = layout.pack_progress(entry.position, layout.QUEUED, payment.processor, payment.attempts)
             self._rings[entry.ring].words[at] = word
-            self._again.append((entry.ring, entry.position))
+            heapq.heappush(self._again, (payment.accepted_ms, entry.ring, entry.position))
             heap.remove(entry)
         heapq.heapify(heap)
 

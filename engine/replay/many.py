@@ -21,7 +21,7 @@ from engine.settings import Settings
 # Policies whose ratios to the oracle are this close are equal. The replay's net and that of the same contests for real
 # differ by up to 0.12 % (README, "What it earns"), so less than that says nothing about who would be better.
 EQUAL = 0.0012
-WORST_NAMED = 5
+WORST_NAMED = 3
 
 
 @dataclass(frozen=True)

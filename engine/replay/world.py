@@ -174,7 +174,7 @@ class World:
         # The queue: payments from ``_cursor`` to ``_head`` and, before them, those to send again.
         self._head = 0
         self._cursor = 0
-        self._again: deque[int] = deque()
+        self._again: list[int] = []  # heap
         # heap: (answer µs, ticket, payment, processor, requested µs, how it ends, inserted µs or None)
         self._flight: list[tuple[int, int, int, int, int, int, int | None]] = []
         self._ticket = 0
@@ -277,7 +277,7 @@ class World:
     def _begin(self, now_us: int, now_ms: int, processor: int, is_trial: bool) -> None:
         """Sends the next payment to ``processor``; a trial one that was not sent yet, if there is one."""
         if self._again and not (is_trial and self._cursor < self._head):
-            payment = self._again.popleft()
+            payment = heapq.heappop(self._again)
         else:
             payment = self._cursor
             self._cursor = payment + 1
@@ -336,7 +336,7 @@ class World:
                 # Questions for what is overdue find it so much later at most.
                 heapq.heappush(self._due, (max(inserted_us, now_us) + OVERDUE_AGAIN_MS * 1000, payment, True))
         if entry is None:
-            self._again.append(payment)
+            heapq.heappush(self._again, payment)
         elif verdict == CHARGED:
             self._resolve(payment, entry)
         else:

@@ -145,12 +145,13 @@ class Router:
 
     def must_hear(self, now_ms: int) -> bool:
         """Whether an answer that is due counts at once: an audit may see it."""
-        late_ms = self._limits.late_ms
-        return any(lane.oldest_ms(now_ms) >= late_ms for lane in self.lanes)
+        late_ms, (default, fallback) = self._limits.late_ms, self.lanes
+        return default.oldest_ms(now_ms) >= late_ms or fallback.oldest_ms(now_ms) >= late_ms
 
     def is_calm(self, now_ms: int) -> bool:
         """Whether all is as usual, so that it does no harm to look only after a while."""
-        return all(lane.is_calm(now_ms) for lane in self.lanes)
+        default, fallback = self.lanes
+        return default.is_calm(now_ms) and fallback.is_calm(now_ms)
 
     def audited(self, now_ms: int) -> None:
         """Somebody has asked for a summary."""

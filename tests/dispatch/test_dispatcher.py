@@ -139,6 +139,16 @@ def test_after_a_crash_everything_unfinished_is_taken_up_and_nothing_else() -> N
     assert world.totals() == (Sum(11, 11 * 1990), NOTHING, NOTHING)
 
 
+def test_of_what_is_sent_again_the_oldest_goes_first_whatever_failed_first() -> None:
+    world = World()
+    for number in range(2):
+        world.accept(number)
+    older, younger = world.start()
+    world.end([younger], outcome.FAILED)
+    world.end([older], outcome.FAILED)
+    assert [attempt.id_low for attempt in world.start()] == [0, 1]
+
+
 def test_what_waits_costs_no_object_even_after_a_crash() -> None:
     world = World(slots=1024)
     for number in range(1000):
