@@ -150,7 +150,8 @@ class Loop:
                 break
             if is_work or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
                 pause_ms, gather = settings.dispatch_pause_ms, settings.dispatch_gather
-                rest_s = rest_ms(pause_ms, gather, settings.dispatch_batch, done) / 1000
+                pause_ms = rest_ms(pause_ms, gather, settings.dispatch_batch, done)
+                rest_s = (pause_ms + self._router.keep_off_ms(_now().mono_ms + pause_ms)) / 1000
                 must_hear = self._router.must_hear(now.mono_ms)
                 self._books[layout.BOARD_HEARS] = must_hear
                 if must_hear:

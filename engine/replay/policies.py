@@ -40,6 +40,10 @@ class _Baseline(Router):
         """Never: what an audit may see is what these policies do not think of."""
         return False
 
+    def keep_off_ms(self, now_ms: int) -> int:
+        """Never, for the same reason."""
+        return 0
+
     def _tries(self, processor: int) -> bool:
         """Whether trials are sent to a processor that cannot be used."""
         raise NotImplementedError

@@ -415,10 +415,11 @@ class World:
         pace = self._pace
         done = Pass(self._begins, self._ends, now_ms - self._pass_ms, self._router.is_calm(now_ms))
         self._pass_ms = now_ms
-        pause_us = rest_ms(self._pause_ms, self._gather, self._batch, done) * 1000
+        pause_ms = rest_ms(self._pause_ms, self._gather, self._batch, done)
         if self._begins or self._ends:
             self._worked_us = now_us
         free_us = now_us + pace.pass_us + self._begins * pace.begin_us + self._ends * pace.end_us
+        pause_us = (pause_ms + self._router.keep_off_ms(EPOCH_MS + free_us // 1000 + pause_ms)) * 1000
         awake_until_us = self._worked_us + AWAKE_MS * 1000
         if self._router.must_hear(now_ms):
             due_us = self._flight[0][0] + pace.wake_us if self._flight else NEVER_US

@@ -39,6 +39,7 @@ from engine.routing.lane import Lane, RouterLimits, State
 
 PPM = 1_000_000
 LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
+CROWD = 64  # so many are not held back for a few milliseconds while both are well: a backlog is being settled
 HELD_FEW = 16  # so many may wait by choice, however little was settled yet
 QUICK_MS = 500  # who takes no longer has settled what waits soon enough when payments stop coming
 BARRED_MAX = 16  # times that are remembered in which nobody was well
@@ -91,7 +92,7 @@ class Router:
         self._limits = limits
         self._audits = Audits(limits.audit_interval_ms)
         # What has waited so long is sent while there is still time to do it within the bound.
-        self._wait_ms = limits.wait_max_ms * 5 // 6
+        self._wait_ms = limits.wait_max_ms * 3 // 4
         self._arrivals = Arrivals()
         self._have_stopped = False
         self._looked_ms = 0
@@ -105,6 +106,8 @@ class Router:
         states = (self.lanes[DEFAULT].state(now_ms), self.lanes[FALLBACK].state(now_ms))
         self._look(now_ms, states, queue)
         if not queue.waiting:
+            return NOTHING
+        if self._audits.keep_off_ms(now_ms) and (queue.waiting <= CROWD or states != BOTH_WELL):
             return NOTHING
         if states == BOTH_WELL:  # nearly always, so this is done first
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
@@ -152,6 +155,10 @@ class Router:
         """Whether all is as usual, so that it does no harm to look only after a while."""
         default, fallback = self.lanes
         return default.is_calm(now_ms) and fallback.is_calm(now_ms)
+
+    def keep_off_ms(self, now_ms: int) -> int:
+        """How much later than at ``now_ms`` payments are better sent, for the sake of audits: a few milliseconds."""
+        return self._audits.keep_off_ms(now_ms)
 
     def audited(self, now_ms: int) -> None:
         """Somebody has asked for a summary."""
