@@ -146,8 +146,7 @@ class Lane:
             state = State.LATE
         else:
             state = State.WELL
-        # Trials of the last time that are still out may bring back payments that have waited since then.
-        if state > State.LATE >= self._seen and not self._trials:
+        if state > State.LATE >= self._seen:
             self.ill_ms = now_ms
         if (state is State.WELL) != (self._seen is State.WELL):
             self.changed_ms = now_ms

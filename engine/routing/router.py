@@ -10,9 +10,9 @@ than the other; the rest is sent to the other, so both work when one alone canno
 
 The cheap one not well: nobody knows for how long. Payments wait for as long as the wait has cost less than the higher
 fee (the rule of the ski rental: that costs at most twice as much as knowing the future), and never longer than the
-bound; only time counts in which somebody could have had them. Then they go to the dear one until the cheap one is back,
-which single trials show. One that has just recovered is trusted with single payments only if it is the dear one, for a
-moment: troubles often end together.
+bound; only time counts in which somebody could have had them. Those that have waited for long enough go to the dear one,
+and all do when the cheap one has been ill for that long; single trials show when it is back. One that has just recovered
+is trusted with single payments only if it is the dear one, for a moment: troubles often end together.
 
 What waits is lost whole when all ends before it is sent. But an end shows: payments stop coming (see
 :mod:`engine.routing.arrivals`), and then all that waits goes to whoever is well. If that one is quick, it is in time;
@@ -40,6 +40,8 @@ from engine.routing.lane import Lane, RouterLimits, State
 PPM = 1_000_000
 LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
 CROWD = 64  # so many are not held back for a few milliseconds while both are well: a backlog is being settled
+LEAVING_FEW = 16  # of those that have waited long enough so many leave at a time: the ones behind them have not yet ...
+LEAVING_SHIFT = 3  # ... or an eighth of all, for they may have come together
 HELD_FEW = 16  # so many may wait by choice, however little was settled yet
 QUICK_MS = 500  # who takes no longer has settled what waits soon enough when payments stop coming
 BARRED_MAX = 16  # times that are remembered in which nobody was well
@@ -242,15 +244,20 @@ class Router:
             budget = max(HELD_FEW, queue.settled)
         if self._is_patient(now_ms, 1 - best, queue):
             left -= max(0, min(left, budget))
+        elif self._is_hoped_for(now_ms, 1 - best):
+            left = min(left, max(left - budget, LEAVING_FEW, left >> LEAVING_SHIFT))
         return left
 
     def _is_patient(self, now_ms: int, ill: int, queue: Queue) -> bool:
         """Whether payments may wait for the cheaper one that is ill."""
+        return queue.oldest_ms < self._wait_ms and self._is_hoped_for(now_ms, ill)
+
+    def _is_hoped_for(self, now_ms: int, ill: int) -> bool:
+        """Whether the cheaper one may be back so soon that a wait is worth it."""
         dearer_ppm = self.lanes[1 - ill].fee_ppm - self.lanes[ill].fee_ppm
         # When it has lasted longer than a payment may wait, it is not hoped for any more.
         patience_ms = min(self._patience_ms(dearer_ppm), self._wait_ms)
-        is_worth_it = self._by_choice_ms(now_ms, self.lanes[ill].ill_ms) < patience_ms
-        return is_worth_it and queue.oldest_ms < self._wait_ms
+        return self._by_choice_ms(now_ms, self.lanes[ill].ill_ms) < patience_ms
 
     def _risk_worth_ms(self, cheap: Lane, dear: Lane) -> int:
         """How long until a payment is settled at the cheap one is as great a risk as the higher fee is a cost: that all

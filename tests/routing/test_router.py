@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from engine.memory.layout import DEFAULT, FALLBACK
 from engine.routing.lane import State
-from engine.routing.router import BURST_EVERY_MS, HELD_FEW, NOTHING, Plan, Queue, Router
+from engine.routing.router import (
+    BURST_EVERY_MS,
+    CROWD,
+    HELD_FEW,
+    LEAVING_FEW,
+    LEAVING_SHIFT,
+    NOTHING,
+    Plan,
+    Queue,
+    Router,
+)
 from tests.routing.limits import limits
 
 T = 1_000_000  # a moment
@@ -175,29 +185,18 @@ def test_time_in_which_nobody_was_well_is_no_wait_by_choice() -> None:
 def test_when_it_is_ill_for_longer_than_one_may_wait_nobody_waits_any_more() -> None:
     world = World(wait_cost_ppm=0, wait_max_ms=3000)
     world.fail(DEFAULT)
-    world.now_ms += 2499
+    world.now_ms += 2249
     assert world.plan(10, settled=1000)[FALLBACK] == 0
     world.now_ms += 1
     assert world.plan(10, settled=1000) == Plan(0, 10)
 
 
-def test_a_trial_that_is_still_out_keeps_the_last_time_in_mind() -> None:
-    world = World(wait_cost_ppm=0, wait_max_ms=3000)
-    lane = world.router.lanes[DEFAULT]
-    for is_out, since_ms in ((True, 1100), (False, 0)):
-        world = World(wait_cost_ppm=0, wait_max_ms=3000)
-        lane = world.router.lanes[DEFAULT]
-        world.fail(DEFAULT)
-        world.now_ms += 1000
-        assert world.plan(10, settled=1000) == Plan(1, 0)
-        trial = world.sent[DEFAULT][0]
-        lane.health(world.now_ms, False, 0)
-        world.now_ms += 100
-        assert world.state(DEFAULT) is State.WELL
-        if not is_out:
-            world.end(DEFAULT, trial)
-        world.fail(DEFAULT)
-        assert world.now_ms - lane.ill_ms == since_ms
+def test_who_has_waited_long_enough_leaves_and_those_behind_wait_on() -> None:
+    world = World(wait_cost_ppm=0, wait_max_ms=30_000, in_flight_min=500)
+    world.fail(DEFAULT)
+    assert world.plan(400, oldest_ms=22_500, settled=1000) == Plan(0, 400 >> LEAVING_SHIFT)
+    assert world.plan(40, oldest_ms=22_500, settled=1000) == Plan(0, LEAVING_FEW)
+    assert world.plan(3, oldest_ms=22_500, settled=1000) == Plan(0, 3)
 
 
 def test_a_single_payment_is_not_tried_for_ever() -> None:
@@ -223,8 +222,8 @@ def test_a_trial_does_not_take_the_oldest_payment() -> None:
 def test_nobody_waits_longer_than_the_bound() -> None:
     world = World(wait_cost_ppm=0, wait_max_ms=3000)
     world.fail(DEFAULT)
-    assert world.plan(1, oldest_ms=2499) == NOTHING
-    assert world.plan(1, oldest_ms=2500) == Plan(0, 1)
+    assert world.plan(1, oldest_ms=2249) == NOTHING
+    assert world.plan(1, oldest_ms=2250) == Plan(0, 1)
 
 
 def test_while_none_is_well_single_trials_look_for_the_one_that_recovers() -> None:
@@ -354,8 +353,23 @@ def test_nothing_is_sent_that_would_be_settled_at_a_late_one_when_an_audit_is_ex
     world.answer(FALLBACK, took_ms=3000)
     world.router.audited(world.now_ms - 8000)  # so the next is in 2 s
     assert world.plan(30)[DEFAULT] == 0
-    world.now_ms += 1000
+    world.now_ms += 1004
     assert world.plan(30)[DEFAULT] >= 29
+
+
+def test_payments_are_sent_off_the_audits_hundredths_of_a_second_unless_a_backlog_is_settled() -> None:
+    world = World(in_flight_min=500)
+    world.router.audited(T)
+    for after_ms in range(1000, 1020):
+        world.now_ms = T + after_ms
+        off_ms = world.router.keep_off_ms(world.now_ms)
+        assert 0 <= off_ms < 10
+        assert 2 < (after_ms + off_ms) % 10 < 8
+        assert world.plan(1) == (NOTHING if off_ms else Plan(1, 0))
+    world.now_ms = T + 1030
+    assert world.plan(CROWD + 1) == Plan(CROWD + 1, 0)
+    world.now_ms = T + 60_000  # nobody asks any more
+    assert world.router.keep_off_ms(world.now_ms) == 0
 
 
 def test_a_late_cheap_one_is_given_no_more_than_may_be_lost() -> None:
