@@ -419,7 +419,7 @@ class World:
         if self._begins or self._ends:
             self._worked_us = now_us
         free_us = now_us + pace.pass_us + self._begins * pace.begin_us + self._ends * pace.end_us
-        pause_us = (pause_ms + self._router.keep_off_ms(EPOCH_MS + free_us // 1000 + pause_ms)) * 1000
+        pause_us = self._rested_us(free_us, pause_ms) - free_us
         awake_until_us = self._worked_us + AWAKE_MS * 1000
         if self._router.must_hear(now_ms):
             due_us = self._flight[0][0] + pace.wake_us if self._flight else NEVER_US
@@ -430,14 +430,17 @@ class World:
             due_us = self._due_us(now_us, now_ms, waiting)
             if due_us < awake_until_us:
                 next_us = free_us + pause_us
-                if next_us < due_us:
-                    step_us = pace.pass_us + pause_us
-                    next_us += -((next_us - due_us) // step_us) * step_us
+                while next_us < due_us:  # passes in which there is nothing to do
+                    next_us = self._rested_us(next_us + pace.pass_us, pause_ms)
             else:
                 next_us = max(free_us + (pause_us if self._flight else 0), due_us + pace.wake_us)
         self._next_us = next_us
         if waiting:
             self._run_wait_clock(now_us, next_us)
+
+    def _rested_us(self, from_us: int, pause_ms: int) -> int:
+        """When a rest is over."""
+        return from_us + (pause_ms + self._router.keep_off_ms(EPOCH_MS + from_us // 1000 + pause_ms)) * 1000
 
     def _due_us(self, now_us: int, now_ms: int, waiting: int) -> int:
         """When the next thing happens that the dispatcher wakes for."""

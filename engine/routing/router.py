@@ -10,9 +10,9 @@ than the other; the rest is sent to the other, so both work when one alone canno
 
 The cheap one not well: nobody knows for how long. Payments wait for as long as the wait has cost less than the higher
 fee (the rule of the ski rental: that costs at most twice as much as knowing the future), and never longer than the
-bound; only time counts in which somebody could have had them. Those that have waited for long enough go to the dear one,
-and all do when the cheap one has been ill for that long; single trials show when it is back. One that has just recovered
-is trusted with single payments only if it is the dear one, for a moment: troubles often end together.
+bound; only time counts in which somebody could have had them. Who has waited for long enough goes to the dear one, and
+all do when the cheap one has been ill for that long; single trials show when it is back. One that has just recovered is
+trusted with single payments only if it is the dear one, for a moment: troubles often end together.
 
 What waits is lost whole when all ends before it is sent. But an end shows: payments stop coming (see
 :mod:`engine.routing.arrivals`), and then all that waits goes to whoever is well. If that one is quick, it is in time;
@@ -109,7 +109,7 @@ class Router:
         self._look(now_ms, states, queue)
         if not queue.waiting:
             return NOTHING
-        if self._audits.keep_off_ms(now_ms) and (queue.waiting <= CROWD or states != BOTH_WELL):
+        if self.keep_off_ms(now_ms) and (queue.waiting <= CROWD or states != BOTH_WELL):
             return NOTHING
         if states == BOTH_WELL:  # nearly always, so this is done first
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
@@ -168,7 +168,7 @@ class Router:
 
     def wake_ms(self, now_ms: int, waiting: int) -> int | None:
         """When a choice for ``waiting`` payments may become another one by time alone."""
-        return now_ms + LOOK_MS if waiting else None
+        return now_ms + (self.keep_off_ms(now_ms) or LOOK_MS) if waiting else None
 
     def learn_fees(self, fees_ppm: tuple[int, int]) -> None:
         """The processors' fees are known, or have changed."""

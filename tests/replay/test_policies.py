@@ -33,7 +33,11 @@ def test_with_both_well_the_cheap_one_gets_all(policy: str) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_only_ours_rests_between_passes_to_save_cpu(policy: str) -> None:
     result = play(scenario(), policy, ENGINE_DISPATCH_PAUSE_MS="40")
-    assert result.waited_ms == pytest.approx(40 if policy == OURS else 1, abs=1)
+    if policy == OURS:
+        # Twice, for a few milliseconds more: it rests when the first audit tells what to keep off.
+        assert 40 <= result.waited_ms <= 2 * (40 + 10)
+    else:
+        assert result.waited_ms == pytest.approx(1, abs=1)
 
 
 def test_default_only_waits_for_default_and_drains() -> None:

@@ -67,7 +67,7 @@ def test_with_both_well_all_is_settled_at_once() -> None:
     result = play(scenario(), Fixed(DEFAULT))
     check_books(result)
     assert result.settled == (result.accepted, 0)
-    assert result.waited_ms < SETTINGS.dispatch_pause_ms + 1
+    assert result.waited_ms < SETTINGS.dispatch_pause_ms + 10  # it keeps off the audits
     assert result.wasted == result.audits_missed == result.voluntary_ms == 0
     assert [audit.at_s for audit in result.audits] == [5, 10, 15, 20]
 
@@ -139,12 +139,17 @@ def test_each_audit_has_moments_of_its_own_and_the_same_again() -> None:
 
 def test_audits_of_the_measured_scenario_differ_as_often_as_they_did_for_real() -> None:
     scene = scenario((0.0, slow(2000), failing()), users=250, seconds=130.0)
-    # 27 of 300 differed for real, by 117 payments, when no summary was held. See ASKED_LATER.
+    # 27 of 300 differed for real, by 117 payments, when no summary was held and nothing kept off. See ASKED_LATER.
+
+    class AsMeasured(Router):
+        def keep_off_ms(self, now_ms: int) -> int:
+            return 0
+
     scene = dataclasses.replace(scene, audit=AuditPlan(10 / 24, 15.0, 1.5))
-    result = play(scene, Router(limits()), pace=Pace(held_us=0))
+    result = play(scene, AsMeasured(limits()), pace=Pace(held_us=0))
     share = result.audits_missed / len(result.audits)
     assert 0.06 < share < 0.13
-    held = play(scene, Router(limits()))
+    held = play(scene, AsMeasured(limits()))
     assert held.audits_missed < result.audits_missed
 
 
