@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from engine import settings as settings_module
 from engine.books.writer import BooksWriter
 from engine.dispatch.dispatcher import Dispatcher, Now
-from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
+from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, is_busy, rest_ms
 from engine.dispatch.transport import Health, Transport
 from engine.memory import layout, mapping
 from engine.memory.doorbell import Doorbell
@@ -151,7 +151,9 @@ class Loop:
             if is_work or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
                 pause_ms, gather = settings.dispatch_pause_ms, settings.dispatch_gather
                 pause_ms = rest_ms(pause_ms, gather, settings.dispatch_batch, done)
-                rest_s = (pause_ms + self._router.keep_off_ms(_now().mono_ms + pause_ms)) / 1000
+                if not is_busy(settings.dispatch_batch, done):
+                    pause_ms += self._router.keep_off_ms(_now().mono_ms + pause_ms)
+                rest_s = pause_ms / 1000
                 must_hear = self._router.must_hear(now.mono_ms)
                 self._books[layout.BOARD_HEARS] = must_hear
                 if must_hear:

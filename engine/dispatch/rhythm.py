@@ -28,13 +28,18 @@ class Pass(NamedTuple):
     is_calm: bool
 
 
+def is_busy(batch: int, done: Pass) -> bool:
+    """Whether a pass was half full or more: a backlog is being settled, which nothing should hold up."""
+    return 2 * (done.begun + done.ended) >= batch
+
+
 def rest_ms(pause_ms: int, gather: int, batch: int, done: Pass) -> int:
     """The rest after the pass ``done``.
 
     Parameters:
       pause_ms, gather, batch: the settings: the longest rest, payments that it should last for, most in a pass.
     """
-    if 2 * (done.begun + done.ended) >= batch:
+    if is_busy(batch, done):
         return min(pause_ms, BUSY_REST_MS)
     short_ms = min(pause_ms, WATCHFUL_REST_MS)
     if not done.is_calm:

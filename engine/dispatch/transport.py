@@ -13,8 +13,7 @@ for nothing.
 
 *Cost*: libcurl wants a socket watched while a request is on it, and no more when its answer is there. A kept
 connection's stays in the epoll all the same, until it says something that nobody waits for: that spares every payment a
-call of the kernel. What is a builtin function here (the timer's and the body's) is one to spare libcurl's
-calls a frame of Python.
+call of the kernel. The timer's callback is a builtin function because libcurl calls it for every payment.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Recovery:
 
 @dataclass(frozen=True)
 class AuditSeen:
-    """An audit at ``at_s``; ``missed`` payments were in a processor's books and not yet in the engine's."""
+    """An audit at ``at_s``; ``missed`` payments were in a processor's books and not in the engine's, or the reverse."""
 
     at_s: float
     missed: int

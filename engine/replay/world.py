@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from engine.contest.scenario import Scenario
 from engine.dispatch.dispatcher import OVERDUE_AGAIN_MS, RESEND_FIRST_MS, RESEND_LAST_MS
-from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
+from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, is_busy, rest_ms
 from engine.intake import window
 from engine.memory.layout import PROCESSORS
 from engine.replay.load import Arrivals
@@ -419,7 +419,7 @@ class World:
         if self._begins or self._ends:
             self._worked_us = now_us
         free_us = now_us + pace.pass_us + self._begins * pace.begin_us + self._ends * pace.end_us
-        pause_us = self._rested_us(free_us, pause_ms) - free_us
+        pause_us = pause_ms * 1000 if is_busy(self._batch, done) else self._rested_us(free_us, pause_ms) - free_us
         awake_until_us = self._worked_us + AWAKE_MS * 1000
         if self._router.must_hear(now_ms):
             due_us = self._flight[0][0] + pace.wake_us if self._flight else NEVER_US
