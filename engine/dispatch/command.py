@@ -149,17 +149,16 @@ class Loop:
             if self._is_over(now):
                 break
             if is_work or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
-                pause_ms, gather = settings.dispatch_pause_ms, settings.dispatch_gather
-                pause_ms = rest_ms(pause_ms, gather, settings.dispatch_batch, done)
-                if not is_busy(settings.dispatch_batch, done):
-                    pause_ms += self._router.keep_off_ms(_now().mono_ms + pause_ms)
-                rest_s = pause_ms / 1000
+                batch = settings.dispatch_batch
+                for_ms = rest_ms(settings.dispatch_pause_ms, settings.dispatch_gather, batch, done)
+                if not is_busy(batch, done):
+                    for_ms += self._router.keep_off_ms(_now().mono_ms + for_ms)
                 must_hear = self._router.must_hear(now.mono_ms)
                 self._books[layout.BOARD_HEARS] = must_hear
                 if must_hear:
-                    self._hear(self._epoll.poll(rest_s))
+                    self._hear(self._epoll.poll(for_ms / 1000))
                     continue
-                time.sleep(rest_s)
+                time.sleep(for_ms / 1000)
             self._wait(now, last_work_ms)
         transport.close()
         self._mark(layout.CLEAN)

@@ -505,11 +505,10 @@ class Dispatcher:
 
     def _put_back(self, attempt: Attempt) -> None:
         reader, position = self._rings[attempt.ring], attempt.position
-        word = layout.pack_progress(position, QUEUED, attempt.processor, attempt.attempts)
-        reader.words[reader.offset(position) + layout.SLOT_PROGRESS] = word
+        words, at = reader.words, reader.offset(position)
+        words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, QUEUED, attempt.processor, attempt.attempts)
         # In the order of their age: what failed late is older than what failed soon.
-        accepted_ms = reader.words[reader.offset(position) + layout.SLOT_ACCEPTED_MS]
-        heapq.heappush(self._again, (accepted_ms, attempt.ring, position))
+        heapq.heappush(self._again, (words[at + layout.SLOT_ACCEPTED_MS], attempt.ring, position))
 
     def _give_up(self, now: Now, ring: int, payment: Payment) -> None:
         books, at = self._books, self._rings[ring].offset(payment.position)

@@ -176,14 +176,14 @@ class Transport:
 
     def kick(self) -> None:
         """Lets libcurl do what its timer says; to be called after :meth:`send`, so that what was sent leaves."""
-        while self._is_due():
+        while (due := self._due_at()) is not None and due <= time.monotonic():
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
     def wait_ms(self) -> float | None:
         """How long may be waited before :meth:`act` must be called; None: until a socket is ready."""
-        self._is_due()
-        return None if self._due is None else max(0.0, (self._due - time.monotonic()) * 1000)
+        due = self._due_at()
+        return None if due is None else max(0.0, (due - time.monotonic()) * 1000)
 
     def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Health | Fee]]:
         """Everything that has ended since the last call: payments, and what the processors say of themselves."""
@@ -282,12 +282,12 @@ class Transport:
             self._stamped_ms = moment_ms
         return self._stamp
 
-    def _is_due(self) -> bool:
-        """Whether libcurl's timer has run out."""
+    def _due_at(self) -> float | None:
+        """When libcurl's timer runs out, in s; None: it is not set."""
         if self._timer:
             wait_ms = self._timer.pop()
             self._due = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
-        return self._due is not None and self._due <= time.monotonic()
+        return self._due
 
     def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:

@@ -61,18 +61,24 @@ def _reset(connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def _transport(port: int, request_timeout_ms: int = 5000) -> Iterator[Callable[..., list[Outcome]]]:
-    """A function that sends so many payments and returns how they ended."""
-    epoll = select.epoll()
+def _made(port: int, request_timeout_ms: int = 5000, token: str = "123") -> Iterator[tuple[Transport, select.epoll]]:
+    """A transport to one who is both processors, and its epoll."""
     url = f"http://127.0.0.1:{port}"
-    transport = Transport(
-        (url, url),
-        connect_timeout_ms=500,
-        request_timeout_ms=request_timeout_ms,
-        in_flight_max=8,
-        token="123",
-        epoll=epoll,
-    )
+    with contextlib.closing(select.epoll()) as epoll:
+        transport = Transport(
+            (url, url),
+            connect_timeout_ms=500,
+            request_timeout_ms=request_timeout_ms,
+            in_flight_max=8,
+            token=token,
+            epoll=epoll,
+        )
+        with contextlib.closing(transport):
+            yield transport, epoll
+
+
+def _paying(transport: Transport, epoll: select.epoll) -> Callable[..., list[Outcome]]:
+    """A function that sends so many payments and returns how they ended."""
 
     def pay(count: int, lookup: bool = False, requested_ms: int = 1_751_718_896_789) -> list[Outcome]:
         for number in range(count):
@@ -87,9 +93,14 @@ def _transport(port: int, request_timeout_ms: int = 5000) -> Iterator[Callable[.
             ends += [end for _, end in transport.results()[0]]
         return ends
 
-    yield pay
-    transport.close()
-    epoll.close()
+    return pay
+
+
+@contextlib.contextmanager
+def _transport(port: int, request_timeout_ms: int = 5000) -> Iterator[Callable[..., list[Outcome]]]:
+    """What :func:`_paying` makes, of a transport of its own."""
+    with _made(port, request_timeout_ms) as made:
+        yield _paying(*made)
 
 
 def test_a_payment_is_sent_as_the_processor_wants_it_and_connections_are_kept() -> None:
@@ -117,23 +128,9 @@ def test_a_kept_connection_that_its_peer_closes_wakes_once_and_its_number_is_use
         connection.sendall(OK)
 
     server = Server(script, script)
-    epoll = select.epoll()
-    transport = Transport(
-        (f"http://127.0.0.1:{server.port}",) * 2,
-        connect_timeout_ms=500, request_timeout_ms=5000, in_flight_max=8, token="123", epoll=epoll,
-    )  # fmt: skip
-
-    def pay(number: int) -> list[Outcome]:
-        transport.send(Attempt(number, 0, number, 0, 1, 7, 1990, 1_751_718_896_789, 1, False, 0))
-        transport.kick()
-        deadline = time.monotonic() + 10
-        while not (ends := transport.results()[0]):
-            assert time.monotonic() < deadline
-            transport.act(epoll.poll(0.2))
-        return [end for _, end in ends]
-
-    with contextlib.closing(transport), contextlib.closing(epoll):
-        assert pay(0) == [outcome.CHARGED]
+    with _made(server.port) as (transport, epoll):
+        pay = _paying(transport, epoll)
+        assert pay(1) == [outcome.CHARGED]
         closed = epoll.poll(10)
         assert len(closed) == 1
         transport.act(closed)
@@ -292,18 +289,13 @@ def _ask(
         connection.sendall(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)) + answer)
 
     server = Server(script)
-    epoll = select.epoll()
-    url = f"http://127.0.0.1:{server.port}"
-    transport = Transport(
-        (url, url), connect_timeout_ms=500, request_timeout_ms=500, in_flight_max=8, token="a token", epoll=epoll
-    )
-    ask(transport)
-    transport.kick()
     heard: list[Health | Fee] = []
-    while transport._busy:
-        transport.act(epoll.poll(0.2))
-        heard += transport.results()[1]
-    transport.close()
+    with _made(server.port, 500, "a token") as (transport, epoll):
+        ask(transport)
+        transport.kick()
+        while transport._busy:
+            transport.act(epoll.poll(0.2))
+            heard += transport.results()[1]
     server.join()
     return server, heard
 
