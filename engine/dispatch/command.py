@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from engine import settings as settings_module
 from engine.books.writer import BooksWriter
 from engine.dispatch.dispatcher import Dispatcher, Now
-from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, is_busy, rest_ms
+from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
 from engine.dispatch.transport import Health, Transport
 from engine.memory import layout, mapping
 from engine.memory.doorbell import Doorbell
@@ -149,10 +149,13 @@ class Loop:
             if self._is_over(now):
                 break
             if is_work or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
-                batch = settings.dispatch_batch
-                for_ms = rest_ms(settings.dispatch_pause_ms, settings.dispatch_gather, batch, done)
-                if not is_busy(batch, done):
-                    for_ms += self._router.keep_off_ms(_now().mono_ms + for_ms)
+                for_ms = rest_ms(
+                    settings.dispatch_pause_ms,
+                    settings.dispatch_gather,
+                    settings.dispatch_batch,
+                    done,
+                    lambda for_ms: self._router.keep_off_ms(_now().mono_ms + for_ms),
+                )
                 must_hear = self._router.must_hear(now.mono_ms)
                 self._books[layout.BOARD_HEARS] = must_hear
                 if must_hear:
@@ -198,7 +201,7 @@ class Loop:
             self._transport.send(attempt)
         self._transport.kick()
         after_ms, self._pass_ms = now.mono_ms - self._pass_ms, now.mono_ms
-        return Pass(len(attempts), len(ended), after_ms, self._router.is_calm(now.mono_ms))
+        return Pass(len(attempts), len(ended), after_ms, self._router.are_well, self._router.is_calm(now.mono_ms))
 
     def _wait(self, now: Now, last_work_ms: int) -> None:
         """Waits for a socket, the doorbell or the next thing that is due; not at all soon after a payment."""

@@ -1,8 +1,10 @@
 """What happens to a payment between the ring and the books. Pure: time and outcomes in, attempts to send out.
 
 The rings are the only queue: a payment that waits is a position between a cursor and the ring's head, and costs nothing
-more. Beside it there are two short lists: payments to send again (certainly not charged), and payments whose outcome at
-a processor is unknown, which belong to that processor until it has answered.
+more. Payments leave it from the cursor on, the oldest first. Only a trial takes the newest: it may fail late, and the
+payment has time to wait again then; so a few positions between cursor and head are noted as taken. Beside it there are
+two short lists: payments to send again (certainly not charged), and payments whose outcome at a processor is unknown,
+which belong to that processor until it has answered.
 
 A slot goes through these states, each step one store::
 
@@ -116,6 +118,7 @@ class Dispatcher:
         self._sweep_ms = 0
         self._batch = batch
         self._cursors = [0] * len(rings)
+        self._taken: list[set[int]] = [set() for _ in rings]  # positions that were taken before the cursor came to them
         self._settled = 0
         self._summary_ms = [0] * len(rings)
         self._again: list[tuple[int, int, int]] = []  # heap of (accepted_ms, ring, position): certainly not charged
@@ -142,7 +145,7 @@ class Dispatcher:
         """Payments that may be sent anywhere and are not in flight."""
         waiting = len(self._again)
         for index, ring in enumerate(self._rings):
-            waiting += ring.words[layout.RING_READY_AT] - self._cursors[index]
+            waiting += ring.words[layout.RING_READY_AT] - self._cursors[index] - len(self._taken[index])
         return waiting
 
     @property
@@ -210,7 +213,7 @@ class Dispatcher:
         if plan.default or plan.fallback:
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
             self._books.begin(now.wall_ms)
-        for processor in plan.order:
+        for processor in layout.PROCESSORS:
             for _ in range(min(plan[processor], self._batch - len(attempts))):
                 attempts.append(self._begin(now, processor, plan.is_trial(processor)))
         return attempts
@@ -257,6 +260,7 @@ class Dispatcher:
             self._cursors[index] = ring.ready
             self._books.put(index + 1, layout.RING_FORGOTTEN_AT, self._cursors[index])
             self._books.put(index + 1, layout.RING_PURGE_DONE_AT, asked[index])
+            self._taken[index].clear()
         self._books.commit()
         self._again.clear()
         for heap in self._unresolved:
@@ -282,15 +286,24 @@ class Dispatcher:
         return self._again[0][1:] if self._again else self._oldest_new()
 
     def _oldest_new(self) -> tuple[int, int]:
-        """Ring and position of the oldest payment that was not sent yet; (-1, 0) when there is none."""
+        """Ring and position of the oldest payment that no cursor has passed; one waits there."""
         front, oldest_ms = -1, 0
         for index, ring in enumerate(self._rings):
+            taken = self._taken[index]
+            if taken:
+                self._pass_taken(index, taken)
             position, words = self._cursors[index], ring.words
             if position < words[layout.RING_READY_AT]:
                 accepted_ms = words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
                 if front < 0 or accepted_ms < oldest_ms:
                     front, oldest_ms = index, accepted_ms
-        return (front, self._cursors[front]) if front >= 0 else (-1, 0)
+        return front, self._cursors[front]
+
+    def _pass_taken(self, index: int, taken: set[int]) -> None:
+        """Moves a cursor past what was taken before it came there."""
+        while self._cursors[index] in taken:
+            taken.remove(self._cursors[index])
+            self._cursors[index] += 1
 
     def _oldest_ms(self, now: Now) -> int:
         """How long ago the payment to send next was accepted; one waits."""
@@ -298,15 +311,29 @@ class Dispatcher:
         ring = self._rings[index]
         return now.wall_ms - ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
 
-    def _take(self, is_trial: bool = False) -> tuple[int, int]:
-        """Takes the payment to send next, for a trial one that was not sent yet if there is one: its ring and position;
-        one waits.
-        """
-        ring, position = self._oldest_new() if is_trial or not self._again else (-1, 0)
-        if ring < 0:
+    def _take(self) -> tuple[int, int]:
+        """Takes the payment to send next: its ring and position; one waits."""
+        if self._again:
             return heapq.heappop(self._again)[1:]
+        ring, position = self._oldest_new()
         self._cursors[ring] = position + 1
         return ring, position
+
+    def _take_newest(self) -> tuple[int, int]:
+        """Takes the newest payment, for a trial: its ring and position; one waits."""
+        newest, at, newest_ms = -1, 0, 0
+        for index, ring in enumerate(self._rings):
+            position, taken = ring.words[layout.RING_READY_AT] - 1, self._taken[index]
+            while position in taken:
+                position -= 1
+            if position >= self._cursors[index]:
+                accepted_ms = ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
+                if newest < 0 or accepted_ms > newest_ms:
+                    newest, at, newest_ms = index, position, accepted_ms
+        if newest < 0:
+            return self._take()
+        self._taken[newest].add(at)
+        return newest, at
 
     @staticmethod
     def _is_queued(ring: RingReader, position: int) -> bool:
@@ -323,7 +350,7 @@ class Dispatcher:
 
     def _begin(self, now: Now, processor: int, is_trial: bool) -> Attempt:
         """Sends the next payment, straight from the words of its slot: this is done for every one of them."""
-        ring, position = self._take(is_trial)
+        ring, position = self._take_newest() if is_trial else self._take()
         reader = self._rings[ring]
         words, at = reader.words, reader.offset(position)
         state, _, attempts = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])
@@ -507,6 +534,9 @@ class Dispatcher:
         reader, position = self._rings[attempt.ring], attempt.position
         words, at = reader.words, reader.offset(position)
         words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, QUEUED, attempt.processor, attempt.attempts)
+        if position >= self._cursors[attempt.ring]:  # a trial that failed: it still has its place in the queue
+            self._taken[attempt.ring].remove(position)
+            return
         # In the order of their age: what failed late is older than what failed soon.
         heapq.heappush(self._again, (words[at + layout.SLOT_ACCEPTED_MS], attempt.ring, position))
 

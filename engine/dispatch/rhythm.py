@@ -9,6 +9,7 @@ usual the rest is a short one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 IDLE_WAIT_MS = 500.0  # longest sleep: the heartbeat, and the net below a lost ring of the doorbell
@@ -19,30 +20,29 @@ WATCHFUL_REST_MS = 20  # when an answer is late or a processor is not well; and 
 
 class Pass(NamedTuple):
     """What a pass was like: attempts that it began, and that ended in it; how long after the last one it came; whether
-    both processors are well and no answer is later than usual.
+    both processors are well, and whether no answer is later than usual either.
     """
 
     begun: int
     ended: int
     after_ms: int
+    are_well: bool
     is_calm: bool
 
 
-def is_busy(batch: int, done: Pass) -> bool:
-    """Whether a pass was half full or more: a backlog is being settled, which nothing should hold up."""
-    return 2 * (done.begun + done.ended) >= batch
-
-
-def rest_ms(pause_ms: int, gather: int, batch: int, done: Pass) -> int:
+def rest_ms(pause_ms: int, gather: int, batch: int, done: Pass, keep_off: Callable[[int], int]) -> int:
     """The rest after the pass ``done``.
 
     Parameters:
       pause_ms, gather, batch: the settings: the longest rest, payments that it should last for, most in a pass.
+      keep_off: how much longer than a time from now on it should be for the sake of audits, in ms. A backlog is held up
+        for that only when a processor is not well.
     """
-    if is_busy(batch, done):
-        return min(pause_ms, BUSY_REST_MS)
-    short_ms = min(pause_ms, WATCHFUL_REST_MS)
-    if not done.is_calm:
-        return short_ms
-    # As long as so many took to come.
-    return max(short_ms, min(pause_ms, done.after_ms * gather // max(done.begun, 1)))
+    if 2 * (done.begun + done.ended) >= batch:
+        for_ms = min(pause_ms, BUSY_REST_MS)
+        return for_ms if done.are_well else for_ms + keep_off(for_ms)
+    for_ms = min(pause_ms, WATCHFUL_REST_MS)
+    if done.is_calm:
+        # As long as so many took to come.
+        for_ms = max(for_ms, min(pause_ms, done.after_ms * gather // max(done.begun, 1)))
+    return for_ms + keep_off(for_ms)

@@ -72,15 +72,11 @@ _late: list[tuple[Any, int, int]] = []
 
 
 def _begin_late(self: Dispatcher, now: Now, processor: int, is_trial: bool) -> Attempt:
-    ring, position = self._oldest_new() if is_trial else self._front()
-    if ring < 0:
-        ring, position = self._front()
-    reader = self._rings[ring]
-    at = reader.offset(position) + layout.SLOT_PROGRESS
-    before = reader.words[at]
     attempt = _begin(self, now, processor, is_trial)
+    reader = self._rings[attempt.ring]
+    at = reader.offset(attempt.position) + layout.SLOT_PROGRESS
     _late.append((reader.words, at, reader.words[at]))
-    reader.words[at] = before
+    reader.words[at] = layout.pack_progress(attempt.position, layout.QUEUED, processor, attempt.attempts - 1)
     return attempt
 
 

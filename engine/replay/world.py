@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from engine.contest.scenario import Scenario
 from engine.dispatch.dispatcher import OVERDUE_AGAIN_MS, RESEND_FIRST_MS, RESEND_LAST_MS
-from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, is_busy, rest_ms
+from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
 from engine.intake import window
 from engine.memory.layout import PROCESSORS
 from engine.replay.load import Arrivals
@@ -171,9 +171,10 @@ class World:
         self._accepted_us = [*arrivals.accepted_us, NEVER_US]
         self._processors = [ModelledProcessor(Course(scenario, processor), model) for processor in PROCESSORS]
 
-        # The queue: payments from ``_cursor`` to ``_head`` and, before them, those to send again.
+        # The queue: payments from ``_cursor`` to ``_head`` that no trial has taken; before them those to send again.
         self._head = 0
         self._cursor = 0
+        self._taken: set[int] = set()
         self._again: list[int] = []  # heap
         # heap: (answer µs, ticket, payment, processor, requested µs, how it ends, inserted µs or None)
         self._flight: list[tuple[int, int, int, int, int, int, int | None]] = []
@@ -226,7 +227,7 @@ class World:
     @property
     def waiting(self) -> int:
         """Payments that may be sent anywhere and are not in flight."""
-        return self._head - self._cursor + len(self._again)
+        return self._head - self._cursor - len(self._taken) + len(self._again)
 
     def _run_until(self, until_us: int) -> None:
         while self._next_us < until_us:
@@ -258,29 +259,46 @@ class World:
         if self._settled_late:
             self._book(now_us)
 
-        waiting = head - self._cursor + len(self._again)
+        waiting = self.waiting
         oldest_ms = (now_us - accepted_us[self._front()]) // 1000 if waiting else 0
         plan = router.plan(now_ms, Queue(waiting, oldest_ms, self._settled[0] + self._settled[1]))
         if plan[0] or plan[1]:
-            for processor in plan.order:
+            for processor in PROCESSORS:
                 for _ in range(min(plan[processor], self._batch - self._begins)):
                     self._begin(now_us, now_ms, processor, plan.is_trial(processor))
-            waiting = head - self._cursor + len(self._again)
+            waiting = self.waiting
         if waiting > self._backlog_max:
             self._backlog_max = waiting
         self._rest(now_us, now_ms, waiting)
 
     def _front(self) -> int:
         """The payment to send next: those to send again first, then the oldest; at least one waits."""
-        return self._again[0] if self._again else self._cursor
+        if self._again:
+            return self._again[0]
+        while self._cursor in self._taken:
+            self._taken.remove(self._cursor)
+            self._cursor += 1
+        return self._cursor
+
+    def _take(self) -> int:
+        payment = self._front()
+        if self._again:
+            return heapq.heappop(self._again)
+        self._cursor += 1
+        return payment
+
+    def _take_newest(self) -> int:
+        payment = self._head - 1
+        while payment in self._taken:
+            payment -= 1
+        if payment < self._cursor:
+            return self._take()
+        self._taken.add(payment)
+        return payment
 
     def _begin(self, now_us: int, now_ms: int, processor: int, is_trial: bool) -> None:
-        """Sends the next payment to ``processor``; a trial one that was not sent yet, if there is one."""
-        if self._again and not (is_trial and self._cursor < self._head):
-            payment = heapq.heappop(self._again)
-        else:
-            payment = self._cursor
-            self._cursor = payment + 1
+        """Sends the next payment to ``processor``; as a trial the newest one."""
+        payment = self._take_newest() if is_trial else self._take()
         accepted_us = self._accepted_us[payment]
         if now_us - accepted_us > self._waited_us:
             self._waited_us = now_us - accepted_us
@@ -336,7 +354,10 @@ class World:
                 # Questions for what is overdue find it so much later at most.
                 heapq.heappush(self._due, (max(inserted_us, now_us) + OVERDUE_AGAIN_MS * 1000, payment, True))
         if entry is None:
-            heapq.heappush(self._again, payment)
+            if payment >= self._cursor:  # a trial: it still has its place in the queue
+                self._taken.remove(payment)
+            else:
+                heapq.heappush(self._again, payment)
         elif verdict == CHARGED:
             self._resolve(payment, entry)
         else:
@@ -413,13 +434,14 @@ class World:
         something happens.
         """
         pace = self._pace
-        done = Pass(self._begins, self._ends, now_ms - self._pass_ms, self._router.is_calm(now_ms))
+        done = Pass(
+            self._begins, self._ends, now_ms - self._pass_ms, self._router.are_well, self._router.is_calm(now_ms)
+        )
         self._pass_ms = now_ms
-        pause_ms = rest_ms(self._pause_ms, self._gather, self._batch, done)
         if self._begins or self._ends:
             self._worked_us = now_us
         free_us = now_us + pace.pass_us + self._begins * pace.begin_us + self._ends * pace.end_us
-        pause_us = pause_ms * 1000 if is_busy(self._batch, done) else self._rested_us(free_us, pause_ms) - free_us
+        pause_us = self._rest_us(free_us, done)
         awake_until_us = self._worked_us + AWAKE_MS * 1000
         if self._router.must_hear(now_ms):
             due_us = self._flight[0][0] + pace.wake_us if self._flight else NEVER_US
@@ -430,17 +452,22 @@ class World:
             due_us = self._due_us(now_us, now_ms, waiting)
             if due_us < awake_until_us:
                 next_us = free_us + pause_us
+                idle = done._replace(begun=0, ended=0, after_ms=self._pause_ms)
                 while next_us < due_us:  # passes in which there is nothing to do
-                    next_us = self._rested_us(next_us + pace.pass_us, pause_ms)
+                    next_us += pace.pass_us
+                    next_us += self._rest_us(next_us, idle)
             else:
                 next_us = max(free_us + (pause_us if self._flight else 0), due_us + pace.wake_us)
         self._next_us = next_us
         if waiting:
             self._run_wait_clock(now_us, next_us)
 
-    def _rested_us(self, from_us: int, pause_ms: int) -> int:
-        """When a rest is over."""
-        return from_us + (pause_ms + self._router.keep_off_ms(EPOCH_MS + from_us // 1000 + pause_ms)) * 1000
+    def _rest_us(self, from_us: int, done: Pass) -> int:
+        """How long the rest is that begins then."""
+        from_ms = EPOCH_MS + from_us // 1000
+        return 1000 * rest_ms(
+            self._pause_ms, self._gather, self._batch, done, lambda for_ms: self._router.keep_off_ms(from_ms + for_ms)
+        )
 
     def _due_us(self, now_us: int, now_ms: int, waiting: int) -> int:
         """When the next thing happens that the dispatcher wakes for."""
@@ -524,7 +551,7 @@ class World:
         open_payments = {request[2] for request in self._flight} | self._unresolved.keys()
         for processor, inserted_us in inserted.values():
             self._settle(processor, inserted_us)
-        not_sent = accepted - self._cursor + len(self._again)
+        not_sent = accepted - self._cursor - len(self._taken) + len(self._again)
         left = not_sent + len(open_payments) - len(inserted)
         assert accepted == sum(self._settled) + left, "a payment was lost or doubled"
         accepted_in = [0] * len(self._settled_in[0])

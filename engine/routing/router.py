@@ -8,15 +8,15 @@ time that it is expected to take there, at ``wait_cost_ppm`` for a second::
 Both well: the one that costs less gets all that it has room for. What is left waits for it, as long as that costs less
 than the other; the rest is sent to the other, so both work when one alone cannot keep up.
 
-The cheap one not well: nobody knows for how long. Payments wait for as long as the wait has cost less than the higher
-fee (the rule of the ski rental: that costs at most twice as much as knowing the future), and never longer than the
-bound; only time counts in which somebody could have had them. Who has waited for long enough goes to the dear one, and
-all do when the cheap one has been ill for that long; single trials show when it is back. One that has just recovered is
-trusted with single payments only if it is the dear one, for a moment: troubles often end together.
+The cheap one not well: nobody knows for how long. Each payment waits for as long as the bound allows, and who has
+waited for long enough goes to the dear one; only time counts in which somebody could have had them. When the cheap one
+has been ill for so long that the wait has cost as much as the higher fee, it is not waited for any more (the rule of
+the ski rental: that costs at most twice as much as knowing the future). Single trials show when it is back. When
+it is the dear one that has just recovered, only trials go there for a moment: troubles often end together.
 
 What waits is lost whole when all ends before it is sent. But an end shows: payments stop coming (see
-:mod:`engine.routing.arrivals`), and then all that waits goes to whoever is well. If that one is quick, it is in time;
-if it is not, no more wait than ``wait_share_ppm`` of all that was settled: no more than that can be lost.
+:mod:`engine.routing.arrivals`), and then all that waits goes to whoever is well. If that one is quick, ``FLUSHED`` are
+in time; no more than ``wait_share_ppm`` of all that was settled wait beside those: no more than that can be lost.
 
 Late processors answer so late that an audit may find a payment there that we do not know of yet (see
 :mod:`engine.routing.audits`). Nothing is sent to them that would be settled when the next audit is expected; while no
@@ -43,7 +43,9 @@ CROWD = 64  # so many are not held back for a few milliseconds while both are we
 LEAVING_FEW = 16  # of those that have waited long enough so many leave at a time: the ones behind them have not yet ...
 LEAVING_SHIFT = 3  # ... or an eighth of all, for they may have come together
 HELD_FEW = 16  # so many may wait by choice, however little was settled yet
-QUICK_MS = 500  # who takes no longer has settled what waits soon enough when payments stop coming
+QUICK_MS = 500  # who takes no longer has settled, soon enough when payments stop coming, ...
+FLUSHED = 6_000  # ... so many: a shopper's second after the last payment, at two thirds of what one dispatcher settles
+HEAR_MS = 100  # an answer is listened for when it is so close to being late: longer than any rest
 BARRED_MAX = 16  # times that are remembered in which nobody was well
 RECOVERY_TRIALS = 2  # trial intervals in which the cheap processor may recover after the dear one has
 BURST_EVERY_MS = 500  # at late processors, while no audit was seen yet ...
@@ -66,17 +68,13 @@ class Queue(NamedTuple):
 class Plan(NamedTuple):
     """How many payments to begin now at each processor; ``trials``: bit ``p`` is set when the one for ``p`` is a trial.
 
-    A trial is for a payment that was not tried yet, if there is one: the same one would wait for each of them.
+    Payments are sent in the order of their age. Only a trial is for the newest one: it may fail late, and one that has
+    waited already would have waited for too long by then.
     """
 
     default: int
     fallback: int
     trials: int = 0
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """Who takes from the queue first: those behind take what was not tried yet."""
-        return (FALLBACK, DEFAULT) if self.trials == 1 << DEFAULT else (DEFAULT, FALLBACK)
 
     def is_trial(self, processor: int) -> bool:
         """Whether what goes to ``processor`` is a trial."""
@@ -94,9 +92,10 @@ class Router:
         self._limits = limits
         self._audits = Audits(limits.audit_interval_ms)
         # What has waited so long is sent while there is still time to do it within the bound.
-        self._wait_ms = limits.wait_max_ms * 3 // 4
+        self._wait_ms = limits.wait_max_ms * 9 // 10
         self._arrivals = Arrivals()
         self._have_stopped = False
+        self._are_well = True
         self._looked_ms = 0
         self._is_barred = False  # nobody was well when it was last looked
         self._barred: deque[tuple[int, int]] = deque(maxlen=BARRED_MAX)  # from when to when nobody was
@@ -107,16 +106,16 @@ class Router:
         """How many of the payments that wait to send now, and where to; trials included."""
         states = (self.lanes[DEFAULT].state(now_ms), self.lanes[FALLBACK].state(now_ms))
         self._look(now_ms, states, queue)
+        self._are_well = states == BOTH_WELL
         if not queue.waiting:
             return NOTHING
-        if self.keep_off_ms(now_ms) and (queue.waiting <= CROWD or states != BOTH_WELL):
+        if self.keep_off_ms(now_ms) and (queue.waiting <= CROWD or not self._are_well):
             return NOTHING
-        if states == BOTH_WELL:  # nearly always, so this is done first
+        if self._are_well:  # nearly always, so this is done first
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
             if self.lanes[best].room(now_ms) >= queue.waiting:
                 return Plan(queue.waiting, 0) if best == DEFAULT else Plan(0, queue.waiting)
         queue = queue._replace(oldest_ms=self._by_choice_ms(now_ms, now_ms - queue.oldest_ms))
-        self._have_stopped = self._arrivals.have_stopped(now_ms)
         counts, left, trials = [0, 0], queue.waiting, 0
         for processor in (DEFAULT, FALLBACK):
             if left and self._may_try(now_ms, processor, states, queue):
@@ -150,8 +149,13 @@ class Router:
 
     def must_hear(self, now_ms: int) -> bool:
         """Whether an answer that is due counts at once: an audit may see it."""
-        late_ms, (default, fallback) = self._limits.late_ms, self.lanes
-        return default.oldest_ms(now_ms) >= late_ms or fallback.oldest_ms(now_ms) >= late_ms
+        seen_ms, (default, fallback) = max(self._limits.late_ms - HEAR_MS, 1), self.lanes
+        return default.oldest_ms(now_ms) >= seen_ms or fallback.oldest_ms(now_ms) >= seen_ms
+
+    @property
+    def are_well(self) -> bool:
+        """Whether both were well when it was last planned."""
+        return self._are_well
 
     def is_calm(self, now_ms: int) -> bool:
         """Whether all is as usual, so that it does no harm to look only after a while."""
@@ -159,8 +163,10 @@ class Router:
         return default.is_calm(now_ms) and fallback.is_calm(now_ms)
 
     def keep_off_ms(self, now_ms: int) -> int:
-        """How much later than at ``now_ms`` payments are better sent, for the sake of audits: a few milliseconds."""
-        return self._audits.keep_off_ms(now_ms)
+        """How much later than at ``now_ms`` payments are better sent, for the sake of audits: a few milliseconds. When
+        payments have stopped coming there may be no later.
+        """
+        return 0 if self._have_stopped else self._audits.keep_off_ms(now_ms)
 
     def audited(self, now_ms: int) -> None:
         """Somebody has asked for a summary."""
@@ -189,6 +195,7 @@ class Router:
         """Notes what is to be seen in every pass, whether payments wait or not."""
         default, fallback = self.lanes
         self._arrivals.counted(now_ms, queue.settled + queue.waiting + default.in_flight + fallback.in_flight)
+        self._have_stopped = self._arrivals.have_stopped(now_ms)
         if self._is_barred:
             barred, from_ms = self._barred, self._looked_ms
             if barred and barred[-1][1] == from_ms:
@@ -241,7 +248,7 @@ class Router:
         if lane.changed_ms and now_ms - lane.changed_ms < RECOVERY_TRIALS * self._limits.trial_interval_ms:
             return 0
         if not ill.is_late and lane.usual_ms <= QUICK_MS:
-            budget = max(HELD_FEW, queue.settled)
+            budget += FLUSHED
         if self._is_patient(now_ms, 1 - best, queue):
             left -= max(0, min(left, budget))
         elif self._is_hoped_for(now_ms, 1 - best):
@@ -255,9 +262,7 @@ class Router:
     def _is_hoped_for(self, now_ms: int, ill: int) -> bool:
         """Whether the cheaper one may be back so soon that a wait is worth it."""
         dearer_ppm = self.lanes[1 - ill].fee_ppm - self.lanes[ill].fee_ppm
-        # When it has lasted longer than a payment may wait, it is not hoped for any more.
-        patience_ms = min(self._patience_ms(dearer_ppm), self._wait_ms)
-        return self._by_choice_ms(now_ms, self.lanes[ill].ill_ms) < patience_ms
+        return self._by_choice_ms(now_ms, self.lanes[ill].ill_ms) < self._patience_ms(dearer_ppm)
 
     def _risk_worth_ms(self, cheap: Lane, dear: Lane) -> int:
         """How long until a payment is settled at the cheap one is as great a risk as the higher fee is a cost: that all

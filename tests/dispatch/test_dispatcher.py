@@ -192,6 +192,77 @@ def test_the_oldest_payment_of_all_rings_goes_first() -> None:
     assert [attempt.id_low for attempt in world.start()] == [0, 1, 2, 3, 4, 5]
 
 
+def _both_down(world: World) -> None:
+    """Both processors fail; payment 0 was settled by neither and waits."""
+    world.accept(0)
+    for _ in range(9):
+        world.end(world.start(later_ms=200), outcome.FAILED)
+    assert world.router.lanes[DEFAULT].is_open and world.router.lanes[FALLBACK].is_open
+    assert world.payment(0).state == QUEUED
+
+
+def test_a_trial_is_for_the_newest_payment_and_when_it_fails_that_still_has_its_place() -> None:
+    world = World(rings=2)
+    _both_down(world)
+    for number in range(1, 7):
+        world.mono_ms += 1
+        world.accept(number, ring=number % 2)
+    trials = world.start(later_ms=200)
+    assert [(trial.processor, trial.id_low) for trial in trials] == [(DEFAULT, 6), (FALLBACK, 5)]
+    assert world.dispatcher.waiting == 5
+    world.end(trials, outcome.FAILED)
+    assert world.dispatcher.waiting == 7
+    trials = world.start(later_ms=200)
+    assert [trial.id_low for trial in trials] == [6, 5]
+    world.end(trials[:1], outcome.CHARGED)
+    rest = world.start()
+    assert [attempt.id_low for attempt in rest] == [0, 1, 2, 3, 4]
+    world.end([*rest, trials[1]], outcome.CHARGED)
+    assert world.totals() == (Sum(6, 6 * 1990), Sum(1, 1990), NOTHING)
+    world.accept(7)
+    assert [attempt.id_low for attempt in world.start()] == [7]
+
+
+def test_a_trial_that_fails_when_those_behind_it_were_sent_is_sent_next() -> None:
+    world = World()
+    _both_down(world)
+    for number in range(1, 4):
+        world.accept(number)
+    default, fallback = world.start(later_ms=200)
+    world.end([default], outcome.CHARGED)
+    world.accept(4)
+    assert [attempt.id_low for attempt in world.start()] == [0, 1, 4]
+    world.end([fallback], outcome.FAILED)
+    assert [attempt.id_low for attempt in world.start()] == [fallback.id_low] == [2]
+
+
+def test_after_a_crash_in_a_trial_everything_before_it_is_taken_up_in_order() -> None:
+    world = World()
+    _both_down(world)
+    for number in range(1, 5):
+        world.accept(number)
+    trials = world.start(later_ms=200)
+    world.restart()
+    again = world.start()
+    assert [attempt.id_low for attempt in again if attempt.tries] == [trial.id_low for trial in trials] == [4, 3]
+    assert [attempt.id_low for attempt in again if not attempt.tries] == [0, 1, 2]
+    world.end(again, outcome.CHARGED)
+    assert world.totals() == (Sum(4, 4 * 1990), Sum(1, 1990), NOTHING) and not world.dispatcher.has_work
+
+
+def test_a_purge_forgets_trials_too() -> None:
+    world = World()
+    _both_down(world)
+    for number in range(1, 5):
+        world.accept(number)
+    assert len(world.start(later_ms=200)) == 2
+    world.writers[0].words[layout.RING_PURGE_ASKED_AT] += 1
+    assert world.dispatcher.purge_if_asked(world.now)
+    assert world.dispatcher.waiting == 0
+    world.accept(5)
+    assert world.dispatcher.waiting == 1
+
+
 def test_a_purge_forgets_what_waits_what_is_in_flight_and_the_books() -> None:
     world = World()
     world.accept(1)

@@ -7,6 +7,7 @@ from engine.routing.lane import State
 from engine.routing.router import (
     BURST_EVERY_MS,
     CROWD,
+    FLUSHED,
     HELD_FEW,
     LEAVING_FEW,
     LEAVING_SHIFT,
@@ -129,12 +130,13 @@ def test_payments_wait_for_the_cheaper_one_only_for_as_long_as_that_costs_less()
     assert world.plan(10, settled=10_000) == Plan(0, 10)
 
 
-def test_all_wait_while_the_other_one_is_quick_but_never_more_than_were_settled() -> None:
-    world = World()
+def test_while_the_other_one_is_quick_so_many_wait_as_it_settles_when_payments_stop_coming() -> None:
+    world = World(wait_share_ppm=20_000, in_flight_min=100)
     world.fail(DEFAULT)
-    assert world.plan(300, settled=300) == NOTHING
-    assert world.plan(360, settled=300) == Plan(0, 60)
-    assert world.plan(HELD_FEW) == NOTHING
+    assert world.plan(FLUSHED + HELD_FEW) == NOTHING
+    assert world.plan(FLUSHED + HELD_FEW + 60) == Plan(0, 60)
+    assert world.plan(FLUSHED + 200, settled=10_000) == NOTHING
+    assert world.plan(FLUSHED + 240, settled=10_000) == Plan(0, 40)
 
 
 def test_while_the_other_one_takes_long_no_more_wait_than_may_be_lost() -> None:
@@ -167,6 +169,19 @@ def test_what_waits_is_sent_at_once_when_payments_stop_coming() -> None:
     assert world.plan(waiting, settled=300) == Plan(0, waiting)
 
 
+def test_nothing_is_kept_off_audits_when_payments_have_stopped_coming() -> None:
+    world = World()
+    for settled in range(300):
+        world.plan(1, settled=settled)
+        world.end(DEFAULT, world.sent[DEFAULT][0])
+        world.now_ms += 20
+    world.router.audited(world.now_ms)
+    world.now_ms += 1000
+    assert world.router.keep_off_ms(world.now_ms) > 0
+    world.plan(0, settled=300)
+    assert world.router.keep_off_ms(world.now_ms) == 0
+
+
 def test_time_in_which_nobody_was_well_is_no_wait_by_choice() -> None:
     world = World(wait_cost_ppm=50_000, in_flight_min=100)  # 10 points: two seconds
     world.fail(DEFAULT)
@@ -182,21 +197,19 @@ def test_time_in_which_nobody_was_well_is_no_wait_by_choice() -> None:
     assert world.plan(48, oldest_ms=32_000, settled=1000) == Plan(0, 48)
 
 
-def test_when_it_is_ill_for_longer_than_one_may_wait_nobody_waits_any_more() -> None:
+def test_however_long_it_is_ill_a_payment_waits_when_that_costs_nothing() -> None:
     world = World(wait_cost_ppm=0, wait_max_ms=3000)
     world.fail(DEFAULT)
-    world.now_ms += 2249
+    world.now_ms += 60_000
     assert world.plan(10, settled=1000)[FALLBACK] == 0
-    world.now_ms += 1
-    assert world.plan(10, settled=1000) == Plan(0, 10)
 
 
 def test_who_has_waited_long_enough_leaves_and_those_behind_wait_on() -> None:
     world = World(wait_cost_ppm=0, wait_max_ms=30_000, in_flight_min=500)
     world.fail(DEFAULT)
-    assert world.plan(400, oldest_ms=22_500, settled=1000) == Plan(0, 400 >> LEAVING_SHIFT)
-    assert world.plan(40, oldest_ms=22_500, settled=1000) == Plan(0, LEAVING_FEW)
-    assert world.plan(3, oldest_ms=22_500, settled=1000) == Plan(0, 3)
+    assert world.plan(400, oldest_ms=27_000, settled=1000) == Plan(0, 400 >> LEAVING_SHIFT)
+    assert world.plan(40, oldest_ms=27_000, settled=1000) == Plan(0, LEAVING_FEW)
+    assert world.plan(3, oldest_ms=27_000, settled=1000) == Plan(0, 3)
 
 
 def test_a_single_payment_is_not_tried_for_ever() -> None:
@@ -209,21 +222,22 @@ def test_a_single_payment_is_not_tried_for_ever() -> None:
     assert world.plan(1) == Plan(0, 1)
 
 
-def test_a_trial_does_not_take_the_oldest_payment() -> None:
+def test_single_payments_at_one_that_is_not_well_are_trials() -> None:
     world = World(wait_share_ppm=0)
+    world.answer(FALLBACK, took_ms=600)
     world.fail(DEFAULT)
     world.now_ms += 1000
     plan = world.router.plan(world.now_ms, Queue(50, 0, 0))
+    assert plan.default == 1 and plan.fallback > 1
     assert plan.is_trial(DEFAULT) and not plan.is_trial(FALLBACK)
-    assert plan.order == (FALLBACK, DEFAULT)
     assert not World().router.plan(T, Queue(1, 0, 0)).trials
 
 
 def test_nobody_waits_longer_than_the_bound() -> None:
     world = World(wait_cost_ppm=0, wait_max_ms=3000)
     world.fail(DEFAULT)
-    assert world.plan(1, oldest_ms=2249) == NOTHING
-    assert world.plan(1, oldest_ms=2250) == Plan(0, 1)
+    assert world.plan(1, oldest_ms=2699) == NOTHING
+    assert world.plan(1, oldest_ms=2700) == Plan(0, 1)
 
 
 def test_while_none_is_well_single_trials_look_for_the_one_that_recovers() -> None:
