@@ -88,9 +88,10 @@ class Concurrency:
         self.limit = min(max(self.limit, took_ms * RATE_FEW // 1000), self._high)
 
     def recovered(self) -> None:
-        """The processor has been down: carefully at first."""
+        """The processor has been down: carefully at first, and what an answer took before says nothing any more."""
         self.limit = min(max(START, self._low), self._high)
         self._grows_fast, self._probed_limit = True, 0
+        self._base_ms = self._shortest_ms = -1
 
     def _measure(self, now_ms: int, took_ms: int) -> None:
         """What an answer takes without a queue, from now on."""

@@ -57,6 +57,15 @@ def test_a_processor_that_takes_longer_by_itself_is_not_taken_for_one_with_a_que
     assert min(limits[1000:]) >= 800
 
 
+def test_one_that_recovers_and_takes_longer_than_before_is_not_taken_for_one_with_a_queue() -> None:
+    control = Concurrency(16, 800)
+    drive(control, 500, delay_ms=1)
+    control.recovered()
+    limits = drive(control, 500, delay_ms=50, begin_ms=500)
+    assert limits[0] == START
+    assert limits[-1] == 800
+
+
 def test_a_rejection_shrinks_it_but_never_below_its_bound() -> None:
     control = Concurrency(16, 800)
     drive(control, 500, delay_ms=10)
