@@ -156,7 +156,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("wait_cost_ppm", "ENGINE_WAIT_COST_PPM", 2_000, "ppm of the amount a second", 0, 10_000_000,
              "What a second of waiting costs: high for a shop that wants its money now, low for the lowest fees."),
     Variable("wait_share_ppm", "ENGINE_WAIT_SHARE_PPM", 45_000, "ppm of all settled", 0, 1_000_000,
-             "Most payments at a cheaper processor that is late, or waiting for one while the other takes long."),
+             "Most payments at a cheaper processor that is late, or waiting for it beyond what the other settles."),
     Variable("wait_max_ms", "ENGINE_WAIT_MAX_MS", 10_000, "ms", 0, 86_400_000,
              "Longest time that a payment waits for the cheaper processor while the other one is well."),
     Variable("late_ms", "ENGINE_LATE_MS", 1450, "ms", 1, 600_000,

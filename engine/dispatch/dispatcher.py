@@ -41,6 +41,8 @@ OVERDUE_AGAIN_MS = 500  # ... and again after this, doubled each time
 OVERDUE_SWEEP_MS = 100  # time between two looks for what is overdue
 ASKING_MAX = 32  # most questions for what is overdue at once
 SWEEP_MS = 500  # time between two looks for what is to be put aside
+TAKEN_MAX = 256  # so many payments that do not wait may be among those that do when a dispatcher starts
+NONE_NEW = (1 << 63, -1, 0)  # later than any payment
 LOOKUPS_MAX = 8  # questions for what an ALREADY charged payment was stored with, before our own word is taken
 
 
@@ -162,13 +164,16 @@ class Dispatcher:
         self._books.recover()
         self._settled = sum(self._books.value(layout.BOOKS_TOTALS_AT + 2 * one) for one in layout.PROCESSORS)
         for index, ring in enumerate(self._rings):
-            # The newest payments that only wait stay behind the cursor, where they cost nothing.
-            cursor = ring.ready
+            # The newest payments that only wait stay behind the cursor, where they cost nothing. Trials are among them.
+            cursor, taken = ring.ready, self._taken[index]
             oldest = max(0, cursor - ring.slots, ring.forgotten_below)
-            while cursor > oldest and self._is_queued(ring, cursor - 1):
+            while cursor > oldest:
+                if not self._is_queued(ring, cursor - 1):
+                    if len(taken) == TAKEN_MAX:
+                        break
+                    taken.add(cursor - 1)
                 cursor -= 1
-            self._cursors[index] = cursor
-            for position in range(oldest, cursor):
+            for position in (*range(oldest, cursor), *sorted(taken)):
                 payment = ring.read(position)
                 if payment is None:  # overwritten just now, so it was done
                     continue
@@ -178,6 +183,8 @@ class Dispatcher:
                     # The crash itself is the first unknown outcome.
                     entry = Unresolved(now.mono_ms, index, position, False, 1)
                     heapq.heappush(self._unresolved[payment.processor], entry)
+            self._cursors[index] = cursor
+            self._pass_taken(index, taken)
 
         for payment in aside.kept(self._books.value, self._shape):
             entry = Unresolved(now.mono_ms, aside.RING, payment.position, False, 1)
@@ -203,13 +210,12 @@ class Dispatcher:
         self._ask_at_once.clear()
         self._look_for_audits(now)
         waiting = self.waiting
-        oldest_ms = self._oldest_ms(now) if waiting else 0
-        while waiting and oldest_ms >= self._give_up_ms:
+        queue = self._queue(now, waiting)
+        while queue.waiting and queue.oldest_ms >= self._give_up_ms:
             ring, position = self._take()
             self._give_up(now, ring, self._payment(ring, position))
-            waiting -= 1
-            oldest_ms = self._oldest_ms(now) if waiting else 0
-        plan = self._router.plan(now.mono_ms, Queue(waiting, oldest_ms, self._settled))
+            queue = self._queue(now, queue.waiting - 1)
+        plan = self._router.plan(now.mono_ms, queue)
         if plan.default or plan.fallback:
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
             self._books.begin(now.wall_ms)
@@ -281,12 +287,13 @@ class Dispatcher:
                 # On the clock of waiting, and not in the future, though the clock be set back.
                 self._router.audited(now.mono_ms - max(0, now.wall_ms - asked_ms))
 
-    def _front(self) -> tuple[int, int]:
-        """Ring and position of the payment to send next: those to send again first, then the oldest; one waits."""
-        return self._again[0][1:] if self._again else self._oldest_new()
+    def _front(self) -> tuple[int, int, int]:
+        """The payment to send next, the oldest: when it was accepted, its ring and position; one waits."""
+        new = self._oldest_new()
+        return min(self._again[0], new) if self._again else new
 
-    def _oldest_new(self) -> tuple[int, int]:
-        """Ring and position of the oldest payment that no cursor has passed; one waits there."""
+    def _oldest_new(self) -> tuple[int, int, int]:
+        """The same of those that no cursor has passed; ``NONE_NEW`` when none is there."""
         front, oldest_ms = -1, 0
         for index, ring in enumerate(self._rings):
             taken = self._taken[index]
@@ -297,30 +304,12 @@ class Dispatcher:
                 accepted_ms = words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
                 if front < 0 or accepted_ms < oldest_ms:
                     front, oldest_ms = index, accepted_ms
-        return front, self._cursors[front]
+        return (oldest_ms, front, self._cursors[front]) if front >= 0 else NONE_NEW
 
-    def _pass_taken(self, index: int, taken: set[int]) -> None:
-        """Moves a cursor past what was taken before it came there."""
-        while self._cursors[index] in taken:
-            taken.remove(self._cursors[index])
-            self._cursors[index] += 1
-
-    def _oldest_ms(self, now: Now) -> int:
-        """How long ago the payment to send next was accepted; one waits."""
-        index, position = self._front()
-        ring = self._rings[index]
-        return now.wall_ms - ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
-
-    def _take(self) -> tuple[int, int]:
-        """Takes the payment to send next: its ring and position; one waits."""
-        if self._again:
-            return heapq.heappop(self._again)[1:]
-        ring, position = self._oldest_new()
-        self._cursors[ring] = position + 1
-        return ring, position
-
-    def _take_newest(self) -> tuple[int, int]:
-        """Takes the newest payment, for a trial: its ring and position; one waits."""
+    def _newest(self) -> tuple[int, int, int]:
+        """The newest that no cursor has passed and no trial has taken: when it was accepted, its ring and position;
+        ``NONE_NEW`` when none is there.
+        """
         newest, at, newest_ms = -1, 0, 0
         for index, ring in enumerate(self._rings):
             position, taken = ring.words[layout.RING_READY_AT] - 1, self._taken[index]
@@ -330,10 +319,41 @@ class Dispatcher:
                 accepted_ms = ring.words[ring.offset(position) + layout.SLOT_ACCEPTED_MS]
                 if newest < 0 or accepted_ms > newest_ms:
                     newest, at, newest_ms = index, position, accepted_ms
-        if newest < 0:
+        return (newest_ms, newest, at) if newest >= 0 else NONE_NEW
+
+    def _pass_taken(self, index: int, taken: set[int]) -> None:
+        """Moves a cursor past what was taken before it came there."""
+        while self._cursors[index] in taken:
+            taken.remove(self._cursors[index])
+            self._cursors[index] += 1
+
+    def _queue(self, now: Now, waiting: int) -> Queue:
+        """What the router is told of the ``waiting`` payments."""
+        if not waiting:
+            return Queue(0, 0, self._settled)
+        oldest_ms = now.wall_ms - self._front()[0]
+        # The newest one matters for trials only.
+        newest = NONE_NEW if self._router.are_well else self._newest()
+        return Queue(waiting, oldest_ms, self._settled, oldest_ms if newest == NONE_NEW else now.wall_ms - newest[0])
+
+    def _take(self) -> tuple[int, int]:
+        """Takes the payment to send next: its ring and position; one waits."""
+        front = self._front()
+        _, ring, position = front
+        if self._again and self._again[0] == front:
+            heapq.heappop(self._again)
+        else:
+            self._cursors[ring] = position + 1
+        return ring, position
+
+    def _take_newest(self) -> tuple[int, int]:
+        """Takes the newest payment, for a trial: its ring and position; one waits."""
+        newest = self._newest()
+        if newest == NONE_NEW:
             return self._take()
-        self._taken[newest].add(at)
-        return newest, at
+        _, ring, position = newest
+        self._taken[ring].add(position)
+        return ring, position
 
     @staticmethod
     def _is_queued(ring: RingReader, position: int) -> bool:

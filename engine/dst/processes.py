@@ -147,7 +147,7 @@ class DispatcherProcess(Process):
                 trial_interval_ms=plan.trial_interval_ms,
                 trials_max=plan.in_flight_max,
                 suspect_ms=100,
-                late_ms=1400,
+                late_ms=1450,
                 wait_cost_ppm=plan.wait_cost_ppm,
                 wait_share_ppm=20_000,
                 wait_max_ms=10_000,

@@ -261,7 +261,8 @@ class World:
 
         waiting = self.waiting
         oldest_ms = (now_us - accepted_us[self._front()]) // 1000 if waiting else 0
-        plan = router.plan(now_ms, Queue(waiting, oldest_ms, self._settled[0] + self._settled[1]))
+        newest_ms = (now_us - accepted_us[self._newest()]) // 1000 if waiting else 0
+        plan = router.plan(now_ms, Queue(waiting, oldest_ms, self._settled[0] + self._settled[1], newest_ms))
         if plan[0] or plan[1]:
             for processor in PROCESSORS:
                 for _ in range(min(plan[processor], self._batch - self._begins)):
@@ -287,10 +288,15 @@ class World:
         self._cursor += 1
         return payment
 
-    def _take_newest(self) -> int:
+    def _newest(self) -> int:
+        """The payment for a trial: the newest that has not been taken; at least one waits."""
         payment = self._head - 1
         while payment in self._taken:
             payment -= 1
+        return payment if payment >= self._cursor else self._front()
+
+    def _take_newest(self) -> int:
+        payment = self._newest()
         if payment < self._cursor:
             return self._take()
         self._taken.add(payment)

@@ -1,12 +1,15 @@
 """For how long payments have been coming, and whether they have stopped. Pure.
 
 When payments that came all the time come no more, the shop has closed or the contest is over, and nobody knows how much
-time is left to settle what waits. How long a pause has to be for that is learnt from the pauses that there were.
+time is left to settle what waits. How long a pause has to be for that is learnt from the pauses that there were, and
+from how many would have come in it: when many are missing, all have gone; few may only be fewer than before.
 """
 
 from __future__ import annotations
 
-STOPPED_MS = 100  # a shorter pause says nothing: it may be the grain of our own passes
+STOPPED_MS = 200  # a shorter pause says nothing: it may be the grain of our own passes
+STOPPED_MISSING = 60  # nor does one in which fewer would have come, at the rate of the last whole second ...
+STOPPED_LONG_MS = 500  # ... until it is as long as this
 STOPPED_PAUSES = 3  # nor does one that is shorter than so many of the longest that there was ...
 WINDOW_MS = 5_000  # ... in this window or in the one before it
 
@@ -21,17 +24,24 @@ class Arrivals:
         self._window_ms = 0  # when the window began
         self._longest_ms = 0  # pause in it
         self._longest_before_ms: int | None = None  # in the one before it; None: there was none
+        self._second_ms = 0  # when the second began ...
+        self._second_count = 0  # ... and how many there had been by then
+        self._rate = 0  # payments in the last whole second
 
     def counted(self, now_ms: int, count: int) -> None:
         """So many have been accepted by now. Fewer than before: some are not known any more, or all forgotten."""
         if count > self._count:
             if not self._count:
-                self._first_ms = self._last_ms = self._window_ms = now_ms
-                self._longest_ms, self._longest_before_ms = 0, None
+                self._first_ms = self._last_ms = self._window_ms = self._second_ms = now_ms
+                self._longest_ms, self._longest_before_ms, self._second_count = 0, None, count
             self._longest_ms = max(self._longest_ms, now_ms - self._last_ms)
             self._last_ms = now_ms
             if now_ms - self._window_ms >= WINDOW_MS:
                 self._longest_before_ms, self._longest_ms, self._window_ms = self._longest_ms, 0, now_ms
+            second_ms = now_ms - self._second_ms
+            if second_ms >= 1000:
+                self._rate = (count - self._second_count) * 1000 // second_ms
+                self._second_ms, self._second_count = now_ms, count
         self._count = count
 
     def since_ms(self, now_ms: int) -> int:
@@ -42,5 +52,6 @@ class Arrivals:
         """Whether they would have come by now if they still came. Never before a window was seen."""
         if self._longest_before_ms is None:
             return False
-        pause_ms = STOPPED_PAUSES * max(self._longest_ms, self._longest_before_ms)
-        return now_ms - self._last_ms > max(STOPPED_MS, pause_ms)
+        pauses_ms = STOPPED_PAUSES * max(self._longest_ms, self._longest_before_ms)
+        missing_ms = min(STOPPED_MISSING * 1000 // max(self._rate, 1), STOPPED_LONG_MS)
+        return now_ms - self._last_ms > max(STOPPED_MS, pauses_ms, missing_ms)

@@ -74,6 +74,13 @@ class Concurrency:
             else:
                 self._measure(now_ms, self._base_ms)
 
+    def passes(self, for_ms: int, took_ms: int) -> int:
+        """How many requests it lets through in a time when it is used up, and an answer takes ``took_ms`` (above 0)."""
+        rounds, limit, count = for_ms // took_ms, self.limit, 0
+        while rounds and self._grows_fast and limit < self._high:
+            rounds, limit, count = rounds - 1, min(2 * limit, self._high), count + limit
+        return count + rounds * limit
+
     def rejected(self, in_flight: int) -> None:
         """A request was turned away because of too many; with it ``in_flight`` had been in flight."""
         self._grows_fast, self._probed_limit = False, 0

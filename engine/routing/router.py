@@ -41,11 +41,13 @@ PPM = 1_000_000
 LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
 CROWD = 64  # so many are not held back for a few milliseconds while both are well: a backlog is being settled
 LEAVING_FEW = 16  # of those that have waited long enough so many leave at a time: the ones behind them have not yet ...
-LEAVING_SHIFT = 3  # ... or an eighth of all, for they may have come together
+LEAVING_SHIFT = 3  # ... or an eighth of all, for they may have come together ...
+LEAVING_MS = 500  # ... unless they had to leave this soon: then all do
 HELD_FEW = 16  # so many may wait by choice, however little was settled yet
-QUICK_MS = 500  # who takes no longer has settled, soon enough when payments stop coming, ...
-FLUSHED = 6_000  # ... so many: a shopper's second after the last payment, at two thirds of what one dispatcher settles
-HEAR_MS = 100  # an answer is listened for when it is so close to being late: longer than any rest
+QUICK_MS = 500  # who takes no longer has settled ...
+FLUSHED = 5_000  # ... so many at most a second after payments have stopped: 4,919 in `make containers SCENARIO=ending`
+FLUSHED_MS = 700  # so much of the second is left when that has been seen
+HEAR_MS = 100  # an answer is listened for when it is so close to being late: longer than a usual rest
 BARRED_MAX = 16  # times that are remembered in which nobody was well
 RECOVERY_TRIALS = 2  # trial intervals in which the cheap processor may recover after the dear one has
 BURST_EVERY_MS = 500  # at late processors, while no audit was seen yet ...
@@ -56,13 +58,14 @@ ARRIVAL_SHIFT = 4  # an answer of a late processor comes within a sixteenth of i
 
 
 class Queue(NamedTuple):
-    """What waits: ``waiting`` payments that may go anywhere, the oldest of them accepted ``oldest_ms`` ago, beside
-    ``settled`` payments that are done.
+    """What waits: ``waiting`` payments that may go anywhere, the oldest of them accepted ``oldest_ms`` ago and the one
+    for a trial ``newest_ms`` ago, beside ``settled`` payments that are done.
     """
 
     waiting: int
     oldest_ms: int
     settled: int
+    newest_ms: int = 0
 
 
 class Plan(NamedTuple):
@@ -115,7 +118,10 @@ class Router:
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
             if self.lanes[best].room(now_ms) >= queue.waiting:
                 return Plan(queue.waiting, 0) if best == DEFAULT else Plan(0, queue.waiting)
-        queue = queue._replace(oldest_ms=self._by_choice_ms(now_ms, now_ms - queue.oldest_ms))
+        queue = queue._replace(
+            oldest_ms=self._by_choice_ms(now_ms, now_ms - queue.oldest_ms),
+            newest_ms=self._by_choice_ms(now_ms, now_ms - queue.newest_ms),
+        )
         counts, left, trials = [0, 0], queue.waiting, 0
         for processor in (DEFAULT, FALLBACK):
             if left and self._may_try(now_ms, processor, states, queue):
@@ -248,10 +254,10 @@ class Router:
         if lane.changed_ms and now_ms - lane.changed_ms < RECOVERY_TRIALS * self._limits.trial_interval_ms:
             return 0
         if not ill.is_late and lane.usual_ms <= QUICK_MS:
-            budget += FLUSHED
+            budget += min(FLUSHED, lane.concurrency.passes(FLUSHED_MS, lane.usual_ms + LOOK_MS))
         if self._is_patient(now_ms, 1 - best, queue):
             left -= max(0, min(left, budget))
-        elif self._is_hoped_for(now_ms, 1 - best):
+        elif self._wait_ms >= LEAVING_MS and self._is_hoped_for(now_ms, 1 - best):
             left = min(left, max(left - budget, LEAVING_FEW, left >> LEAVING_SHIFT))
         return left
 
@@ -285,8 +291,8 @@ class Router:
         return max(0, left - lane.concurrency.limit * max(0, patience_ms) // max(lane.usual_ms, 1))
 
     def _may_try(self, now_ms: int, processor: int, states: tuple[State, State], queue: Queue) -> bool:
-        """Whether to send a trial: not while a cheaper one is well, for then it does not matter; nor a payment that has
-        waited enough and has nobody behind it, for it would be the one to try each time.
+        """Whether to send a trial: not while a cheaper one is well, for then it does not matter; nor, while the dear
+        one is well, a payment that would have waited enough when it fails, for it would be the one to try each time.
         """
         if states[processor] is State.WELL:
             return False
@@ -294,6 +300,8 @@ class Router:
         if states[1 - processor] is State.WELL:
             is_worth_it = lane.fee_ppm < self.lanes[1 - processor].fee_ppm
             if not is_worth_it or (queue.waiting == 1 and not self._is_patient(now_ms, processor, queue)):
+                return False
+            if queue.newest_ms + lane.failing_ms >= self._wait_ms:
                 return False
         return lane.wants_trial(now_ms) and not self._may_be_seen(now_ms, lane, states[processor])
 

@@ -230,4 +230,4 @@ def test_start_runs_the_real_engine_and_leaves_nothing_behind(tiny: Path) -> Non
 
 def test_an_unknown_scenario_is_a_plain_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["contest", "--scenario", "nope"]) == 2
-    assert capsys.readouterr().err.startswith("contest: no scenario 'nope'; there are changes, final, preview")
+    assert capsys.readouterr().err.startswith("contest: no scenario 'nope'; there are changes, ending, final, preview")

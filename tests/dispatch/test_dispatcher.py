@@ -236,6 +236,41 @@ def test_a_trial_that_fails_when_those_behind_it_were_sent_is_sent_next() -> Non
     assert [attempt.id_low for attempt in world.start()] == [fallback.id_low] == [2]
 
 
+def test_a_trial_of_one_ring_that_fails_does_not_go_before_older_payments_of_another() -> None:
+    world = World(rings=2)
+    _both_down(world)
+    for number in range(1, 6):
+        world.mono_ms += 1
+        world.accept(number, ring=number == 5)
+    trials = world.start(later_ms=200)
+    assert [trial.id_low for trial in trials] == [5, 4]  # all of the second ring: its cursor passes it
+    assert not world.start(later_ms=1)
+    world.end(trials, outcome.FAILED)
+    default, fallback = world.start(later_ms=200)
+    assert (default.id_low, fallback.id_low) == (4, 3)
+    world.end([default], outcome.CHARGED)
+    assert [attempt.id_low for attempt in world.start()] == [0, 1, 2, 5]
+
+
+def test_after_a_crash_in_an_outage_what_waits_costs_no_object_though_trials_are_among_it() -> None:
+    world = World(slots=1024)
+    _both_down(world)
+    for number in range(1, 900):
+        world.accept(number)
+    for _ in range(3):  # trials that are in flight, with newer payments behind them
+        assert world.start(later_ms=200)
+        world.accept(world.mono_ms)
+    waiting = world.dispatcher.waiting
+    world.restart()
+    assert world.dispatcher.waiting == waiting
+    assert len(world.dispatcher._again) == 0
+    ended = world.start()
+    while ended:
+        world.end(ended, outcome.CHARGED)
+        ended = world.start(later_ms=100)
+    assert sum(total.payments for total in world.totals()) == 903
+
+
 def test_after_a_crash_in_a_trial_everything_before_it_is_taken_up_in_order() -> None:
     world = World()
     _both_down(world)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.routing.arrivals import STOPPED_MS, STOPPED_PAUSES, WINDOW_MS, Arrivals
+from engine.routing.arrivals import STOPPED_LONG_MS, STOPPED_MISSING, STOPPED_MS, STOPPED_PAUSES, WINDOW_MS, Arrivals
 
 T = 1_000_000  # a moment
 
@@ -18,11 +18,18 @@ def coming(pause_ms: int, for_ms: int = 3 * WINDOW_MS) -> tuple[Arrivals, int]:
     return arrivals, times[-1]
 
 
-@pytest.mark.parametrize("pause_ms", [1, 20, 100, 1000])
+@pytest.mark.parametrize("pause_ms", [1, 200, 1000])
 def test_they_have_stopped_when_the_pause_is_much_longer_than_any_before(pause_ms: int) -> None:
     arrivals, last_ms = coming(pause_ms)
     enough_ms = max(STOPPED_MS, STOPPED_PAUSES * pause_ms)
     arrivals.counted(last_ms + enough_ms, 0)  # nothing new: some are not known any more
+    assert not arrivals.have_stopped(last_ms + enough_ms)
+    assert arrivals.have_stopped(last_ms + enough_ms + 1)
+
+
+@pytest.mark.parametrize(("pause_ms", "enough_ms"), [(2, STOPPED_MS), (4, 4 * STOPPED_MISSING), (50, STOPPED_LONG_MS)])
+def test_fewer_than_before_are_not_taken_for_none(pause_ms: int, enough_ms: int) -> None:
+    arrivals, last_ms = coming(pause_ms)
     assert not arrivals.have_stopped(last_ms + enough_ms)
     assert arrivals.have_stopped(last_ms + enough_ms + 1)
 

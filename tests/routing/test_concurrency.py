@@ -66,6 +66,15 @@ def test_one_that_recovers_and_takes_longer_than_before_is_not_taken_for_one_wit
     assert limits[-1] == 800
 
 
+def test_how_many_it_lets_through_follows_from_its_growth() -> None:
+    control = Concurrency(16, 800)
+    assert control.passes(99, 100) == 0
+    assert control.passes(300, 100) == START + 2 * START + 4 * START
+    assert control.passes(1000, 100) == START + 2 * START + 4 * START + 8 * START + 6 * 800
+    control.rejected(START)
+    assert control.passes(1000, 100) == 10 * control.limit < 10 * START
+
+
 def test_a_rejection_shrinks_it_but_never_below_its_bound() -> None:
     control = Concurrency(16, 800)
     drive(control, 500, delay_ms=10)

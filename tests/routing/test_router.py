@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.memory.layout import DEFAULT, FALLBACK
+from engine.routing.arrivals import STOPPED_LONG_MS
 from engine.routing.lane import State
 from engine.routing.router import (
     BURST_EVERY_MS,
     CROWD,
     FLUSHED,
+    FLUSHED_MS,
+    HEAR_MS,
     HELD_FEW,
     LEAVING_FEW,
     LEAVING_SHIFT,
+    LOOK_MS,
     NOTHING,
     Plan,
     Queue,
@@ -131,12 +137,21 @@ def test_payments_wait_for_the_cheaper_one_only_for_as_long_as_that_costs_less()
 
 
 def test_while_the_other_one_is_quick_so_many_wait_as_it_settles_when_payments_stop_coming() -> None:
-    world = World(wait_share_ppm=20_000, in_flight_min=100)
+    world = World(wait_share_ppm=20_000, in_flight_min=100, in_flight_max=800)
     world.fail(DEFAULT)
     assert world.plan(FLUSHED + HELD_FEW) == NOTHING
     assert world.plan(FLUSHED + HELD_FEW + 60) == Plan(0, 60)
     assert world.plan(FLUSHED + 200, settled=10_000) == NOTHING
     assert world.plan(FLUSHED + 240, settled=10_000) == Plan(0, 40)
+
+
+def test_one_that_takes_longer_or_takes_fewer_at_once_settles_fewer_then() -> None:
+    world = World(wait_share_ppm=0, in_flight_min=50, in_flight_max=50)
+    world.answer(FALLBACK, took_ms=200)
+    world.fail(DEFAULT)
+    settles = FLUSHED_MS // (200 + LOOK_MS) * 50
+    assert world.plan(settles + HELD_FEW) == NOTHING
+    assert world.plan(settles + HELD_FEW + 20) == Plan(0, 20)
 
 
 def test_while_the_other_one_takes_long_no_more_wait_than_may_be_lost() -> None:
@@ -161,7 +176,7 @@ def test_what_waits_is_sent_at_once_when_payments_stop_coming() -> None:
         assert plan[FALLBACK] == 0
         waiting -= plan[DEFAULT]  # trials
         world.now_ms += 20
-    world.now_ms += 80
+    world.now_ms += STOPPED_LONG_MS - 20
     plan = world.plan(waiting, settled=300)
     assert plan[FALLBACK] == 0
     waiting -= plan[DEFAULT]
@@ -210,6 +225,37 @@ def test_who_has_waited_long_enough_leaves_and_those_behind_wait_on() -> None:
     assert world.plan(400, oldest_ms=27_000, settled=1000) == Plan(0, 400 >> LEAVING_SHIFT)
     assert world.plan(40, oldest_ms=27_000, settled=1000) == Plan(0, LEAVING_FEW)
     assert world.plan(3, oldest_ms=27_000, settled=1000) == Plan(0, 3)
+
+
+@pytest.mark.parametrize("wait_max_ms", [0, 100])
+def test_with_a_bound_that_is_nearly_nothing_all_leave_at_once(wait_max_ms: int) -> None:
+    world = World(wait_max_ms=wait_max_ms, in_flight_min=500, in_flight_max=500)
+    world.fail(DEFAULT)
+    assert world.plan(400, oldest_ms=wait_max_ms) == Plan(0, 400)
+
+
+def test_a_payment_that_would_have_waited_enough_when_it_fails_is_no_trial() -> None:
+    world = World(wait_cost_ppm=0)
+    world.fail(DEFAULT)
+    late = world.begin(DEFAULT)
+    world.now_ms += 1500
+    world.end(DEFAULT, late, answered=False)
+    world.now_ms += 1000
+    assert not world.router.plan(world.now_ms, Queue(2, 7600, 0, 7500)).trials
+    assert world.router.plan(world.now_ms, Queue(2, 7600, 0, 7499)).is_trial(DEFAULT)
+    world.fail(FALLBACK)  # then nobody has a choice
+    world.now_ms += 1000
+    assert world.router.plan(world.now_ms, Queue(2, 7600, 0, 7600)).is_trial(DEFAULT)
+
+
+def test_an_answer_is_listened_for_before_it_is_late() -> None:
+    world = World()
+    world.begin(FALLBACK)
+    world.now_ms += 1450 - HEAR_MS - 1
+    assert not world.router.must_hear(world.now_ms)
+    world.now_ms += 1
+    assert world.router.must_hear(world.now_ms)
+    assert not World(late_ms=1).router.must_hear(T)
 
 
 def test_a_single_payment_is_not_tried_for_ever() -> None:
