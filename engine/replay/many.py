@@ -19,7 +19,7 @@ from engine.replay.play import play
 from engine.settings import Settings
 
 # Policies whose ratios to the oracle are this close are equal. The replay's net and that of the same contests for real
-# differ by up to 0.12 % (README, "What it earns"), so less than that says nothing about who would be better.
+# have differed by up to 0.26 %, two real ones by 0.09 % (README, "What it earns"): less does not say who is better.
 EQUAL = 0.0012
 WORST_NAMED = 3
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 STOPPED_MS = 200  # a shorter pause says nothing: it may be the grain of our own passes
 STOPPED_MISSING = 60  # nor does one in which fewer would have come, at the rate of the last whole second ...
 STOPPED_LONG_MS = 500  # ... until it is as long as this
-STOPPED_PAUSES = 3  # nor does one that is shorter than so many of the longest that there was ...
+STOPPED_PAUSES = 1.5  # nor does one that is shorter than so many of the longest that there was ...
 WINDOW_MS = 5_000  # ... in this window or in the one before it
 
 
@@ -52,6 +52,7 @@ class Arrivals:
         """Whether they would have come by now if they still came. Never before a window was seen."""
         if self._longest_before_ms is None:
             return False
+        # To send too early costs a fee, to send too late all that waits: so a little longer than ever is enough.
         pauses_ms = STOPPED_PAUSES * max(self._longest_ms, self._longest_before_ms)
         missing_ms = min(STOPPED_MISSING * 1000 // max(self._rate, 1), STOPPED_LONG_MS)
         return now_ms - self._last_ms > max(STOPPED_MS, pauses_ms, missing_ms)
