@@ -43,7 +43,7 @@ def test_before_a_window_was_seen_nobody_can_say() -> None:
 def test_a_pause_that_ended_is_remembered_for_a_window() -> None:
     arrivals, last_ms = coming(pause_ms=10)
     arrivals.counted(last_ms + 900, 100_000)
-    assert not arrivals.have_stopped(last_ms + 900 + STOPPED_PAUSES * 900)
+    assert not arrivals.have_stopped(last_ms + 900 + round(STOPPED_PAUSES * 900))
 
 
 def test_it_is_known_for_how_long_they_have_been_coming_until_all_is_forgotten() -> None:
