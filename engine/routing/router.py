@@ -15,8 +15,9 @@ the ski rental: that costs at most twice as much as knowing the future). Single 
 it is the dear one that has just recovered, only trials go there for a moment: troubles often end together.
 
 What waits is lost whole when all ends before it is sent. But an end shows: payments stop coming (see
-:mod:`engine.routing.arrivals`), and then all that waits goes to whoever is well. If that one is quick, ``FLUSHED`` are
-in time; no more than ``wait_share_ppm`` of all that was settled wait beside those: no more than that can be lost.
+:mod:`engine.routing.arrivals`), and then all that waits goes to whoever is well. If that one is quick, as many are in
+time as it can settle in a second, ``FLUSHED`` at most. No more than ``wait_share_ppm`` of all that was settled wait
+beside those: no more than that can be lost.
 
 Late processors answer so late that an audit may find a payment there that we do not know of yet (see
 :mod:`engine.routing.audits`). Nothing is sent to them that would be settled when the next audit is expected; while no
