@@ -154,11 +154,14 @@ class Lane:
         self._seen = state
         return state
 
-    def room(self, now_ms: int) -> int:
-        """How many more may be begun, beside trials."""
+    def room(self, now_ms: int, *, is_end: bool = False) -> int:
+        """How many more may be begun, beside trials. ``is_end``: nothing comes after them, so a queue at the processor
+        holds nobody up.
+        """
         if now_ms < self._backoff_until_ms:
             return 0
-        return max(0, self.concurrency.limit - len(self._begun))
+        limit = self._limits.in_flight_max if is_end else self.concurrency.limit
+        return max(0, limit - len(self._begun))
 
     def wants_trial(self, now_ms: int) -> bool:
         """Whether a trial is due at a processor that is not well."""

@@ -220,7 +220,7 @@ class Router:
         """How many may go to a processor now."""
         lane = self.lanes[processor]
         if state is State.WELL:
-            return lane.room(now_ms)
+            return lane.room(now_ms, is_end=self._have_stopped)
         if state is not State.LATE or self._may_be_seen(now_ms, lane, state):
             return 0
         if not self._audits.are_known and not self._is_burst(now_ms):

@@ -184,6 +184,21 @@ def test_what_waits_is_sent_at_once_when_payments_stop_coming() -> None:
     assert world.plan(waiting, settled=300) == Plan(0, waiting)
 
 
+def test_when_payments_have_stopped_coming_a_processor_is_given_all_that_it_takes_at_once() -> None:
+    world = World(in_flight_max=800, in_flight_min=16)
+    for settled in range(300):
+        world.plan(1, settled=settled)
+        world.end(DEFAULT, world.sent[DEFAULT][0])
+        world.now_ms += 20
+    world.fail(DEFAULT)
+    limit = world.router.lanes[FALLBACK].concurrency.limit
+    assert limit < 700
+    assert world.plan(700, settled=300) == NOTHING
+    world.now_ms += STOPPED_LONG_MS + 1
+    plan = world.plan(700, oldest_ms=STOPPED_LONG_MS, settled=300)
+    assert sum(plan) == 700 and plan[FALLBACK] >= 699  # but for a trial
+
+
 def test_nothing_is_kept_off_audits_when_payments_have_stopped_coming() -> None:
     world = World()
     for settled in range(300):
