@@ -23,6 +23,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 from engine.books import aside
@@ -173,7 +174,7 @@ class Dispatcher:
                         break
                     taken.add(cursor - 1)
                 cursor -= 1
-            for position in (*range(oldest, cursor), *sorted(taken)):
+            for position in chain(range(oldest, cursor), taken):
                 payment = ring.read(position)
                 if payment is None:  # overwritten just now, so it was done
                     continue
@@ -209,8 +210,7 @@ class Dispatcher:
         attempts += self._ask_at_once
         self._ask_at_once.clear()
         self._look_for_audits(now)
-        waiting = self.waiting
-        queue = self._queue(now, waiting)
+        queue = self._queue(now, self.waiting)
         while queue.waiting and queue.oldest_ms >= self._give_up_ms:
             ring, position = self._take()
             self._give_up(now, ring, self._payment(ring, position))

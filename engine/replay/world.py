@@ -557,7 +557,7 @@ class World:
         open_payments = {request[2] for request in self._flight} | self._unresolved.keys()
         for processor, inserted_us in inserted.values():
             self._settle(processor, inserted_us)
-        not_sent = accepted - self._cursor - len(self._taken) + len(self._again)
+        not_sent = accepted - self._head + self.waiting
         left = not_sent + len(open_payments) - len(inserted)
         assert accepted == sum(self._settled) + left, "a payment was lost or doubled"
         accepted_in = [0] * len(self._settled_in[0])

@@ -99,7 +99,7 @@ class Router:
         self._wait_ms = limits.wait_max_ms * 9 // 10
         self._arrivals = Arrivals()
         self._have_stopped = False
-        self._are_well = True
+        self.are_well = True  # both, when it was last planned
         self._looked_ms = 0
         self._is_barred = False  # nobody was well when it was last looked
         self._barred: deque[tuple[int, int]] = deque(maxlen=BARRED_MAX)  # from when to when nobody was
@@ -110,12 +110,12 @@ class Router:
         """How many of the payments that wait to send now, and where to; trials included."""
         states = (self.lanes[DEFAULT].state(now_ms), self.lanes[FALLBACK].state(now_ms))
         self._look(now_ms, states, queue)
-        self._are_well = states == BOTH_WELL
+        self.are_well = states == BOTH_WELL
         if not queue.waiting:
             return NOTHING
-        if self.keep_off_ms(now_ms) and (queue.waiting <= CROWD or not self._are_well):
+        if self.keep_off_ms(now_ms) and (queue.waiting <= CROWD or not self.are_well):
             return NOTHING
-        if self._are_well:  # nearly always, so this is done first
+        if self.are_well:  # nearly always, so this is done first
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
             if self.lanes[best].room(now_ms) >= queue.waiting:
                 return Plan(queue.waiting, 0) if best == DEFAULT else Plan(0, queue.waiting)
@@ -158,11 +158,6 @@ class Router:
         """Whether an answer that is due counts at once: an audit may see it."""
         seen_ms, (default, fallback) = max(self._limits.late_ms - HEAR_MS, 1), self.lanes
         return default.oldest_ms(now_ms) >= seen_ms or fallback.oldest_ms(now_ms) >= seen_ms
-
-    @property
-    def are_well(self) -> bool:
-        """Whether both were well when it was last planned."""
-        return self._are_well
 
     def is_calm(self, now_ms: int) -> bool:
         """Whether all is as usual, so that it does no harm to look only after a while."""

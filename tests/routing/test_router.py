@@ -63,6 +63,13 @@ class World:
             self.end(processor, ticket)
         self.state(processor)
 
+    def come(self, payments: int) -> None:
+        """So many come, one each 20 ms, and are settled at default."""
+        for settled in range(payments):
+            self.plan(1, settled=settled)
+            self.end(DEFAULT, self.sent[DEFAULT][0])
+            self.now_ms += 20
+
     def fail(self, processor: int, times: int = 3) -> None:
         """So many requests fail at once."""
         for _ in range(times):
@@ -164,10 +171,7 @@ def test_while_the_other_one_takes_long_no_more_wait_than_may_be_lost() -> None:
 
 def test_what_waits_is_sent_at_once_when_payments_stop_coming() -> None:
     world = World()
-    for settled in range(300):
-        world.plan(1, settled=settled)
-        world.end(DEFAULT, world.sent[DEFAULT][0])
-        world.now_ms += 20
+    world.come(300)
     world.fail(DEFAULT)
     waiting = 0
     for _ in range(20):
@@ -186,10 +190,7 @@ def test_what_waits_is_sent_at_once_when_payments_stop_coming() -> None:
 
 def test_when_payments_have_stopped_coming_a_processor_is_given_all_that_it_takes_at_once() -> None:
     world = World(in_flight_max=800, in_flight_min=16)
-    for settled in range(300):
-        world.plan(1, settled=settled)
-        world.end(DEFAULT, world.sent[DEFAULT][0])
-        world.now_ms += 20
+    world.come(300)
     world.fail(DEFAULT)
     limit = world.router.lanes[FALLBACK].concurrency.limit
     assert limit < 700
@@ -201,10 +202,7 @@ def test_when_payments_have_stopped_coming_a_processor_is_given_all_that_it_take
 
 def test_nothing_is_kept_off_audits_when_payments_have_stopped_coming() -> None:
     world = World()
-    for settled in range(300):
-        world.plan(1, settled=settled)
-        world.end(DEFAULT, world.sent[DEFAULT][0])
-        world.now_ms += 20
+    world.come(300)
     world.router.audited(world.now_ms)
     world.now_ms += 1000
     assert world.router.keep_off_ms(world.now_ms) > 0
