@@ -1,9 +1,9 @@
-"""The aside table: payments whose outcome a processor has not told for long.
+"""The aside table: open payments that hold no slot of a ring.
 
-A payment that is put aside no longer holds its ring's slot, and it is settled when its processor answers. The table is
-part of the books, so that putting aside and settling are transactions. It is a table of buckets of a few places each:
-nothing is ever moved, and finding takes a bounded number of steps. A settled payment is remembered until its place is
-needed.
+A payment goes there when its outcome has been unknown for long, when its processors refuse it for what it is, or when
+deciding about it has raised; it is settled, sent again or given up from there. The table is part of the books, so that
+whatever happens to a payment is one transaction. It is a table of buckets of a few places each: nothing is ever moved,
+and finding takes a bounded number of steps. A payment that is done is remembered until its place is needed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RING = -1
 def find(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> Payment | None:
     """The payment with this correlationId; ``get(index)`` is a word of the books at one moment."""
     for place in _bucket(get, shape, id_high, id_low):
-        at = shape.aside_at + place * layout.ASIDE_WORDS
+        at = _at(shape, place)
         if get(at + layout.ASIDE_ID_LOW) == id_low and get(at + layout.ASIDE_ID_HIGH) == id_high:
             payment = read(get, shape, place)
             if payment is not None:
@@ -33,68 +33,114 @@ def find(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> 
 
 def read(get: Callable[[int], int], shape: Shape, place: int) -> Payment | None:
     """The payment at ``place``, None when the place is free."""
-    at = shape.aside_at + place * layout.ASIDE_WORDS
-    state = _state(get, at)
-    if state == layout.ASIDE_FREE:
+    at = _at(shape, place)
+    code = _code(get, at)
+    if code == layout.ASIDE_FREE:
         return None
-    progress = get(at + layout.ASIDE_PROGRESS)
+    progress, settled = get(at + layout.ASIDE_PROGRESS), get(at + layout.ASIDE_SETTLED)
     return Payment(
         place,
         get(at + layout.ASIDE_ID_HIGH),
         get(at + layout.ASIDE_ID_LOW),
         get(at + layout.ASIDE_CENTS),
         get(at + layout.ASIDE_ACCEPTED_MS),
-        layout.PROCESSING if state == layout.ASIDE_KEPT else layout.COMPLETED,
+        code - 1,
         progress >> 8 & 0xFF,
         progress >> 16,
         get(at + layout.ASIDE_REQUESTED_MS),
-        get(at + layout.ASIDE_SETTLED_MS),
+        settled & layout.SETTLED_MS_MASK,
+        settled >> layout.REASON_SHIFT,
+        get(at + layout.ASIDE_ORIGIN),
+        get(at + layout.ASIDE_FIRST_MS),
     )
 
 
-def kept(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
-    """Every payment of the table that is not settled."""
+def refusals(get: Callable[[int], int], shape: Shape, place: int) -> int:
+    """The word ASIDE_REFUSALS of the payment at ``place``."""
+    return get(_at(shape, place) + layout.ASIDE_REFUSALS)
+
+
+def open_payments(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
+    """Every payment of the table that is not done."""
     for place in range(shape.aside_slots):
-        payment = read(get, shape, place)
-        if payment is not None and payment.state == layout.PROCESSING:
+        if _code(get, _at(shape, place)) in layout.ASIDE_OPEN:
+            payment = read(get, shape, place)
+            assert payment is not None
             yield payment
 
 
-def put(books: BooksWriter, shape: Shape, payment: Payment) -> int | None:
-    """Takes a payment in as part of the books' transaction; its place, or None when its bucket is full."""
-    places = list(_bucket(books.value, shape, payment.id_high, payment.id_low))
-    ats = {place: shape.aside_at + place * layout.ASIDE_WORDS for place in places}
-    usable = [place for place in places if _state(books.value, ats[place]) != layout.ASIDE_KEPT]
+def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0) -> int | None:
+    """Takes an open payment in, as it is, as part of the books' transaction; its place, None when its bucket is full.
+
+    ``refused``: its word ASIDE_REFUSALS. ``payment.reason`` makes it a dead letter, since ``payment.settled_ms``.
+    """
+    assert 1 + payment.state in layout.ASIDE_OPEN
+    places = _bucket(books.value, shape, payment.id_high, payment.id_low)
+    usable = [place for place in places if _code(books.value, _at(shape, place)) not in layout.ASIDE_OPEN]
     if not usable:
         return None
-    place = min(usable, key=lambda place: books.value(ats[place] + layout.ASIDE_SETTLED_MS))
-    at = ats[place]
-    era = books.value(layout.BOOKS_ASIDE_ERA_AT)
-    books.put(0, at + layout.ASIDE_ERA_AND_STATE, era << 8 | layout.ASIDE_KEPT)
+    place = min(usable, key=lambda place: _free_since(books.value, _at(shape, place)))
+    at = _at(shape, place)
+    books.put(0, at + layout.ASIDE_ERA_AND_STATE, _era(books) | 1 + payment.state)
     books.put(0, at + layout.ASIDE_ID_HIGH, payment.id_high)
     books.put(0, at + layout.ASIDE_ID_LOW, payment.id_low)
     books.put(0, at + layout.ASIDE_CENTS, payment.cents)
     books.put(0, at + layout.ASIDE_ACCEPTED_MS, payment.accepted_ms)
+    books.put(0, at + layout.ASIDE_ORIGIN, payment.origin)
     books.put(0, at + layout.ASIDE_PROGRESS, payment.attempts << 16 | payment.processor << 8)
     books.put(0, at + layout.ASIDE_REQUESTED_MS, payment.requested_ms)
-    books.put(0, at + layout.ASIDE_SETTLED_MS, 0)
-    books.put(0, layout.BOOKS_ASIDE_KEPT_AT, books.value(layout.BOOKS_ASIDE_KEPT_AT) + 1)
-    books.put(0, layout.BOOKS_ASIDE_TAKEN_AT, books.value(layout.BOOKS_ASIDE_TAKEN_AT) + 1)
+    books.put(0, at + layout.ASIDE_SETTLED, _dead_since(payment.settled_ms, payment.reason))
+    books.put(0, at + layout.ASIDE_FIRST_MS, payment.first_ms)
+    books.put(0, at + layout.ASIDE_REFUSALS, refused)
+    books.add(layout.BOOKS_ASIDE_KEPT_AT, 1)
+    books.add(layout.BOOKS_ASIDE_TAKEN_AT, 1)
+    books.add(layout.BOOKS_DEAD_AT, payment.reason != layout.REASON_NONE)
     return place
 
 
-def settle(books: BooksWriter, shape: Shape, place: int, requested_ms: int, settled_ms: int) -> None:
-    """Marks the payment at ``place`` as settled as part of the books' transaction."""
-    at = shape.aside_at + place * layout.ASIDE_WORDS
-    assert _state(books.value, at) == layout.ASIDE_KEPT
-    era = books.value(layout.BOOKS_ASIDE_ERA_AT)
-    books.put(0, at + layout.ASIDE_ERA_AND_STATE, era << 8 | layout.ASIDE_SETTLED)
-    books.put(0, at + layout.ASIDE_REQUESTED_MS, requested_ms)
-    books.put(0, at + layout.ASIDE_SETTLED_MS, settled_ms)
-    books.put(0, layout.BOOKS_ASIDE_KEPT_AT, books.value(layout.BOOKS_ASIDE_KEPT_AT) - 1)
+def change(books: BooksWriter, shape: Shape, place: int, payment: Payment, refused: int | None = None) -> None:
+    """Makes the payment at ``place``, which is open, what ``payment`` says, as part of the books' transaction.
+
+    Changed are state, processor, attempts, times, reason and, unless it is None, the word ASIDE_REFUSALS. A state that
+    is not open ends the payment: its place may be given to another one from then on.
+    """
+    at = _at(shape, place)
+    assert _code(books.value, at) in layout.ASIDE_OPEN
+    was_dead, is_open = books.value(at + layout.ASIDE_SETTLED) != 0, 1 + payment.state in layout.ASIDE_OPEN
+    settled = layout.pack_settled(payment.settled_ms, payment.reason)
+    if is_open:
+        settled = _dead_since(payment.settled_ms, payment.reason)
+    books.put(0, at + layout.ASIDE_ERA_AND_STATE, _era(books) | 1 + payment.state)
+    books.put(0, at + layout.ASIDE_PROGRESS, payment.attempts << 16 | payment.processor << 8)
+    books.put(0, at + layout.ASIDE_REQUESTED_MS, payment.requested_ms)
+    books.put(0, at + layout.ASIDE_SETTLED, settled)
+    books.put(0, at + layout.ASIDE_FIRST_MS, payment.first_ms)
+    if refused is not None:
+        books.put(0, at + layout.ASIDE_REFUSALS, refused)
+    if not is_open:
+        books.add(layout.BOOKS_ASIDE_KEPT_AT, -1)
+    books.add(layout.BOOKS_DEAD_AT, (is_open and settled != 0) - was_dead)
 
 
-def _state(get: Callable[[int], int], at: int) -> int:
+def _dead_since(since_ms: int, reason: int) -> int:
+    """The word ASIDE_SETTLED of a payment that is open."""
+    return layout.pack_settled(since_ms, reason) if reason != layout.REASON_NONE else 0
+
+
+def _free_since(get: Callable[[int], int], at: int) -> int:
+    """When the payment of a place that is not open was done; 0 of a place that was never used."""
+    return get(at + layout.ASIDE_SETTLED) & layout.SETTLED_MS_MASK
+
+
+def _at(shape: Shape, place: int) -> int:
+    return shape.aside_at + place * layout.ASIDE_WORDS
+
+
+def _era(books: BooksWriter) -> int:
+    return books.value(layout.BOOKS_ASIDE_ERA_AT) << 8
+
+
+def _code(get: Callable[[int], int], at: int) -> int:
     word = get(at + layout.ASIDE_ERA_AND_STATE)
     return word & 0xFF if word >> 8 == get(layout.BOOKS_ASIDE_ERA_AT) else layout.ASIDE_FREE
 

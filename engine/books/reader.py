@@ -26,6 +26,15 @@ class Sum(NamedTuple):
     cents: int
 
 
+class Totals(NamedTuple):
+    """Everything that is done: settled at default and at fallback, given up, and charged before it was accepted."""
+
+    default: Sum
+    fallback: Sum
+    failed: Sum
+    before: Sum
+
+
 class BooksReader:
     """Sums of what was settled, never mixing two moments.
 
@@ -47,10 +56,10 @@ class BooksReader:
         """
         return self._read(from_ms, to_ms)[0]
 
-    def totals(self) -> tuple[Sum, Sum, Sum]:
-        """Everything ever settled at default and at fallback, and everything given up. Raises BooksBusyError."""
-        (default, fallback), failed = self._read(None, None)
-        return default, fallback, failed
+    def totals(self) -> Totals:
+        """Everything that is done. Raises BooksBusyError."""
+        (default, fallback), failed, before = self._read(None, None)
+        return Totals(default, fallback, failed, before)
 
     def aside(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId if it has been put aside. Raises BooksBusyError."""
@@ -65,18 +74,18 @@ class BooksReader:
                 return found
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
-    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, Sum], Sum]:
+    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, Sum], Sum, Sum]:
         words = self._words
         for _ in range(TRIES_MAX):
             version, floors = words[layout.BOOKS_VERSION_AT], self._floors()
             redo = self._redo() if version & 1 else {}
             sums = self._window(0, from_ms, to_ms, redo), self._window(1, from_ms, to_ms, redo)
-            at = layout.BOOKS_FAILED_AT
-            failed = Sum(redo.get(at, words[at]), redo.get(at + 1, words[at + 1]))
+            failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, redo)
+            before = self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, redo)
             # While the version stays odd, a transaction being applied looks the same all the time, for it is read
             # through its log; buckets being opened do not, but there the floor moves first.
             if words[layout.BOOKS_VERSION_AT] == version and self._floors() == floors:
-                return sums, failed
+                return sums, failed, before
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
     def _floors(self) -> tuple[int, ...]:
@@ -102,8 +111,12 @@ class BooksReader:
         return Sum(max(low.payments - high.payments, 0), max(low.cents - high.cents, 0))
 
     def _total(self, processor: int, redo: dict[int, int]) -> Sum:
-        words, at = self._words, layout.BOOKS_TOTALS_AT + 2 * processor
-        return Sum(redo.get(at, words[at]), redo.get(at + 1, words[at + 1]))
+        return self._sum(layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_CARRIES_AT + processor, redo)
+
+    def _sum(self, at: int, carry_at: int, redo: dict[int, int]) -> Sum:
+        """The count in word ``at`` and the cents in the next one, with what they have beyond a word."""
+        get = partial(self._get, redo)
+        return Sum(get(at), get(at + 1) + get(carry_at) * layout.SUM_MODULUS)
 
     def _since(self, processor: int, since_ms: int, redo: dict[int, int]) -> Sum:
         """What has ``requestedAt >= since_ms``: fine buckets up to the next coarse one's start, and so on."""

@@ -20,9 +20,9 @@ from engine.books.levels import Level, Shape
 from engine.memory import layout
 from engine.memory.words import WORD_MAX, Words, packed, zeros
 
-# What one payment can add to a transaction at the most: three levels and the total (count, cents), and the words of its
-# slot or of its place aside. Used to keep a batch inside the redo log.
-ENTRIES_OF_A_SETTLEMENT = 16
+# What one payment can add to a transaction at the most: three levels and the total (count, cents, carry), the words of
+# its place aside and of its slot, and the counts beside. Used to keep a batch inside the redo log.
+ENTRIES_OF_A_SETTLEMENT = 32
 _INDEX_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 _CHECK_FACTOR = 0x9E3779B97F4A7C15
 _SET_BACK = WORD_MAX  # floor of a level while it is emptied because the clock was set back
@@ -79,25 +79,37 @@ class BooksWriter:
         counted = self._settled.get(key)
         self._settled[key] = (1, cents) if counted is None else (counted[0] + 1, counted[1] + cents)
 
-    def put_done(self, segment: int, at: int, requested_ms: int, settled_ms: int, progress: int) -> None:
-        """Puts the dispatcher's words of the slot that begins at word ``at``.
+    def put_done(self, segment: int, at: int, requested_ms: int, settled: int, progress: int) -> None:
+        """Puts the dispatcher's words of the slot that begins at word ``at``; ``settled`` is its word SLOT_SETTLED.
 
         The state is last, in the redo log as in the slot: once it is stored, the slot may be given away.
         """
         pending, base = self._pending, segment << layout.ADDRESS_SEGMENT_SHIFT | at
         pending[base + layout.SLOT_REQUESTED_MS] = requested_ms
-        pending[base + layout.SLOT_SETTLED_MS] = settled_ms
+        pending[base + layout.SLOT_SETTLED] = settled
         pending[base + layout.SLOT_PROGRESS] = progress
 
     def fail(self, cents: int) -> None:
         """Counts a payment of ``cents`` as given up."""
-        at = layout.BOOKS_FAILED_AT
-        self.put(0, at, self.value(at) + 1)
-        self.put(0, at + 1, self.value(at + 1) + cents)
+        self._count_beside(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, cents)
+
+    def charged_before(self, cents: int) -> None:
+        """Counts a payment of ``cents`` as one that a processor had charged before it was accepted."""
+        self._count_beside(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, cents)
+
+    def _count_beside(self, at: int, carry_at: int, cents: int) -> None:
+        self.add(at, 1)
+        carry, rest = divmod(self.value(at + 1) + cents, layout.SUM_MODULUS)
+        self.put(0, at + 1, rest)
+        self.add(carry_at, carry)
 
     def forget(self) -> None:
         """Empties totals, levels and the aside table as part of the transaction (purge)."""
-        for at in range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FAILED_AT + 2):
+        for at in (
+            *range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FAILED_AT + 2),
+            *range(layout.BOOKS_BEFORE_AT, layout.BOOKS_DEAD_AT + 1),
+            *range(layout.BOOKS_CARRIES_AT, layout.BOOKS_BEFORE_CARRY_AT + 1),
+        ):
             self.put(0, at, 0)
         for level in self._shape.levels:
             # floor beyond head: nothing valid, and the next begin() opens the level anew.
@@ -110,6 +122,16 @@ class BooksWriter:
     def value(self, index: int) -> int:
         """Word ``index`` of the books as the transaction leaves it so far."""
         return self._pending.get(index, self._words[index])
+
+    def add(self, index: int, more: int) -> None:
+        """Adds ``more`` to word ``index`` of the books."""
+        if more:
+            self.put(0, index, self.value(index) + more)
+
+    def discard(self) -> None:
+        """Forgets what the transaction was to do; :meth:`begin` may follow."""
+        self._pending.clear()
+        self._settled.clear()
 
     def put(self, segment: int, index: int, value: int) -> None:
         """Makes ``value`` stand in word ``index`` of ``segment`` (0: books, i + 1: ring i)."""
@@ -148,6 +170,11 @@ class BooksWriter:
                     places += (level.counts_at[processor] + bucket, level.cents_at[processor] + bucket)
             for place, more in zip(places, cycle((payments, cents)), strict=False):
                 counts[place] = counts.get(place, words[place]) + more
+        for processor in layout.PROCESSORS:
+            at = layout.BOOKS_TOTALS_AT + 2 * processor + 1
+            if counts.get(at, 0) >= layout.SUM_MODULUS:
+                counts[at] -= layout.SUM_MODULUS
+                counts[layout.BOOKS_CARRIES_AT + processor] = words[layout.BOOKS_CARRIES_AT + processor] + 1
         return counts
 
     def _bring_to_disk(self) -> None:

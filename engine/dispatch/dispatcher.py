@@ -187,7 +187,7 @@ class Dispatcher:
             self._cursors[index] = cursor
             self._pass_taken(index, taken)
 
-        for payment in aside.kept(self._books.value, self._shape):
+        for payment in aside.open_payments(self._books.value, self._shape):
             entry = Unresolved(now.mono_ms, aside.RING, payment.position, False, 1)
             heapq.heappush(self._unresolved[payment.processor], entry)
 
@@ -519,7 +519,9 @@ class Dispatcher:
         self._settled += 1
         books.settle(attempt.processor, requested_ms, cents)
         if ring == aside.RING:
-            aside.settle(books, self._shape, position, requested_ms, now.wall_ms)
+            payment = self._payment(ring, position)
+            done = payment._replace(state=COMPLETED, requested_ms=requested_ms, settled_ms=now.wall_ms)
+            aside.change(books, self._shape, position, done)
             return
         word = layout.pack_progress(position, COMPLETED, attempt.processor, attempt.attempts)
         books.put_done(ring + 1, self._rings[ring].offset(position), requested_ms, now.wall_ms, word)
@@ -537,7 +539,9 @@ class Dispatcher:
                 self._books.begin(now.wall_ms)
                 for entry in old[begin : begin + SETTLEMENTS_MAX]:
                     payment = self._payment(entry.ring, entry.position)
-                    place = aside.put(self._books, self._shape, payment)
+                    place = aside.put(
+                        self._books, self._shape, payment._replace(settled_ms=0, reason=layout.REASON_NONE)
+                    )
                     if place is None:  # no room: it keeps its slot
                         continue
                     at = self._rings[entry.ring].offset(entry.position) + layout.SLOT_PROGRESS
@@ -564,7 +568,7 @@ class Dispatcher:
         books, at = self._books, self._rings[ring].offset(payment.position)
         books.begin(now.wall_ms)
         books.fail(payment.cents)
-        books.put(ring + 1, at + layout.SLOT_SETTLED_MS, now.wall_ms)
+        books.put(ring + 1, at + layout.SLOT_SETTLED, layout.pack_settled(now.wall_ms, layout.REASON_TOO_OLD))
         word = layout.pack_progress(payment.position, FAILED, payment.processor, payment.attempts)
         books.put(ring + 1, at + layout.SLOT_PROGRESS, word)
         books.commit()

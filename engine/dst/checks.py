@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from engine.books.levels import Shape
-from engine.books.reader import BooksReader, Sum
+from engine.books.reader import BooksReader, Sum, Totals
 from engine.dispatch.dispatcher import ASKING_MAX, Dispatcher
 from engine.dst.model import Account, Model, ViolationError
 from engine.dst.processes import ApiProcess
@@ -31,11 +31,12 @@ class Masks(NamedTuple):
     default: int
     fallback: int
     failed: int
+    before: int
 
 
-def masks_of(totals: tuple[Sum, Sum, Sum]) -> Masks:
+def masks_of(totals: Totals) -> Masks:
     """What was counted. Raises ViolationError when count and cents are not of one moment, or something is in twice."""
-    for what, total in zip((*PROCESSOR_NAMES, "failed"), totals, strict=True):
+    for what, total in zip((*PROCESSOR_NAMES, "failed", "charged before"), totals, strict=True):
         check_sum(what, total)
     masks = Masks(*(total.cents for total in totals))
     if masks.default & masks.fallback or (masks.default | masks.fallback) & masks.failed:
@@ -70,7 +71,7 @@ class Checks:
         self._model = model
         self._scheduler = scheduler
         self._chance = chance
-        self._seen = Masks(0, 0, 0)
+        self._seen = Masks(0, 0, 0, 0)
 
     def look(self) -> None:
         """All that must be true at any moment."""

@@ -59,11 +59,11 @@ def _recover_books(self: BooksWriter) -> None:
 _put = RingWriter.put
 
 
-def _put_head_first(self: RingWriter, id_high: int, id_low: int, cents: int, accepted_ms: int) -> bool:
+def _put_head_first(self: RingWriter, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
     position = self.head
     if position < self.slots or self.is_done(position - self.slots):
         self.words[layout.RING_HEAD_AT] = self.words[layout.RING_READY_AT] = position + 1
-    return _put(self, id_high, id_low, cents, accepted_ms)
+    return _put(self, id_high, id_low, cents, accepted_ms, origin)
 
 
 _begin = Dispatcher._begin
@@ -124,11 +124,9 @@ def _open_as_it_is(self: RingWriter, words: Any, is_synced: bool = False) -> Non
 
 
 def _read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> Any:
-    at = layout.BOOKS_FAILED_AT
     sums = self._window(0, from_ms, to_ms, {}), self._window(1, from_ms, to_ms, {})
-    words = self._words
-    failed = type(sums[0])(words[at], words[at + 1])
-    return sums, failed
+    failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, {})
+    return sums, failed, self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, {})
 
 
 PLANTS = {

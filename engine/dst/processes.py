@@ -67,10 +67,10 @@ class VirtualDesk(Desk):
         self._rings, self._own, self._books = rings, own, books
         self._virtual_lock = lock
 
-    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int) -> Verdict:
+    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         """As the base class."""
         with self._virtual_lock.holding(id_high, id_low):
-            return self._accept(id_high, id_low, cents, now_ms)
+            return self._accept(id_high, id_low, cents, now_ms, clock_ms)
 
 
 class ApiProcess(Process):

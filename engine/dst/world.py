@@ -262,7 +262,9 @@ class World:
         number, model = account.number, self._model
         head = self._rings[api.index][layout.RING_HEAD_AT]
         passes = self._passes
-        verdict = api.desk.accept(account.id_high, account.id_low, cents, self._scheduler.now.wall_ms)
+        verdict = api.desk.accept(
+            account.id_high, account.id_low, cents, self._scheduler.now.wall_ms, self._scheduler.mono_ms
+        )
         model.note(verdict.name, number, api.name, cents)
         if verdict is desk.Verdict.ACCEPTED:
             if account.position >= 0 and (account.ring, account.position) != (api.index, head):

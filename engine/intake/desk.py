@@ -58,25 +58,28 @@ class Desk:
         self._alone = len(rings) == 1
         self._lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int) -> Verdict:
-        """Takes a payment in, at most once for each correlationId. ``now_ms`` is the time of its acceptance.
+    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
+        """Takes a payment in, at most once for each correlationId.
+
+        Parameters:
+          now_ms, clock_ms: the time of its acceptance, by the wall clock and by the engine's.
 
         Raises BooksBusyError.
         """
         if self._alone:
-            return self._accept(id_high, id_low, cents, now_ms)
+            return self._accept(id_high, id_low, cents, now_ms, clock_ms)
         stripe = (id_high ^ id_low) % STRIPES
         fcntl.lockf(self._lock, fcntl.LOCK_EX, 1, stripe)
         try:
-            return self._accept(id_high, id_low, cents, now_ms)
+            return self._accept(id_high, id_low, cents, now_ms, clock_ms)
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, stripe)
 
-    def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int) -> Verdict:
+    def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         known = self.find(id_high, id_low)
         if known is not None:
             return Verdict.SAME if known.cents == cents else Verdict.CONFLICT
-        return Verdict.ACCEPTED if self._own.put(id_high, id_low, cents, now_ms) else Verdict.FULL
+        return Verdict.ACCEPTED if self._own.put(id_high, id_low, cents, now_ms, clock_ms) else Verdict.FULL
 
     def find(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId, wherever it is, or None. Raises BooksBusyError."""

@@ -207,23 +207,24 @@ static bool is_done(const uint64_t *ring, const uint64_t *slot, uint64_t positio
         return true;
     if (progress >> 32 != (position & UINT32_MAX))
         return false;
-    return state == LAYOUT_COMPLETED || state == LAYOUT_FAILED || state == LAYOUT_ASIDE;
+    return state == LAYOUT_COMPLETED || state == LAYOUT_FAILED || state == LAYOUT_ASIDE || state == LAYOUT_CHARGED_BEFORE;
 }
 
 // RingWriter.put(), store by store: a kill between any two must leave what the next writer can take back.
-static bool put(uint64_t *ring, const struct express_payment *payment, uint64_t accepted_ms)
+static bool put(uint64_t *ring, const struct express_payment *payment, uint64_t accepted_ms, uint64_t origin)
 {
     uint64_t position = load(ring + LAYOUT_RING_HEAD_AT), slots = ring[LAYOUT_RING_SLOTS_AT];
     uint64_t *slot = slot_of(ring, position), *bucket = bucket_of(ring, payment->id_high, payment->id_low);
     if (position >= slots && !is_done(ring, slot, position - slots))
         return false;
     uint64_t check = payment->id_high * LAYOUT_CHECK_A ^ payment->id_low * LAYOUT_CHECK_B ^
-                     payment->cents * LAYOUT_CHECK_C ^ accepted_ms * LAYOUT_CHECK_D ^ position;
+                     payment->cents * LAYOUT_CHECK_C ^ accepted_ms * LAYOUT_CHECK_D ^ origin * LAYOUT_CHECK_E ^ position;
     store(slot + LAYOUT_SLOT_SEQUENCE, 0);
     store(slot + LAYOUT_SLOT_ID_HIGH, payment->id_high);
     store(slot + LAYOUT_SLOT_ID_LOW, payment->id_low);
     store(slot + LAYOUT_SLOT_CENTS, payment->cents);
     store(slot + LAYOUT_SLOT_ACCEPTED_MS, accepted_ms);
+    store(slot + LAYOUT_SLOT_ORIGIN, origin);
     store(slot + LAYOUT_SLOT_LINK, load(bucket));
     store(slot + LAYOUT_SLOT_CHECK, check);
     store(slot + LAYOUT_SLOT_SEQUENCE, position + 1);
@@ -245,7 +246,8 @@ static bool lock(int descriptor, short type, uint64_t id_high, uint64_t id_low)
     return result == 0;
 }
 
-bool express_accept(const struct express *express, const struct express_payment *payment, uint64_t accepted_ms)
+bool express_accept(const struct express *express, const struct express_payment *payment, uint64_t accepted_ms,
+                    uint64_t clock_ms)
 {
     uint64_t id_high = payment->id_high, id_low = payment->id_low;
     bool is_alone = express->ring_count == 1;
@@ -258,7 +260,7 @@ bool express_accept(const struct express *express, const struct express_payment 
         is_new = is_absent(express->rings[index], id_high, id_low);
     // The books come last: a payment is there before its slot is given away.
     is_new = is_new && is_not_aside(express, id_high, id_low);
-    bool is_accepted = is_new && put(express->rings[express->own], payment, accepted_ms);
+    bool is_accepted = is_new && put(express->rings[express->own], payment, accepted_ms, clock_ms);
     if (!is_alone)
         lock(express->lock, F_UNLCK, id_high, id_low);
     return is_accepted;
@@ -283,14 +285,20 @@ static void ring_if_asleep(void)
     }
 }
 
+static uint64_t now_ms(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static bool take(const char *body, size_t length)
 {
     struct express_payment payment;
-    struct timespec now;
     if (!express_parse(body, length, &payment))
         return false;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return express_accept(desk, &payment, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+    uint64_t clock_ms = now_ms(CLOCK_BOOTTIME) + load(desk->books + LAYOUT_BOOKS_CLOCK_OFFSET_AT);
+    return express_accept(desk, &payment, now_ms(CLOCK_REALTIME), clock_ms & LAYOUT_ORIGIN_CLOCK_MASK);
 }
 
 static void on_aborted(uws_res_t *response, void *unused)

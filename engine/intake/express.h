@@ -34,8 +34,10 @@ struct express_payment {
 // Whether `body` is a payment in its plainest form, as engine/intake/payment.py would read it too.
 bool express_parse(const char *body, size_t length, struct express_payment *payment);
 
-// Puts a payment into the own ring; false, and nothing is changed, when there is anything to consider first.
-bool express_accept(const struct express *express, const struct express_payment *payment, uint64_t accepted_ms);
+// Puts a payment into the own ring; false, and nothing is changed, when there is anything to consider first. Both times
+// are those of its acceptance: by the wall clock, and by the engine's.
+bool express_accept(const struct express *express, const struct express_payment *payment, uint64_t accepted_ms,
+                    uint64_t clock_ms);
 
 // From now on the callback below works with this desk. There is one in a process.
 void express_serve(struct express *express);

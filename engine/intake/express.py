@@ -109,10 +109,10 @@ class Express:
             return None
         return payment.id_high, payment.id_low, payment.cents
 
-    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int) -> bool:
+    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> bool:
         """Whether the payment was put into the ring; False leaves it to :meth:`Desk.accept`."""
         payment = ffi.new("struct express_payment *", (id_high, id_low, cents))
-        return bool(self._library.express_accept(self._state, payment, now_ms))
+        return bool(self._library.express_accept(self._state, payment, now_ms, clock_ms))
 
     def close(self) -> None:
         """Lets go of the memory. Nothing may come to the lane any more."""

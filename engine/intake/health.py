@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.books.reader import Sum
+from engine.books.reader import Totals
 from engine.intake.desk import Usage
 from engine.memory import layout
 from engine.memory.words import Words
@@ -14,9 +14,7 @@ from engine.settings import Settings
 HEARTBEAT_MS_MAX = 3000  # a dispatcher that was not heard for longer is down
 
 
-def report(
-    books: Words, totals: tuple[Sum, Sum, Sum], rings: Sequence[Usage], settings: Settings, now_ms: int
-) -> dict[str, Any]:
+def report(books: Words, totals: Totals, rings: Sequence[Usage], settings: Settings, now_ms: int) -> dict[str, Any]:
     """The document of ``/health``.
 
     ``status`` is ``ok`` or ``degraded``, and ``reasons`` says why: each names what is down, open or full. Payments are
@@ -24,7 +22,7 @@ def report(
 
     Parameters:
       books: the books' words: the board and the number of payments put aside.
-      totals: what was settled at default and fallback, and given up; read before ``rings``.
+      totals: what is done; read before ``rings``.
       now_ms: wall-clock time.
     """
     heartbeat_ms = books[layout.BOARD_HEARTBEAT_MS]
@@ -34,7 +32,6 @@ def report(
         name: _processor(books, layout.BOARD_PROCESSORS + number * layout.BOARD_PROCESSOR_WORDS)
         for number, name in enumerate(layout.PROCESSOR_NAMES)
     }
-    default, fallback, failed = totals
     accepted = sum(ring.accepted for ring in rings)
     reasons = [] if alive else ["dispatcher is down"]
     reasons += [f"{name} is failing" for name, shown in processors.items() if shown["failing"]]
@@ -47,8 +44,8 @@ def report(
         "queues": {
             # The books were read first, so nothing counts as settled that does not count as accepted; the 0 is for a
             # purge in between.
-            "pending": max(0, accepted - default.payments - fallback.payments - failed.payments),
-            "failed": failed.payments,
+            "pending": max(0, accepted - sum(total.payments for total in totals)),
+            "failed": totals.failed.payments,
             # Part of the pending: their processor has not said for long what became of them.
             "aside": books[layout.BOOKS_ASIDE_KEPT_AT],
         },

@@ -16,7 +16,7 @@ from engine.intake.desk import Desk, Verdict
 from engine.intake.express import Express
 from engine.intake.http import Held, Http, Later, Request
 from engine.intake.problem import Answer
-from engine.memory import layout
+from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.words import Words
 from engine.ring.ring import RingWriter
@@ -83,7 +83,9 @@ class Server:
         except payment.BadPayment as error:
             return problem.bad_request(error.field, error.reason)
         try:
-            verdict = self._desk.accept(id_high, id_low, cents, time.time_ns() // 1_000_000)
+            verdict = self._desk.accept(
+                id_high, id_low, cents, time.time_ns() // 1_000_000, clock.read_ms(self._books_words)
+            )
         except BooksBusyError:
             return problem.BUSY
         if self._committer is not None and verdict in (Verdict.ACCEPTED, Verdict.SAME):

@@ -10,8 +10,8 @@ words                 writer      content
 0 .. 15               API         header: magic, layout version, sizes, hash seeds, head, counters
 16 .. 31              dispatcher  header: forgotten_below, purge_done
 32 ..                 API         buckets, one word each: 1 + newest position whose id hashes there, 0 for none
-32 + slots ..         both        slots, SLOT_WORDS each: the first seven words are the API process's,
-                                  the last three the dispatcher's
+32 + slots ..         both        slots, SLOT_WORDS each: the first eight words are the API process's,
+                                  the last four the dispatcher's
 ====================  ==========  ===========================================================================
 
 books (one; ``NAME-books``), written by the dispatcher only
@@ -27,7 +27,8 @@ then                  aside table: ASIDE_WORDS for each entry, ASIDE_WAYS entrie
 ====================  ==========================================================================================
 
 A *position* numbers the payments of a ring from 0 for ever; position ``p`` lives in slot ``p % slots``. Money is
-integer cents, time integer milliseconds since 1970 UTC.
+integer cents. Times for people (``..._MS``) are integer milliseconds since 1970 UTC by the wall clock, which may be
+set; ages are measured on the *engine's clock*, see :mod:`engine.memory.clock`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from typing import Final
 
 from engine.memory.words import WORD_MAX, Words
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 
 DEFAULT: Final = 0
 FALLBACK: Final = 1
@@ -58,6 +59,7 @@ RING_READY_AT: Final = 8  # positions below it may be sent: the head, or with EN
 RING_BOOT_AT: Final = 9  # the boot of the machine in which it was last opened (files only)
 RING_CLOSED_AT: Final = 10  # API: how it was left by the API process: UNCLEAN, CLEAN or SYNCED (files only)
 RING_SUMMARY_MS_AT: Final = 11  # when it was last asked for a summary: an audit, perhaps
+RING_GENERATION_AT: Final = 12  # API: the engine's, the same in all of its segments; never 0
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
 RING_CLEAN_AT: Final = 18  # dispatcher: how it was left by the dispatcher: UNCLEAN, CLEAN or SYNCED (files only)
@@ -68,24 +70,51 @@ UNCLEAN: Final = 0  # any mixture of old and new: it cannot be used
 CLEAN: Final = 1  # nothing: all of it was on disk
 SYNCED: Final = 2  # a mixture that can be repaired, for everything was synced in its order
 
-SLOT_WORDS: Final = 10
+SLOT_WORDS: Final = 12
 SLOT_SEQUENCE: Final = 0  # position + 1 while the slot holds that position whole, 0 while it is being written
 SLOT_ID_HIGH: Final = 1
 SLOT_ID_LOW: Final = 2
 SLOT_CENTS: Final = 3
 SLOT_ACCEPTED_MS: Final = 4
-SLOT_LINK: Final = 5  # 1 + the next older position of the same bucket, 0 for none
-SLOT_CHECK: Final = 6  # slot_check() of what the API process has written
-SLOT_PROGRESS: Final = 7  # dispatcher: see pack_progress
-SLOT_REQUESTED_MS: Final = 8  # dispatcher: requestedAt of the last attempt
-SLOT_SETTLED_MS: Final = 9  # dispatcher: when the payment was completed or failed
+SLOT_ORIGIN: Final = 5  # the engine's clock at acceptance (the low bits, ORIGIN_CLOCK_MASK), and ORIGIN_SEEN
+SLOT_LINK: Final = 6  # 1 + the next older position of the same bucket, 0 for none
+SLOT_CHECK: Final = 7  # slot_check() of what the API process has written
+SLOT_PROGRESS: Final = 8  # dispatcher: see pack_progress
+SLOT_REQUESTED_MS: Final = 9  # dispatcher: requestedAt of the last attempt
+SLOT_SETTLED: Final = 10  # dispatcher: see pack_settled; what an older payment left while this one is not done
+SLOT_FIRST_MS: Final = 11  # dispatcher: the earliest requestedAt of any attempt; with REASON_AMOUNT: the other cents
+
+ORIGIN_CLOCK_BITS: Final = 44  # 557 years
+ORIGIN_CLOCK_MASK: Final = (1 << ORIGIN_CLOCK_BITS) - 1
+ORIGIN_SEEN: Final = 1 << ORIGIN_CLOCK_BITS  # the id may have been here before: look it up before anything is sent
+# Bits 48 to 63 of the origin are kept free for the number of a shop.
 
 QUEUED: Final = 0  # waiting, certainly not charged
 PROCESSING: Final = 1  # an attempt was begun at the processor: charged or not, only that processor can say
 COMPLETED: Final = 2  # charged, and in the books
 FAILED: Final = 3  # given up, certainly not charged
-ASIDE: Final = 4  # unknown for long: the books' aside table has the payment now, and the slot may be given away
-STATE_NAMES: Final = ("queued", "processing", "completed", "failed", "processing")  # as people are told
+ASIDE: Final = 4  # the books' aside table has the payment now, and the slot may be given away
+CHARGED_BEFORE: Final = 5  # the processor had the id before this payment was accepted; counted beside the books
+ALREADY: Final = 6  # as PROCESSING, but the first request with this body was answered with "already there"
+STATE_NAMES: Final = (  # as people are told
+    "queued", "processing", "completed", "failed", "processing", "completed", "processing",
+)  # fmt: skip
+
+# Why a payment is as it is, where its state does not say all. The first two go with FAILED, the next two with
+# COMPLETED, the others with a payment aside that is a dead letter: unknown beyond what asking can tell.
+REASON_NONE: Final = 0
+REASON_TOO_OLD: Final = 1  # ENGINE_GIVE_UP_SECONDS are over, and it was never charged
+REASON_REFUSED: Final = 2  # every processor has refused it for what it is
+REASON_UNCONFIRMED: Final = 3  # "already there" after an unknown outcome, and no lookup could be had
+REASON_AMOUNT: Final = 4  # the processor has stored another amount: the books have the processor's
+REASON_CONTRADICTION: Final = 5  # "already there", and every lookup says that it is not
+REASON_NO_LOOKUP: Final = 6  # "already there" to the first request, and no lookup can be had
+REASON_CLOCK: Final = 7  # the processor's record may be ours or an older one: the clock was set back meanwhile
+REASON_ERROR: Final = 8  # deciding what to do with it raised; the log has what
+REASON_NAMES: Final = (
+    None, "too old", "refused", "unconfirmed", "amount differs", "contradictory answers", "no lookup to be had",
+    "clock was set", "internal error",
+)  # fmt: skip
 
 ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stays there
 _TAG_MASK: Final = 0xFFFFFFFF
@@ -93,6 +122,9 @@ _CHECK_A: Final = 0x9E3779B97F4A7C15
 _CHECK_B: Final = 0xC2B2AE3D27D4EB4F
 _CHECK_C: Final = 0x165667B19E3779F9
 _CHECK_D: Final = 0xD6E8FEB86659FD93
+_CHECK_E: Final = 0xFF51AFD7ED558CCD
+REASON_SHIFT: Final = 48
+SETTLED_MS_MASK: Final = (1 << REASON_SHIFT) - 1
 
 
 def ring_words(slots: int) -> int:
@@ -126,9 +158,14 @@ def unpack_progress(position: int, word: int) -> tuple[int, int, int]:
     return word & 0xFF, word >> 8 & 0xFF, word >> 16 & 0xFFFF
 
 
-def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms: int) -> int:
+def pack_settled(settled_ms: int, reason: int) -> int:
+    """When a payment was done and why it is as it is, in one word."""
+    return reason << REASON_SHIFT | settled_ms
+
+
+def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> int:
     """A sum over a payment: a slot that was only half written when the power went does not have it."""
-    mixed = id_high * _CHECK_A ^ id_low * _CHECK_B ^ cents * _CHECK_C ^ accepted_ms * _CHECK_D
+    mixed = id_high * _CHECK_A ^ id_low * _CHECK_B ^ cents * _CHECK_C ^ accepted_ms * _CHECK_D ^ origin * _CHECK_E
     return (mixed ^ position) & WORD_MAX
 
 
@@ -175,9 +212,22 @@ BOOKS_ASIDE_TAKEN_AT: Final = 24  # payments ever put aside in this era: 0 spare
 BOOKS_BOOT_AT: Final = 25  # as RING_BOOT_AT
 BOOKS_CLEAN_AT: Final = 26  # as RING_CLEAN_AT
 BOOKS_REDO_CHECK_AT: Final = 27  # a sum over the redo log (files only): a log half on disk does not have it
+BOOKS_GENERATION_AT: Final = 28  # the engine's, the same in all of its segments; never 0
+BOOKS_CLOCK_OFFSET_AT: Final = 29  # engine's clock less CLOCK_BOOTTIME, in ms, modulo 2^64; set when they are opened
+BOOKS_BEFORE_AT: Final = 30  # payments that a processor had before they were accepted: count, cents
+BOOKS_DISCREPANCIES_AT: Final = 32  # payments of which a processor has stored another amount
+BOOKS_UNCONFIRMED_AT: Final = 33  # payments settled without a lookup that shows them
+BOOKS_DEAD_AT: Final = 34  # dead letters: payments aside with a reason, which only a person can resolve
+BOOKS_SET_BACK_AT: Final = 35  # moments of the wall clock that have come twice: from, to (0, 0: none)
+BOOKS_CARRIES_AT: Final = 37  # for each processor: how many times SUM_MODULUS its cents have beside the total
+BOOKS_FAILED_CARRY_AT: Final = 45  # the same of what was given up ...
+BOOKS_BEFORE_CARRY_AT: Final = 46  # ... and of what had been charged before
+BOOKS_FINGERPRINTS_AT: Final = 48  # for each processor: which one it is; 0 while nothing was sent
 BOARD_AT: Final = 64
 BOARD_HEARTBEAT_MS: Final = BOARD_AT  # last pass of the dispatcher
 BOARD_ASLEEP: Final = BOARD_AT + 1  # 1 while the dispatcher waits for the doorbell
+BOARD_CLOCK_MS: Final = BOARD_AT + 3  # the engine's clock at the last pass
+BOARD_ERRORS: Final = BOARD_AT + 4  # times that deciding has raised since the dispatcher started
 BOARD_HEARS: Final = BOARD_AT + 2  # 1 while it listens for answers that an audit may see at the processors already
 BOARD_PROCESSORS: Final = BOARD_AT + 8  # BOARD_PROCESSOR_WORDS for each processor
 BOARD_PROCESSOR_WORDS: Final = 8
@@ -188,19 +238,24 @@ BOARD_IN_FLIGHT: Final = 3
 BOARD_EXPECTED_MS: Final = 4  # what an attempt is expected to take
 BOARD_UNRESOLVED: Final = 5  # payments whose outcome there is not known
 REDO_AT: Final = 128
-REDO_ENTRIES: Final = 1024
+REDO_ENTRIES: Final = 2048
 ADDRESS_SEGMENT_SHIFT: Final = 48  # a redo address is segment << 48 | word; segment 0: books, i + 1: ring i
 
+SUM_MODULUS: Final = 1 << 63  # cents of a total beyond it are carried into BOOKS_CARRIES_AT
+
 ASIDE_WAYS: Final = 8
-ASIDE_WORDS: Final = 8
-ASIDE_ERA_AND_STATE: Final = 0  # era << 8 | one of the three below; all 0: free
+ASIDE_WORDS: Final = 12
+ASIDE_ERA_AND_STATE: Final = 0  # era << 8 | 1 + state of the payment (QUEUED, PROCESSING ...); all 0: free
 ASIDE_FREE: Final = 0
-ASIDE_KEPT: Final = 1  # not settled
-ASIDE_SETTLED: Final = 2  # settled, remembered until the place is needed
+ASIDE_OPEN: Final = (1 + QUEUED, 1 + PROCESSING, 1 + ALREADY)  # not done: the place is taken
 ASIDE_ID_HIGH: Final = 1
 ASIDE_ID_LOW: Final = 2
 ASIDE_CENTS: Final = 3
 ASIDE_ACCEPTED_MS: Final = 4
-ASIDE_PROGRESS: Final = 5  # attempts << 16 | processor << 8
-ASIDE_REQUESTED_MS: Final = 6
-ASIDE_SETTLED_MS: Final = 7
+ASIDE_ORIGIN: Final = 5  # as SLOT_ORIGIN
+ASIDE_PROGRESS: Final = 6  # attempts << 16 | processor << 8
+ASIDE_REQUESTED_MS: Final = 7
+ASIDE_SETTLED: Final = 8  # as SLOT_SETTLED; of a payment that is open: 0, or of a dead letter its reason and since when
+ASIDE_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
+ASIDE_REFUSALS: Final = 10  # for each processor a byte: refusals, and << 4 those with others charged in between
+ASIDE_SPARE: Final = 11

@@ -21,22 +21,29 @@ from engine.memory.layout import (
     SLOT_ACCEPTED_MS,
     SLOT_CENTS,
     SLOT_CHECK,
+    SLOT_FIRST_MS,
     SLOT_ID_HIGH,
     SLOT_ID_LOW,
     SLOT_LINK,
+    SLOT_ORIGIN,
     SLOT_PROGRESS,
     SLOT_REQUESTED_MS,
     SLOT_SEQUENCE,
-    SLOT_SETTLED_MS,
+    SLOT_SETTLED,
     SLOT_WORDS,
 )
 from engine.memory.words import WORD_MAX, Words
 
-DONE = (layout.COMPLETED, layout.FAILED, layout.ASIDE)  # states in which a slot may be used again
+# States in which a slot may be used again.
+DONE = (layout.COMPLETED, layout.FAILED, layout.ASIDE, layout.CHARGED_BEFORE)
 
 
 class Payment(NamedTuple):
-    """What a slot says of a payment at one moment."""
+    """What a slot, or a place aside, says of a payment at one moment.
+
+    ``settled_ms`` and ``reason`` are true of one that is done, and of a dead letter; ``origin``: its word SLOT_ORIGIN.
+    ``first_ms`` is the earliest requestedAt of its attempts, or with REASON_AMOUNT the cents that its processor has.
+    """
 
     position: int
     id_high: int
@@ -48,6 +55,19 @@ class Payment(NamedTuple):
     attempts: int
     requested_ms: int
     settled_ms: int
+    reason: int = layout.REASON_NONE
+    origin: int = 0
+    first_ms: int = 0
+
+    @property
+    def clock_ms(self) -> int:
+        """The engine's clock when it was accepted."""
+        return self.origin & layout.ORIGIN_CLOCK_MASK
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether its id may have been here before."""
+        return bool(self.origin & layout.ORIGIN_SEEN)
 
 
 class RingReader:
@@ -115,6 +135,7 @@ class RingReader:
     def read(self, position: int) -> Payment | None:
         """The payment at ``position``, or None when its slot has been given to another one."""
         words, at = self.words, self.offset(position)
+        settled = words[at + SLOT_SETTLED]
         payment = Payment(
             position,
             words[at + SLOT_ID_HIGH],
@@ -123,7 +144,10 @@ class RingReader:
             words[at + SLOT_ACCEPTED_MS],
             *layout.unpack_progress(position, words[at + SLOT_PROGRESS]),
             words[at + SLOT_REQUESTED_MS],
-            words[at + SLOT_SETTLED_MS],
+            settled & layout.SETTLED_MS_MASK,
+            settled >> layout.REASON_SHIFT,
+            words[at + SLOT_ORIGIN],
+            words[at + SLOT_FIRST_MS],
         )
         return payment if words[at + SLOT_SEQUENCE] == position + 1 else None
 
@@ -136,6 +160,7 @@ class RingReader:
             words[at + SLOT_ID_LOW],
             words[at + SLOT_CENTS],
             words[at + SLOT_ACCEPTED_MS],
+            words[at + SLOT_ORIGIN],
         )
         return words[at + SLOT_SEQUENCE] == position + 1 and words[at + SLOT_CHECK] == check
 
@@ -178,8 +203,8 @@ class RingWriter(RingReader):
         if not is_synced:
             words[RING_READY_AT] = head
 
-    def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int) -> bool:
-        """Accepts a payment; False when the ring is full: its oldest payment is not settled yet.
+    def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
+        """Accepts a payment; False when the ring is full: its oldest payment is not settled yet. ``origin``: the word.
 
         When it returns True the payment survives the death of every process. The caller has made sure that the
         correlationId is not in any ring.
@@ -198,8 +223,9 @@ class RingWriter(RingReader):
         words[at + SLOT_ID_LOW] = id_low
         words[at + SLOT_CENTS] = cents
         words[at + SLOT_ACCEPTED_MS] = accepted_ms
+        words[at + SLOT_ORIGIN] = origin
         words[at + SLOT_LINK] = words[bucket]
-        words[at + SLOT_CHECK] = layout.slot_check(position, id_high, id_low, cents, accepted_ms)
+        words[at + SLOT_CHECK] = layout.slot_check(position, id_high, id_low, cents, accepted_ms, origin)
         words[at + SLOT_SEQUENCE] = position + 1
         words[bucket] = position + 1
         words[RING_HEAD_AT] = position + 1

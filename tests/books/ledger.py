@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.books.levels import Shape, lay_out_books, shape
-from engine.books.reader import BooksReader, Sum
+from engine.books.reader import BooksReader, Sum, Totals
 from engine.books.writer import BooksWriter
 from tests.ring.memory import blank
 
@@ -40,8 +40,8 @@ class Ledger:
     def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, Sum]:
         return self._sum(0, from_ms, to_ms), self._sum(1, from_ms, to_ms)
 
-    def totals(self) -> tuple[Sum, Sum, Sum]:
-        return *self.window(None, None), Sum(len(self.failed), sum(self.failed))
+    def totals(self) -> Totals:
+        return Totals(*self.window(None, None), Sum(len(self.failed), sum(self.failed)), Sum(0, 0))
 
     def _sum(self, processor: int, from_ms: int | None, to_ms: int | None) -> Sum:
         cents = [

@@ -321,10 +321,10 @@ def test_a_full_ring_takes_payments_again_once_its_oldest_is_settled() -> None:
     world = World(slots=64, in_flight_max=64)
     for number in range(64):
         world.accept(number)
-    assert not world.writers[0].put(99, 99, 1990, START_MS)
+    assert not world.writers[0].put(99, 99, 1990, START_MS, 0)
     attempts = world.start()
     world.end(attempts[1:], outcome.CHARGED)
-    assert not world.writers[0].put(99, 99, 1990, START_MS)
+    assert not world.writers[0].put(99, 99, 1990, START_MS, 0)
     world.end(attempts[:1], outcome.CHARGED)
     world.accept(99)
     world.end(world.start(), outcome.CHARGED)

@@ -231,7 +231,7 @@ class Machine:
         for _ in range(chance.randint(0, 5)):
             again = [one for one in list(world.payments.values())[-12:] if not one.forgotten]
             payment = chance.choice(again) if again and chance.random() < 0.3 else self._new_payment()
-            verdict = api.desk.accept(*payment.identity, payment.cents, self.now.wall_ms)
+            verdict = api.desk.accept(*payment.identity, payment.cents, self.now.wall_ms, self.now.mono_ms)
             if verdict is desk.Verdict.CONFLICT:
                 raise BrokenPromiseError(f"{payment} is there with another amount")
             if verdict is not desk.Verdict.FULL:
@@ -348,7 +348,7 @@ class Machine:
         words, shape = mapping.open_books(self.settings).words, mapping.books_shape(self.settings)
         books = BooksReader(words, shape)
         expected = (_sum(charges, 0), _sum(charges, 1), Sum(0, 0))
-        if books.totals() != expected:
+        if books.totals()[:3] != expected:
             raise BrokenPromiseError(f"the books say {books.totals()}, the processors {expected}")
         for level in shape.levels:
             floor, head = words[level.floor_at], words[level.head_at]

@@ -58,7 +58,7 @@ def opened(settings: Settings) -> Iterator[tuple[Segment, Segment]]:
 def pay(ring: Segment) -> None:
     """One payment, (1, 1), with a 202."""
     writer = RingWriter(ring.words)
-    assert writer.put(1, 1, 1990, NOW_MS)
+    assert writer.put(1, 1, 1990, NOW_MS, 0)
 
 
 def file_of(settings: Settings, name: str) -> Path:
@@ -220,7 +220,7 @@ def test_a_log_that_a_run_with_disk_left_open_is_done_by_a_run_with_sync_though_
 ) -> None:
     with opened(settings_in(tmp_path, "disk")) as (ring, books):
         mapping.mark(books, layout.UNCLEAN, layout.BOOKS_CLEAN_AT)
-        address = 1 << layout.ADDRESS_SEGMENT_SHIFT | layout.slot_offset(SLOTS, 3) + layout.SLOT_SETTLED_MS
+        address = 1 << layout.ADDRESS_SEGMENT_SHIFT | layout.slot_offset(SLOTS, 3) + layout.SLOT_SETTLED
         books.words[layout.REDO_AT], books.words[layout.REDO_AT + 1] = address, 42
         books.words[layout.BOOKS_REDO_COUNT_AT] = 1  # committed, and killed before it was applied
     with opened(settings_in(tmp_path, "sync")):
@@ -276,7 +276,7 @@ def test_a_disk_that_refuses_ends_the_process_and_no_payment_is_kept_or_sent(mon
     ring, segment = a_ring()
     committed: list[int] = []
     committer = Committer(ring, DeafSegment(segment), no_alarm, lambda: committed.append(1))
-    assert ring.put(1, 1, 1990, NOW_MS)
+    assert ring.put(1, 1, 1990, NOW_MS, 0)
 
     def leave(code: int) -> None:
         raise ExitError(code)

@@ -27,7 +27,7 @@ def fill(words: Words, count: int, first: int = 0) -> RingWriter:
     """``count`` payments, each with a 202; payment ``n`` has the id (n + 1, n + 1)."""
     ring = RingWriter(words, is_synced=True)
     for number in range(first, first + count):
-        assert ring.put(number + 1, number + 1, 100 + number, NOW_MS)
+        assert ring.put(number + 1, number + 1, 100 + number, NOW_MS, 0)
     ring.release(first + count)
     return ring
 
@@ -126,7 +126,7 @@ def test_a_slot_that_was_given_away_may_have_its_next_payment_on_the_way() -> No
     words = make_ring()
     ring = fill(words, SLOTS)
     set_progress(words, 0, layout.COMPLETED)
-    assert ring.put(99, 99, 1, NOW_MS)
+    assert ring.put(99, 99, 1, NOW_MS, 0)
     ring.release(SLOTS + 1)
     set_progress(words, SLOTS, layout.PROCESSING)
     words[layout.RING_READY_AT] = SLOTS  # its store had not arrived

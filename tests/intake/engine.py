@@ -83,7 +83,7 @@ class Engine:
         self.writer.begin(now_ms)
         self.writer.settle(processor, now_ms, payment.cents)
         self.writer.put(ring + 1, at + layout.SLOT_REQUESTED_MS, now_ms)
-        self.writer.put(ring + 1, at + layout.SLOT_SETTLED_MS, now_ms)
+        self.writer.put(ring + 1, at + layout.SLOT_SETTLED, now_ms)
         word = layout.pack_progress(position, layout.COMPLETED, processor, 1)
         self.writer.put(ring + 1, at + layout.SLOT_PROGRESS, word)
         self.writer.commit()

@@ -15,7 +15,8 @@ from engine.memory import layout, mapping
 from engine.ring.ring import RingReader, RingWriter
 from tests.intake.engine import Engine, engine
 
-NOW_MS = 1_784_203_200_000
+NOW_MS = 1_784_203_200_000  # by the wall clock; CLOCK_MS: by the engine's
+CLOCK_MS = 5000
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def make_desk(world: Engine, index: int) -> Desk:
 
 def test_a_payment_is_accepted_and_found(world: Engine) -> None:
     desk = make_desk(world, 0)
-    assert desk.accept(1, 2, 1990, NOW_MS) is Verdict.ACCEPTED
+    assert desk.accept(1, 2, 1990, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
     found = desk.find(1, 2)
     assert found is not None
     assert (found.cents, found.accepted_ms, found.state) == (1990, NOW_MS, layout.QUEUED)
@@ -42,18 +43,18 @@ def test_a_payment_is_accepted_and_found(world: Engine) -> None:
 
 def test_the_same_payment_again_changes_nothing_and_another_amount_is_a_conflict(world: Engine) -> None:
     desk = make_desk(world, 0)
-    desk.accept(1, 2, 1990, NOW_MS)
-    assert desk.accept(1, 2, 1990, NOW_MS + 1) is Verdict.SAME
-    assert desk.accept(1, 2, 1991, NOW_MS + 1) is Verdict.CONFLICT
+    desk.accept(1, 2, 1990, NOW_MS, CLOCK_MS)
+    assert desk.accept(1, 2, 1990, NOW_MS + 1, CLOCK_MS) is Verdict.SAME
+    assert desk.accept(1, 2, 1991, NOW_MS + 1, CLOCK_MS) is Verdict.CONFLICT
     assert world.rings[0].head == 1
     desk.close()
 
 
 def test_an_id_in_another_processs_ring_is_known(world: Engine) -> None:
     first, second = make_desk(world, 0), make_desk(world, 1)
-    first.accept(1, 2, 1990, NOW_MS)
-    assert second.accept(1, 2, 1990, NOW_MS) is Verdict.SAME
-    assert second.accept(1, 2, 1, NOW_MS) is Verdict.CONFLICT
+    first.accept(1, 2, 1990, NOW_MS, CLOCK_MS)
+    assert second.accept(1, 2, 1990, NOW_MS, CLOCK_MS) is Verdict.SAME
+    assert second.accept(1, 2, 1, NOW_MS, CLOCK_MS) is Verdict.CONFLICT
     assert second.find(1, 2) == first.find(1, 2)
     assert world.rings[1].head == 0
     first.close()
@@ -63,13 +64,13 @@ def test_an_id_in_another_processs_ring_is_known(world: Engine) -> None:
 def test_a_full_ring_refuses_what_is_new_and_still_knows_what_is_old(world: Engine) -> None:
     desk = make_desk(world, 0)
     for number in range(64):
-        assert desk.accept(0, number, 100, NOW_MS) is Verdict.ACCEPTED
+        assert desk.accept(0, number, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
     assert desk.usage()[0] == Usage(accepted=64, refused=0, full=True)
-    assert desk.accept(0, 64, 100, NOW_MS) is Verdict.FULL
-    assert desk.accept(0, 0, 100, NOW_MS) is Verdict.SAME
+    assert desk.accept(0, 64, 100, NOW_MS, CLOCK_MS) is Verdict.FULL
+    assert desk.accept(0, 0, 100, NOW_MS, CLOCK_MS) is Verdict.SAME
     assert desk.usage() == [Usage(64, 1, True), Usage(0, 0, False)]
     world.settle(0, 0)
-    assert desk.accept(0, 64, 100, NOW_MS) is Verdict.ACCEPTED
+    assert desk.accept(0, 64, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
     desk.close()
 
 
@@ -89,16 +90,16 @@ def put_aside(world: Engine, position: int) -> None:
 def test_a_payment_put_aside_is_known_before_and_after_its_slot_is_given_away(world: Engine) -> None:
     desk = make_desk(world, 1)
     filler = make_desk(world, 0)
-    filler.accept(7, 7, 1990, NOW_MS)
+    filler.accept(7, 7, 1990, NOW_MS, CLOCK_MS)
     put_aside(world, 0)
     for _ in range(2):
         found = desk.find(7, 7)
         assert found is not None
         assert (found.state, found.processor, found.attempts, found.cents) == (layout.PROCESSING, 1, 3, 1990)
-        assert desk.accept(7, 7, 1990, NOW_MS) is Verdict.SAME
-        assert desk.accept(7, 7, 5, NOW_MS) is Verdict.CONFLICT
+        assert desk.accept(7, 7, 1990, NOW_MS, CLOCK_MS) is Verdict.SAME
+        assert desk.accept(7, 7, 5, NOW_MS, CLOCK_MS) is Verdict.CONFLICT
         for number in range(64):
-            filler.accept(0, number, 1, NOW_MS)
+            filler.accept(0, number, 1, NOW_MS, CLOCK_MS)
     assert world.rings[0].find(7, 7) is None
     desk.close()
     filler.close()
@@ -110,7 +111,7 @@ def hand_in_all(environment: dict[str, str], index: int, barrier: Barrier, count
     desk = make_desk(world, index)
     barrier.wait()
     for number in range(count):
-        assert desk.accept(0, number, 100, NOW_MS) in (Verdict.ACCEPTED, Verdict.SAME)
+        assert desk.accept(0, number, 100, NOW_MS, CLOCK_MS) in (Verdict.ACCEPTED, Verdict.SAME)
 
 
 def test_an_id_that_comes_in_at_two_processes_at_once_is_accepted_by_one(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_a_process_that_dies_while_it_accepts_leaves_no_lock_behind(world: Engin
     context = multiprocessing.get_context("fork")
 
     class DyingRing(RingWriter):
-        def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int) -> bool:
+        def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
             import os
 
             os._exit(9)
@@ -143,12 +144,12 @@ def test_a_process_that_dies_while_it_accepts_leaves_no_lock_behind(world: Engin
     def die() -> None:
         own = DyingRing(world.segments[0].words)
         rings: list[RingReader] = [own, world.rings[1]]
-        Desk(rings, own, world.reader, f"{world.settings.run_dir}/intake.lock").accept(1, 2, 100, NOW_MS)
+        Desk(rings, own, world.reader, f"{world.settings.run_dir}/intake.lock").accept(1, 2, 100, NOW_MS, CLOCK_MS)
 
     process = context.Process(target=die)
     process.start()
     process.join(10)
     assert process.exitcode == 9
     desk = make_desk(world, 1)
-    assert desk.accept(1, 2, 100, NOW_MS) is Verdict.ACCEPTED
+    assert desk.accept(1, 2, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
     desk.close()

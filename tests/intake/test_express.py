@@ -28,7 +28,7 @@ from engine.memory.words import Words
 from engine.ring.ring import DONE, RingReader, RingWriter
 from tests.hostile.test_parser import damaged, documents, payments
 from tests.intake.engine import engine, new_id, wait_until
-from tests.intake.test_desk import NOW_MS, put_aside
+from tests.intake.test_desk import CLOCK_MS, NOW_MS, put_aside
 from tests.ring.memory import Recorded, Store, blank, copy
 from tests.ring.test_ring import ONE_BUCKET, SLOTS, SPREAD, finish, make_ring
 from tests.ring.test_ring_crash import NEW, USED, crashes, used_ring
@@ -179,15 +179,15 @@ def test_whatever_happens_the_lane_leaves_the_same_words_as_python_and_takes_all
             elif what == "purge":
                 memory[layout.RING_FORGOTTEN_AT] = memory[layout.RING_HEAD_AT]
             elif what == "pay elsewhere" and not is_alone and twin.desk.find(7, number) is None:
-                RingWriter(world.memories[1]).put(7, number, cents, NOW_MS)  # type: ignore[arg-type]
+                RingWriter(world.memories[1]).put(7, number, cents, NOW_MS, CLOCK_MS)  # type: ignore[arg-type]
         if what == "pay":
             before = ours.content()
-            is_taken = ours.express.accept(7, number, cents, NOW_MS)
-            verdict = twin.desk.accept(7, number, cents, NOW_MS)
+            is_taken = ours.express.accept(7, number, cents, NOW_MS, CLOCK_MS)
+            verdict = twin.desk.accept(7, number, cents, NOW_MS, CLOCK_MS)
             assert is_taken is (verdict is Verdict.ACCEPTED)
             if not is_taken:
                 assert ours.content() == before
-                assert ours.desk.accept(7, number, cents, NOW_MS) is verdict
+                assert ours.desk.accept(7, number, cents, NOW_MS, CLOCK_MS) is verdict
         assert ours.content() == twin.content()
 
 
@@ -199,9 +199,9 @@ def test_beside_a_ring_whose_writer_was_killed_nothing_known_is_taken(
     for other, is_published in crashes(puts, seeds):
         for number in (NEW, max(0, puts - SLOTS + 1), puts - 1):
             ours, twin = (make(make_ring(seeds=seeds), copy(other)) for _ in range(2))
-            is_taken = ours.express.accept(0, number, 100, NOW_MS)
+            is_taken = ours.express.accept(0, number, 100, NOW_MS, CLOCK_MS)
             assert not is_taken or (number == NEW and not is_published)
-            assert not is_taken or twin.desk.accept(0, number, 100, NOW_MS) is Verdict.ACCEPTED
+            assert not is_taken or twin.desk.accept(0, number, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
 
 
 @pytest.mark.parametrize("state", [layout.QUEUED, layout.PROCESSING, *DONE])
@@ -209,21 +209,21 @@ def test_only_a_payment_that_is_done_gives_its_slot_to_the_lane(make: Maker, sta
     memory = make_ring()
     world = make(memory)
     for position in range(SLOTS):
-        assert world.express.accept(0, position, 100, NOW_MS)
+        assert world.express.accept(0, position, 100, NOW_MS, CLOCK_MS)
     finish(memory, 0, state)  # type: ignore[arg-type]
-    assert world.express.accept(0, SLOTS, 100, NOW_MS) is (state in DONE)
+    assert world.express.accept(0, SLOTS, 100, NOW_MS, CLOCK_MS) is (state in DONE)
     if state in DONE:
         # What is written in the slot now was said of the payment before.
         for position in range(1, SLOTS):
             finish(memory, position, state)  # type: ignore[arg-type]
-            assert world.express.accept(0, SLOTS + position, 100, NOW_MS)
-        assert not world.express.accept(0, 2 * SLOTS, 100, NOW_MS)
+            assert world.express.accept(0, SLOTS + position, 100, NOW_MS, CLOCK_MS)
+        assert not world.express.accept(0, 2 * SLOTS, 100, NOW_MS, CLOCK_MS)
 
 
 def test_the_lane_refuses_more_than_the_largest_amount(make: Maker) -> None:
     world = make(make_ring())
-    assert not world.express.accept(1, 2, CENTS_MAX + 1, NOW_MS)
-    assert world.express.accept(1, 2, CENTS_MAX, NOW_MS)
+    assert not world.express.accept(1, 2, CENTS_MAX + 1, NOW_MS, CLOCK_MS)
+    assert world.express.accept(1, 2, CENTS_MAX, NOW_MS, CLOCK_MS)
 
 
 def test_what_was_put_aside_is_not_taken_again_and_nothing_while_the_books_are_written(tmp_path: Path) -> None:
@@ -235,17 +235,17 @@ def test_what_was_put_aside_is_not_taken_again_and_nothing_while_the_books_are_w
         shape = mapping.books_shape(made.settings)
         express = Express(made.settings, rings, own, made.books.words, shape, desk, doorbell)
         filler = RingWriter(made.segments[0].words)
-        filler.put(7, 7, 1990, NOW_MS)
+        filler.put(7, 7, 1990, NOW_MS, CLOCK_MS)
         put_aside(made, 0)
         for number in range(made.settings.ring_slots):
-            filler.put(0, number, 1, NOW_MS)
+            filler.put(0, number, 1, NOW_MS, CLOCK_MS)
         assert made.rings[0].find(7, 7) is None
-        assert not express.accept(7, 7, 1990, NOW_MS)
-        assert express.accept(7, 8, 1990, NOW_MS)
+        assert not express.accept(7, 7, 1990, NOW_MS, CLOCK_MS)
+        assert express.accept(7, 8, 1990, NOW_MS, CLOCK_MS)
         made.books.words[layout.BOOKS_VERSION_AT] += 1
-        assert not express.accept(7, 9, 1990, NOW_MS)
+        assert not express.accept(7, 9, 1990, NOW_MS, CLOCK_MS)
         made.books.words[layout.BOOKS_VERSION_AT] += 1
-        assert express.accept(7, 9, 1990, NOW_MS)
+        assert express.accept(7, 9, 1990, NOW_MS, CLOCK_MS)
         express.close()
         desk.close()
         doorbell.close()
@@ -273,19 +273,19 @@ def test_the_lane_makes_the_very_stores_of_the_python_writer_in_their_order(
     monkeypatch.setattr(build, "LIBRARY", watched)
     memory = used_ring(puts, SPREAD)
     expected: list[Store] = []
-    assert RingWriter(Recorded(copy(memory), expected)).put(5, NEW, 1990, NOW_MS)
+    assert RingWriter(Recorded(copy(memory), expected)).put(5, NEW, 1990, NOW_MS, CLOCK_MS)
     stores_before = len(expected)
     world = make(memory, make_ring())
     library = ffi.dlopen(str(watched))
     library.watched_count = 0  # its own stores came first: opening the ring is Python's
-    assert world.express.accept(5, NEW, 1990, NOW_MS)
+    assert world.express.accept(5, NEW, 1990, NOW_MS, CLOCK_MS)
     begin = int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))
     seen = [
         Store(0, (int(ffi.cast("uintptr_t", stored.address)) - begin) // 8, (stored.value,))
         for stored in library.watched_stores[0 : library.watched_count]
     ]
-    assert len(seen) == 11
-    assert seen == expected[stores_before - 11 :]
+    assert len(seen) == 12
+    assert seen == expected[stores_before - 12 :]
 
 
 ffi.cdef(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine import settings as settings_module
-from engine.books.reader import Sum
+from engine.books.reader import Sum, Totals
 from engine.intake.desk import Usage
 from engine.intake.health import HEARTBEAT_MS_MAX, report
 from engine.memory import layout
@@ -15,7 +15,7 @@ from engine.memory.words import Words, zeros
 
 NOW_MS = 1_784_203_200_000
 SETTINGS = settings_module.read({})
-NOTHING = (Sum(0, 0), Sum(0, 0), Sum(0, 0))
+NOTHING = Totals(Sum(0, 0), Sum(0, 0), Sum(0, 0), Sum(0, 0))
 IDLE = [Usage(0, 0, False)]
 
 
@@ -26,7 +26,7 @@ def books() -> Words:
     return words
 
 
-def show(books: Words, totals: tuple[Sum, Sum, Sum] = NOTHING, rings: list[Usage] = IDLE) -> dict[str, Any]:
+def show(books: Words, totals: Totals = NOTHING, rings: list[Usage] = IDLE) -> dict[str, Any]:
     return report(books, totals, rings, SETTINGS, NOW_MS)
 
 
@@ -69,7 +69,7 @@ def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None
 
 def test_pending_is_what_was_accepted_less_what_is_settled_or_failed(books: Words) -> None:
     books[layout.BOOKS_ASIDE_KEPT_AT] = 2
-    totals = Sum(10, 1), Sum(5, 1), Sum(3, 1)
+    totals = Totals(Sum(10, 1), Sum(5, 1), Sum(3, 1), Sum(0, 0))
     shown = show(books, totals, [Usage(20, 0, False), Usage(8, 4, True)])
     assert shown["queues"] == {"pending": 10, "failed": 3, "aside": 2}
     assert shown["rings"] == [{"full": False, "refused": 0}, {"full": True, "refused": 4}]

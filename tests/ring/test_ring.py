@@ -30,13 +30,13 @@ def finish(words: Words, position: int, state: int = layout.COMPLETED) -> None:
 
 def fill(writer: RingWriter, count: int) -> None:
     for number in range(count):
-        assert writer.put(0, number, 100, 1)
+        assert writer.put(0, number, 100, 1, 0)
 
 
 def test_what_was_put_in_is_found_with_every_field() -> None:
     words: Words = make_ring()  # type: ignore[assignment]
     writer = RingWriter(words)
-    assert writer.put(2**64 - 1, 2**64 - 2, 10**13 - 1, 1_700_000_000_000)
+    assert writer.put(2**64 - 1, 2**64 - 2, 10**13 - 1, 1_700_000_000_000, 0)
     found = RingReader(words).find(2**64 - 1, 2**64 - 2)
     assert found is not None
     assert found[:5] == (0, 2**64 - 1, 2**64 - 2, 10**13 - 1, 1_700_000_000_000)
@@ -46,13 +46,13 @@ def test_what_was_put_in_is_found_with_every_field() -> None:
 def test_the_nil_id_is_an_id_like_any_other() -> None:
     writer = RingWriter(make_ring())  # type: ignore[arg-type]
     assert writer.find(0, 0) is None
-    assert writer.put(0, 0, 100, 1)
+    assert writer.put(0, 0, 100, 1, 0)
     assert writer.find(0, 0) is not None
 
 
 def test_an_id_is_found_only_as_a_whole() -> None:
     writer = RingWriter(make_ring())  # type: ignore[arg-type]
-    writer.put(1, 2, 100, 1)
+    writer.put(1, 2, 100, 1, 0)
     assert writer.find(1, 3) is None
     assert writer.find(0, 2) is None
     assert writer.find(2, 1) is None
@@ -63,7 +63,7 @@ def test_a_full_ring_refuses_and_counts_it_and_changes_nothing() -> None:
     writer = RingWriter(words)
     fill(writer, SLOTS)
     before = bytes(words)  # type: ignore[call-overload]
-    assert not writer.put(0, 99, 100, 1)
+    assert not writer.put(0, 99, 100, 1, 0)
     assert words[layout.RING_REFUSED_AT] == 1
     words[layout.RING_REFUSED_AT] = 0
     assert bytes(words) == before  # type: ignore[call-overload]
@@ -75,9 +75,9 @@ def test_only_the_oldest_payment_keeps_a_ring_full() -> None:
     fill(writer, SLOTS)
     for position in range(1, SLOTS):
         finish(words, position)
-    assert not writer.put(0, 99, 100, 1)
+    assert not writer.put(0, 99, 100, 1, 0)
     finish(words, 0)
-    assert writer.put(0, 99, 100, 1)
+    assert writer.put(0, 99, 100, 1, 0)
 
 
 def test_a_slot_is_given_away_when_its_payment_is_completed_failed_or_put_aside() -> None:
@@ -92,7 +92,7 @@ def test_a_slot_is_given_away_when_its_payment_is_completed_failed_or_put_aside(
         writer = RingWriter(words)
         fill(writer, SLOTS)
         finish(words, 0, state)
-        assert writer.put(0, 99, 100, 1) is may
+        assert writer.put(0, 99, 100, 1, 0) is may
 
 
 def test_progress_of_an_older_payment_in_the_slot_never_passes_for_this_ones() -> None:
@@ -100,7 +100,7 @@ def test_progress_of_an_older_payment_in_the_slot_never_passes_for_this_ones() -
     writer = RingWriter(words)
     fill(writer, SLOTS)
     finish(words, 0)
-    writer.put(0, 99, 100, 1)
+    writer.put(0, 99, 100, 1, 0)
     found = writer.find(0, 99)
     assert found is not None
     assert found.state == layout.QUEUED
@@ -112,7 +112,7 @@ def test_an_overwritten_payment_is_not_read_under_its_old_position() -> None:
     writer = RingWriter(words)
     fill(writer, SLOTS)
     finish(words, 0)
-    writer.put(0, 99, 100, 1)
+    writer.put(0, 99, 100, 1, 0)
     assert writer.read(0) is None
     assert writer.find(0, 0) is None
 
@@ -125,7 +125,7 @@ def test_what_was_purged_is_forgotten_and_gives_its_slots_back() -> None:
     assert all(writer.find(0, number) is None for number in range(SLOTS))
     fill(writer, SLOTS)
     assert all(writer.find(0, number) is not None for number in range(SLOTS))
-    assert not writer.put(0, 99, 100, 1)
+    assert not writer.put(0, 99, 100, 1, 0)
 
 
 def test_a_ring_that_is_opened_again_goes_on_where_it_was() -> None:
@@ -133,7 +133,7 @@ def test_a_ring_that_is_opened_again_goes_on_where_it_was() -> None:
     fill(RingWriter(words), 3)
     again = RingWriter(words)
     assert again.head == 3
-    assert again.put(0, 3, 100, 1)
+    assert again.put(0, 3, 100, 1, 0)
     assert [again.find(0, number) is not None for number in range(5)] == [True] * 4 + [False]
 
 
@@ -165,7 +165,7 @@ def test_whatever_happens_the_ring_remembers_exactly_its_newest_payments(
                 continue  # the caller's duty
             oldest = len(model) - SLOTS
             has_room = oldest < 0 or oldest < forgotten or model[oldest][1]
-            assert writer.put(number * 7, number, 100 + number, 5) is has_room
+            assert writer.put(number * 7, number, 100 + number, 5, 0) is has_room
             if has_room:
                 model.append((number, False))
         elif what == "finish":

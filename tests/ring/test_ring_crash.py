@@ -19,14 +19,14 @@ def used_ring(puts: int, seeds: tuple[int, int]) -> memoryview[int]:
     words = make_ring(seeds=seeds)
     writer = RingWriter(words)  # type: ignore[arg-type]
     for number in range(puts):
-        assert writer.put(0, number, 100 + number, 1)
+        assert writer.put(0, number, 100 + number, 1, 0)
         finish(words, number)  # type: ignore[arg-type]
     return words
 
 
 def stores_of_a_put(words: memoryview[int], identity: int = NEW) -> list[Store]:
     stores: list[Store] = []
-    assert RingWriter(Recorded(copy(words), stores)).put(0, identity, 100 + identity, 1)
+    assert RingWriter(Recorded(copy(words), stores)).put(0, identity, 100 + identity, 1, 0)
     return stores
 
 
@@ -74,7 +74,7 @@ def test_after_a_kill_the_next_writer_carries_on(puts: int, seeds: tuple[int, in
         if is_published:
             finish(words, puts)  # type: ignore[arg-type]
         for number in range(100, 100 + 2 * SLOTS):
-            assert writer.put(0, number, 100 + number, 1)
+            assert writer.put(0, number, 100 + number, 1, 0)
             finish(words, head + number - 100)  # type: ignore[arg-type]
             expect_whole(writer.find(0, number), number)
         for number in range(100 + SLOTS, 100 + 2 * SLOTS):
@@ -93,7 +93,7 @@ def test_a_kill_while_taking_back_what_a_kill_left_does_no_harm(puts: int) -> No
                 apply([left], store)
             writer = RingWriter(left)  # type: ignore[arg-type]
             assert (writer.find(0, NEW) is not None) is is_published
-            assert writer.put(0, 50, 150, 1)
+            assert writer.put(0, 50, 150, 1, 0)
             expect_whole(writer.find(0, 50), 50)
             for number in range(max(0, puts - SLOTS + 2), puts):
                 expect_whole(writer.find(0, number), number)
@@ -110,7 +110,7 @@ def test_a_remembered_payment_is_found_whatever_the_writer_does_meanwhile(puts: 
         after = copy(words)
         successor = RingWriter(Recorded(after, stores))
         for identity in (following, following + 1):
-            assert successor.put(0, identity, 1, 1)
+            assert successor.put(0, identity, 1, 1, 0)
         for begin in range(len(stores) + 1):
             for pause in range(8):
                 for step in range(1, len(stores) - begin + 1):

@@ -1,0 +1,29 @@
+"""The engine's clock: what ages are measured on. It is never set, and it goes on while the machine sleeps.
+
+The wall clock is for people and for the processors: somebody may set it by a day, forwards or back, and no payment is
+a day older for that. The engine's clock is the kernel's CLOCK_BOOTTIME and an offset that stands in the books. The
+offset is 0 until the machine goes down; whoever opens the books first after that sets it so that the clock goes on
+where it was last seen. So the time in which the machine was off counts as nothing: nobody could have settled anything.
+"""
+
+from __future__ import annotations
+
+import time
+
+from engine.memory import layout
+from engine.memory.words import WORD_MAX, Words
+
+
+def boot_ms() -> int:
+    """Milliseconds since the machine was started, its sleep included."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def read_ms(books: Words) -> int:
+    """The engine's clock."""
+    return boot_ms() + books[layout.BOOKS_CLOCK_OFFSET_AT] & layout.ORIGIN_CLOCK_MASK
+
+
+def go_on(books: Words) -> None:
+    """Lets the clock go on where it was last seen: after the machine was started anew, before anybody reads it."""
+    books[layout.BOOKS_CLOCK_OFFSET_AT] = books[layout.BOARD_CLOCK_MS] - boot_ms() & WORD_MAX
