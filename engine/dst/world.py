@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from engine.books.levels import lay_out_books, shape
-from engine.dispatch.dispatcher import Attempt
+from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.dst.checks import Checks
 from engine.dst.memory import NEVER, KilledError, Points, shared_words

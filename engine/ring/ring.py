@@ -43,6 +43,7 @@ class Payment(NamedTuple):
 
     ``settled_ms`` and ``reason`` are true of one that is done, and of a dead letter; ``origin``: its word SLOT_ORIGIN.
     ``first_ms`` is the earliest requestedAt of its attempts, or with REASON_AMOUNT the cents that its processor has.
+    ``is_aside``: it holds a place aside, and no slot.
     """
 
     position: int
@@ -58,6 +59,7 @@ class Payment(NamedTuple):
     reason: int = layout.REASON_NONE
     origin: int = 0
     first_ms: int = 0
+    is_aside: bool = False
 
     @property
     def clock_ms(self) -> int:

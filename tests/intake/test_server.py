@@ -372,7 +372,9 @@ def test_health_shows_the_dispatchers_board_and_is_200_without_one(world: Engine
     assert set(shown["processors"]) == {"default", "fallback"}
     pending = shown["queues"]["pending"]
     pay(client, new_id())
-    assert client.get("/health").json()["queues"] == {"pending": pending + 1, "failed": 0, "aside": 0}
+    assert client.get("/health").json()["queues"] == {
+        "pending": pending + 1, "failed": 0, "aside": 0, "deadLetters": 0, "chargedBefore": 0,
+    }  # fmt: skip
     board = world.books.words
     board[layout.BOARD_HEARTBEAT_MS] = time.time_ns() // 1_000_000
     board[layout.BOARD_PROCESSORS + layout.BOARD_MIN_RESPONSE_MS] = 120
