@@ -24,8 +24,9 @@ SHAPE = shape(recent_seconds=60, horizon_hours=1, aside_slots=64)
 class World:
     """Rings, books, and a dispatcher that can be killed and started anew over them."""
 
-    def __init__(self, rings: int = 1, slots: int = 64, in_flight_max: int = 16) -> None:
+    def __init__(self, rings: int = 1, slots: int = 64, in_flight_max: int = 16, give_up_ms: int = 60_000) -> None:
         self._in_flight_max = in_flight_max
+        self._give_up_ms = give_up_ms
         self.wall_ahead_ms = START_MS  # the wall clock before the engine's
         self._ring_words = []
         for _ in range(rings):
@@ -54,7 +55,7 @@ class World:
             BooksWriter(self._books_words, SHAPE, self._ring_words),
             SHAPE,
             self.router,
-            give_up_ms=60_000,
+            give_up_ms=self._give_up_ms,
             aside_ms=20_000,
             batch=64,
             refusals_max=3,
