@@ -203,6 +203,7 @@ def _finish_lookup(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> 
     is_dead = decision.step is Step.DEAD_LETTER and not one.is_dead
     if request is not None and (decision.step in _OVER or is_dead):
         work.drop(request)
+        _forget_delayed(work, attempt.key)
         if unresolved.get(one.key) is None:
             one = replace(one, clock_ms=payment.clock_ms)
             unresolved.add(one)
@@ -236,7 +237,11 @@ def _forget(work: Work, attempt: Attempt) -> None:
     one = work.unresolved[attempt.processor].get(attempt.key)
     if one is not None:
         work.unresolved[attempt.processor].remove(one)
-    delayed = work.delayed.get(attempt.key)
+    _forget_delayed(work, attempt.key)
+
+
+def _forget_delayed(work: Work, key: int) -> None:
+    delayed = work.delayed.get(key)
     if delayed is not None:
         work.delayed.remove(delayed)
 
