@@ -126,7 +126,7 @@ def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | N
         work.settlement.change(delayed.position, payment, delayed.refused)
     work.give_slot_back(now, delayed)
     wait_ms = 0
-    if delayed.refusals[processor] == min(delayed.refusals):
+    if not delayed.is_turned(processor):
         delayed.rounds += 1
         wait_ms = life.delay_ms(delayed.rounds)
     work.delayed.wait(delayed, now.mono_ms + wait_ms)

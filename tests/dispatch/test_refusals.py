@@ -49,6 +49,14 @@ def test_a_payment_that_one_processor_refuses_is_sent_to_the_other_at_once() -> 
     assert settled is not None and (settled.state, settled.processor) == (COMPLETED, FALLBACK)
 
 
+def test_a_payment_that_one_refuses_while_the_other_has_no_room_has_a_back_off() -> None:
+    world = World(slots=4096, in_flight_max=1)
+    world.router.lanes[FALLBACK].began(world.mono_ms, 1 << 60)  # and never ends
+    world.accept(POISONED)
+    sent = live(world, {DEFAULT: outcome.REFUSED}, others=0, ms=40_000)
+    assert 5 < len(sent) < 12
+
+
 def test_a_payment_that_every_processor_refuses_while_others_are_settled_has_failed_and_says_why() -> None:
     world = World(slots=1024)
     world.accept(POISONED, cents=500)
