@@ -117,6 +117,17 @@ def test_a_refusal_counts_through_a_crash() -> None:
     assert len(sent) <= 2 * REFUSALS_MAX + 6
 
 
+def test_a_restart_is_no_proof_that_a_processor_charges_others() -> None:
+    world = World(slots=4096)
+    world.accept(1)
+    world.end(world.start(), outcome.CHARGED)
+    world.accept(POISONED)
+    for _ in range(3 * REFUSALS_MAX):
+        live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.REFUSED}, others=0, ms=150)
+        world.restart()
+    assert world.books.totals().failed.payments == 0
+
+
 def test_a_refusal_after_an_unknown_outcome_proves_nothing() -> None:
     world = World(slots=4096)
     world.accept(POISONED)
