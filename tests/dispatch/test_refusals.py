@@ -81,6 +81,17 @@ def test_what_is_refused_gives_its_slot_back_at_once() -> None:
     world.accept(100)
 
 
+@pytest.mark.parametrize("is_charged", [True, False])
+def test_what_ends_aside_is_told_by_its_slot_as_long_as_that_is_there(is_charged: bool) -> None:
+    world = World(slots=1024)
+    world.accept(POISONED)
+    live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.CHARGED if is_charged else outcome.REFUSED}, ms=20_000)
+    told, kept = world.payment(POISONED), world.books.aside(POISONED, POISONED)
+    assert kept is not None
+    assert told == kept._replace(position=0, is_aside=False)
+    assert (told.state, told.processor) == ((COMPLETED, FALLBACK) if is_charged else (FAILED, FALLBACK))
+
+
 def test_where_nobody_is_charged_a_refusal_is_the_processors_state_and_makes_nothing_fail() -> None:
     world = World()
     world.accept(POISONED)
