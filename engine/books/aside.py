@@ -78,7 +78,8 @@ def open_payments(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
 def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, home: int = 0) -> int | None:
     """Takes an open payment in, as it is, as part of the books' transaction; its place, None when its bucket is full.
 
-    ``refused``, ``home``: its words ASIDE_REFUSALS and ASIDE_HOME. ``payment.reason`` makes it a dead letter, since ``payment.settled_ms``.
+    ``refused``, ``home``: its words ASIDE_REFUSALS and ASIDE_HOME. ``payment.reason`` makes it a dead letter, since
+    ``payment.settled_ms``.
     """
     assert 1 + payment.state in layout.ASIDE_OPEN
     places = _bucket(books.value, shape, payment.id_high, payment.id_low)
