@@ -115,12 +115,13 @@ class BooksReader:
 
     def _sum(self, at: int, carry_at: int, redo: dict[int, int]) -> Sum:
         """The count in word ``at`` and the cents in the next one, with what they have beyond a word."""
-        get = partial(self._get, redo)
-        return Sum(get(at), get(at + 1) + get(carry_at) * layout.SUM_MODULUS)
+        words = self._words
+        carry = redo.get(carry_at, words[carry_at])
+        return Sum(redo.get(at, words[at]), redo.get(at + 1, words[at + 1]) + carry * layout.SUM_MODULUS)
 
     def _since(self, processor: int, since_ms: int, redo: dict[int, int]) -> Sum:
         """What has ``requestedAt >= since_ms``: from the finest level that goes back so far, each up to the start of a
-        bucket of the next coarser one. A coarser one that is being opened just now holds nothing that the finer has not.
+        bucket of the next coarser one. One that is being opened just now holds nothing that the finer one has not.
         """
         count = cents = 0
         levels = self._shape.levels
@@ -148,7 +149,8 @@ class BooksReader:
 
     def _valid(self, level: Level, redo: dict[int, int]) -> tuple[int, int]:
         """The numbers of the first and the last bucket that a level has."""
-        return self._get(redo, level.floor_at), self._get(redo, level.head_at)
+        words = self._words
+        return redo.get(level.floor_at, words[level.floor_at]), redo.get(level.head_at, words[level.head_at])
 
     def _range(self, level: Level, at: int, first: int, end: int, redo: dict[int, int]) -> int:
         """Sum of the buckets numbered ``first`` up to and without ``end``, all of them valid."""

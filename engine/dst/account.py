@@ -144,7 +144,7 @@ class Account:
                 return plan.mute[processor] and (odd.is_phantom(processor) or has_other)
             if held.reason == layout.REASON_CLOCK:
                 return has_other
-            return not plan.is_curse_lifted or not self.charged_at
+            return not plan.is_curse_lifted or plan.mute[processor] or not self.charged_at
         if held.state == PROCESSING and odd.refused_with[processor] and self.unsure[processor]:
             return True  # charged or not: it says so of none of its requests
         is_refused = all(odd.refused_with)

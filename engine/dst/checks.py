@@ -18,7 +18,7 @@ from engine.dst.scheduler import Scheduler
 from engine.memory import layout
 from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED, PROCESSOR_NAMES, PROCESSORS
 from engine.memory.words import Words
-from engine.ring.ring import Payment, RingReader
+from engine.ring.ring import DONE, Payment, RingReader
 from engine.routing.router import Router
 
 LOOKED_UP = 3  # payments that are looked up by their id at each look
@@ -153,12 +153,15 @@ class Checks:
             for account in self._model.accounts
         )
 
-    def check_dispatcher(
-        self, dispatcher: Dispatcher, router: Router, sent: int, in_flight_max: int, starts: int
-    ) -> None:
-        """What must be true of the dispatcher, which was started ``starts`` times, between two passes: nothing is lost,
-        and nothing grows.
-        """
+    def check_account(self, account: Account, starts: int) -> None:
+        """What must be true of a payment that is sent once more; the dispatcher was started ``starts`` times."""
+        if max(account.refusals) > REFUSALS_BOUND + starts * REFUSALS_A_START:
+            raise ViolationError(f"bounded: payment {account.number} is refused again and again", account.number)
+        if account.lookups > LOOKUPS_BOUND + starts * LOOKUPS_A_START:
+            raise ViolationError(f"bounded: payment {account.number} is looked up again and again", account.number)
+
+    def check_dispatcher(self, dispatcher: Dispatcher, router: Router, sent: int, in_flight_max: int) -> None:
+        """What must be true of the dispatcher between two passes: nothing is lost, and nothing grows."""
         for lane in router.lanes:
             if lane.in_flight > in_flight_max:
                 raise ViolationError(f"bounded: {lane.in_flight} requests in flight, the limit is {in_flight_max}")
@@ -166,17 +169,8 @@ class Checks:
             raise ViolationError(f"bounded: {dispatcher.asking} questions, the limit is {ASKING_MAX}")
         if not dispatcher.in_flight == sum(lane.in_flight for lane in router.lanes) + dispatcher.asking == sent:
             raise ViolationError(f"in flight are {sent}, the dispatcher believes {dispatcher.in_flight}")
-        for account in self._model.accounts:
-            if max(account.refusals) > REFUSALS_BOUND + starts * REFUSALS_A_START:
-                raise ViolationError(f"bounded: payment {account.number} is refused again and again", account.number)
-            if account.lookups > LOOKUPS_BOUND + starts * LOOKUPS_A_START:
-                raise ViolationError(f"bounded: payment {account.number} is looked up again and again", account.number)
         handled = dispatcher.open_payments()
-        pending = self._words[layout.BOOKS_ASIDE_KEPT_AT] + sum(
-            not ring.is_done(position)
-            for ring in self._rings
-            for position in range(max(0, ring.head - ring.slots), ring.ready)
-        )
+        pending = self._words[layout.BOOKS_ASIDE_KEPT_AT] + sum(map(_pending, self._rings))
         if handled != pending:
             raise ViolationError(f"conservation: {pending} payments are pending, the dispatcher knows of {handled}")
 
@@ -331,3 +325,13 @@ def _differ(what: str, have: int, want: int) -> ViolationError:
     difference = have ^ want
     number = (difference & -difference).bit_length() - 1
     return ViolationError(f"{what}: has {have:#b}, should have {want:#b}", number)
+
+
+def _pending(ring: RingReader) -> int:
+    """How many payments of a ring hold a slot and are not done. Done after each pass, so it is written to be quick."""
+    words, mask, pending = ring.words, ring.slots - 1, 0
+    first = ring.offset(0) + layout.SLOT_PROGRESS
+    for position in range(max(0, ring.head - ring.slots, ring.forgotten_below), ring.ready):
+        word = words[first + (position & mask) * layout.SLOT_WORDS]
+        pending += word >> 32 != position or word & 0xFF not in DONE
+    return pending

@@ -162,7 +162,7 @@ class Model:
             account = self.payment(attempt)
             self.note("ended", account.number, "lookup" if attempt.lookup else "pay", end.verdict.name)
             is_found = end.verdict is Verdict.FOUND and account.charged_ms[attempt.processor] == end.requested_ms
-            if end.verdict is Verdict.CHARGED or (is_found and not account.odd.cursed):
+            if (end.verdict is Verdict.CHARGED or is_found) and not account.odd.cursed:
                 account.told |= 1 << attempt.processor
                 self._is_dirty = True
 

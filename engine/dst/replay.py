@@ -13,7 +13,7 @@ from engine.books.reader import BooksReader
 from engine.dst.account import Account
 from engine.dst.checks import Checks, Floors, Masks, mask_of, masks_of
 from engine.dst.memory import Store
-from engine.dst.model import Model, ViolationError
+from engine.dst.model import BASE, Model, ViolationError
 from engine.memory import layout
 from engine.memory.layout import ASIDE, PROCESSORS
 from engine.memory.words import Words
@@ -153,6 +153,8 @@ class Replay:
             raise ViolationError(f"a reader saw half of it: {span.masks_before}, {seen}, {span.masks_after}")
 
     def _read_window(self, span: _Span, views: Sequence[Words]) -> None:
+        if (span.masks_before.default ^ span.masks_after.default) & BASE:
+            return  # what the sums began with was purged: the windows of both moments are not the same
         from_ms, to_ms = self._checks.draw_window()
         if self._checks.is_coarse:
             from_ms = to_ms = None

@@ -10,7 +10,7 @@ from unittest import mock
 
 from engine.books.levels import Shape, lay_out_books, shape
 from engine.books.writer import BooksWriter
-from engine.dispatch import life
+from engine.dispatch import life, work
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.life import Course, Decision
 from engine.dst.account import Account
@@ -118,7 +118,10 @@ class World:
 
     def run(self) -> None:
         """From the first payment to the last proof."""
-        with mock.patch.object(life, "after_lookup", partial(self._after_lookup, life.after_lookup)):
+        with (
+            mock.patch.object(life, "after_lookup", partial(self._after_lookup, life.after_lookup)),
+            mock.patch.object(work.log, "disabled", True),  # it would tell of each curse
+        ):
             self._run()
 
     def _after_lookup(self, after_lookup: Callable[..., Decision], course: Course, *details: Any) -> Decision:
@@ -377,7 +380,7 @@ class World:
         whole = self._step(process, process.run_pass)
         if whole:
             self._checks.check_dispatcher(
-                process.dispatcher, process.router, process.network.in_flight, self.plan.in_flight_max, self._starts
+                process.dispatcher, process.router, process.network.in_flight, self.plan.in_flight_max
             )
             self._checks.check_given_up()
             self._pass_in(process.wait_ms())
@@ -385,6 +388,7 @@ class World:
     def _begun(self, attempt: Attempt) -> None:
         account = self._model.payment(attempt)
         account.sent(attempt)
+        self._checks.check_account(account, self._starts)
         name = layout.PROCESSOR_NAMES[attempt.processor]
         self._model.note("asks" if attempt.lookup else "sends to", account.number, name, attempt.requested_ms)
 
