@@ -82,7 +82,7 @@ SLOT_CHECK: Final = 7  # slot_check() of what the API process has written
 SLOT_PROGRESS: Final = 8  # dispatcher: see pack_progress
 SLOT_REQUESTED_MS: Final = 9  # dispatcher: requestedAt of the last attempt
 SLOT_SETTLED: Final = 10  # dispatcher: see pack_settled; what an older payment left while this one is not done
-SLOT_FIRST_MS: Final = 11  # dispatcher: the earliest requestedAt of any attempt; with REASON_AMOUNT: the other cents
+SLOT_FIRST_MS: Final = 11  # dispatcher: the earliest requestedAt of several attempts; with REASON_AMOUNT: other cents
 
 ORIGIN_CLOCK_BITS: Final = 44  # 557 years
 ORIGIN_CLOCK_MASK: Final = (1 << ORIGIN_CLOCK_BITS) - 1
