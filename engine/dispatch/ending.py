@@ -110,7 +110,7 @@ def _put_back(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed:
 
 
 def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | None) -> None:
-    """Refused: another processor is asked at once; when all have refused it as often, it waits."""
+    """Refused: a processor that has refused it less often is asked at once, but for one that is not to be had."""
     processor = attempt.processor
     _store_state(work, attempt, QUEUED)
     payment = work.settlement.payment(attempt.ring, attempt.position)
@@ -126,7 +126,7 @@ def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | N
         work.settlement.change(delayed.position, payment, delayed.refused)
     work.give_slot_back(now, delayed)
     wait_ms = 0
-    if delayed.refusals[processor] == min(delayed.refusals):
+    if delayed.refusals[processor] != min(delayed.refusals) + 1:
         delayed.rounds += 1
         wait_ms = life.delay_ms(delayed.rounds)
     work.delayed.wait(delayed, now.mono_ms + wait_ms)
