@@ -1,23 +1,20 @@
 """The desk: accepts payments, and answers what became of them. No HTTP in here.
 
 A correlationId is accepted once over all rings, although each ring has one writer: "find it anywhere, then put it in my
-ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id. It is a POSIX record lock:
-the kernel frees it when its holder dies.
-
-*Warning*: closing any descriptor of a file drops all record locks that the process has on it. So the desk opens the
-file once and nothing else in the process may.
+ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id: a byte of the books' own file
+(:mod:`engine.memory.locks`). So whoever shares the memory shares the locks, wherever its run directory is, and nobody
+can remove the one and leave the other.
 """
 
 from __future__ import annotations
 
 import enum
-import fcntl
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.books.reader import BooksReader
-from engine.memory import layout
+from engine.memory import layout, locks
 from engine.ring.ring import Payment, RingReader, RingWriter
 
 STRIPES = 1024
@@ -48,7 +45,7 @@ class Desk:
       rings: all rings in the order of their index.
       own: the one of them that this process writes.
       books: where payments are that were put aside.
-      lock_path: the file of the record locks.
+      lock_path: the file whose first STRIPES bytes are locked: the books' (:attr:`Segment.lock_path`).
     """
 
     def __init__(self, rings: Sequence[RingReader], own: RingWriter, books: BooksReader, lock_path: str) -> None:
@@ -57,7 +54,7 @@ class Desk:
         self._books = books
         self._own = own
         self._alone = len(rings) == 1
-        self._lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
 
     def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         """Takes a payment in, at most once for each correlationId.
@@ -70,11 +67,11 @@ class Desk:
         if self._alone:
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
         stripe = (id_high ^ id_low) % STRIPES
-        fcntl.lockf(self._lock, fcntl.LOCK_EX, 1, stripe)
+        locks.take(self._lock, stripe)
         try:
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
         finally:
-            fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, stripe)
+            locks.free(self._lock, stripe)
 
     def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         known = self.find(id_high, id_low)
@@ -108,7 +105,7 @@ class Desk:
 
     @property
     def lock_descriptor(self) -> int:
-        """The file of the record locks: byte ``(id_high ^ id_low) % STRIPES`` is a correlationId's."""
+        """The file of the locks: byte ``(id_high ^ id_low) % STRIPES`` is a correlationId's."""
         return self._lock
 
     def usage(self) -> list[Usage]:
@@ -121,5 +118,5 @@ class Desk:
         return usages
 
     def close(self) -> None:
-        """Lets go of the lock file."""
+        """Lets go of the file of the locks."""
         os.close(self._lock)

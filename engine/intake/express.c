@@ -9,6 +9,8 @@
 //
 // LAYOUT_* come from engine/memory/layout.py by way of engine/intake/build.py.
 
+#define _GNU_SOURCE // F_OFD_SETLKW
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -234,14 +236,14 @@ static bool put(uint64_t *ring, const struct express_payment *payment, uint64_t 
     return true;
 }
 
-// Takes (F_WRLCK) or gives back (F_UNLCK) the record lock of a correlationId, as Desk.accept() does.
+// Takes (F_WRLCK) or gives back (F_UNLCK) the lock of a correlationId, as Desk.accept() does (engine/memory/locks.py).
 static bool lock(int descriptor, short type, uint64_t id_high, uint64_t id_low)
 {
     struct flock record = {
         .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)((id_high ^ id_low) % LAYOUT_STRIPES), .l_len = 1};
     int result;
     do
-        result = fcntl(descriptor, F_SETLKW, &record);
+        result = fcntl(descriptor, F_OFD_SETLKW, &record);
     while (result != 0 && errno == EINTR);
     return result == 0;
 }

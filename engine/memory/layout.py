@@ -169,6 +169,14 @@ def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms
     return (mixed ^ position) & WORD_MAX
 
 
+def other_version(version: int) -> str:
+    """What is wrong with memory of another layout version."""
+    return (
+        f"it has layout version {version}, this engine writes {LAYOUT_VERSION}, and cannot take over payments of "
+        "another version: let the engine that wrote it settle them"
+    )
+
+
 def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> None:
     """Makes zeroed memory an empty ring. The seeds are odd."""
     words[RING_LAYOUT_AT] = LAYOUT_VERSION
@@ -186,7 +194,7 @@ def check_ring(words: Words, slots: int) -> str:
     if words[RING_MAGIC_AT] != RING_MAGIC:
         return "unfinished" if words[RING_MAGIC_AT] == 0 else "it is not a ring"
     if words[RING_LAYOUT_AT] != LAYOUT_VERSION:
-        return f"it has layout version {words[RING_LAYOUT_AT]}, this engine writes {LAYOUT_VERSION}"
+        return other_version(words[RING_LAYOUT_AT])
     if words[RING_SLOTS_AT] != slots:
         return f"it has {words[RING_SLOTS_AT]} slots, ENGINE_RING_SLOTS says {slots}"
     return ""
@@ -218,6 +226,8 @@ BOOKS_BEFORE_AT: Final = 30  # payments that a processor had before they were ac
 BOOKS_DISCREPANCIES_AT: Final = 32  # payments of which a processor has stored another amount
 BOOKS_UNCONFIRMED_AT: Final = 33  # payments settled without a lookup that shows them
 BOOKS_DEAD_AT: Final = 34  # dead letters: payments aside with a reason, which only a person can resolve
+BOOKS_RINGS_AT: Final = 35  # how many rings the engine has: all of them are made with the books
+BOOKS_REPLACED_AT: Final = 36  # generation whose payments these books have taken over (its rings may go); 0 for none
 BOOKS_CARRIES_AT: Final = 37  # for each processor: how many times SUM_MODULUS its cents have beside the total
 BOOKS_FAILED_CARRY_AT: Final = 45  # the same of what was given up ...
 BOOKS_BEFORE_CARRY_AT: Final = 46  # ... and of what had been charged before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from engine.books import aside
 from engine.intake.desk import Desk, Usage, Verdict
-from engine.memory import layout, mapping
+from engine.memory import layout, locks, mapping
 from engine.ring.ring import RingReader, RingWriter
 from tests.intake.engine import Engine, engine
 
@@ -28,7 +29,7 @@ def world(tmp_path: Path) -> Iterator[Engine]:
 def make_desk(world: Engine, index: int) -> Desk:
     own = RingWriter(world.segments[index].words)
     rings = [own if number == index else ring for number, ring in enumerate(world.rings)]
-    return Desk(rings, own, world.reader, f"{world.settings.run_dir}/intake.lock")
+    return Desk(rings, own, world.reader, world.books.lock_path)
 
 
 def test_a_payment_is_accepted_and_found(world: Engine) -> None:
@@ -132,19 +133,32 @@ def test_an_id_that_comes_in_at_two_processes_at_once_is_accepted_by_one(tmp_pat
         assert ids == list(range(count))
 
 
+def test_processes_share_the_locks_of_ids_whatever_becomes_of_their_run_directories(
+    world: Engine, tmp_path: Path
+) -> None:
+    elsewhere = Engine(world.environment | {"ENGINE_RUN_DIR": str(tmp_path / "elsewhere")})
+    first, second = make_desk(world, 0), make_desk(elsewhere, 1)
+    assert os.listdir(tmp_path) == [], "there is nothing that anybody could remove"
+    assert locks.take(first.lock_descriptor, 3)
+    assert not locks.take(second.lock_descriptor, 3, wait=False)
+    first.close()
+    assert locks.take(second.lock_descriptor, 3, wait=False)
+    second.close()
+    for segment in (*elsewhere.segments, elsewhere.books):
+        segment.close()
+
+
 def test_a_process_that_dies_while_it_accepts_leaves_no_lock_behind(world: Engine) -> None:
     context = multiprocessing.get_context("fork")
 
     class DyingRing(RingWriter):
         def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
-            import os
-
             os._exit(9)
 
     def die() -> None:
         own = DyingRing(world.segments[0].words)
         rings: list[RingReader] = [own, world.rings[1]]
-        Desk(rings, own, world.reader, f"{world.settings.run_dir}/intake.lock").accept(1, 2, 100, NOW_MS, CLOCK_MS)
+        Desk(rings, own, world.reader, world.books.lock_path).accept(1, 2, 100, NOW_MS, CLOCK_MS)
 
     process = context.Process(target=die)
     process.start()

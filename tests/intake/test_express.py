@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from engine.books.reader import BooksReader
 from engine.intake import build, payment
 from engine.intake.desk import Desk, Verdict
 from engine.intake.express import Express, NotBuiltError
-from engine.memory import layout, mapping
+from engine.memory import layout, locks, mapping
 from engine.memory.doorbell import Doorbell
 from engine.memory.words import Words
 from engine.ring.ring import DONE, RingReader, RingWriter
@@ -63,6 +65,7 @@ class Maker:
         levels.lay_out_books(books, SHAPE, SPREAD[0])
         own = RingWriter(memories[0])  # type: ignore[arg-type]
         rings = [own, *(RingReader(memory) for memory in memories[1:])]  # type: ignore[arg-type]
+        (self._directory / "lock").touch()
         desk = Desk(rings, own, BooksReader(books, SHAPE), str(self._directory / "lock"))
         doorbell = Doorbell(str(self._directory / "doorbell"), books)
         express = Express(SETTINGS, rings, own, books, SHAPE, desk, doorbell)
@@ -230,7 +233,7 @@ def test_what_was_put_aside_is_not_taken_again_and_nothing_while_the_books_are_w
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
-        desk = Desk(rings, own, made.reader, f"{tmp_path}/intake.lock")
+        desk = Desk(rings, own, made.reader, made.books.lock_path)
         doorbell = Doorbell(made.settings.doorbell_path, made.books.words)
         shape = mapping.books_shape(made.settings)
         express = Express(made.settings, rings, own, made.books.words, shape, desk, doorbell)
@@ -246,6 +249,32 @@ def test_what_was_put_aside_is_not_taken_again_and_nothing_while_the_books_are_w
         assert not express.accept(7, 9, 1990, NOW_MS, CLOCK_MS)
         made.books.words[layout.BOOKS_VERSION_AT] += 1
         assert express.accept(7, 9, 1990, NOW_MS, CLOCK_MS)
+        express.close()
+        desk.close()
+        doorbell.close()
+
+
+def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as made:
+        own = RingWriter(made.segments[1].words)
+        rings = [made.rings[0], own]
+        desk = Desk(rings, own, made.reader, made.books.lock_path)
+        doorbell = Doorbell(made.settings.doorbell_path, made.books.words)
+        express = Express(
+            made.settings, rings, own, made.books.words, mapping.books_shape(made.settings), desk, doorbell
+        )
+        other = os.open(made.books.lock_path, os.O_RDWR)
+        assert locks.take(other, 7 ^ 8)
+        taken: list[bool] = []
+        waiting = threading.Thread(target=lambda: taken.append(express.accept(7, 8, 1990, NOW_MS, CLOCK_MS)))
+        waiting.start()
+        waiting.join(0.2)
+        assert not taken and own.head == 0
+        assert express.accept(7, 9, 1990, NOW_MS, CLOCK_MS), "another id has another lock"
+        locks.free(other, 7 ^ 8)
+        waiting.join(10)
+        assert taken == [True] and own.head == 2
+        os.close(other)
         express.close()
         desk.close()
         doorbell.close()
