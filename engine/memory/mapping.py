@@ -12,11 +12,14 @@ last completed sync, or younger. So each file says for each of its writers how i
 - `disk`: UNCLEAN while a writer runs, CLEAN after it has stopped and synced; API process and dispatcher each by itself,
   for either may be stopped alone. UNCLEAN is refused.
 
+The id memory needs no such words, for an old one only forgets: see :mod:`engine.intake.keeper`.
+
 *Limit*: page cache that is lost while the machine goes on (a volume torn off its host) is not noticed.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Callable
@@ -33,6 +36,8 @@ from engine.settings import Settings
 
 BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id"
 
+log = logging.getLogger(__name__)
+
 
 def ring_name(settings: Settings, index: int) -> str:
     """Name of the ring of API process ``index``."""
@@ -42,6 +47,11 @@ def ring_name(settings: Settings, index: int) -> str:
 def books_name(settings: Settings) -> str:
     """Name of the books."""
     return f"{settings.name}-books"
+
+
+def ids_name(settings: Settings) -> str:
+    """Name of the id memory."""
+    return f"{settings.name}-ids"
 
 
 def books_shape(settings: Settings) -> Shape:
@@ -114,6 +124,43 @@ def open_books(settings: Settings) -> Segment:
     return _open_or_create(settings, books_name(settings), books.words, lay_out, check, recover)
 
 
+def open_ids(settings: Settings, ring: Words) -> Segment | None:
+    """Attaches to the id memory, making it if need be; None when ENGINE_ID_MEMORY is 0. ``ring`` is ring 0.
+
+    It is only a memory: one of another size or with other seeds is made anew, and the log says so. But nobody may go on
+    with the old one meanwhile, so all who use it share its lock. Raises SegmentError.
+    """
+    if settings.id_memory == 0:
+        return None
+    name, store, buckets = ids_name(settings), _store(settings), layout.ids_buckets(settings.id_memory)
+
+    def lay_out(words: Words) -> None:
+        words[layout.IDS_BOOT_AT] = _boot()
+        layout.lay_out_ids(words, buckets, ring, _random_odd_word())
+
+    with locked(f"{settings.run_dir}/segments.lock"):
+        try:
+            segment = store.open(name)
+        except FileNotFoundError:
+            segment = _create(store, name, layout.ids_words(buckets), lay_out)
+        except (OSError, ValueError) as error:
+            raise SegmentError(f"{name}: it cannot be opened: {error}") from error
+        complaint = layout.check_ids(segment.words, buckets, ring)
+        if complaint:
+            is_free = segment.lock()
+            segment.close()
+            if not is_free:
+                raise SegmentError(f"{name}: {complaint}, and a process uses it as it is; stop all API processes first")
+            log.warning("%s: %s; it is made anew and knows what the rings remember", name, complaint)
+            store.remove(name)
+            segment = _create(store, name, layout.ids_words(buckets), lay_out)
+        if segment.words[layout.IDS_BOOT_AT] != _boot():  # it may lack what was not on disk
+            segment.words[layout.IDS_NUMBER_AT] = _random_odd_word()
+            segment.words[layout.IDS_BOOT_AT] = _boot()
+        segment.lock(shared=True)
+        return segment
+
+
 def mark(segment: Segment, state: int, *places: int) -> None:
     """Says in a file, on disk, how it is left: ``state`` in the words ``places``; what is in it is there before.
 
@@ -129,7 +176,7 @@ def mark(segment: Segment, state: int, *places: int) -> None:
 def remove_all(settings: Settings) -> list[str]:
     """Removes all segments of the engine called ``settings.name``, whatever their number; returns their names."""
     store = _store(settings)
-    prefixes = (f"{settings.name}-ring-", books_name(settings))
+    prefixes = (f"{settings.name}-ring-", books_name(settings), ids_name(settings))
     names = [name for name in store.names() if name.startswith(prefixes)]
     for name in names:
         store.remove(name)

@@ -46,15 +46,18 @@ class Segment:
         self._words = self._bytes[: len(self._bytes) // WORD_BYTES * WORD_BYTES].cast("Q")
         self.words = cast(Words, self._words)  # typeshed's memoryview is wider than Words asks
 
-    def lock(self) -> bool:
-        """Takes this segment for the calling process until it ends or closes it; False when another one has it."""
+    def lock(self, *, shared: bool = False) -> bool:
+        """Takes this segment for the calling process until it ends or closes it; False when another one has it.
+
+        ``shared``: only from those who do not share it.
+        """
         if isinstance(self._memory, SharedMemory):
             descriptor: int = self._memory._fd  # type: ignore[attr-defined]
         else:
             assert self._descriptor is not None
             descriptor = self._descriptor
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
