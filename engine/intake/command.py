@@ -73,7 +73,7 @@ def serve(settings: Settings, index: int) -> None:
     rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
     doorbell = Doorbell(settings.doorbell_path, books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))
-    ids = mapping.open_ids(settings, segments[0].words)
+    ids = mapping.open_ids(settings, segments[0])
     desk = Desk(rings, own, reader, f"{settings.run_dir}/intake.lock", IdMemory(ids.words) if ids is not None else None)
     keeper = Keeper(desk, own, ids) if ids is not None else None
     if keeper is not None:
@@ -89,7 +89,7 @@ def serve(settings: Settings, index: int) -> None:
             http.ask_later()
 
         if keeper is not None:
-            keeper.start_keeping()
+            keeper.write_again()
         committer = Committer(own, segments[index], http.alarm, committed, keeper)
         committer.start()
     else:

@@ -278,8 +278,8 @@ static bool remember(uint64_t *ids, uint64_t mixed)
     uint64_t cursor = load(bucket) & UINT16_MAX;
     uint64_t lane = cursor < LAYOUT_IDS_BUCKET_LANES ? cursor + 1 : 1;
     uint64_t *place = bucket + lane / 4, shift = lane % 4 * 16;
-    store(place, (load(place) & ~((uint64_t)UINT16_MAX << shift)) | fingerprint << shift);
     store(bucket, (load(bucket) & ~(uint64_t)UINT16_MAX) | lane % LAYOUT_IDS_BUCKET_LANES);
+    store(place, (load(place) & ~((uint64_t)UINT16_MAX << shift)) | fingerprint << shift);
     return (found[0] | found[1]) != 0;
 }
 

@@ -57,14 +57,12 @@ class Keeper:
                         self._memory.remember(payment.id_high, payment.id_low)
         ring.words[layout.RING_IDS_AT] = number
 
-    def start_keeping(self) -> None:
-        """Brings all of it to disk, also what the disk had refused a process before. Raises OSError."""
+    def write_again(self) -> None:
+        """Makes the first sync write all of it, also what the disk had refused a process before."""
         pages = range(0, len(self._segment.words), PAGE_WORDS)
         for begin in range(0, len(pages), BATCH):
             with self._desk.locked_whole():
                 self._segment.write_again(pages[begin : begin + BATCH])
-        self._kept_below = self._ring.head
-        self._segment.sync()
 
     def keep(self, head: int) -> None:
         """Called with each commit: afterwards all ids are on disk but the last half lap's before ``head``.

@@ -124,7 +124,7 @@ def open_books(settings: Settings) -> Segment:
     return _open_or_create(settings, books_name(settings), books.words, lay_out, check, recover)
 
 
-def open_ids(settings: Settings, ring: Words) -> Segment | None:
+def open_ids(settings: Settings, ring: Segment) -> Segment | None:
     """Attaches to the id memory, making it if need be; None when ENGINE_ID_MEMORY is 0. ``ring`` is ring 0.
 
     It is only a memory: one of another size or with other seeds is made anew, and the log says so. But nobody may go on
@@ -135,8 +135,9 @@ def open_ids(settings: Settings, ring: Words) -> Segment | None:
     name, store, buckets = ids_name(settings), _store(settings), layout.ids_buckets(settings.id_memory)
 
     def lay_out(words: Words) -> None:
+        ring.sync()  # or it may be made anew, with other seeds, after loss of power
         words[layout.IDS_BOOT_AT] = _boot()
-        layout.lay_out_ids(words, buckets, ring, _random_odd_word())
+        layout.lay_out_ids(words, buckets, ring.words, _random_odd_word())
 
     with locked(f"{settings.run_dir}/segments.lock"):
         try:
@@ -145,7 +146,7 @@ def open_ids(settings: Settings, ring: Words) -> Segment | None:
             segment = _create(store, name, layout.ids_words(buckets), lay_out)
         except (OSError, ValueError) as error:
             raise SegmentError(f"{name}: it cannot be opened: {error}") from error
-        complaint = layout.check_ids(segment.words, buckets, ring)
+        complaint = layout.check_ids(segment.words, buckets, ring.words)
         if complaint:
             is_free = segment.lock()
             segment.close()

@@ -7,8 +7,8 @@ way only: an id that was never here is taken for known with a chance of 255 / 65
 That costs a lookup and nothing else, for a payment is never refused because of it.
 
 Several processes write the same memory without atomic instructions, so a bucket is written under the record lock of
-its stripe (:class:`engine.intake.desk.Desk`): both come from the same mix. Of the two stores of an insertion a kill may
-lose one: a place then holds an id that was never accepted, and is written again.
+its stripe (:class:`engine.intake.desk.Desk`): both come from the same mix. Of the two stores of an insertion a kill, or
+the loss of power, may lose the second: a place is then left out this time, and its old id is known for longer.
 
 The mix is a finaliser over both halves, after a multiplication by odd secret seeds: every input bit changes every bit
 of it, so nobody outside can aim ids at one bucket. engine/intake/express.c does the same.
@@ -58,8 +58,9 @@ class IdMemory:
         cursor = words[at] & _LANE_MASK
         lane = cursor + 1 if cursor < IDS_BUCKET_LANES else 1
         place, shift = at + lane // _LANES_OF_WORD, lane % _LANES_OF_WORD * _LANE_BITS
-        words[place] = words[place] & ~(_LANE_MASK << shift) | fingerprint << shift
+        # The cursor first: what is found must never be what is written over next.
         words[at] = words[at] & ~_LANE_MASK | lane % IDS_BUCKET_LANES
+        words[place] = words[place] & ~(_LANE_MASK << shift) | fingerprint << shift
 
     def _has(self, at: int, fingerprint: int) -> bool:
         lanes = bytes(cast(bytes, self.words[at : at + IDS_BUCKET_WORDS]))
