@@ -20,7 +20,7 @@ from engine.memory.segment import Segment
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingWriter
 
-BATCH = 256  # ids, or pages, for which the others are kept from accepting: about a millisecond
+BATCH = 128  # ids, or pages, for which the others are kept from accepting: about a millisecond
 PAGE_WORDS = 512
 
 
@@ -52,9 +52,8 @@ class Keeper:
         for begin in range(oldest, ring.head, BATCH):
             with self._desk.locked_whole():
                 for position in range(begin, min(begin + BATCH, ring.head)):
-                    payment = ring.read(position)
-                    if payment is not None and not self._memory.contains(payment.id_high, payment.id_low):
-                        self._memory.remember(payment.id_high, payment.id_low)
+                    at = ring.offset(position)
+                    self._memory.remember_once(ring.words[at + layout.SLOT_ID_HIGH], ring.words[at + layout.SLOT_ID_LOW])
         ring.words[layout.RING_IDS_AT] = number
 
     def write_again(self) -> None:

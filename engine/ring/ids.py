@@ -53,6 +53,12 @@ class IdMemory:
         self._insert(at, fingerprint)
         return is_known
 
+    def remember_once(self, id_high: int, id_low: int) -> None:
+        """Remembers an id unless it, or one that looks like it, is there."""
+        at, fingerprint = self._place(id_high, id_low)
+        if not self._has(at, fingerprint):
+            self._insert(at, fingerprint)
+
     def _insert(self, at: int, fingerprint: int) -> None:
         words = self.words
         cursor = words[at] & _LANE_MASK
