@@ -45,16 +45,16 @@ class Keeper:
 
     def start(self) -> None:
         """Remembers what the ring has, unless that was done."""
-        ring, number = self._ring, self._memory.number
-        if ring.words[layout.RING_IDS_AT] == number:
+        ring, words, number = self._ring, self._ring.words, self._memory.number
+        if words[layout.RING_IDS_AT] == number:
             return
         oldest = max(0, ring.head - ring.slots)
         for begin in range(oldest, ring.head, BATCH):
             with self._desk.locked_whole():
                 for position in range(begin, min(begin + BATCH, ring.head)):
                     at = ring.offset(position)
-                    self._memory.remember_once(ring.words[at + layout.SLOT_ID_HIGH], ring.words[at + layout.SLOT_ID_LOW])
-        ring.words[layout.RING_IDS_AT] = number
+                    self._memory.remember_once(words[at + layout.SLOT_ID_HIGH], words[at + layout.SLOT_ID_LOW])
+        words[layout.RING_IDS_AT] = number
 
     def write_again(self) -> None:
         """Makes the first sync write all of it, also what the disk had refused a process before."""
@@ -64,7 +64,9 @@ class Keeper:
                 self._segment.write_again(pages[begin : begin + BATCH])
 
     def keep(self, head: int) -> None:
-        """Called with each commit: afterwards all ids are on disk but the last half lap's before ``head``.
+        """Called with each commit, before any of it may be sent: all ids are on disk then but the last half lap's.
+
+        ``head``: of the ring when the commit began.
 
         Raises OSError: what was to be brought to disk may be lost.
         """
