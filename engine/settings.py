@@ -124,7 +124,7 @@ VARIABLES: tuple[Variable, ...] = (
              "How many payments back an id is recognised after its ring forgot it, and looked up first; 0: off."),
     Variable("body_bytes_max", "ENGINE_BODY_BYTES_MAX", 4096, "bytes", 128, 4096,
              "Longest request body that is read; beyond it 413. `nginx.conf` has its own, which lies above."),
-    Variable("amount_cents_max", "ENGINE_AMOUNT_CENTS_MAX", 10**13 - 1, "cents", 1, 10**13 - 1,
+    Variable("amount_cents_max", "ENGINE_AMOUNT_CENTS_MAX", 10**11, "cents", 1, 10**12,
              "Largest amount of one payment; beyond it 400."),
     Variable("purge", "ENGINE_PURGE", False, "", 0, 1,
              "1: anybody may call `POST /purge-payments` (the contest); 0: only with the admin token."),
@@ -169,8 +169,10 @@ VARIABLES: tuple[Variable, ...] = (
              "Nothing is sent to a late processor that would be settled this close to an expected audit."),
     Variable("give_up_seconds", "ENGINE_GIVE_UP_SECONDS", 86_400, "s", 1, 31_536_000,
              "Age at which a payment that was certainly not charged is given up as failed."),
+    Variable("refusals_max", "ENGINE_REFUSALS_MAX", 5, "refusals", 1, 15,
+             "A payment that each processor has refused this often for what it is (400, 404, 413 ...) has failed."),
     Variable("aside_seconds", "ENGINE_ASIDE_SECONDS", 20, "s", 1, 86_400,
-             "Age at which a payment with an unknown outcome is put aside, so that it does not hold its ring's slot."),
+             "Age at which a payment that is unknown, or has a back-off of its own, no longer holds its ring's slot."),
     Variable("aside_slots", "ENGINE_ASIDE_SLOTS", 4096, "payments", 8, 1 << 20,
              "Payments that can be put aside; when that is full the rest keep their slots.", "power of two"),
     Variable("dispatch_pause_ms", "ENGINE_DISPATCH_PAUSE_MS", 60, "ms", 0, 1000,
@@ -228,6 +230,7 @@ class Settings:
     audit_interval_ms: int
     audit_guard_ms: int
     give_up_seconds: int
+    refusals_max: int
     aside_seconds: int
     aside_slots: int
     dispatch_pause_ms: int

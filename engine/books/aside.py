@@ -52,6 +52,7 @@ def read(get: Callable[[int], int], shape: Shape, place: int) -> Payment | None:
         settled >> layout.REASON_SHIFT,
         get(at + layout.ASIDE_ORIGIN),
         get(at + layout.ASIDE_FIRST_MS),
+        True,
     )
 
 

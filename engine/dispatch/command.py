@@ -16,10 +16,11 @@ from collections.abc import Sequence
 
 from engine import settings as settings_module
 from engine.books.writer import BooksWriter
-from engine.dispatch.dispatcher import Dispatcher, Now
+from engine.dispatch.attempt import Now
+from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
 from engine.dispatch.transport import Health, Transport
-from engine.memory import layout, mapping
+from engine.memory import clock, layout, mapping
 from engine.memory.doorbell import Doorbell
 from engine.memory.segment import Segment, SegmentError
 from engine.ring.ring import RingReader
@@ -81,10 +82,6 @@ def _lock(books: Segment) -> bool:
     return False
 
 
-def _now() -> Now:
-    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
-
-
 class Loop:
     """Joins dispatcher, transport, doorbell and clock."""
 
@@ -113,6 +110,7 @@ class Loop:
             give_up_ms=settings.give_up_seconds * 1000,
             aside_ms=settings.aside_seconds * 1000,
             batch=settings.dispatch_batch,
+            refusals_max=settings.refusals_max,
         )
         self._transport = Transport(
             settings.processor_urls,
@@ -128,15 +126,12 @@ class Loop:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         settings, dispatcher, transport = self._settings, self._dispatcher, self._transport
-        self.begin(_now())
+        self.begin(self._now())
         gc.freeze()
-        log.info(
-            "dispatcher ready: %d payments to settle",
-            dispatcher.waiting + sum(map(dispatcher.unresolved, (0, 1))),
-        )
+        log.info("dispatcher ready: %d payments to settle", dispatcher.open_payments())
         last_work_ms = 0
         while True:
-            now = _now()
+            now = self._now()
             if dispatcher.purge_if_asked(now):
                 transport.abandon()
             done = self._pass(now)
@@ -154,7 +149,7 @@ class Loop:
                     settings.dispatch_gather,
                     settings.dispatch_batch,
                     done,
-                    lambda for_ms: self._router.keep_off_ms(_now().mono_ms + for_ms),
+                    lambda for_ms: self._router.keep_off_ms(self._now().mono_ms + for_ms),
                 )
                 must_hear = self._router.must_hear(now.mono_ms)
                 self._books[layout.BOARD_HEARS] = must_hear
@@ -166,6 +161,9 @@ class Loop:
         transport.close()
         self._mark(layout.CLEAN)
         log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
+
+    def _now(self) -> Now:
+        return Now(clock.read_ms(self._books), time.time_ns() // 1_000_000)
 
     def begin(self, now: Now) -> None:
         """Takes up what the last dispatcher has left, in whatever way it ended."""
@@ -268,7 +266,7 @@ class Loop:
 
     def _ask_to_stop(self, _number: int, _frame: object) -> None:
         if self._stop_ms is None:
-            self._stop_ms = time.monotonic_ns() // 1_000_000
+            self._stop_ms = self._now().mono_ms
 
     def _is_late(self, now: Now) -> bool:
         """Whether the drain time is over."""
@@ -285,7 +283,7 @@ class Loop:
 
     def _show(self, now: Now) -> None:
         """Writes the board that ``/health`` reads."""
-        self._books[layout.BOARD_HEARTBEAT_MS] = now.wall_ms
+        self._books[layout.BOARD_ERRORS] = self._dispatcher.errors
         for processor, lane in enumerate(self._router.lanes):
             at = layout.BOARD_PROCESSORS + processor * layout.BOARD_PROCESSOR_WORDS
             self._books[at + layout.BOARD_BREAKER_OPEN] = lane.is_open

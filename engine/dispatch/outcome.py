@@ -1,21 +1,23 @@
-"""What an attempt can end with, and what each end means: charged, not charged, or unknown. Pure.
+"""What a request can end with, and what each end means. Pure.
 
 ========================================  ==============  ==========================================================
 end of a payment request                  verdict         why (CONTRACT 1)
 ========================================  ==============  ==========================================================
-200 to 299, a JSON object in the body     CHARGED         the processor has inserted the payment and says so
-200 to 299, anything else                 UNKNOWN         something answered, but not in the processor's words
-422                                       ALREADY         the id is there: charged by an earlier attempt
+200 with CHARGED_MESSAGE                  CHARGED         the processor has inserted the payment and says so
+422                                       ALREADY         it says that it has the id: a lookup confirms or contradicts
 429                                       REJECTED        too many requests at once: not charged
-other 4xx, 5xx                            FAILED          not charged, may be sent again anywhere
-1xx, 3xx                                  UNKNOWN         not an answer that the processor gives
+500, 401, 403                             FAILED          its own words for its own state: not charged
+400, 402, 404, 405, 413, 414, 415         REFUSED         not charged: it does not want this payment, or any
 no connection, name not found             FAILED          nothing of the request left, so nothing can be charged
 any other error, nothing was sent         FAILED          the same
-any other error                           UNKNOWN         the insert happens even if the caller hangs up
+all else                                  UNKNOWN         502, 503, 504, 408 are a gateway's, who does not know whether
+                                                          the processor has inserted; 409, 202, 3xx, another 200 are
+                                                          nobody's that we know; after a time-out or a reset the insert
+                                                          happens even if the caller has hung up
 ========================================  ==============  ==========================================================
 
-A question for a stored payment (``GET /payments/{id}``) ends as FOUND (200 with all three fields), ABSENT (404: not
-there *yet*, so no proof) or UNKNOWN (everything else).
+A lookup (``GET /payments/{id}``) ends as FOUND (200 with all three fields, of this very id), ABSENT (404: not there
+*yet*, so no proof) or UNKNOWN (everything else: there is no answer that can be trusted).
 """
 
 from __future__ import annotations
@@ -27,8 +29,17 @@ from typing import NamedTuple
 
 import orjson
 
+from engine.correlation import format_id
+
 BODY_BYTES_MAX = 65_536  # of an answer; what is longer is cut, and then is no JSON
 WORDS_KEPT = 16  # different answers that are remembered
+CENTS_MAX = 10**12  # of what a processor says that it has stored: more than any payment that is accepted
+REQUESTED_MS_MAX = 1 << 43  # and its time: before the year 2248
+# What the contest's processor answers when it has inserted a payment; read in its source, as all of the table.
+CHARGED_MESSAGE = "payment processed successfully"
+_REFUSALS = frozenset((400, 402, 404, 405, 413, 414, 415))
+_STATES = frozenset((500, 401, 403))
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Verdict(IntEnum):
@@ -38,9 +49,10 @@ class Verdict(IntEnum):
     ALREADY = 1
     REJECTED = 2
     FAILED = 3
-    UNKNOWN = 4
-    FOUND = 5
-    ABSENT = 6
+    REFUSED = 4
+    UNKNOWN = 5
+    FOUND = 6
+    ABSENT = 7
 
 
 class Outcome(NamedTuple):
@@ -55,41 +67,49 @@ CHARGED = Outcome(Verdict.CHARGED)
 ALREADY = Outcome(Verdict.ALREADY)
 REJECTED = Outcome(Verdict.REJECTED)
 FAILED = Outcome(Verdict.FAILED)
+REFUSED = Outcome(Verdict.REFUSED)
 UNKNOWN = Outcome(Verdict.UNKNOWN)
 ABSENT = Outcome(Verdict.ABSENT)
 
 
 def of_payment(status: int, body: bytes | bytearray) -> Outcome:
     """The outcome of ``POST /payments`` that was answered with ``status`` and ``body``."""
-    if 200 <= status < 300:
-        return CHARGED if _is_json_object(bytes(body)) else UNKNOWN
+    if status == 200:
+        return CHARGED if _says_charged(bytes(body)) else UNKNOWN
     if status == 422:
         return ALREADY
     if status == 429:
         return REJECTED
-    return FAILED if status >= 400 else UNKNOWN
+    if status in _STATES:
+        return FAILED
+    return REFUSED if status in _REFUSALS else UNKNOWN
 
 
-def of_lookup(status: int, body: bytes | bytearray) -> Outcome:
-    """The outcome of ``GET /payments/{id}`` that was answered with ``status`` and ``body``."""
+def of_lookup(status: int, body: bytes | bytearray, id_high: int, id_low: int) -> Outcome:
+    """The outcome of ``GET /payments/{id}`` for this id, answered with ``status`` and ``body``.
+
+    What is taken from outside is bounded: an amount or a time that no payment of ours can have is no clear answer.
+    """
     if status == 404:
         return ABSENT
     stored = _json_object(body) if status == 200 else None
     if stored is None:
         return UNKNOWN
-    amount, requested_at = stored.get("amount"), stored.get("requestedAt")
+    identity, amount, requested_at = stored.get("correlationId"), stored.get("amount"), stored.get("requestedAt")
+    if not isinstance(identity, str) or identity.lower() != format_id(id_high, id_low):
+        return UNKNOWN  # another payment's record: a mixed-up or cached answer
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not isinstance(requested_at, str):
+        return UNKNOWN
+    if not 0 < amount <= CENTS_MAX / 100:  # not so for NaN either
         return UNKNOWN
     try:
         moment = datetime.fromisoformat(requested_at)
-        cents = round(amount * 100)
+        elapsed = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
     except (ValueError, OverflowError):
         return UNKNOWN
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
     requested_ms = elapsed.days * 86_400_000 + elapsed.seconds * 1000 + elapsed.microseconds // 1000
-    if requested_ms < 0 or cents <= 0:
+    cents = round(amount * 100)
+    if not 0 <= requested_ms < REQUESTED_MS_MAX or not 0 < cents <= CENTS_MAX:
         return UNKNOWN
     return Outcome(Verdict.FOUND, requested_ms, cents)
 
@@ -100,14 +120,14 @@ def of_error(sent: bool) -> Outcome:
 
 
 @lru_cache(WORDS_KEPT)
-def _is_json_object(body: bytes) -> bool:
-    """Whether a body is a JSON object. A processor says the same words each time, so they are read once."""
-    return _json_object(body) is not None
+def _says_charged(body: bytes) -> bool:
+    """Whether a body is the processor's own word for a charge. It says the same words each time: they are read once."""
+    return _json_object(body) == {"message": CHARGED_MESSAGE}
 
 
 def _json_object(body: bytes | bytearray) -> dict[str, object] | None:
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(bytes(body).removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from engine.books.levels import Shape
 from engine.books.reader import BooksReader, Sum, Totals
-from engine.dispatch.dispatcher import ASKING_MAX, Dispatcher
+from engine.dispatch.dispatcher import Dispatcher
+from engine.dispatch.starting import ASKING_MAX
 from engine.dst.model import Account, Model, ViolationError
 from engine.dst.processes import ApiProcess
 from engine.dst.scheduler import Scheduler
@@ -119,8 +120,7 @@ class Checks:
             raise ViolationError(f"bounded: {dispatcher.asking} questions, the limit is {ASKING_MAX}")
         if not dispatcher.in_flight == sum(lane.in_flight for lane in router.lanes) + dispatcher.asking == sent:
             raise ViolationError(f"in flight are {sent}, the dispatcher believes {dispatcher.in_flight}")
-        unresolved = sum(dispatcher.unresolved(processor) for processor in PROCESSORS)
-        handled = dispatcher.waiting + unresolved + dispatcher.in_flight - dispatcher.asking
+        handled = dispatcher.open_payments()
         pending = self._words[layout.BOOKS_ASIDE_KEPT_AT] + sum(
             not ring.is_done(position)
             for ring in self._rings

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from engine.books.levels import Shape
 from engine.books.reader import BooksReader
-from engine.dispatch.dispatcher import Attempt
+from engine.dispatch.attempt import Attempt
 from engine.dst.plan import Order
 from engine.dst.scheduler import Scheduler
 from engine.dst.trace import Trace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from engine.dispatch import outcome
-from engine.dispatch.dispatcher import Attempt
+from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome
 from engine.dst.processors import Processor
 from engine.dst.scheduler import Scheduler

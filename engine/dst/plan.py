@@ -39,6 +39,7 @@ class Plan:
     give_up_ms: int
     aside_ms: int
     aside_slots: int
+    refusals_max: int
     dispatch_batch: int
     dispatch_pause_ms: int
     books_recent_seconds: int
@@ -77,6 +78,7 @@ def draw(chance: Random) -> Plan:
         give_up_ms=pick((NEVER_MS, NEVER_MS, chance.randint(500, 6000))),
         aside_ms=pick((NEVER_MS, chance.randint(100, 4000), chance.randint(100, 4000))),
         aside_slots=pick((8, 8, 16)),
+        refusals_max=pick((1, 2, 5)),
         dispatch_batch=pick((1, 3, 64)),
         dispatch_pause_ms=chance.randint(2, 60),
         books_recent_seconds=recent_seconds,

@@ -6,16 +6,17 @@ Each changes one thing of the product for as long as :func:`planted` lasts, and 
 from __future__ import annotations
 
 import contextlib
-import heapq
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
 
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
-from engine.dispatch import outcome
-from engine.dispatch.dispatcher import Attempt, Dispatcher, Now
+from engine.dispatch import ending, outcome, starting
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.outcome import Outcome, Verdict
+from engine.dispatch.work import Work
 from engine.dst.processes import VirtualDesk
 from engine.memory import layout
 from engine.ring.ring import RingReader, RingWriter
@@ -66,17 +67,18 @@ def _put_head_first(self: RingWriter, id_high: int, id_low: int, cents: int, acc
     return _put(self, id_high, id_low, cents, accepted_ms, origin)
 
 
-_begin = Dispatcher._begin
+_begin = starting.begin
 _finish_all = Dispatcher.finish
 _late: list[tuple[Any, int, int]] = []
 
 
-def _begin_late(self: Dispatcher, now: Now, processor: int, is_trial: bool) -> Attempt:
-    attempt = _begin(self, now, processor, is_trial)
-    reader = self._rings[attempt.ring]
-    at = reader.offset(attempt.position) + layout.SLOT_PROGRESS
-    _late.append((reader.words, at, reader.words[at]))
-    reader.words[at] = layout.pack_progress(attempt.position, layout.QUEUED, processor, attempt.attempts - 1)
+def _begin_late(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | None:
+    attempt = _begin(work, now, processor, is_probe)
+    if attempt is not None:
+        reader = work.rings[attempt.ring]
+        at = reader.offset(attempt.position) + layout.SLOT_PROGRESS
+        _late.append((reader.words, at, reader.words[at]))
+        reader.words[at] = layout.pack_progress(attempt.position, layout.QUEUED, processor, attempt.attempts - 1)
     return attempt
 
 
@@ -87,29 +89,32 @@ def _finish_late(self: Dispatcher, now: Now, ended: Any) -> None:
     _finish_all(self, now, ended)
 
 
-_finish = Dispatcher._finish
+_finish = ending.finish
 
 
-def _finish_absent(self: Dispatcher, now: Now, attempt: Attempt, end: Outcome) -> None:
-    if end.verdict is Verdict.ABSENT and attempt.ring >= 0:
-        attempt.lookup, attempt.tries, end = False, 0, outcome.FAILED
-    _finish(self, now, attempt, end)
+def _finish_absent(work: Work, now: Now, attempt: Attempt, end: Outcome) -> None:
+    one = work.unresolved[attempt.processor].get(attempt.key)
+    if end.verdict is Verdict.ABSENT and attempt.ring >= 0 and one is not None and one.out == attempt.ticket:
+        work.unresolved[attempt.processor].remove(one)
+        del work.in_flight[attempt.ticket]
+        work.asking -= 1
+        work.settlement.store_progress(one.ring, one.position, layout.QUEUED, attempt.processor, attempt.attempts)
+        work.backlog.put_back(one.ring, one.position)
+        return
+    _finish(work, now, attempt, end)
 
 
-_recover = Dispatcher.recover
+_recover = Work.recover
 
 
-def _recover_as_queued(self: Dispatcher, now: Now) -> None:
+def _recover_as_queued(self: Work, now: Now) -> None:
     _recover(self, now)
-    for heap in self._unresolved:
-        for entry in [entry for entry in heap if entry.ring >= 0]:
-            payment = self._payment(entry.ring, entry.position)
-            at = self._rings[entry.ring].offset(entry.position) + layout.SLOT_PROGRESS
-            word = layout.pack_progress(entry.position, layout.QUEUED, payment.processor, payment.attempts)
-            self._rings[entry.ring].words[at] = word
-            heapq.heappush(self._again, (payment.accepted_ms, entry.ring, entry.position))
-            heap.remove(entry)
-        heapq.heapify(heap)
+    for unresolved in self.unresolved:
+        for one in [one for one in unresolved if one.ring >= 0]:
+            payment = self.settlement.payment(one.ring, one.position)
+            self.settlement.store_progress(one.ring, one.position, layout.QUEUED, payment.processor, payment.attempts)
+            unresolved.remove(one)
+            self.delayed.wait(self.new_delayed(one.ring, payment), now.mono_ms)
 
 
 def _is_done_early(self: RingReader, position: int) -> bool:
@@ -138,14 +143,14 @@ PLANTS = {
     "head-first": Plant("a payment is published before its slot is whole", RingWriter, "put", _put_head_first),
     "sent-before-stored": Plant(
         "PROCESSING is stored after the request was sent",
-        Dispatcher,
-        "_begin",
+        starting,
+        "begin",
         _begin_late,
         ((Dispatcher, "finish", _finish_late),),
     ),
-    "absent-is-not-charged": Plant("a 404 is taken for a refusal", Dispatcher, "_finish", _finish_absent),
+    "absent-is-not-charged": Plant("a 404 is taken for a refusal", ending, "finish", _finish_absent),
     "recovered-as-queued": Plant(
-        "after a crash, what was in flight may go anywhere", Dispatcher, "recover", _recover_as_queued
+        "after a crash, what was in flight may go anywhere", Work, "recover", _recover_as_queued
     ),
     "no-lock": Plant("two API processes look up and put at the same time", VirtualDesk, "accept", VirtualDesk._accept),
     "slot-given-early": Plant("a slot is given away before its payment is over", RingReader, "is_done", _is_done_early),

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from engine.books.levels import Shape
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
-from engine.dispatch.dispatcher import Attempt, Dispatcher
+from engine.dispatch.attempt import Attempt
+from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.outcome import Outcome
 from engine.dst.memory import Points
 from engine.dst.network import Network
@@ -165,6 +166,7 @@ class DispatcherProcess(Process):
             give_up_ms=plan.give_up_ms,
             aside_ms=plan.aside_ms,
             batch=plan.dispatch_batch,
+            refusals_max=plan.refusals_max,
         )
         self.network = self._new_network()
         self.dispatcher.recover(self._scheduler.now)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
 
+from engine.correlation import format_id
 from engine.dispatch import outcome
-from engine.dispatch.dispatcher import Attempt
+from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome
 from engine.dst.model import Model
 from engine.dst.scheduler import Scheduler
@@ -119,13 +120,13 @@ class Processor:
             return
         chance = self._chance
         if treatment is Treatment.FAIL:
-            answer(attempt, outcome.of_lookup(500, b""))
+            answer(attempt, _looked_up(attempt, 500, b""))
         elif treatment is Treatment.REJECT:
-            answer(attempt, outcome.of_lookup(429, b""))
+            answer(attempt, _looked_up(attempt, 429, b""))
         elif treatment in (Treatment.RESET_BEFORE_INSERT, Treatment.RESET_AFTER_INSERT):
             answer(attempt, outcome.of_error(True))
         elif treatment in (Treatment.NONSENSE, Treatment.NONSENSE_AFTER_INSERT):
-            answer(attempt, outcome.of_lookup(200, chance.choice(NONSENSE)))
+            answer(attempt, _looked_up(attempt, 200, chance.choice(NONSENSE)))
         else:
             late_ms = self._request_timeout_ms if treatment is Treatment.ANSWER_LATE else 0
             self._scheduler.after(late_ms, answer, attempt, self._stored(attempt))
@@ -134,14 +135,19 @@ class Processor:
         payment = self._model.payment(attempt)
         inserted_ms = self._inserted_ms.get(payment.number)
         if inserted_ms is None or self._scheduler.mono_ms - inserted_ms < self.stage.lag_ms:
-            return outcome.of_lookup(404, b'{"message":"payment not found"}')
+            return _looked_up(attempt, 404, b'{"message":"payment not found"}')
         requested_ms = payment.charged_ms[self.number]
         second, ms = divmod(requested_ms, 1000)
         moment = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         whole, part = divmod(payment.cents, 100)
-        body = f'{{"correlationId":"x","amount":{whole}.{part:02d},"requestedAt":"{moment}.{ms:03d}Z"}}'
-        return outcome.of_lookup(200, body.encode())
+        identity = format_id(attempt.id_high, attempt.id_low)
+        body = f'{{"correlationId":"{identity}","amount":{whole}.{part:02d},"requestedAt":"{moment}.{ms:03d}Z"}}'
+        return _looked_up(attempt, 200, body.encode())
 
     def _delay_ms(self, stage: Stage) -> int:
         low, high = stage.delay_ms
         return low + int(self._chance.random() * (high - low + 1))
+
+
+def _looked_up(attempt: Attempt, status: int, body: bytes) -> Outcome:
+    return outcome.of_lookup(status, body, attempt.id_high, attempt.id_low)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from engine.dispatch.dispatcher import Now
+from engine.dispatch.attempt import Now
 
 
 class Scheduler:

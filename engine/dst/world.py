@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from engine.books.levels import lay_out_books, shape
-from engine.dispatch.dispatcher import Attempt
+from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.dst.checks import Checks
 from engine.dst.memory import NEVER, KilledError, Points, shared_words
@@ -280,8 +280,12 @@ class World:
                 self._checks.check_refusal(api.index)
         elif account.position < 0:
             raise ViolationError(f"{verdict.name} for payment {number}, which is not there", number)
-        elif (verdict is desk.Verdict.SAME) != (cents == account.cents):
+        elif (verdict is desk.Verdict.CONFLICT) != (cents != account.cents):
             raise ViolationError(f"{verdict.name} for payment {number} with {cents} cents", number)
+        elif verdict is desk.Verdict.FAILED:
+            held = model.held(account)
+            if held is not None and held.state != layout.FAILED:
+                raise ViolationError(f"payment {number} is said to have failed, and is {held}", number)
         else:
             account.promised = True
 

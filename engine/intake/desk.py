@@ -31,6 +31,7 @@ class Verdict(enum.Enum):
     ACCEPTED = enum.auto()  # in the ring: it survives the death of every process
     SAME = enum.auto()  # it was accepted before, for the same amount
     CONFLICT = enum.auto()  # its correlationId was accepted before, for another amount
+    FAILED = enum.auto()  # it was accepted before, and has failed: a correlationId has one life
     FULL = enum.auto()  # the ring has no room until its oldest payment is settled
 
 
@@ -101,7 +102,9 @@ class Desk:
     def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         known = self.find(id_high, id_low)
         if known is not None:
-            return Verdict.SAME if known.cents == cents else Verdict.CONFLICT
+            if known.cents != cents:
+                return Verdict.CONFLICT
+            return Verdict.FAILED if known.state == layout.FAILED else Verdict.SAME
         if not self._own.has_room():
             return Verdict.FULL  # before it is remembered: what is refused comes again
         origin = clock_ms

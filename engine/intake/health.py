@@ -36,6 +36,10 @@ def report(books: Words, totals: Totals, rings: Sequence[Usage], settings: Setti
     reasons = [] if alive else ["dispatcher is down"]
     reasons += [f"{name} is failing" for name, shown in processors.items() if shown["failing"]]
     reasons += [f"breaker of {name} is open" for name, shown in processors.items() if shown["breaker"] == "open"]
+    if books[layout.BOOKS_DEAD_AT]:
+        reasons.append(f"dead letters: {books[layout.BOOKS_DEAD_AT]}")
+    if books[layout.BOOKS_DISCREPANCIES_AT]:
+        reasons.append(f"payments with another amount at their processor: {books[layout.BOOKS_DISCREPANCIES_AT]}")
     reasons += [f"ring {index} is full" for index, ring in enumerate(rings) if ring.full]
     return {
         "status": "degraded" if reasons else "ok",
@@ -48,8 +52,16 @@ def report(books: Words, totals: Totals, rings: Sequence[Usage], settings: Setti
             "failed": totals.failed.payments,
             # Part of the pending: their processor has not said for long what became of them.
             "aside": books[layout.BOOKS_ASIDE_KEPT_AT],
+            # Part of those: only a person can tell what became of them.
+            "deadLetters": books[layout.BOOKS_DEAD_AT],
+            # Beside the books: a processor had the id before we sent it.
+            "chargedBefore": totals.before.payments,
         },
-        "dispatcher": {"alive": alive, "heartbeatAgeMs": age_ms},
+        "discrepancies": {
+            "amountDiffers": books[layout.BOOKS_DISCREPANCIES_AT],
+            "unconfirmed": books[layout.BOOKS_UNCONFIRMED_AT],
+        },
+        "dispatcher": {"alive": alive, "heartbeatAgeMs": age_ms, "errors": books[layout.BOARD_ERRORS]},
         "rings": [{"full": ring.full, "refused": ring.refused} for ring in rings],
         "limits": {
             "ringSlots": settings.ring_slots,
@@ -59,6 +71,7 @@ def report(books: Words, totals: Totals, rings: Sequence[Usage], settings: Setti
             "amountCentsMax": settings.amount_cents_max,
             "asideMax": settings.aside_slots,
             "giveUpSeconds": settings.give_up_seconds,
+            "refusalsMax": settings.refusals_max,
         },
     }
 

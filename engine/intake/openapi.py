@@ -102,7 +102,7 @@ def _pay(settings: Settings) -> Json:
         {
             202: {"description": "Accepted, now or before."},
             400: _problem(f"The body is no payment; `field` says what is wrong. Or: {COMMON[400]}"),
-            409: _problem("This correlationId was accepted with another amount."),
+            409: _problem("This correlationId was accepted with another amount, or its payment has failed."),
             413: _problem(f"The body is longer than {settings.body_bytes_max} bytes."),
             415: _problem("The Content-Type is not JSON. A body without one is taken for JSON."),
         },
@@ -139,6 +139,18 @@ def _status() -> Json:
             "acceptedAt": INSTANT,
             "requestedAt": INSTANT | {"type": ["string", "null"]},
             "settledAt": INSTANT | {"type": ["string", "null"]},
+            "reason": {
+                "enum": list(layout.REASON_NAMES),
+                "description": "Why it has failed, or what a person should know of it; null for nearly all.",
+            },
+            "chargedBefore": {
+                "type": "boolean",
+                "description": "The processor had this id before: nothing was charged now, the summary leaves it out.",
+            },
+            "settledAmount": {
+                "anyOf": [MONEY, {"type": "null"}],
+                "description": "What the processor has stored, and the summary counts, where that is another amount.",
+            },
         }
     )
     operation = _operation(
@@ -172,15 +184,21 @@ def _health() -> Json:
         "amountCentsMax",
         "asideMax",
         "giveUpSeconds",
+        "refusalsMax",
     )
     schema = _object(
         {
             "status": {"enum": ["ok", "degraded"]},
             "reasons": {"type": "array", "items": {"type": "string"}},
             "processors": _object(dict.fromkeys(layout.PROCESSOR_NAMES, processor)),
-            "queues": _object({"pending": INTEGER, "failed": INTEGER, "aside": INTEGER}),
+            "queues": _object(dict.fromkeys(("pending", "failed", "aside", "deadLetters", "chargedBefore"), INTEGER)),
+            "discrepancies": _object({"amountDiffers": INTEGER, "unconfirmed": INTEGER}),
             "dispatcher": _object(
-                {"alive": {"type": "boolean"}, "heartbeatAgeMs": {"type": ["integer", "null"], "minimum": 0}}
+                {
+                    "alive": {"type": "boolean"},
+                    "heartbeatAgeMs": {"type": ["integer", "null"], "minimum": 0},
+                    "errors": INTEGER,
+                }
             ),
             "rings": {"type": "array", "items": _object({"full": {"type": "boolean"}, "refused": INTEGER})},
             "limits": _object(dict.fromkeys(limits, INTEGER)),

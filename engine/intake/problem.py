@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from engine.memory import layout
+
 JSON_HEADER: Final = (b"Content-Type", b"application/json")
 PROBLEM_HEADER: Final = (b"Content-Type", b"application/problem+json")
 
@@ -63,6 +65,14 @@ def _method_not_allowed(allowed: str) -> Answer:
 ACCEPTED: Final = Answer(STATUS_LINES[202])
 ALIVE: Final = Answer(STATUS_LINES[200])
 CONFLICT: Final = problem(409, "This correlationId was accepted with another amount.", "correlationId")
+HAS_FAILED: Final = {
+    reason: problem(409, f"The payment with this correlationId has failed: {text}.", "correlationId")
+    for reason, text in (
+        (layout.REASON_NONE, "it was given up"),
+        (layout.REASON_TOO_OLD, "no processor has taken it in time"),
+        (layout.REASON_REFUSED, "every processor has refused it"),
+    )
+}
 FULL: Final = problem(503, "Too many payments are waiting; none that was accepted is lost.", "", (b"Retry-After", b"1"))
 BUSY: Final = problem(503, "The books are busy.", "", (b"Retry-After", b"1"))
 READ_ONLY: Final = _method_not_allowed("GET, HEAD")

@@ -92,7 +92,16 @@ class Server:
             return self._committed(self._committer, id_high, id_low)
         if verdict is Verdict.ACCEPTED:
             self._doorbell.ring_if_asleep()
+        if verdict is Verdict.FAILED:
+            return self._has_failed(id_high, id_low)
         return ANSWERS[verdict]
+
+    def _has_failed(self, id_high: int, id_low: int) -> Answer:
+        try:
+            found = self._desk.find(id_high, id_low)
+        except BooksBusyError:
+            return problem.BUSY
+        return problem.HAS_FAILED[found.reason if found is not None else layout.REASON_NONE]
 
     def _committed(self, committer: Committer, id_high: int, id_low: int) -> Answer | Later:
         """202 when the payment is on disk."""
@@ -141,8 +150,11 @@ class Server:
         if found is None:
             return problem.UNKNOWN_PAYMENT
         # Of a payment that waits (again) the dispatcher's words may be an older payment's, or an attempt's that failed.
-        attempted = found.state in (layout.PROCESSING, layout.COMPLETED)
-        settled = found.state in (layout.COMPLETED, layout.FAILED)
+        attempted = found.state in (layout.PROCESSING, layout.ALREADY, layout.COMPLETED, layout.CHARGED_BEFORE)
+        settled = found.state in (layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE)
+        # Of a slot that is not done the reason is what an older payment has left; a place aside has its own.
+        reason = found.reason if settled or found.is_aside else layout.REASON_NONE
+        differs = settled and reason == layout.REASON_AMOUNT
         document = {
             "correlationId": format_id(id_high, id_low),
             "status": layout.STATE_NAMES[found.state],
@@ -152,6 +164,9 @@ class Server:
             "acceptedAt": _instant(found.accepted_ms),
             "requestedAt": _instant(found.requested_ms) if attempted else None,
             "settledAt": _instant(found.settled_ms) if settled and found.settled_ms else None,
+            "reason": layout.REASON_NAMES[reason],
+            "chargedBefore": found.state == layout.CHARGED_BEFORE,
+            "settledAmount": orjson.Fragment(payment.format_cents(found.first_ms)) if differs else None,
         }
         return problem.json_answer(orjson.dumps(document))
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.contest.scenario import Scenario
-from engine.dispatch.dispatcher import OVERDUE_AGAIN_MS, RESEND_FIRST_MS, RESEND_LAST_MS
+from engine.dispatch.life import RESEND_FIRST_MS, RESEND_LAST_MS
 from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
+from engine.dispatch.starting import OVERDUE_AGAIN_MS
 from engine.intake import window
 from engine.memory.layout import PROCESSORS
 from engine.replay.load import Arrivals

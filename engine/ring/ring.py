@@ -43,6 +43,7 @@ class Payment(NamedTuple):
 
     ``settled_ms`` and ``reason`` are true of one that is done, and of a dead letter; ``origin``: its word SLOT_ORIGIN.
     ``first_ms`` is the earliest requestedAt of its attempts, or with REASON_AMOUNT the cents that its processor has.
+    ``is_aside``: it holds a place aside, and no slot.
     """
 
     position: int
@@ -58,6 +59,7 @@ class Payment(NamedTuple):
     reason: int = layout.REASON_NONE
     origin: int = 0
     first_ms: int = 0
+    is_aside: bool = False
 
     @property
     def clock_ms(self) -> int:
@@ -135,19 +137,22 @@ class RingReader:
     def read(self, position: int) -> Payment | None:
         """The payment at ``position``, or None when its slot has been given to another one."""
         words, at = self.words, self.offset(position)
-        settled = words[at + SLOT_SETTLED]
+        progress = layout.unpack_progress(position, words[at + SLOT_PROGRESS])
+        requested_ms, settled = words[at + SLOT_REQUESTED_MS], words[at + SLOT_SETTLED]
+        # While it is open, the word of its reason is what an older payment has left.
+        differs = progress[0] == layout.COMPLETED and settled >> layout.REASON_SHIFT == layout.REASON_AMOUNT
         payment = Payment(
             position,
             words[at + SLOT_ID_HIGH],
             words[at + SLOT_ID_LOW],
             words[at + SLOT_CENTS],
             words[at + SLOT_ACCEPTED_MS],
-            *layout.unpack_progress(position, words[at + SLOT_PROGRESS]),
-            words[at + SLOT_REQUESTED_MS],
+            *progress,
+            requested_ms,
             settled & layout.SETTLED_MS_MASK,
             settled >> layout.REASON_SHIFT,
             words[at + SLOT_ORIGIN],
-            words[at + SLOT_FIRST_MS],
+            words[at + SLOT_FIRST_MS] if progress[2] > 1 or differs else requested_ms,
         )
         return payment if words[at + SLOT_SEQUENCE] == position + 1 else None
 

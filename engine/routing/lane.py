@@ -191,7 +191,21 @@ class Lane:
                 self._trials.add(ticket)
             self._trial_ms = now_ms + max(limits.trial_interval_ms, pace_ms)
 
-    def ended(self, now_ms: int, ticket: int, answered: bool) -> None:
+    @property
+    def failure_ppm(self) -> int:
+        """How often it fails of itself. To be merged."""
+        return 0
+
+    def refused(self, now_ms: int, ticket: int, key: int) -> None:
+        """To be merged."""
+        self.ended(now_ms, ticket, False, key)
+
+    def set_apart(self, now_ms: int, ticket: int) -> None:
+        """To be merged."""
+        del self._begun[ticket]
+        self._trials.discard(ticket)
+
+    def ended(self, now_ms: int, ticket: int, answered: bool, key: int = -1) -> None:
         """A request ended; ``answered``: the processor did what it was asked."""
         in_flight = len(self._begun)
         begun_ms = self._begun.pop(ticket)

@@ -6,8 +6,9 @@ import pytest
 
 from engine.books.reader import Sum
 from engine.dispatch import outcome
-from engine.dispatch.dispatcher import LOOKUPS_MAX, OVERDUE_MS, OVERDUE_SWEEP_MS
+from engine.dispatch.dispatcher import OVERDUE_SWEEP_MS
 from engine.dispatch.outcome import Outcome, Verdict
+from engine.dispatch.starting import OVERDUE_MS
 from engine.memory import layout
 from engine.memory.layout import ASIDE, COMPLETED, DEFAULT, FAILED, FALLBACK, PROCESSING, QUEUED
 
@@ -51,7 +52,7 @@ def test_a_payment_that_was_certainly_not_charged_may_go_to_the_other_processor(
     assert world.payment(0).attempts == 2
 
 
-@pytest.mark.parametrize("refusal", [outcome.FAILED, outcome.REJECTED, outcome.UNKNOWN])
+@pytest.mark.parametrize("refusal", [outcome.FAILED, outcome.REJECTED, outcome.REFUSED, outcome.UNKNOWN])
 def test_an_unknown_payment_never_leaves_its_processor_whatever_comes_after(refusal: Outcome) -> None:
     world = World()
     world.accept(1)
@@ -74,42 +75,6 @@ def test_an_unknown_payment_does_not_hold_up_the_others() -> None:
     world.end([attempt], outcome.UNKNOWN)
     world.accept(2)
     assert [again.id_low for again in world.start()] == [2]
-
-
-def test_already_there_means_charged_and_the_books_take_what_the_processor_has_stored() -> None:
-    world = World()
-    world.accept(1)
-    world.end(world.start(), outcome.ALREADY)
-    (question,) = world.start(later_ms=100)
-    assert question.lookup and question.processor == DEFAULT
-    world.end([question], Outcome(Verdict.FOUND, START_MS - 5000, 777))
-    assert world.books.window(START_MS - 5000, START_MS - 5000) == (Sum(1, 777), NOTHING)
-    assert world.payment(1).requested_ms == START_MS - 5000
-
-
-def test_already_there_but_never_shown_is_counted_as_sent_after_a_bounded_number_of_questions() -> None:
-    world = World()
-    world.accept(1)
-    (attempt,) = world.start()
-    world.end([attempt], outcome.ALREADY)
-    questions = 0
-    while world.dispatcher.has_work:
-        asked = world.start(later_ms=5000)
-        questions += len(asked)
-        world.end(asked, outcome.ABSENT)
-        assert questions <= LOOKUPS_MAX
-    assert world.books.window(attempt.requested_ms, attempt.requested_ms) == (Sum(1, 1990), NOTHING)
-
-
-def test_a_question_that_cannot_be_asked_is_asked_again_for_as_long_as_it_takes() -> None:
-    world = World()
-    world.accept(1)
-    world.end(world.start(), outcome.ALREADY)
-    for _ in range(3 * LOOKUPS_MAX):
-        world.end(world.start(later_ms=5000), outcome.FAILED)
-    assert world.dispatcher.has_work and world.totals()[0] == NOTHING
-    (question,) = world.start(later_ms=5000)
-    assert question.lookup
 
 
 def test_after_a_crash_a_payment_in_flight_is_asked_of_the_same_processor_with_the_same_body() -> None:
@@ -155,7 +120,7 @@ def test_what_waits_costs_no_object_even_after_a_crash() -> None:
         world.accept(number)
     world.restart()
     assert world.dispatcher.waiting == 1000
-    assert len(world.dispatcher._again) == 0
+    assert world.dispatcher.work.backlog.objects == 0
 
 
 def test_no_more_is_in_flight_at_a_processor_than_its_limit() -> None:
@@ -195,6 +160,8 @@ def test_the_oldest_payment_of_all_rings_goes_first() -> None:
 def _both_down(world: World) -> None:
     """Both processors fail; payment 0 was settled by neither and waits."""
     world.accept(0)
+    for lane in world.router.lanes:
+        lane.health(world.mono_ms, True, 0)
     for _ in range(9):
         world.end(world.start(later_ms=200), outcome.FAILED)
     assert world.router.lanes[DEFAULT].is_open and world.router.lanes[FALLBACK].is_open
@@ -263,7 +230,7 @@ def test_after_a_crash_in_an_outage_what_waits_costs_no_object_though_trials_are
     waiting = world.dispatcher.waiting
     world.restart()
     assert world.dispatcher.waiting == waiting
-    assert len(world.dispatcher._again) == 0
+    assert world.dispatcher.work.backlog.objects == 0
     ended = world.start()
     while ended:
         world.end(ended, outcome.CHARGED)
@@ -366,8 +333,8 @@ def test_what_is_aside_survives_a_crash() -> None:
     assert (again.id_low, again.processor, again.requested_ms) == (1, DEFAULT, START_MS + 1000)
     world.end([again], outcome.FAILED)  # proves nothing
     world.end(world.start(later_ms=3000), outcome.ALREADY)
-    world.end(world.start(later_ms=3000), Outcome(Verdict.FOUND, START_MS + 900, 1234))
-    assert world.books.window(START_MS + 900, START_MS + 900) == (Sum(1, 1234), NOTHING)
+    world.end(world.start(later_ms=3000), Outcome(Verdict.FOUND, START_MS + 1000, 1234))
+    assert world.books.window(START_MS + 1000, START_MS + 1000) == (Sum(1, 1234), NOTHING)
 
 
 def test_with_no_room_aside_a_payment_keeps_its_slot() -> None:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from engine.dispatch import outcome
-from engine.dispatch.dispatcher import Attempt
+from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome
 from engine.dispatch.transport import Fee, Health, Transport
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+CHARGED = b'{"message":"payment processed successfully"}'
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(CHARGED), CHARGED)
 Script = Callable[[socket.socket], None]
 
 

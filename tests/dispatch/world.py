@@ -8,7 +8,8 @@ from engine.books.levels import lay_out_books, shape
 from engine.books.reader import BooksReader, Sum
 from engine.books.writer import BooksWriter
 from engine.dispatch import outcome
-from engine.dispatch.dispatcher import Attempt, Dispatcher, Now
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.outcome import Outcome
 from engine.memory import layout
 from engine.memory.words import zeros
@@ -23,8 +24,10 @@ SHAPE = shape(recent_seconds=60, horizon_hours=1, aside_slots=64)
 class World:
     """Rings, books, and a dispatcher that can be killed and started anew over them."""
 
-    def __init__(self, rings: int = 1, slots: int = 64, in_flight_max: int = 16) -> None:
+    def __init__(self, rings: int = 1, slots: int = 64, in_flight_max: int = 16, give_up_ms: int = 60_000) -> None:
         self._in_flight_max = in_flight_max
+        self._give_up_ms = give_up_ms
+        self.wall_ahead_ms = START_MS  # the wall clock before the engine's
         self._ring_words = []
         for _ in range(rings):
             words = zeros(layout.ring_words(slots))
@@ -40,7 +43,7 @@ class World:
     @property
     def now(self) -> Now:
         """This moment."""
-        return Now(self.mono_ms, START_MS + self.mono_ms)
+        return Now(self.mono_ms, self.wall_ahead_ms + self.mono_ms)
 
     def restart(self) -> None:
         """The dispatcher is killed; another one takes up what shared memory holds."""
@@ -52,15 +55,17 @@ class World:
             BooksWriter(self._books_words, SHAPE, self._ring_words),
             SHAPE,
             self.router,
-            give_up_ms=60_000,
+            give_up_ms=self._give_up_ms,
             aside_ms=20_000,
             batch=64,
+            refusals_max=3,
         )
         self.dispatcher.recover(self.now)
 
-    def accept(self, number: int, cents: int = 1990, ring: int = 0) -> None:
-        """A payment with the id (``number``, ``number``) comes in."""
-        assert self.writers[ring].put(number, number, cents, self.now.wall_ms, self.mono_ms)
+    def accept(self, number: int, cents: int = 1990, ring: int = 0, *, seen: bool = False) -> None:
+        """A payment with the id (``number``, ``number``) comes in; ``seen``: it may have been here before."""
+        origin = self.mono_ms | (layout.ORIGIN_SEEN if seen else 0)
+        assert self.writers[ring].put(number, number, cents, self.now.wall_ms, origin)
 
     def start(self, later_ms: int = 0) -> list[Attempt]:
         """What the dispatcher sends ``later_ms`` from now; its questions beside are answered: not there yet."""
@@ -89,3 +94,7 @@ class World:
     def totals(self) -> tuple[Sum, Sum, Sum]:
         """The books' totals: default, fallback, failed."""
         return self.books.totals()[:3]
+
+    def word(self, index: int) -> int:
+        """A word of the books."""
+        return self._books_words[index]

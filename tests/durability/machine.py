@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from engine.alarm import Alarm
 from engine.books.reader import BooksReader, Sum
+from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.command import Loop
-from engine.dispatch.dispatcher import Attempt, Now
 from engine.dispatch.outcome import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
 from engine.intake import desk
 from engine.intake.committer import Committer

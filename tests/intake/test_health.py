@@ -33,7 +33,7 @@ def show(books: Words, totals: Totals = NOTHING, rings: list[Usage] = IDLE) -> d
 def test_an_engine_that_runs_well_is_ok(books: Words) -> None:
     shown = show(books)
     assert (shown["status"], shown["reasons"]) == ("ok", [])
-    assert shown["dispatcher"] == {"alive": True, "heartbeatAgeMs": 100}
+    assert shown["dispatcher"] == {"alive": True, "heartbeatAgeMs": 100, "errors": 0}
 
 
 def test_a_dispatcher_that_is_silent_or_was_never_there_is_down(books: Words) -> None:
@@ -41,12 +41,12 @@ def test_a_dispatcher_that_is_silent_or_was_never_there_is_down(books: Words) ->
         books[layout.BOARD_HEARTBEAT_MS] = heartbeat_ms
         shown = show(books)
         assert (shown["status"], shown["reasons"]) == ("degraded", ["dispatcher is down"])
-        assert shown["dispatcher"] == {"alive": False, "heartbeatAgeMs": age_ms}
+        assert shown["dispatcher"] == {"alive": False, "heartbeatAgeMs": age_ms, "errors": 0}
 
 
 def test_a_clock_that_was_set_back_does_not_make_the_dispatcher_look_dead(books: Words) -> None:
     books[layout.BOARD_HEARTBEAT_MS] = NOW_MS + 5000
-    assert show(books)["dispatcher"] == {"alive": True, "heartbeatAgeMs": 0}
+    assert show(books)["dispatcher"] == {"alive": True, "heartbeatAgeMs": 0, "errors": 0}
 
 
 def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None:
@@ -69,11 +69,21 @@ def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None
 
 def test_pending_is_what_was_accepted_less_what_is_settled_or_failed(books: Words) -> None:
     books[layout.BOOKS_ASIDE_KEPT_AT] = 2
-    totals = Totals(Sum(10, 1), Sum(5, 1), Sum(3, 1), Sum(0, 0))
+    totals = Totals(Sum(10, 1), Sum(5, 1), Sum(3, 1), Sum(1, 1))
     shown = show(books, totals, [Usage(20, 0, False), Usage(8, 4, True)])
-    assert shown["queues"] == {"pending": 10, "failed": 3, "aside": 2}
+    assert shown["queues"] == {"pending": 9, "failed": 3, "aside": 2, "deadLetters": 0, "chargedBefore": 1}
     assert shown["rings"] == [{"full": False, "refused": 0}, {"full": True, "refused": 4}]
     assert shown["reasons"] == ["ring 1 is full"]
+
+
+def test_what_only_a_person_can_resolve_is_a_reason(books: Words) -> None:
+    books[layout.BOOKS_DEAD_AT] = 3
+    books[layout.BOOKS_DISCREPANCIES_AT] = 2
+    books[layout.BOOKS_UNCONFIRMED_AT] = 1
+    shown = show(books)
+    assert shown["status"] == "degraded" and shown["queues"]["deadLetters"] == 3
+    assert shown["reasons"] == ["dead letters: 3", "payments with another amount at their processor: 2"]
+    assert shown["discrepancies"] == {"amountDiffers": 2, "unconfirmed": 1}
 
 
 def test_every_limit_is_shown(books: Words) -> None:
@@ -85,4 +95,5 @@ def test_every_limit_is_shown(books: Words) -> None:
         "amountCentsMax": SETTINGS.amount_cents_max,
         "asideMax": SETTINGS.aside_slots,
         "giveUpSeconds": SETTINGS.give_up_seconds,
+        "refusalsMax": SETTINGS.refusals_max,
     }

@@ -17,10 +17,12 @@ import httpx
 import pytest
 
 from engine.books.reader import Sum
+from engine.dispatch.attempt import Now
+from engine.dispatch.settlement import Settlement
 from engine.intake.http import Held
 from engine.intake.problem import Answer
 from engine.intake.server import Server
-from engine.memory import layout
+from engine.memory import layout, mapping
 from engine.memory.words import zeros
 from tests.intake.engine import Engine, engine, new_id, pay, purging, wait_until
 
@@ -259,6 +261,9 @@ def test_a_payments_status_is_true_on_every_process_from_its_202_on(world: Engin
             "attempts": 0,
             "requestedAt": None,
             "settledAt": None,
+            "reason": None,
+            "chargedBefore": False,
+            "settledAmount": None,
         }
         ring = world.rings[0]
         at = ring.offset(position)
@@ -272,6 +277,38 @@ def test_a_payments_status_is_true_on_every_process_from_its_202_on(world: Engin
         completed = other.get(f"/payments/{identity}/status").json()
         assert (completed["status"], completed["processor"]) == ("completed", "fallback")
         assert completed["settledAt"] is not None
+
+
+def test_the_status_says_what_a_person_should_know_of_a_payment(world: Engine, client: httpx.Client) -> None:
+    names = [new_id() for _ in range(4)]
+    first = world.rings[0].head
+    for name in names:
+        assert pay(client, name, 5).status_code == 202
+    now = Now(0, time.time_ns() // 1_000_000)
+    settlement = Settlement(world.rings, world.writer, mapping.books_shape(world.settings))
+    paid = [settlement.payment(0, first + number) for number in range(4)]
+    world.writer.begin(now.wall_ms)
+    settlement.complete_with(now, 0, paid[0], now.wall_ms, 1990, layout.REASON_AMOUNT)
+    settlement.complete_with(now, 0, paid[1], now.wall_ms, 500, layout.REASON_UNCONFIRMED)
+    settlement.charged_before(now, 0, paid[2], layout.FALLBACK, now.wall_ms - 5000)
+    settlement.fail(now, 0, paid[3], layout.REASON_REFUSED)
+    world.writer.commit()
+    shown = [client.get(f"/payments/{name}/status").json() for name in names]
+    assert [one["status"] for one in shown] == ["completed", "completed", "completed", "failed"]
+    assert [one["reason"] for one in shown] == ["amount differs", "unconfirmed", None, "refused"]
+    assert [one["chargedBefore"] for one in shown] == [False, False, True, False]
+    assert [(one["amount"], one["settledAmount"]) for one in shown] == [(5, 19.9), (5, None), (5, None), (5, None)]
+    assert shown[2]["processor"] == "fallback"
+    health = client.get("/health").json()
+    assert (health["queues"]["chargedBefore"], health["queues"]["failed"]) == (1, 1)
+    assert health["discrepancies"] == {"amountDiffers": 1, "unconfirmed": 1}
+    # The summary counts what the processors have: 19.90 and 5.00, and nothing of an earlier life.
+    assert client.get("/payments-summary").json()["default"]["totalAmount"] >= 24.9
+    # A correlationId has one life.
+    again = [pay(client, name, 5) for name in names]
+    assert [answer.status_code for answer in again] == [202, 202, 202, 409]
+    assert "every processor has refused it" in again[3].json()["detail"]
+    expect_problem(pay(client, names[3], 6), 409, "correlationId")
 
 
 def test_the_status_of_an_unknown_payment_is_404_and_of_what_is_no_id_400(client: httpx.Client) -> None:
@@ -291,7 +328,7 @@ def test_the_summary_has_exactly_what_was_settled_to_the_cent(tmp_path: Path) ->
                 "default": {"totalRequests": 0, "totalAmount": 0},
                 "fallback": {"totalRequests": 0, "totalAmount": 0},
             }
-            for amount in (99_999_999_999.99, 99_999_999_999.99, 0.01):
+            for amount in (999_999_999.99, 999_999_999.99, 0.01):
                 assert pay(client, new_id(), amount).status_code == 202
             world.settle(0, 0)
             earlier_ms = world.settle(0, 1)
@@ -300,7 +337,7 @@ def test_the_summary_has_exactly_what_was_settled_to_the_cent(tmp_path: Path) ->
             response = client.get("/payments-summary")
             assert response.headers["content-type"] == "application/json"
             assert response.text == (
-                '{"default":{"totalRequests":2,"totalAmount":199999999999.98},'
+                '{"default":{"totalRequests":2,"totalAmount":1999999999.98},'
                 '"fallback":{"totalRequests":1,"totalAmount":0.01}}'
             )
             stamp = instant(last_ms)
@@ -372,7 +409,9 @@ def test_health_shows_the_dispatchers_board_and_is_200_without_one(world: Engine
     assert set(shown["processors"]) == {"default", "fallback"}
     pending = shown["queues"]["pending"]
     pay(client, new_id())
-    assert client.get("/health").json()["queues"] == {"pending": pending + 1, "failed": 0, "aside": 0}
+    assert client.get("/health").json()["queues"] == {
+        "pending": pending + 1, "failed": 0, "aside": 0, "deadLetters": 0, "chargedBefore": 0,
+    }  # fmt: skip
     board = world.books.words
     board[layout.BOARD_HEARTBEAT_MS] = time.time_ns() // 1_000_000
     board[layout.BOARD_PROCESSORS + layout.BOARD_MIN_RESPONSE_MS] = 120

@@ -1,0 +1,155 @@
+"""Payments that wait and may be sent anywhere. Pure.
+
+The rings are the only queue: a payment that waits is a position between a cursor and the ring's head, and costs nothing
+more. Payments leave it from the cursor on, the oldest first. Only a probe takes the newest: it may fail late, and the
+payment has time to wait again then; so a few positions between cursor and head are noted as taken. Beside it there is
+a heap of payments that were sent and put back: certainly not charged.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from engine.memory import layout
+from engine.ring.ring import Payment, RingReader
+
+TAKEN_MAX = 256  # so many payments that do not wait may be among those that do when a dispatcher starts
+NONE_NEW = (1 << 63, -1, 0)  # later than any payment
+
+
+class Backlog:
+    """The payments of ``rings`` that wait, each named by its ring and position. Times are the engine's clock."""
+
+    def __init__(self, rings: Sequence[RingReader]) -> None:
+        self._rings = rings
+        self._cursors = [0] * len(rings)
+        self._taken: list[set[int]] = [set() for _ in rings]  # positions that were taken before the cursor came to them
+        self._again: list[tuple[int, int, int]] = []  # heap of (clock_ms, ring, position): put back
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        waiting = len(self._again)
+        for index, ring in enumerate(self._rings):
+            waiting += ring.words[layout.RING_READY_AT] - self._cursors[index] - len(self._taken[index])
+        return waiting
+
+    @property
+    def objects(self) -> int:
+        """How many of them cost more than their slot."""
+        return len(self._again)
+
+    def recover(self, index: int) -> Iterator[Payment]:
+        """Finds ring ``index`` as an earlier dispatcher has left it: every payment that is neither done nor waits."""
+        # The newest payments that only wait stay behind the cursor, where they cost nothing. Probes are among them.
+        ring, taken = self._rings[index], self._taken[index]
+        cursor = ring.ready
+        oldest = max(0, cursor - ring.slots, ring.forgotten_below)
+        while cursor > oldest:
+            if not _is_queued(ring, cursor - 1):
+                if len(taken) == TAKEN_MAX:
+                    break
+                taken.add(cursor - 1)
+            cursor -= 1
+        self._cursors[index] = cursor
+        for position in chain(range(oldest, cursor), sorted(taken)):
+            payment = ring.read(position)
+            if payment is None:  # overwritten just now, so it was done
+                continue
+            if payment.state == layout.QUEUED:
+                heapq.heappush(self._again, (payment.clock_ms, index, position))
+            elif payment.state in (layout.PROCESSING, layout.ALREADY):
+                yield payment
+        self._pass_taken(index, taken)
+
+    def oldest_ms(self) -> int:
+        """When the one that :meth:`take` takes was accepted; one waits."""
+        return self._front()[0]
+
+    def newest_ms(self) -> int:
+        """The same of the one that :meth:`take_newest` takes; one waits."""
+        newest = self._newest()
+        return self._front()[0] if newest == NONE_NEW else newest[0]
+
+    def take(self) -> tuple[int, int]:
+        """Takes the payment to send next, the oldest: its ring and position; one waits."""
+        front = self._front()
+        _, ring, position = front
+        if self._again and self._again[0] == front:
+            heapq.heappop(self._again)
+        else:
+            self._cursors[ring] = position + 1
+        return ring, position
+
+    def take_newest(self) -> tuple[int, int]:
+        """Takes the newest payment, for a probe: its ring and position; one waits."""
+        newest = self._newest()
+        if newest == NONE_NEW:
+            return self.take()
+        _, ring, position = newest
+        self._taken[ring].add(position)
+        return ring, position
+
+    def put_back(self, ring: int, position: int) -> None:
+        """A payment that was taken waits again, in the order of their age."""
+        if position >= self._cursors[ring]:  # a probe: it still has its place in the queue
+            self._taken[ring].remove(position)
+            return
+        reader = self._rings[ring]
+        clock_ms = reader.words[reader.offset(position) + layout.SLOT_ORIGIN] & layout.ORIGIN_CLOCK_MASK
+        heapq.heappush(self._again, (clock_ms, ring, position))
+
+    def forget(self) -> list[int]:
+        """Forgets all that wait; the positions, one of each ring, below which nothing is remembered."""
+        self._again.clear()
+        for index, ring in enumerate(self._rings):
+            self._cursors[index] = ring.ready
+            self._taken[index].clear()
+        return list(self._cursors)
+
+    def _front(self) -> tuple[int, int, int]:
+        """The payment to send next: when it was accepted, its ring and position; one waits."""
+        new = self._oldest_new()
+        return min(self._again[0], new) if self._again else new
+
+    def _oldest_new(self) -> tuple[int, int, int]:
+        """The same of those that no cursor has passed; ``NONE_NEW`` when none is there."""
+        front, oldest_ms = -1, 0
+        for index, ring in enumerate(self._rings):
+            taken = self._taken[index]
+            if taken:
+                self._pass_taken(index, taken)
+            position, words = self._cursors[index], ring.words
+            if position < words[layout.RING_READY_AT]:
+                clock_ms = words[ring.offset(position) + layout.SLOT_ORIGIN] & layout.ORIGIN_CLOCK_MASK
+                if front < 0 or clock_ms < oldest_ms:
+                    front, oldest_ms = index, clock_ms
+        return (oldest_ms, front, self._cursors[front]) if front >= 0 else NONE_NEW
+
+    def _newest(self) -> tuple[int, int, int]:
+        """The newest that no cursor has passed and no probe has taken: when it was accepted, its ring and position;
+        ``NONE_NEW`` when none is there.
+        """
+        newest, at, newest_ms = -1, 0, 0
+        for index, ring in enumerate(self._rings):
+            position, taken = ring.words[layout.RING_READY_AT] - 1, self._taken[index]
+            while position in taken:
+                position -= 1
+            if position >= self._cursors[index]:
+                clock_ms = ring.words[ring.offset(position) + layout.SLOT_ORIGIN] & layout.ORIGIN_CLOCK_MASK
+                if newest < 0 or clock_ms > newest_ms:
+                    newest, at, newest_ms = index, position, clock_ms
+        return (newest_ms, newest, at) if newest >= 0 else NONE_NEW
+
+    def _pass_taken(self, index: int, taken: set[int]) -> None:
+        """Moves a cursor past what was taken before it came there."""
+        while self._cursors[index] in taken:
+            taken.remove(self._cursors[index])
+            self._cursors[index] += 1
+
+
+def _is_queued(ring: RingReader, position: int) -> bool:
+    payment = ring.read(position)
+    return payment is not None and payment.state == layout.QUEUED

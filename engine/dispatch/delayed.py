@@ -1,0 +1,131 @@
+"""Payments that are certainly not charged and have a back-off of their own. Pure.
+
+A payment comes here when it cannot simply wait in the queue: its processors refuse it for what it is, it fails again
+and again while others are settled, or its id may have been charged in an earlier life and must be looked up first. Each
+round it goes where it was refused least and where its failures are no wonder; the others do not wait behind it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from engine.dispatch import life
+from engine.memory import layout
+
+REFUSALS_COUNTED_MAX = 0xF  # of one payment by one processor, as they are kept with it aside
+
+
+@dataclass(slots=True)
+class Delayed:
+    """One of them; ``ring`` may be the aside table's. Lists have an entry for each processor.
+
+    ``refusals``, ``counted``: see :func:`engine.dispatch.life.is_refused_for_good`; ``failures`` in a row; ``charged``:
+    how many the processor had charged when it refused this one last, or failed it; ``ask``: processors that must be
+    looked up before anything is sent, ``asked`` of them just now; ``is_own``: its trouble is its own, so it gives its
+    slot back; ``is_out``: its request is under way.
+    """
+
+    key: int
+    ring: int
+    position: int
+    clock_ms: int  # when it was accepted
+    refusals: list[int]
+    counted: list[int]
+    failures: list[int]
+    charged: list[int]
+    ask: set[int] = field(default_factory=set)
+    asked: int = 0
+    rounds: int = 0
+    is_out: bool = False
+    is_own: bool = False
+    is_over: bool = False
+
+    @classmethod
+    def make(cls, key: int, ring: int, position: int, clock_ms: int, refused: int = 0) -> Delayed:
+        """One as it comes in; ``refused``: its word ASIDE_REFUSALS."""
+        shares = [refused >> 8 * processor & 0xFF for processor in layout.PROCESSORS]
+        refusals, counted = [share & 0xF for share in shares], [share >> 4 for share in shares]
+        return cls(key, ring, position, clock_ms, refusals, counted, [0] * len(shares), [0] * len(shares))
+
+    @property
+    def refused(self) -> int:
+        """The word ASIDE_REFUSALS."""
+        return sum(
+            (self.refusals[processor] | self.counted[processor] << 4) << 8 * processor
+            for processor in layout.PROCESSORS
+        )
+
+    def refuse(self, processor: int, charged: int) -> None:
+        """``processor``, which has charged ``charged`` payments by now, refuses it."""
+        is_counted = not self.refusals[processor] or charged > self.charged[processor]
+        self.refusals[processor] = min(self.refusals[processor] + 1, REFUSALS_COUNTED_MAX)
+        self.counted[processor] = min(self.counted[processor] + is_counted, REFUSALS_COUNTED_MAX)
+        self.charged[processor] = charged
+        self.is_own = True
+
+    def fail(self, processor: int, charged: int) -> bool:
+        """``processor`` fails it; whether others were charged there since it did so last."""
+        others = self.failures[processor] > 0 and charged > self.charged[processor]
+        self.failures[processor] += 1
+        self.charged[processor] = charged
+        return others
+
+    def choose(self, costs_ppm: Sequence[int], failures_ppm: Sequence[int]) -> list[int]:
+        """The processors in the order in which it should try them."""
+        return sorted(
+            layout.PROCESSORS,
+            key=lambda processor: (
+                self.refusals[processor],
+                not life.is_explained(self.failures[processor], failures_ppm[processor]),
+                costs_ppm[processor],
+            ),
+        )
+
+
+class DelayedPayments:
+    """All of them, those that wait in the order in which they are due."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[int, Delayed] = {}
+        self._due: list[tuple[int, int, Delayed]] = []  # heap of (due_ms, number, one that waits)
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Delayed]:
+        return iter(self._by_key.values())
+
+    def get(self, key: int) -> Delayed | None:
+        """The one with this correlationId."""
+        return self._by_key.get(key)
+
+    def wait(self, one: Delayed, due_ms: int) -> None:
+        """``one``, new or back from a request, waits until ``due_ms``."""
+        self._by_key[one.key] = one
+        one.is_out = False
+        self._number += 1
+        heapq.heappush(self._due, (due_ms, self._number, one))
+
+    def remove(self, one: Delayed) -> None:
+        """``one`` is over, or its outcome is unknown."""
+        del self._by_key[one.key]
+        one.is_over = True
+
+    def due_ms(self) -> int | None:
+        """When the next one is due."""
+        due = self._due
+        while due and due[0][2].is_over:
+            heapq.heappop(due)
+        return due[0][0] if due else None
+
+    def take(self) -> Delayed:
+        """Takes the one that is due next; :meth:`due_ms` has said that there is one."""
+        return heapq.heappop(self._due)[2]
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._by_key.clear()
+        self._due.clear()

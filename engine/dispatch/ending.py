@@ -1,0 +1,250 @@
+"""What the end of a request or of a lookup does to its payment. Pure; part of a transaction of the books.
+
+The rules stand in :mod:`engine.dispatch.life`; here they are carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.books import aside
+from engine.dispatch import life
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.delayed import Delayed
+from engine.dispatch.life import Decision, Step
+from engine.dispatch.outcome import Outcome, Verdict
+from engine.dispatch.starting import ASKING_MAX
+from engine.dispatch.unresolved import Unresolved
+from engine.dispatch.work import Work
+from engine.memory import layout
+from engine.memory.layout import ALREADY, QUEUED
+from engine.ring.ring import Payment
+
+_OVER = (Step.SETTLE, Step.CHARGED_BEFORE, Step.UNCONFIRMED)
+
+
+def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
+    """Takes what an attempt has ended with."""
+    if work.in_flight.pop(attempt.ticket, None) is None:
+        return  # dropped, and its end came all the same
+    if outcome.verdict is Verdict.CHARGED:  # nearly all
+        work.router.lanes[attempt.processor].ended(now.mono_ms, attempt.ticket, True)
+        if attempt.tries or attempt.is_delayed:
+            _forget(work, attempt)
+        work.settled += 1
+        work.settlement.complete(
+            now,
+            attempt.ring,
+            attempt.position,
+            attempt.processor,
+            attempt.attempts,
+            attempt.requested_ms,
+            attempt.cents,
+        )
+    elif attempt.lookup:
+        work.asking -= 1
+        delayed = work.delayed.get(attempt.key)
+        if delayed is not None and not attempt.is_question:
+            _finish_first_lookup(work, now, attempt, delayed, outcome)
+        else:
+            _finish_lookup(work, now, attempt, outcome)
+    else:
+        _finish_request(work, now, attempt, outcome.verdict)
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def _finish_request(work: Work, now: Now, attempt: Attempt, verdict: Verdict) -> None:
+    delayed = work.delayed.get(attempt.key) if attempt.is_delayed else None
+    _tell_lane(work, now, attempt, verdict, delayed)
+    step = work.decided(attempt, lambda: life.after_request(verdict, attempt.tries > 0), Step.DEAD_LETTER)
+    if step is Step.PUT_BACK:
+        _put_back(work, now, attempt, verdict, delayed)
+    elif step is Step.TURN_ELSEWHERE:
+        _turn_elsewhere(work, now, attempt, delayed)
+    else:
+        if delayed is not None:
+            work.delayed.remove(delayed)
+        _keep(work, now, attempt, verdict, step)
+
+
+def _tell_lane(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed: Delayed | None) -> None:
+    """What the end of a request says of its processor."""
+    processor, ticket = attempt.processor, attempt.ticket
+    lane = work.router.lanes[processor]
+    if verdict is Verdict.REJECTED:
+        lane.rejected(now.mono_ms, ticket)
+    elif verdict is Verdict.REFUSED:
+        run, charged = work.refusing[processor]
+        now_charged = work.charged(processor)
+        run = run + 1 if charged == now_charged else 1
+        work.refusing[processor] = run, now_charged
+        if run >= life.REFUSING_RUN:
+            lane.refused(now.mono_ms, ticket, attempt.key)
+        else:
+            lane.set_apart(now.mono_ms, ticket)
+    elif verdict is Verdict.FAILED and delayed is not None and delayed.fail(processor, work.charged(processor)):
+        lane.set_apart(now.mono_ms, ticket)  # others were charged since it failed last: it is this payment
+    else:
+        lane.ended(now.mono_ms, ticket, verdict is Verdict.ALREADY, attempt.key)
+
+
+def _put_back(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed: Delayed | None) -> None:
+    """Certainly not charged, and no word about the payment itself."""
+    lane = work.router.lanes[attempt.processor]
+    _store_state(work, attempt, QUEUED)
+    if delayed is None:
+        if verdict is not Verdict.FAILED or attempt.attempts < life.FAILURES_FEW or lane.is_open:
+            work.backlog.put_back(attempt.ring, attempt.position)
+            return
+        delayed = work.new_delayed(attempt.ring, work.settlement.payment(attempt.ring, attempt.position))
+        delayed.failures[attempt.processor] = attempt.attempts
+        delayed.charged[attempt.processor] = work.charged(attempt.processor)
+    if verdict is Verdict.FAILED:
+        delayed.rounds += 1
+        failures = delayed.failures[attempt.processor]
+        delayed.is_own = delayed.is_own or not (lane.is_open or life.is_explained(failures, lane.failure_ppm))
+    work.give_slot_back(now, delayed)
+    work.delayed.wait(delayed, now.mono_ms + life.delay_ms(delayed.rounds))
+
+
+def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | None) -> None:
+    """Refused: another processor is asked at once; when all have refused it as often, it waits."""
+    processor = attempt.processor
+    _store_state(work, attempt, QUEUED)
+    payment = work.settlement.payment(attempt.ring, attempt.position)
+    is_new = delayed is None
+    delayed = delayed or work.new_delayed(attempt.ring, payment)
+    delayed.refuse(processor, work.charged(processor))
+    if life.is_refused_for_good(delayed.refusals, delayed.counted, work.refusals_max):
+        if not is_new:
+            work.delayed.remove(delayed)
+        work.settlement.fail(now, delayed.ring, payment, layout.REASON_REFUSED)
+        return
+    if delayed.ring == aside.RING:
+        work.settlement.change(delayed.position, payment, delayed.refused)
+    work.give_slot_back(now, delayed)
+    wait_ms = 0
+    if delayed.refusals[processor] == min(delayed.refusals):
+        delayed.rounds += 1
+        wait_ms = life.delay_ms(delayed.rounds)
+    work.delayed.wait(delayed, now.mono_ms + wait_ms)
+
+
+def _keep(work: Work, now: Now, attempt: Attempt, verdict: Verdict, step: Step) -> None:
+    """The payment belongs to its processor."""
+    unresolved = work.unresolved[attempt.processor]
+    one = unresolved.get(attempt.key)
+    if one is None:
+        clock_ms = work.settlement.payment(attempt.ring, attempt.position).clock_ms
+        one = Unresolved(attempt.key, attempt.ring, attempt.position, attempt.processor, clock_ms, 0, is_doubted=False)
+        unresolved.add(one)
+    if step is Step.DEAD_LETTER:
+        work.bury(now, one, layout.REASON_ERROR)
+        return
+    if step is Step.LOOK_UP:
+        one.is_told = True
+        if not one.is_doubted:
+            # A dispatcher that starts after a crash must not take the crash for a request that may have charged.
+            _store_state(work, attempt, ALREADY)
+        unresolved.wait(one, now.mono_ms)
+        return
+    one.is_doubted = True
+    one.tries += 1
+    if verdict is Verdict.UNKNOWN and work.asking < ASKING_MAX:
+        # To ask takes less time than to send again: that would wait for a slow processor once more.
+        work.ask_at_once.append(work.question(now, attempt))
+    unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
+
+
+# --- lookups ---------------------------------------------------------------------------------------------------------
+
+
+def _finish_first_lookup(work: Work, now: Now, attempt: Attempt, delayed: Delayed, outcome: Outcome) -> None:
+    """A lookup has ended that must be made before anything is sent. The payment is certainly not charged by us."""
+    delayed.asked -= 1
+    if outcome.verdict is Verdict.FOUND:
+        payment = work.settlement.payment(delayed.ring, delayed.position)
+        work.delayed.remove(delayed)
+        work.settlement.charged_before(now, delayed.ring, payment, attempt.processor, outcome.requested_ms)
+        return
+    if outcome.verdict is Verdict.ABSENT:
+        delayed.ask.discard(attempt.processor)
+    if delayed.asked:
+        return
+    wait_ms = 0
+    if delayed.ask:
+        delayed.rounds += 1
+        wait_ms = life.delay_ms(delayed.rounds)
+    work.delayed.wait(delayed, now.mono_ms + wait_ms)
+
+
+def _finish_lookup(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
+    """A lookup has ended. Its payment is in flight still or again, or waits for its next step, or is over by now."""
+    unresolved = work.unresolved[attempt.processor]
+    one = unresolved.get(attempt.key)
+    request = work.request_of(attempt) if outcome.verdict is Verdict.FOUND else None
+    if one is None and request is None:
+        return
+    is_own = one is not None and one.out == attempt.ticket
+    if one is None:
+        assert request is not None
+        one = Unresolved(attempt.key, request.ring, request.position, request.processor, 0, request.tries)
+    if is_own and one.is_told:
+        one.absent += outcome.verdict is Verdict.ABSENT
+        one.silent += outcome.verdict not in (Verdict.ABSENT, Verdict.FOUND)
+    payment, course = work.settlement.payment(one.ring, one.position), one.course
+    decision = work.decided(
+        attempt,
+        lambda: life.after_lookup(course, outcome, payment, work.clocks.spans),
+        Decision(Step.DEAD_LETTER, layout.REASON_ERROR),
+    )
+    is_dead = decision.step is Step.DEAD_LETTER and not one.is_dead
+    if request is not None and (decision.step in _OVER or is_dead):
+        work.drop(request)
+        _forget_delayed(work, attempt.key)
+        if unresolved.get(one.key) is None:
+            one = replace(one, clock_ms=payment.clock_ms)
+            unresolved.add(one)
+    if decision.step in _OVER:
+        if unresolved.get(one.key) is not None:
+            unresolved.remove(one)
+        _end(work, now, one.ring, payment, outcome, decision)
+    elif is_dead:
+        work.bury(now, one, decision.reason)
+    elif is_own:
+        unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
+
+
+def _end(work: Work, now: Now, ring: int, payment: Payment, outcome: Outcome, decision: Decision) -> None:
+    """Ends a payment by its processor's record or, unconfirmed, by what was sent."""
+    if decision.step is Step.CHARGED_BEFORE:
+        work.settlement.charged_before(now, ring, payment, payment.processor, outcome.requested_ms)
+        return
+    work.settled += 1
+    requested_ms, cents = outcome.requested_ms, outcome.cents
+    if decision.step is Step.UNCONFIRMED:
+        requested_ms, cents = payment.requested_ms, payment.cents
+    work.settlement.complete_with(now, ring, payment, requested_ms, cents, decision.reason)
+
+
+# --- both ------------------------------------------------------------------------------------------------------------
+
+
+def _forget(work: Work, attempt: Attempt) -> None:
+    """A payment is charged that was unresolved or delayed."""
+    one = work.unresolved[attempt.processor].get(attempt.key)
+    if one is not None:
+        work.unresolved[attempt.processor].remove(one)
+    _forget_delayed(work, attempt.key)
+
+
+def _forget_delayed(work: Work, key: int) -> None:
+    delayed = work.delayed.get(key)
+    if delayed is not None:
+        work.delayed.remove(delayed)
+
+
+def _store_state(work: Work, attempt: Attempt, state: int) -> None:
+    work.settlement.store_state(attempt.ring, attempt.position, state, attempt.processor, attempt.attempts)

@@ -1,0 +1,183 @@
+"""What is done next with a payment, by what is known of it and by what was heard. Pure: a table and a few rules.
+
+A payment belongs to a processor from the moment that its request is sent until the processor has said that it did not
+charge. *Doubted* is one of which a request with this very body ended unknown (time-out, reset, a gateway's word, a
+crash): whatever a later request is answered, the first one may have been charged.
+
+====================  ===================  =============================================================
+end of a request      not doubted          doubted
+====================  ===================  =============================================================
+CHARGED               SETTLE               SETTLE
+ALREADY               LOOK_UP              LOOK_UP
+REJECTED, FAILED      PUT_BACK             SEND_AGAIN: it says nothing of the first one
+REFUSED               TURN_ELSEWHERE       SEND_AGAIN
+UNKNOWN               SEND_AGAIN           SEND_AGAIN
+====================  ===================  =============================================================
+
+A lookup that finds a record of the payment ends it: ours, or charged before (:func:`whose`). One that does not is
+counted by :func:`after_lookup`. Silence makes asking rarer and never ends it; words that contradict each other do: the
+payment is a dead letter then, which is asked for now and then, and waits for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from engine.dispatch.outcome import Outcome, Verdict
+from engine.memory import layout
+from engine.ring.ring import Payment
+
+CONTRADICTIONS_MAX = 10  # "it is not there" after "already there": then it is a dead letter
+LOOKUPS_MAX = 10  # lookups that cannot be had after "already there": then it is settled unconfirmed, or a dead letter
+RESEND_FIRST_MS = 20  # wait before an unknown payment is sent, or looked up, again; doubled each time ...
+RESEND_LAST_MS = 2000  # ... up to this ...
+RESEND_OLD_SHIFT = 5  # ... or a 32nd of its age, when that is more ...
+RESEND_RARELY_MS = 60_000  # ... but never more than this
+DEAD_FIRST_MS = 10_000  # wait before a dead letter is looked up again; doubled each time ...
+DEAD_LAST_MS = 900_000  # ... up to this
+DELAY_FIRST_MS = 100  # wait before a payment that fails again and again by itself is sent again; doubled ...
+DELAY_LAST_MS = 60_000  # ... up to this
+FAILURES_FEW = 3  # so many failures of one payment are nothing special
+FAILURES_MANY = 64  # more of them make it no less likely
+EXPLAINED_PPM = 1000  # a run of failures that is less likely than this by the processor's failure rate is its own
+REFUSING_RUN = 50  # so many refusals in a row, nothing charged in between, are the processor's state
+PPM = 1_000_000
+DOUBLED_MAX = 16  # a wait that was doubled so often has reached every limit
+
+
+class Step(IntEnum):
+    """What to do with a payment."""
+
+    SETTLE = 0  # charged: into the books
+    PUT_BACK = 1  # certainly not charged: into the queue again
+    TURN_ELSEWHERE = 2  # certainly not charged and not wanted: another processor, and a back-off of its own
+    SEND_AGAIN = 3  # unknown: the same body to the same processor, and a lookup beside
+    LOOK_UP = 4  # it must be there: ask what is stored
+    CHARGED_BEFORE = 5  # the processor had the id before we sent it: over, and counted beside the books
+    UNCONFIRMED = 6  # settled with what we sent: nobody can show it
+    DEAD_LETTER = 7  # only a person can tell
+    NOTHING = 8  # the answer says nothing
+
+
+class Decision(NamedTuple):
+    """A step, and the reason that goes with it (``layout.REASON_...``)."""
+
+    step: Step
+    reason: int = layout.REASON_NONE
+
+
+_AFTER_REQUEST: dict[Verdict, tuple[Step, Step]] = {  # not doubted, doubted
+    Verdict.CHARGED: (Step.SETTLE, Step.SETTLE),
+    Verdict.ALREADY: (Step.LOOK_UP, Step.LOOK_UP),
+    Verdict.REJECTED: (Step.PUT_BACK, Step.SEND_AGAIN),
+    Verdict.FAILED: (Step.PUT_BACK, Step.SEND_AGAIN),
+    Verdict.REFUSED: (Step.TURN_ELSEWHERE, Step.SEND_AGAIN),
+    Verdict.UNKNOWN: (Step.SEND_AGAIN, Step.SEND_AGAIN),
+}
+
+
+def after_request(verdict: Verdict, is_doubted: bool) -> Step:
+    """The table of the module."""
+    return _AFTER_REQUEST[verdict][is_doubted]
+
+
+class Course(NamedTuple):
+    """How it has gone with a payment whose outcome is unknown.
+
+    ``is_told``: its processor has said "already there". ``is_doubted``: see the module. ``absent``, ``silent``: lookups
+    since then that did not find it, and that could not be had. ``reason``: not REASON_NONE of a dead letter.
+    """
+
+    is_told: bool
+    is_doubted: bool
+    absent: int
+    silent: int
+    reason: int
+
+
+def after_lookup(course: Course, outcome: Outcome, payment: Payment, set_back: Iterable[tuple[int, int]]) -> Decision:
+    """What the end of a lookup means for ``payment``; the caller has counted it in ``course`` already.
+
+    ``set_back``: spans of the wall clock that have come twice, as (from, to) in ms.
+    """
+    if outcome.verdict is Verdict.FOUND:
+        decision = whose(outcome.requested_ms, payment, set_back)
+        if decision.step is Step.SETTLE and outcome.cents != payment.cents:
+            return Decision(Step.SETTLE, layout.REASON_AMOUNT)
+        return decision
+    if not course.is_told or course.reason != layout.REASON_NONE:
+        return Decision(Step.NOTHING)
+    if course.absent >= CONTRADICTIONS_MAX:
+        return Decision(Step.DEAD_LETTER, layout.REASON_CONTRADICTION)
+    if course.silent >= LOOKUPS_MAX:
+        if course.is_doubted:
+            # The contest's processor says 422 for nothing but an id that it has, and the first request may have left
+            # it.
+            return Decision(Step.UNCONFIRMED, layout.REASON_UNCONFIRMED)
+        return Decision(Step.DEAD_LETTER, layout.REASON_NO_LOOKUP)  # it may have been charged in an earlier life
+    return Decision(Step.NOTHING)
+
+
+def whose(record_ms: int, payment: Payment, set_back: Iterable[tuple[int, int]]) -> Decision:
+    """Whether a processor's record with the requestedAt ``record_ms`` is of one of this payment's own requests.
+
+    It is when it has the time of the last request, or lies between the first and the last. Any other was charged before
+    this payment was accepted, or by somebody else. Where the wall clock has gone twice over that moment nobody can
+    tell.
+    """
+    if not payment.attempts:  # never sent; the words of its times are an older payment's
+        return Decision(Step.CHARGED_BEFORE)
+    if record_ms == payment.requested_ms:
+        return Decision(Step.SETTLE)
+    if payment.attempts > 1:
+        if any(from_ms <= record_ms <= to_ms for from_ms, to_ms in set_back):
+            return Decision(Step.DEAD_LETTER, layout.REASON_CLOCK)
+        if payment.first_ms <= record_ms <= payment.requested_ms:
+            return Decision(Step.SETTLE)
+    return Decision(Step.CHARGED_BEFORE)
+
+
+def resend_wait_ms(tries: int, age_ms: int) -> int:
+    """How long to wait after the ``tries``-th unknown outcome (1, 2, ...) of a payment of this age."""
+    usual_ms = _doubled_ms(RESEND_FIRST_MS, tries, RESEND_LAST_MS)
+    return usual_ms if usual_ms < RESEND_LAST_MS else min(max(usual_ms, age_ms >> RESEND_OLD_SHIFT), RESEND_RARELY_MS)
+
+
+def dead_wait_ms(tries: int) -> int:
+    """How long to wait until a dead letter is looked up for the ``tries``-th time (1, 2, ...)."""
+    return _doubled_ms(DEAD_FIRST_MS, tries, DEAD_LAST_MS)
+
+
+def delay_ms(rounds: int) -> int:
+    """How long a payment with a back-off of its own waits after so many rounds."""
+    return _doubled_ms(DELAY_FIRST_MS, rounds, DELAY_LAST_MS)
+
+
+def _doubled_ms(first_ms: int, times: int, last_ms: int) -> int:
+    """``first_ms`` the first time, then doubled each time, up to ``last_ms``."""
+    return min(first_ms << min(max(times - 1, 0), DOUBLED_MAX), last_ms)
+
+
+def is_explained(failures: int, failure_ppm: int) -> bool:
+    """Whether so many failures of one payment in a row are no wonder at a processor with this failure rate."""
+    if failures < FAILURES_FEW:
+        return True
+    likely_ppm = PPM
+    for _ in range(min(failures, FAILURES_MANY)):
+        likely_ppm = likely_ppm * failure_ppm // PPM
+        if likely_ppm < EXPLAINED_PPM:
+            return False
+    return True
+
+
+def is_refused_for_good(refusals: Sequence[int], counted: Sequence[int], refusals_max: int) -> bool:
+    """Whether a payment has been refused often enough to be taken for what it is.
+
+    Parameters:
+      refusals: by each processor, ever.
+      counted: those of them that the processor gave after it had charged another one since its last refusal of this one
+        (the first always counts): its state does not explain them. The dearer one often has no others.
+    """
+    return min(refusals) >= refusals_max and max(counted) >= refusals_max

@@ -1,0 +1,124 @@
+"""Every store that ends a payment, or moves it between its slot and a place aside. Part of the books' transactions.
+
+A payment is named by its ring and position, or by ``aside.RING`` and its place. All that writes belongs between
+``books.begin`` and ``books.commit``, but for :meth:`Settlement.store_progress`, :meth:`Settlement.store_request` and
+what is made of them: those are the dispatcher's own words of one slot, stored at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.books import aside
+from engine.books.levels import Shape
+from engine.books.writer import BooksWriter
+from engine.dispatch.attempt import Now
+from engine.memory import layout
+from engine.memory.layout import ASIDE, CHARGED_BEFORE, COMPLETED, FAILED
+from engine.ring.ring import Payment, RingReader
+
+
+class Settlement:
+    """Writes into the slots of ``rings`` and into ``books``, which have the shape ``shape``."""
+
+    def __init__(self, rings: Sequence[RingReader], books: BooksWriter, shape: Shape) -> None:
+        self._rings = rings
+        self._books = books
+        self._shape = shape
+
+    def payment(self, ring: int, position: int) -> Payment:
+        """What memory says of an open payment."""
+        if ring == aside.RING:
+            payment = aside.read(self._books.value, self._shape, position)
+        else:
+            payment = self._rings[ring].read(position)
+        assert payment is not None, "a slot was given away before its payment was done"
+        return payment
+
+    def complete(
+        self, now: Now, ring: int, position: int, processor: int, attempts: int, requested_ms: int, cents: int
+    ) -> None:
+        """Charged at ``processor`` under ``requested_ms`` with ``cents``: nearly all end like this."""
+        self._books.settle(processor, requested_ms, cents)
+        if ring == aside.RING:
+            payment = self.payment(ring, position)
+            done = payment._replace(
+                state=COMPLETED, requested_ms=requested_ms, settled_ms=now.wall_ms, reason=layout.REASON_NONE
+            )
+            aside.change(self._books, self._shape, position, done)
+            return
+        word = layout.pack_progress(position, COMPLETED, processor, attempts)
+        self._books.put_done(ring + 1, self._rings[ring].offset(position), requested_ms, now.wall_ms, word)
+
+    def complete_with(self, now: Now, ring: int, payment: Payment, requested_ms: int, cents: int, reason: int) -> None:
+        """As :meth:`complete`, with a reason: unconfirmed, or the processor has other cents than the payment."""
+        self._books.settle(payment.processor, requested_ms, cents)
+        first_ms = payment.first_ms
+        if reason == layout.REASON_AMOUNT:
+            self._books.add(layout.BOOKS_DISCREPANCIES_AT, 1)
+            first_ms = cents
+        elif reason == layout.REASON_UNCONFIRMED:
+            self._books.add(layout.BOOKS_UNCONFIRMED_AT, 1)
+        done = payment._replace(requested_ms=requested_ms, first_ms=first_ms)
+        self._end(now, ring, done, COMPLETED, reason)
+
+    def charged_before(self, now: Now, ring: int, payment: Payment, processor: int, requested_ms: int) -> None:
+        """``processor`` had the id before this payment's first request; it has it under ``requested_ms``."""
+        self._books.charged_before(payment.cents)
+        done = payment._replace(processor=processor, requested_ms=requested_ms)
+        self._end(now, ring, done, CHARGED_BEFORE, layout.REASON_NONE)
+
+    def fail(self, now: Now, ring: int, payment: Payment, reason: int) -> None:
+        """Certainly not charged, and not tried again."""
+        self._books.fail(payment.cents)
+        self._end(now, ring, payment, FAILED, reason)
+
+    def park(self, ring: int, payment: Payment, refused: int = 0) -> int | None:
+        """Gives the slot of an open payment back: its place aside, None when there is no room."""
+        assert ring != aside.RING
+        place = aside.put(self._books, self._shape, payment, refused)
+        if place is not None:
+            at = self._rings[ring].offset(payment.position) + layout.SLOT_PROGRESS
+            word = layout.pack_progress(payment.position, ASIDE, payment.processor, payment.attempts)
+            self._books.put(ring + 1, at, word)
+        return place
+
+    def change(self, place: int, payment: Payment, refused: int | None = None) -> None:
+        """Changes an open payment aside; see :func:`aside.change`."""
+        aside.change(self._books, self._shape, place, payment, refused)
+
+    def store_state(self, ring: int, position: int, state: int, processor: int, attempts: int) -> None:
+        """Another state of an open payment: of a slot at once, of a place aside by the transaction."""
+        if ring == aside.RING:
+            self.change(position, self.payment(ring, position)._replace(state=state))
+        else:
+            self.store_progress(ring, position, state, processor, attempts)
+
+    def store_request(self, ring: int, payment: Payment) -> None:
+        """What is about to be sent for the payment of a slot: the times first, for the state must never point at a time
+        that was not sent.
+        """
+        reader = self._rings[ring]
+        at = reader.offset(payment.position)
+        reader.words[at + layout.SLOT_FIRST_MS] = payment.first_ms
+        reader.words[at + layout.SLOT_REQUESTED_MS] = payment.requested_ms
+        self.store_progress(ring, payment.position, payment.state, payment.processor, payment.attempts)
+
+    def store_progress(self, ring: int, position: int, state: int, processor: int, attempts: int) -> None:
+        """One store of a slot's progress, outside of any transaction; ``ring`` is no place aside."""
+        reader = self._rings[ring]
+        word = layout.pack_progress(position, state, processor, attempts)
+        reader.words[reader.offset(position) + layout.SLOT_PROGRESS] = word
+
+    def _end(self, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
+        """The last words of a payment; ``payment`` has its processor, attempts and times."""
+        if ring == aside.RING:
+            done = payment._replace(state=state, settled_ms=now.wall_ms, reason=reason)
+            aside.change(self._books, self._shape, payment.position, done)
+            return
+        at = self._rings[ring].offset(payment.position)
+        if reason == layout.REASON_AMOUNT:
+            self._books.put(ring + 1, at + layout.SLOT_FIRST_MS, payment.first_ms)
+        word = layout.pack_progress(payment.position, state, payment.processor, payment.attempts)
+        settled = layout.pack_settled(now.wall_ms, reason)
+        self._books.put_done(ring + 1, at, payment.requested_ms, settled, word)

@@ -1,0 +1,180 @@
+"""What the dispatcher begins: first requests, the same ones again, and lookups. Pure.
+
+Each payment's words say where it goes before its request leaves: the attempts that come from here are sent by the
+caller, after it has brought memory to disk where that is promised.
+"""
+
+from __future__ import annotations
+
+from engine.books import aside
+from engine.dispatch import life
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.delayed import Delayed
+from engine.dispatch.work import Work
+from engine.memory import layout
+from engine.memory.layout import PROCESSING, QUEUED
+from engine.ring.ring import Payment
+
+OVERDUE_MS = 500  # an answer is this much later than usual: the processor is asked whether the payment is there ...
+OVERDUE_AGAIN_MS = 500  # ... and again after this, doubled each time
+ASKING_MAX = 32  # most lookups at once
+TURNED_AWAY_MS = 100  # a delayed payment that finds no room at any processor looks again after this
+
+
+def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | None:
+    """Sends the next payment, straight from the words of its slot: this is done for every one of them.
+
+    None: it cannot be sent just like that, and is delayed.
+    """
+    ring, position = work.backlog.take_newest() if is_probe else work.backlog.take()
+    reader = work.rings[ring]
+    words, at = reader.words, reader.offset(position)
+    state, _, attempts = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])
+    assert state == QUEUED and words[at + layout.SLOT_SEQUENCE] == position + 1
+    if not attempts:
+        if words[at + layout.SLOT_ORIGIN] & layout.ORIGIN_SEEN:
+            work.delayed.wait(work.new_delayed(ring, work.settlement.payment(ring, position)), now.mono_ms)
+            return None
+    else:
+        first_at = at + (layout.SLOT_FIRST_MS if attempts > 1 else layout.SLOT_REQUESTED_MS)
+        words[at + layout.SLOT_FIRST_MS] = min(words[first_at], now.wall_ms)
+    # The times first: the state must never point at a time that was not sent.
+    words[at + layout.SLOT_REQUESTED_MS] = now.wall_ms
+    words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, PROCESSING, processor, attempts + 1)
+    work.last_ticket = ticket = work.last_ticket + 1
+    attempt = Attempt(
+        ticket,
+        ring,
+        position,
+        processor,
+        words[at + layout.SLOT_ID_HIGH],
+        words[at + layout.SLOT_ID_LOW],
+        words[at + layout.SLOT_CENTS],
+        now.wall_ms,
+        attempts + 1,
+        False,
+        0,
+        False,
+        now.mono_ms,
+    )
+    work.in_flight[ticket] = attempt
+    work.router.lanes[processor].began(now.mono_ms, ticket)
+    return attempt
+
+
+def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[Attempt]:
+    """What is due of the payments that belong to ``processor``: lookups, and the same request, ``room`` at most."""
+    unresolved, attempts = work.unresolved[processor], list[Attempt]()
+    while _is_due(unresolved.due_ms(looks_up=True), now) and work.asking < ASKING_MAX:
+        one = unresolved.take(looks_up=True)
+        one.asked += 1
+        payment = work.settlement.payment(one.ring, one.position)
+        attempts.append(work.lookup(now, one.ring, payment, processor, one.tries))
+        one.out = attempts[-1].ticket
+    while _is_due(unresolved.due_ms(looks_up=False), now) and len(attempts) < room:
+        if not work.router.allows(now.mono_ms, processor):
+            break
+        one = unresolved.take(looks_up=False)
+        payment = work.settlement.payment(one.ring, one.position)
+        assert payment.state == PROCESSING and payment.processor == processor
+        if one.ring != aside.RING:
+            payment = payment._replace(attempts=payment.attempts + 1)
+            work.settlement.store_request(one.ring, payment)
+        attempts.append(work.request(now, one.ring, payment, one.tries))
+        one.out = attempts[-1].ticket
+    return attempts
+
+
+def begin_delayed(work: Work, now: Now, room: int) -> list[Attempt]:
+    """What is due of the payments that have a back-off of their own: lookups, and at most ``room`` requests."""
+    attempts = list[Attempt]()
+    while _is_due(work.delayed.due_ms(), now) and len(attempts) < room:
+        one = work.delayed.take()
+        payment = work.settlement.payment(one.ring, one.position)
+        if now.mono_ms - one.clock_ms >= work.give_up_ms:
+            work.delayed.remove(one)
+            work.fail(now, one.ring, payment, layout.REASON_TOO_OLD)
+        elif one.ask:
+            if work.asking + len(one.ask) > ASKING_MAX:
+                work.delayed.wait(one, now.mono_ms + TURNED_AWAY_MS)
+                break
+            one.asked = len(one.ask)
+            attempts += [work.lookup(now, one.ring, payment, processor, 0) for processor in sorted(one.ask)]
+        else:
+            processor = _choose(work, now, one)
+            if processor is None:
+                work.delayed.wait(one, now.mono_ms + TURNED_AWAY_MS)
+            else:
+                attempts.append(_begin_delayed(work, now, one, payment, processor))
+    return attempts
+
+
+def overdue(work: Work, now: Now) -> list[Attempt]:
+    """Lookups of payments whose answer is overdue.
+
+    A processor that charges and then does not answer has the payment in its books all the while, and an audit would
+    find it there. So it is asked on another connection, long before the request times out.
+    """
+    late = list[Attempt]()
+    for attempt in work.in_flight.values():  # in the order of their age
+        age_ms = now.mono_ms - attempt.began_ms
+        if age_ms < OVERDUE_MS or work.asking + len(late) >= ASKING_MAX:
+            break
+        is_overdue = age_ms >= work.router.lanes[attempt.processor].usual_ms + OVERDUE_MS
+        if is_overdue and now.mono_ms >= attempt.ask_ms and not attempt.lookup:
+            attempt.ask_ms = now.mono_ms + max(OVERDUE_AGAIN_MS, age_ms)
+            late.append(attempt)
+    return [work.question(now, attempt) for attempt in late]
+
+
+def wake_ms(work: Work, now_ms: int) -> int | None:
+    """When something of this is due though nothing happens before; None: nothing (engine's clock)."""
+    times = []
+    for lane, unresolved in zip(work.router.lanes, work.unresolved, strict=True):
+        due_ms = unresolved.due_ms(looks_up=False)
+        if due_ms is not None:
+            times.append(max(due_ms, lane.wake_ms(now_ms) or 0))
+        due_ms = unresolved.due_ms(looks_up=True)
+        if due_ms is not None and work.asking < ASKING_MAX:  # else an answer comes first
+            times.append(due_ms)
+    due_ms = work.delayed.due_ms()
+    if due_ms is not None:
+        times.append(due_ms)
+    return min(times, default=None)
+
+
+def _choose(work: Work, now: Now, one: Delayed) -> int | None:
+    """Where a delayed payment goes now, None when nobody has room for it."""
+    costs_ppm = [work.router.cost_ppm(processor) for processor in layout.PROCESSORS]
+    order = one.choose(costs_ppm, [lane.failure_ppm for lane in work.router.lanes])
+    return next((processor for processor in order if _may_go(work, now, processor)), None)
+
+
+def _may_go(work: Work, now: Now, processor: int) -> bool:
+    """Whether a delayed payment may be sent. One that refuses all answers them at once: that costs it nothing."""
+    if work.refusing[processor][0] >= life.REFUSING_RUN:
+        return work.router.lanes[processor].room(now.mono_ms) > 0
+    return work.router.allows(now.mono_ms, processor)
+
+
+def _begin_delayed(work: Work, now: Now, one: Delayed, payment: Payment, processor: int) -> Attempt:
+    payment = payment._replace(
+        state=PROCESSING,
+        processor=processor,
+        attempts=payment.attempts + 1,
+        requested_ms=now.wall_ms,
+        first_ms=min(payment.first_ms, now.wall_ms) if payment.attempts else now.wall_ms,
+    )
+    work.books.begin(now.wall_ms)  # its bucket is open then when it is settled
+    if one.ring == aside.RING:
+        work.settlement.change(one.position, payment)
+    work.books.commit()
+    if one.ring != aside.RING:
+        work.settlement.store_request(one.ring, payment)
+    attempt = work.request(now, one.ring, payment, 0)
+    attempt.is_delayed = one.is_out = True
+    return attempt
+
+
+def _is_due(due_ms: int | None, now: Now) -> bool:
+    return due_ms is not None and due_ms <= now.mono_ms

@@ -1,0 +1,129 @@
+"""Payments whose outcome at a processor is unknown. They belong to it until it has answered. Pure.
+
+Each waits for its next request or lookup, ever longer; those of one processor in the order in which they are due.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.dispatch import life
+from engine.dispatch.life import Course
+from engine.memory import layout
+
+
+@dataclass(slots=True)
+class Unresolved:
+    """One of them; ``ring`` may be the aside table's. See :class:`engine.dispatch.life.Course` for its fields.
+
+    ``tries``: unknown outcomes of requests with this body; ``asked``: lookups of a dead letter; ``out``: the ticket of
+    its own request or lookup that is under way, 0 while it waits for the next.
+    """
+
+    key: int
+    ring: int
+    position: int
+    processor: int
+    clock_ms: int  # when it was accepted
+    tries: int
+    is_told: bool = False
+    is_doubted: bool = True
+    absent: int = 0
+    silent: int = 0
+    asked: int = 0
+    reason: int = layout.REASON_NONE
+    out: int = 0
+    is_over: bool = False
+
+    @property
+    def course(self) -> Course:
+        """What the rules look at."""
+        return Course(self.is_told, self.is_doubted, self.absent, self.silent, self.reason)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is a dead letter."""
+        return self.reason != layout.REASON_NONE
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether its next step is a lookup, and not the same request again."""
+        return self.is_told or self.is_dead
+
+    def wait_ms(self, now_ms: int) -> int:
+        """How long it waits for its next step."""
+        if self.is_dead:
+            return life.dead_wait_ms(self.asked + 1)
+        tries = self.absent + self.silent + 1 if self.is_told else self.tries
+        return life.resend_wait_ms(tries, now_ms - self.clock_ms)
+
+
+class UnresolvedPayments:
+    """All of one processor."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[int, Unresolved] = {}
+        # Heaps of (due_ms, number, one that waits): for the same request again, and for a lookup, which needs no room
+        # at the processor and is not held up by those.
+        self._due: tuple[list[tuple[int, int, Unresolved]], ...] = ([], [])
+        self._number = 0
+        self._dead = 0
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Unresolved]:
+        return iter(self._by_key.values())
+
+    @property
+    def open(self) -> int:
+        """How many there are that are no dead letters."""
+        return len(self._by_key) - self._dead
+
+    def get(self, key: int) -> Unresolved | None:
+        """The one with this correlationId."""
+        return self._by_key.get(key)
+
+    def add(self, one: Unresolved) -> None:
+        """Takes one in; it waits for nothing yet."""
+        assert one.key not in self._by_key
+        self._by_key[one.key] = one
+        self._dead += one.is_dead
+
+    def wait(self, one: Unresolved, due_ms: int) -> None:
+        """``one`` waits until ``due_ms`` for its next request or lookup."""
+        one.out = 0
+        self._number += 1
+        heapq.heappush(self._due[one.looks_up], (due_ms, self._number, one))
+
+    def bury(self, one: Unresolved, reason: int) -> None:
+        """Makes ``one`` a dead letter."""
+        assert not one.is_dead
+        one.reason = reason
+        self._dead += 1
+
+    def remove(self, one: Unresolved) -> None:
+        """``one`` is over."""
+        del self._by_key[one.key]
+        one.is_over = True
+        self._dead -= one.is_dead
+
+    def due_ms(self, looks_up: bool) -> int | None:
+        """When the next request, or lookup, is due."""
+        due = self._due[looks_up]
+        while due and due[0][2].is_over:
+            heapq.heappop(due)
+        return due[0][0] if due else None
+
+    def take(self, looks_up: bool) -> Unresolved:
+        """Takes the one that is due next; :meth:`due_ms` has said that there is one. The caller sets its ``out``."""
+        return heapq.heappop(self._due[looks_up])[2]
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._by_key.clear()
+        for due in self._due:
+            due.clear()
+        self._dead = 0

@@ -1,0 +1,60 @@
+"""Watches the wall clock beside the engine's: moments that come twice make a processor's record doubtful.
+
+A record is taken for ours by its time. When the wall clock is set back, an older record may have a time between those
+of our own requests. So each span that was gone through twice is kept in the books, and the heartbeat, which every
+process reads, tells a dispatcher that starts what both clocks had shown last.
+"""
+
+from __future__ import annotations
+
+from engine.books.writer import BooksWriter
+from engine.dispatch.attempt import Now
+from engine.memory import layout
+
+NOISE_MS = 2  # both clocks are read one after the other, and rounded
+
+
+class ClockWatch:
+    """Keeps the spans in ``books``. ``spans``: those that are remembered, as (from, to) of the wall clock in ms."""
+
+    def __init__(self, books: BooksWriter) -> None:
+        self._books = books
+        self._ahead_ms: int | None = None  # the wall clock less the engine's
+        self.spans: list[tuple[int, int]] = []
+
+    def recover(self) -> None:
+        """Takes up what the books hold."""
+        value = self._books.value
+        pairs = [(value(at), value(at + 1)) for at in _places()]
+        self.spans = [pair for pair in pairs if pair[1]]
+        heartbeat_ms = value(layout.BOARD_HEARTBEAT_MS)
+        if heartbeat_ms:
+            self._ahead_ms = heartbeat_ms - value(layout.BOARD_CLOCK_MS)
+
+    def look(self, now: Now) -> None:
+        """Looks at both clocks, and shows them. Not within a transaction of the books."""
+        ahead_ms = now.wall_ms - now.mono_ms
+        if self._ahead_ms is not None and ahead_ms < self._ahead_ms - NOISE_MS:
+            self._keep(now, (now.wall_ms, now.mono_ms + self._ahead_ms))
+        self._ahead_ms = ahead_ms
+        # Who is killed between the two leaves a span that is too long: rather one too many is doubted than one too few.
+        self._books.show(layout.BOARD_HEARTBEAT_MS, now.wall_ms)
+        self._books.show(layout.BOARD_CLOCK_MS, now.mono_ms)
+
+    def _keep(self, now: Now, span: tuple[int, int]) -> None:
+        """Keeps a span, joined with what it touches; when there is no place left, the oldest one is forgotten."""
+        apart = [other for other in self.spans if other[1] < span[0] or span[1] < other[0]]
+        joined = [span, *(other for other in self.spans if other not in apart)]
+        span = min(from_ms for from_ms, _ in joined), max(to_ms for _, to_ms in joined)
+        places = list(_places())
+        self.spans = [*sorted(apart, key=lambda other: other[1])[-len(places) + 1 :], span]
+        self._books.begin(now.wall_ms)
+        free = [(0, 0)] * (len(places) - len(self.spans))
+        for at, (from_ms, to_ms) in zip(places, [*self.spans, *free], strict=True):
+            self._books.put(0, at, from_ms)
+            self._books.put(0, at + 1, to_ms)
+        self._books.commit()
+
+
+def _places() -> range:
+    return range(layout.BOOKS_SET_BACK_AT, layout.BOOKS_SET_BACK_AT + 2 * layout.SET_BACKS_MAX, 2)

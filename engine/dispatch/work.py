@@ -1,0 +1,249 @@
+"""Everything that is under way: which payments are open, where each is kept, and what is in flight. Pure.
+
+Three collections hold the open payments that are not just being sent for the first time: :class:`Backlog` (may go
+anywhere), :class:`UnresolvedPayments` (belong to a processor) and :class:`DelayedPayments` (certainly not charged, with
+a back-off of their own). What starts and what ends works on them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from engine.books import aside
+from engine.books.levels import Shape
+from engine.books.writer import SETTLEMENTS_MAX, BooksWriter
+from engine.correlation import format_id
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.backlog import Backlog
+from engine.dispatch.delayed import Delayed, DelayedPayments
+from engine.dispatch.settlement import Settlement
+from engine.dispatch.unresolved import Unresolved, UnresolvedPayments
+from engine.dispatch.watch import ClockWatch
+from engine.memory import layout
+from engine.memory.layout import ALREADY, QUEUED
+from engine.ring.ring import Payment, RingReader
+from engine.routing.router import Router
+
+log = logging.getLogger("engine.dispatch")
+T = TypeVar("T")
+
+
+class Work:
+    """See the module; the parameters are those of :class:`engine.dispatch.dispatcher.Dispatcher`."""
+
+    def __init__(
+        self,
+        rings: Sequence[RingReader],
+        books: BooksWriter,
+        shape: Shape,
+        router: Router,
+        *,
+        give_up_ms: int,
+        aside_ms: int,
+        refusals_max: int,
+    ) -> None:
+        self.rings = rings
+        self.books = books
+        self.router = router
+        self.give_up_ms = give_up_ms
+        self.aside_ms = aside_ms
+        self.refusals_max = refusals_max
+        self.settlement = Settlement(rings, books, shape)
+        self.backlog = Backlog(rings)
+        self.unresolved = tuple(UnresolvedPayments() for _ in layout.PROCESSORS)
+        self.delayed = DelayedPayments()
+        self.clocks = ClockWatch(books)
+        # For each processor: refusals in a row, and how many it had charged at the last one.
+        self.refusing = [(0, 0) for _ in layout.PROCESSORS]
+        self.in_flight: dict[int, Attempt] = {}
+        self.asking = 0  # lookups among them
+        self.ask_at_once: list[Attempt] = []  # lookups that are begun and not sent
+        self.dropped: list[Attempt] = []
+        self.settled = 0
+        self.errors = 0  # times that deciding has raised
+        self.last_ticket = 0
+        self._shape = shape
+
+    # --- what there is -----------------------------------------------------------------------------------------------
+
+    def open_payments(self) -> int:
+        """Every payment that is not done, wherever it is."""
+        first = sum(not (attempt.lookup or attempt.tries or attempt.is_delayed) for attempt in self.in_flight.values())
+        return self.backlog.waiting + first + sum(map(len, self.unresolved)) + len(self.delayed)
+
+    def charged(self, processor: int) -> int:
+        """How many payments ``processor`` has charged, the transaction of this moment left out."""
+        return self.books.value(layout.BOOKS_TOTALS_AT + 2 * processor)
+
+    def recover(self, now: Now) -> None:
+        """Takes up what the rings and the aside table hold."""
+        self.books.recover()
+        self.clocks.recover()
+        self.settled = sum(map(self.charged, layout.PROCESSORS))
+        for index in range(len(self.rings)):
+            for payment in self.backlog.recover(index):
+                self._take_up(now, index, payment)
+        for payment in aside.open_payments(self.books.value, self._shape):
+            if payment.state == QUEUED:
+                refused = aside.refusals(self.books.value, self._shape, payment.position)
+                self.delayed.wait(self.new_delayed(aside.RING, payment, refused), now.mono_ms)
+            else:
+                self._take_up(now, aside.RING, payment)
+
+    def clear(self) -> None:
+        """Forgets everything that is under way, but not the backlog's payments."""
+        for unresolved in self.unresolved:
+            unresolved.clear()
+        self.delayed.clear()
+        self.in_flight.clear()
+        self.dropped.clear()
+        self.ask_at_once.clear()
+        self.asking = self.settled = 0
+        self.refusing = [(0, 0) for _ in layout.PROCESSORS]
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def request(self, now: Now, ring: int, payment: Payment, tries: int) -> Attempt:
+        """The request of a payment whose words say already where it goes."""
+        attempt = self._attempt(now, ring, payment, payment.processor, tries)
+        self.router.lanes[payment.processor].began(now.mono_ms, attempt.ticket)
+        return attempt
+
+    def lookup(self, now: Now, ring: int, payment: Payment, processor: int, tries: int) -> Attempt:
+        """The question what ``processor`` has stored of a payment."""
+        self.asking += 1
+        attempt = self._attempt(now, ring, payment, processor, tries)
+        attempt.lookup = True
+        return attempt
+
+    def question(self, now: Now, attempt: Attempt) -> Attempt:
+        """The same, beside a request that is under way or has just ended."""
+        self.asking += 1
+        self.last_ticket += 1
+        question = replace(
+            attempt, ticket=self.last_ticket, lookup=True, is_question=True, is_delayed=False, began_ms=now.mono_ms
+        )
+        self.in_flight[question.ticket] = question
+        return question
+
+    def drop(self, request: Attempt) -> None:
+        """The answer to a request is not waited for any more."""
+        del self.in_flight[request.ticket]
+        self.dropped.append(request)
+        self.router.lanes[request.processor].dropped(request.ticket)
+
+    def request_of(self, attempt: Attempt) -> Attempt | None:
+        """The request in flight for the payment, and at the processor, of ``attempt``."""
+        for other in self.in_flight.values():
+            if other.id_low == attempt.id_low and other.id_high == attempt.id_high and not other.lookup:
+                return other if other.processor == attempt.processor else None
+        return None
+
+    def decided(self, attempt: Attempt, decide: Callable[[], T], otherwise: T) -> T:
+        """What ``decide`` says; ``otherwise`` when it raises: one payment that nobody foresaw stops no others."""
+        try:
+            return decide()
+        except Exception:
+            self.errors += 1
+            log.exception("payment %s becomes a dead letter", format_id(attempt.id_high, attempt.id_low))
+            return otherwise
+
+    # --- where a payment is kept -------------------------------------------------------------------------------------
+
+    def new_delayed(self, ring: int, payment: Payment, refused: int = 0) -> Delayed:
+        """A payment with a back-off of its own; ``refused``: its word ASIDE_REFUSALS."""
+        key = payment.id_high << 64 | payment.id_low
+        delayed = Delayed.make(key, ring, payment.position, payment.clock_ms, refused)
+        if payment.is_seen and not payment.attempts:
+            delayed.ask.update(layout.PROCESSORS)
+        return delayed
+
+    def fail(self, now: Now, ring: int, payment: Payment, reason: int) -> None:
+        """Gives a payment up, in a transaction of its own."""
+        self.books.begin(now.wall_ms)
+        self.settlement.fail(now, ring, payment, reason)
+        self.books.commit()
+
+    def bury(self, now: Now, one: Unresolved, reason: int) -> None:
+        """Makes a dead letter of a payment: it gives its slot back, and is looked up now and then."""
+        unresolved = self.unresolved[one.processor]
+        unresolved.bury(one, reason)
+        payment = self.settlement.payment(one.ring, one.position)._replace(reason=reason, settled_ms=now.wall_ms)
+        if one.ring == aside.RING:
+            self.settlement.change(one.position, payment)
+        else:
+            self._move_aside(one, payment)
+        one.asked = 0
+        unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
+
+    def give_slot_back(self, now: Now, delayed: Delayed) -> None:
+        """Puts a delayed payment aside when its trouble is its own, or old; part of the books' transaction."""
+        is_old = now.mono_ms - delayed.clock_ms >= self.aside_ms
+        if delayed.ring != aside.RING and (delayed.is_own or is_old):
+            self._move_aside(delayed, self._plain(delayed), delayed.refused)
+
+    def put_old_aside(self, now: Now) -> None:
+        """Gives the slots of payments back that have been open for long and wait just now."""
+        old = [one for one in self._waiting() if one.ring != aside.RING and now.mono_ms - one.clock_ms >= self.aside_ms]
+        for begin in range(0, len(old), SETTLEMENTS_MAX):
+            self.books.begin(now.wall_ms)
+            for one in old[begin : begin + SETTLEMENTS_MAX]:
+                self._move_aside(one, self._plain(one), one.refused if isinstance(one, Delayed) else 0)
+            self.books.commit()
+
+    def _waiting(self) -> Iterator[Unresolved | Delayed]:
+        for unresolved in self.unresolved:
+            yield from (one for one in unresolved if not one.out)
+        yield from (one for one in self.delayed if not one.is_out)
+
+    def _plain(self, one: Unresolved | Delayed) -> Payment:
+        """The payment of a slot that is open: without what an older one has left in its words."""
+        payment = self.settlement.payment(one.ring, one.position)
+        reason = one.reason if isinstance(one, Unresolved) else layout.REASON_NONE
+        return payment._replace(settled_ms=0, reason=reason)
+
+    def _move_aside(self, one: Unresolved | Delayed, payment: Payment, refused: int = 0) -> None:
+        """Part of the books' transaction. Without room it keeps its slot."""
+        place = self.settlement.park(one.ring, payment, refused)
+        if place is not None:
+            one.ring, one.position = aside.RING, place
+
+    def _take_up(self, now: Now, ring: int, payment: Payment) -> None:
+        """A payment that an earlier dispatcher had sent. The crash is an unknown outcome, if nothing else is known."""
+        is_told = payment.state == ALREADY
+        one = Unresolved(
+            payment.id_high << 64 | payment.id_low,
+            ring,
+            payment.position,
+            payment.processor,
+            payment.clock_ms,
+            tries=0 if is_told else 1,
+            is_told=is_told,
+            is_doubted=not is_told,
+            reason=payment.reason if ring == aside.RING else layout.REASON_NONE,
+        )
+        unresolved = self.unresolved[payment.processor]
+        unresolved.add(one)
+        unresolved.wait(one, now.mono_ms)
+
+    def _attempt(self, now: Now, ring: int, payment: Payment, processor: int, tries: int) -> Attempt:
+        self.last_ticket += 1
+        attempt = Attempt(
+            self.last_ticket,
+            ring,
+            payment.position,
+            processor,
+            payment.id_high,
+            payment.id_low,
+            payment.cents,
+            payment.requested_ms,
+            payment.attempts,
+            False,
+            tries,
+            began_ms=now.mono_ms,
+        )
+        self.in_flight[attempt.ticket] = attempt
+        return attempt
