@@ -123,6 +123,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("ring_slots", "ENGINE_RING_SLOTS", 65_536, "payments", 64, 1 << 22,
              "Slots of each API process's ring: what can wait, and how many past payments are remembered.",
              "power of two"),
+    Variable("id_memory", "ENGINE_ID_MEMORY", 0, "payments", 0, 4_000_000_000,
+             "How many payments back an id is recognised after its ring forgot it, and looked up first; 0: off."),
     Variable("body_bytes_max", "ENGINE_BODY_BYTES_MAX", 4096, "bytes", 128, 4096,
              "Longest request body that is read; beyond it 413. `nginx.conf` has its own, which lies above."),
     Variable("amount_cents_max", "ENGINE_AMOUNT_CENTS_MAX", 10**11, "cents", 1, 10**12,
@@ -207,6 +209,7 @@ class Settings:
     port: int
     api_processes: int
     ring_slots: int
+    id_memory: int
     body_bytes_max: int
     amount_cents_max: int
     purge: bool

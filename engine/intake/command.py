@@ -15,10 +15,12 @@ from engine.intake.committer import Committer
 from engine.intake.desk import Desk
 from engine.intake.express import Express, NotBuiltError
 from engine.intake.http import Http
+from engine.intake.keeper import Keeper
 from engine.intake.server import Server
 from engine.memory import layout, mapping, recovery
 from engine.memory.doorbell import Doorbell
 from engine.memory.segment import HeldError, Segment, SegmentError
+from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 
@@ -67,7 +69,13 @@ def serve(settings: Settings, index: int) -> None:
     doorbell = Doorbell(settings.doorbell_path, books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))
     _point(f"{settings.run_dir}/intake.lock", books.path)
-    desk = Desk(rings, own, reader, books.lock_path)
+    ids = mapping.open_ids(settings, segments[0])
+    desk = Desk(rings, own, reader, books.lock_path, IdMemory(ids.words) if ids is not None else None)
+    keeper = Keeper(desk, own, ids) if ids is not None else None
+    if keeper is not None:
+        keeper.start()
+    else:
+        own.words[layout.RING_IDS_AT] = 0  # what is accepted now is not remembered
     http = Http()
     committer = express = None
     if settings.durability == "sync":
@@ -76,7 +84,9 @@ def serve(settings: Settings, index: int) -> None:
             doorbell.ring_if_asleep()
             http.ask_later()
 
-        committer = Committer(own, segments[index], http.alarm, committed)
+        if keeper is not None:
+            keeper.write_again()
+        committer = Committer(own, segments[index], http.alarm, committed, keeper)
         committer.start()
     else:
         recovery.mark(segments[index], layout.UNCLEAN, layout.RING_CLOSED_AT)
@@ -85,7 +95,8 @@ def serve(settings: Settings, index: int) -> None:
         except NotBuiltError as error:
             log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
     Server(settings, desk, own, books.words, reader, doorbell, committer, express).add_routes(http)
-    for segment in segments:
+    opened = segments if ids is None else [*segments, ids]
+    for segment in opened:
         touch(segment)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: http.stop())
@@ -104,16 +115,18 @@ def serve(settings: Settings, index: int) -> None:
     log.info("api %d on %s", index, path)
     http.serve(path, SOCKET_MODE)
     log.info("api %d stopped", index)
-    problem = mapping.lost((*segments, books))
+    problem = mapping.lost((*segments, books, *([ids] if ids is not None else [])))
     if problem:
         raise SegmentError(problem)
+    if keeper is not None:
+        keeper.stop()
     if settings.durability != "sync":
         recovery.mark(segments[index], layout.CLEAN, layout.RING_CLOSED_AT)
     if express is not None:
         express.close()
     doorbell.close()
     desk.close()
-    for segment in (*segments, books):
+    for segment in (*opened, books):
         segment.close()
 
 

@@ -16,18 +16,20 @@ from collections.abc import Iterator
 _TRIES_MAX = 1000  # a lock file that is removed so often while it is waited for is being removed by somebody for sport
 
 
-def take(descriptor: int, byte: int, wait: bool = True) -> bool:
-    """Takes byte ``byte`` of a file for this opening of it; False when another one has it and ``wait`` is False."""
+def take(descriptor: int, byte: int, count: int = 1, *, wait: bool = True) -> bool:
+    """Takes ``count`` bytes of a file, from ``byte`` on, for this opening of it; False when another one has one of them
+    and ``wait`` is False.
+    """
     try:
-        _set(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, fcntl.F_WRLCK, byte)
+        _set(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, fcntl.F_WRLCK, byte, count)
     except BlockingIOError:
         return False
     return True
 
 
-def free(descriptor: int, byte: int) -> None:
+def free(descriptor: int, byte: int, count: int = 1) -> None:
     """Gives back what :func:`take` has taken."""
-    _set(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, byte)
+    _set(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, byte, count)
 
 
 @contextlib.contextmanager
@@ -39,7 +41,7 @@ def holding(path: str, byte: int, wait: bool = True) -> Iterator[None]:
     for _ in range(_TRIES_MAX):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if not take(descriptor, byte, wait):
+            if not take(descriptor, byte, wait=wait):
                 raise BlockingIOError(path)
             if is_named(path, descriptor):  # else it was removed while this process waited, and others use a new one
                 yield
@@ -58,6 +60,6 @@ def is_named(path: str, descriptor: int) -> bool:
     return os.path.samestat(named, os.fstat(descriptor))
 
 
-def _set(descriptor: int, command: int, kind: int, byte: int) -> None:
+def _set(descriptor: int, command: int, kind: int, byte: int, count: int) -> None:
     # struct flock: type, whence, start, length, and a process id that is 0 for these locks.
-    fcntl.fcntl(descriptor, command, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, 1, 0))
+    fcntl.fcntl(descriptor, command, struct.pack("hhqqi0q", kind, os.SEEK_SET, byte, count, 0))

@@ -236,7 +236,12 @@ def _make(store: Store, engine: str, asked: Sizes, durability: str, old: Opened 
         for name, length in lengths.items():
             made.append(_create(store, name, length))
         books, *rings = made
-        _lay_out(books.words, [ring.words for ring in rings], asked, durability)
+        # The id memory goes on with the seeds of ring 0.
+        seeds = None
+        if old is not None:
+            first = old.rings[0].words
+            seeds = first[layout.RING_SEED_HIGH_AT], first[layout.RING_SEED_LOW_AT]
+        _lay_out(books.words, [ring.words for ring in rings], asked, durability, seeds)
         if plan is not None and old is not None:
             new = Memory(books.words, books_shape, [ring.words for ring in rings])
             migration.carry_over(plan, old.memory, new)
@@ -260,8 +265,10 @@ def _create(store: Store, name: str, length: int) -> Segment:
         raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
 
 
-def _lay_out(books: Words, rings: Sequence[Words], asked: Sizes, durability: str) -> None:
-    """Makes zeroed memory an engine's that has accepted nothing."""
+def _lay_out(
+    books: Words, rings: Sequence[Words], asked: Sizes, durability: str, seeds: tuple[int, int] | None
+) -> None:
+    """Makes zeroed memory an engine's that has accepted nothing; ``seeds``: of ring 0, None for new ones."""
     generation = secrets.randbits(64) or 1
     lay_out_books(books, asked.shape, random_odd_word())
     books[layout.BOOKS_GENERATION_AT] = generation
@@ -272,7 +279,8 @@ def _lay_out(books: Words, rings: Sequence[Words], asked: Sizes, durability: str
         words[layout.RING_BOOT_AT] = recovery.boot()
         words[layout.RING_CLEAN_AT] = words[layout.RING_CLOSED_AT] = recovery.state_of_new(durability)
         words[layout.RING_GENERATION_AT] = generation
-        layout.lay_out_ring(words, asked.ring_slots, random_odd_word(), random_odd_word())
+        layout.lay_out_ring(words, asked.ring_slots, *(seeds or (random_odd_word(), random_odd_word())))
+        seeds = None
 
 
 def _finish(store: Store, engine: str) -> None:

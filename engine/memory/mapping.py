@@ -7,17 +7,21 @@ recovers them after the machine went down (:mod:`engine.memory.recovery`).
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from engine.books.levels import Shape
-from engine.memory import filesystem, fingerprints, making, names, recovery, sizes
+from engine.memory import filesystem, fingerprints, layout, making, names, recovery, sizes
 from engine.memory.migration import Memory
 from engine.memory.segment import FileStore, HeldError, Segment, SegmentError, SharedMemoryStore, Store
+from engine.memory.words import WORD_BYTES
 from engine.settings import Settings
 
 HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: how long a predecessor may take to go
 HOLD_PAUSE_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
 
 
 def ring_name(settings: Settings, index: int) -> str:
@@ -61,6 +65,50 @@ def open_books(settings: Settings) -> Segment:
             recovery.recover_books(books, settings.durability)
         unless_it_fails.pop_all()
         return books
+
+
+def open_ids(settings: Settings, ring: Segment) -> Segment | None:
+    """Attaches to the id memory, making it if need be; None when ENGINE_ID_MEMORY is 0. ``ring`` is ring 0.
+
+    It is only a memory: one of another size or with other seeds is made anew, and the log says so. But nobody may go on
+    with the old one meanwhile, so all who use it share its lock. Raises SegmentError.
+    """
+    if settings.id_memory == 0:
+        return None
+    name, buckets = names.ids_name(settings.name), layout.ids_buckets(settings.id_memory)
+    with _ready(settings) as kept:
+        try:
+            segment = kept.open(name)
+        except FileNotFoundError:
+            segment = _make_ids(kept, name, buckets, ring)
+        except (OSError, ValueError) as error:
+            raise SegmentError(f"{name}: it cannot be opened: {error}") from error
+        complaint = layout.check_ids(segment.words, buckets, ring.words)
+        if complaint:
+            is_free = segment.lock()
+            segment.close()
+            if not is_free:
+                raise SegmentError(f"{name}: {complaint}, and a process uses it as it is; stop all API processes first")
+            log.warning("%s: %s; it is made anew and knows what the rings remember", name, complaint)
+            kept.remove(name)
+            segment = _make_ids(kept, name, buckets, ring)
+        if segment.words[layout.IDS_BOOT_AT] != recovery.boot():  # it may lack what was not on disk
+            segment.words[layout.IDS_NUMBER_AT] = making.random_odd_word()
+            segment.words[layout.IDS_BOOT_AT] = recovery.boot()
+        segment.lock(shared=True)
+        return segment
+
+
+def _make_ids(kept: Store, name: str, buckets: int, ring: Segment) -> Segment:
+    length = layout.ids_words(buckets)
+    try:
+        segment = kept.create(name, length)
+    except OSError as error:
+        raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
+    ring.sync()  # or its seeds may be lost with the power
+    segment.words[layout.IDS_BOOT_AT] = recovery.boot()
+    layout.lay_out_ids(segment.words, buckets, ring.words, making.random_odd_word())
+    return segment
 
 
 def hold(segment: Segment, held: str) -> None:

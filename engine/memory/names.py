@@ -14,7 +14,7 @@ from typing import NamedTuple
 # Of a segment that is being made, and does not count before the books are.
 NEW = ".new"
 
-_OWN = re.compile(r"-(?:(books)|ring-(0|[1-9][0-9]*))(\.new)?")
+_OWN = re.compile(r"-(?:(books)|(ids)|ring-(0|[1-9][0-9]*))(\.new)?")
 
 
 def books_name(engine: str) -> str:
@@ -27,13 +27,18 @@ def ring_name(engine: str, index: int) -> str:
     return f"{engine}-ring-{index}"
 
 
+def ids_name(engine: str) -> str:
+    """Name of the id memory. It is only a memory: an engine is whole without it."""
+    return f"{engine}-ids"
+
+
 def lock_name(engine: str) -> str:
     """Name of the lock file, which is there before any segment; see :mod:`engine.memory.making`."""
     return f"{engine}.lock"
 
 
 class Found(NamedTuple):
-    """Which segments of an engine there are; of the rings their indices, in their order."""
+    """Which segments of an engine there are, but the id memory; of the rings their indices, in their order."""
 
     books: bool
     rings: list[int]
@@ -48,9 +53,9 @@ def find(engine: str, names: Iterable[str]) -> Found:
     for name in names:
         match = _match(engine, name)
         if match is not None and match[1]:
-            books[bool(match[3])] = True
-        elif match is not None:
-            rings[bool(match[3])].append(int(match[2]))
+            books[bool(match[4])] = True
+        elif match is not None and match[3]:
+            rings[bool(match[4])].append(int(match[3]))
     return Found(books[False], sorted(rings[False]), books[True], sorted(rings[True]))
 
 

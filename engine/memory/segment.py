@@ -68,10 +68,13 @@ class Segment:
         """The very file that is attached to, by whatever name, to be opened once more for locks of its bytes."""
         return f"/proc/self/fd/{self._descriptor}"
 
-    def lock(self) -> bool:
-        """Takes this segment for the calling process until it ends or closes it; False when another one has it."""
+    def lock(self, *, shared: bool = False) -> bool:
+        """Takes this segment for the calling process until it ends or closes it; False when another one has it.
+
+        ``shared``: only from those who do not share it.
+        """
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

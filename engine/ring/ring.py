@@ -208,6 +208,14 @@ class RingWriter(RingReader):
         if not is_synced:
             words[RING_READY_AT] = head
 
+    def has_room(self) -> bool:
+        """Whether a payment can be put in; when not, it counts as refused. Room stays until something is put in."""
+        position = self.words[RING_HEAD_AT]
+        if position < self.slots or self.is_done(position - self.slots):
+            return True
+        self.words[layout.RING_REFUSED_AT] += 1
+        return False
+
     def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
         """Accepts a payment; False when the ring is full: its oldest payment is not settled yet. ``origin``: the word.
 
@@ -216,8 +224,7 @@ class RingWriter(RingReader):
         """
         # The head is not kept here as well: engine/intake/express.c, in this very process, puts payments in too.
         words, position = self.words, self.words[RING_HEAD_AT]
-        if position >= self.slots and not self.is_done(position - self.slots):
-            words[layout.RING_REFUSED_AT] += 1
+        if not self.has_room():
             return False
         at = self.offset(position)
         bucket = self._bucket(id_high, id_low)

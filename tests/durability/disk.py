@@ -129,7 +129,7 @@ class DiskSegment(Segment):
         self._file = disk.files[name]
         self.words = cast(Words, DiskWords(disk.reach, self._file))
 
-    def lock(self) -> bool:
+    def lock(self, *, shared: bool = False) -> bool:
         """See the base class. Here only one process is at work at a time."""
         return True
 

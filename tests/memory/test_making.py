@@ -247,7 +247,7 @@ def test_an_engine_that_is_used_keeps_its_sizes(disk: Disk, monkeypatch: pytest.
     def held(name: str) -> object:
         segment = opened(name)
         if name == "shop-ring-1":
-            segment.lock = lambda: False  # type: ignore[method-assign]
+            segment.lock = lambda *, shared=False: False  # type: ignore[method-assign]
         return segment
 
     with monkeypatch.context() as patch:
