@@ -16,6 +16,7 @@ COMMANDS = {
     "api": "engine.intake.command",
     "dispatch": "engine.dispatch.command",
     "reset": "engine.memory.command",
+    "moved": "engine.memory.moved",
     "simulate": "engine.simulate.command",
     "contest": "engine.contest.command",
     "chaos": "engine.chaos.command",
@@ -32,7 +33,8 @@ commands:
   up         start API processes, dispatcher and nginx on this machine
   api        one API process (what `up` and the containers start)
   dispatch   the dispatcher (what `up` and the containers start)
-  reset      remove the shared memory of an engine that is not running
+  reset      remove the memory of an engine that is not running, and what it holds
+  moved      say that a processor is the same under another address
   simulate   the two simulated payment processors
   contest    the contest, against port 9999
   chaos      a contest during which processes are killed and processors go wrong

@@ -6,11 +6,14 @@ The two processor URLs keep the contest's names; everything else is an environme
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
+
+from engine.addresses import normalized
 
 PREFIX = "ENGINE_"
 PROCESSOR_URL_NAMES = ("PAYMENT_PROCESSOR_URL_DEFAULT", "PAYMENT_PROCESSOR_URL_FALLBACK")
@@ -95,7 +98,7 @@ def _check_url(text: str) -> None:
         raise ValueError("must be like http://host:port")
     if parts.path.rstrip("/") or parts.query or parts.fragment:
         raise ValueError("must not have a path")
-    _ = parts.port  # raises ValueError when it is no port
+    _ = parts.port, normalized(text)  # raise ValueError when it is no port, and no address in brackets
 
 
 # fmt: off
@@ -107,12 +110,12 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("name", "ENGINE_NAME", "engine", "", 1, 64,
              "Prefix of the shared-memory segments; engines with different names do not see each other.", "name"),
     Variable("run_dir", "ENGINE_RUN_DIR", "/tmp/engine", "", 1, 80,
-             "Directory of the Unix sockets, the doorbell, the locks and nginx's files."),
+             "Directory of the Unix sockets, the doorbell and nginx's files."),
     Variable("durability", "ENGINE_DURABILITY", "memory", "", 1, 6,
              "What a 202 survives: `memory` every process, `disk` the containers too, `sync` loss of power too.",
              "memory|disk|sync"),
-    Variable("data_dir", "ENGINE_DATA_DIR", "/tmp/engine-data", "", 1, 200,
-             "Directory of rings and books with `disk` and `sync`: a volume of a local file system."),
+    Variable("data_dir", "ENGINE_DATA_DIR", "", "", 0, 200,
+             "Directory of rings and books with `disk` and `sync`, which need it: on a local disk or a volume of one."),
     Variable("port", "ENGINE_PORT", 9999, "TCP port", 1, 65_535,
              "Where nginx listens under `up`; the containers' port is in `nginx.conf`."),
     Variable("api_processes", "ENGINE_API_PROCESSES", 2, "processes", 1, 16,
@@ -120,6 +123,8 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("ring_slots", "ENGINE_RING_SLOTS", 65_536, "payments", 64, 1 << 22,
              "Slots of each API process's ring: what can wait, and how many past payments are remembered.",
              "power of two"),
+    Variable("id_memory", "ENGINE_ID_MEMORY", 0, "payments", 0, 4_000_000_000,
+             "How many payments back an id is recognised after its ring forgot it, and looked up first; 0: off."),
     Variable("body_bytes_max", "ENGINE_BODY_BYTES_MAX", 4096, "bytes", 128, 4096,
              "Longest request body that is read; beyond it 413. `nginx.conf` has its own, which lies above."),
     Variable("amount_cents_max", "ENGINE_AMOUNT_CENTS_MAX", 10**11, "cents", 1, 10**12,
@@ -204,6 +209,7 @@ class Settings:
     port: int
     api_processes: int
     ring_slots: int
+    id_memory: int
     body_bytes_max: int
     amount_cents_max: int
     purge: bool
@@ -273,9 +279,25 @@ def read(environment: Mapping[str, str]) -> Settings:
             values[variable.field] = variable.parse(text)
         except ValueError as error:
             problems.append(f"{variable.name}={text!r}: {error}")
+    if not problems:
+        problems = _contradictions(Settings(**values))
     if problems:
         raise SettingsError(problems)
     return Settings(**values)
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """What is wrong with values that are fine each by itself."""
+    problems = []
+    if settings.durability != "memory" and not os.path.isabs(settings.data_dir):
+        problems.append(
+            f"ENGINE_DATA_DIR={settings.data_dir!r}: ENGINE_DURABILITY={settings.durability} needs the absolute path "
+            "of a directory on a local disk"
+        )
+    default, fallback = map(normalized, settings.processor_urls)
+    if default == fallback:
+        problems.append(f"{' and '.join(PROCESSOR_URL_NAMES)} are one and the same: {default}")
+    return problems
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

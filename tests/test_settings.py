@@ -49,11 +49,36 @@ def test_everything_wrong_is_told_at_once() -> None:
         ("PAYMENT_PROCESSOR_URL_DEFAULT", "http://"),
         ("PAYMENT_PROCESSOR_URL_FALLBACK", "http://host:8002/payments"),
         ("PAYMENT_PROCESSOR_URL_FALLBACK", "http://host:port"),
+        ("PAYMENT_PROCESSOR_URL_FALLBACK", "http://[::x]:1"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         settings.read({name: value})
+
+
+@pytest.mark.parametrize("durability", ["disk", "sync"])
+@pytest.mark.parametrize(
+    "directory", [{}, {"ENGINE_DATA_DIR": ""}, {"ENGINE_DATA_DIR": "data"}], ids=["none", "empty", "relative"]
+)
+def test_what_must_survive_has_no_default_directory(durability: str, directory: dict[str, str]) -> None:
+    with pytest.raises(
+        SettingsError, match=f"ENGINE_DATA_DIR=.*: ENGINE_DURABILITY={durability} needs the absolute path"
+    ):
+        settings.read({"ENGINE_DURABILITY": durability} | directory)
+    assert settings.read({"ENGINE_DURABILITY": durability, "ENGINE_DATA_DIR": "/data"}).data_dir == "/data"
+
+
+@pytest.mark.parametrize(
+    ("default", "fallback"),
+    [("http://host:80", "http://HOST/"), ("http://a@host:1", "http://b@host:1"), ("http://[::1]:1", "http://[0::1]:1")],
+)
+def test_two_processors_that_are_one_are_refused(default: str, fallback: str) -> None:
+    environment = dict(zip(settings.PROCESSOR_URL_NAMES, (default, fallback), strict=True))
+    with pytest.raises(
+        SettingsError, match=r"_DEFAULT and PAYMENT_PROCESSOR_URL_FALLBACK are one and the same: http://"
+    ):
+        settings.read(environment)
 
 
 def test_an_origin_may_end_with_a_slash() -> None:

@@ -22,7 +22,7 @@ RING = -1
 
 def find(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> Payment | None:
     """The payment with this correlationId; ``get(index)`` is a word of the books at one moment."""
-    for place in _bucket(get, shape, id_high, id_low):
+    for place in bucket(get, shape, id_high, id_low):
         at = _at(shape, place)
         if get(at + layout.ASIDE_ID_LOW) == id_low and get(at + layout.ASIDE_ID_HIGH) == id_high:
             payment = read(get, shape, place)
@@ -82,7 +82,7 @@ def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, ho
     ``payment.settled_ms``.
     """
     assert 1 + payment.state in layout.ASIDE_OPEN
-    places = _bucket(books.value, shape, payment.id_high, payment.id_low)
+    places = bucket(books.value, shape, payment.id_high, payment.id_low)
     usable = [place for place in places if _code(books.value, _at(shape, place)) not in layout.ASIDE_OPEN]
     if not usable:
         return None
@@ -153,7 +153,7 @@ def _code(get: Callable[[int], int], at: int) -> int:
     return word & 0xFF if word >> 8 == get(layout.BOOKS_ASIDE_ERA_AT) else layout.ASIDE_FREE
 
 
-def _bucket(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> range:
+def bucket(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> range:
     """The places where a payment with this id may be."""
     mixed = ((3 * id_high + id_low) * get(layout.BOOKS_ASIDE_SEED_AT) & WORD_MAX) >> 32
     first = mixed % (shape.aside_slots // layout.ASIDE_WAYS) * layout.ASIDE_WAYS

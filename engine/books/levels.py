@@ -74,7 +74,7 @@ def check_books(words: Words, books: Shape) -> str:
     if words[layout.BOOKS_MAGIC_AT] != layout.BOOKS_MAGIC:
         return "unfinished" if words[layout.BOOKS_MAGIC_AT] == 0 else "it is not an engine's books"
     if words[layout.BOOKS_LAYOUT_AT] != layout.LAYOUT_VERSION:
-        return f"it has layout version {words[layout.BOOKS_LAYOUT_AT]}, this engine writes {layout.LAYOUT_VERSION}"
+        return layout.other_version(words[layout.BOOKS_LAYOUT_AT])
     have = words[layout.BOOKS_RECENT_SECONDS_AT], words[layout.BOOKS_HORIZON_HOURS_AT]
     if have != (books.recent_seconds, books.horizon_hours):
         return (

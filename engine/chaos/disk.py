@@ -1,4 +1,7 @@
-"""A small disk that can be filled: a tmpfs, which only root may mount."""
+"""A small disk that can be filled: a file system in a file, which only root may mount.
+
+It is a real one (ext4), for the engine refuses to keep in memory what must survive.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,29 @@ class DiskError(Exception):
 
 
 class SmallDisk:
-    """A tmpfs at ``path``, which must exist and be empty. A context manager; raises DiskError."""
+    """A file system at ``path``, which must exist and be empty. A context manager; raises DiskError.
+
+    The file that it is in lies beside ``path``.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._image = path.with_name(f"{path.name}.img")
         self._filler = path / "filler"
 
     def __enter__(self) -> SmallDisk:
         if os.geteuid() != 0:
             raise DiskError("only root can mount a small disk")
-        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "chaos", str(self.path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise DiskError(f"a small disk cannot be mounted: {done.stderr.strip()}")
+        with self._image.open("wb") as image:
+            image.truncate(SIZE_MB << 20)
+        try:
+            # No blocks kept for root, who would find room on a full disk.
+            _run("/usr/sbin/mkfs.ext4", "-q", "-F", "-m", "0", str(self._image))
+            _run("mount", "-o", "loop", str(self._image), str(self.path))
+        except DiskError:
+            self._image.unlink()
+            raise
+        (self.path / "lost+found").rmdir()
         return self
 
     def __exit__(
@@ -36,6 +49,7 @@ class SmallDisk:
     ) -> None:
         # Lazy: a process that was only just ended may still be on its way out.
         subprocess.run(["umount", "--lazy", str(self.path)], check=False)
+        self._image.unlink(missing_ok=True)
 
     def fill(self) -> None:
         """Leaves not a single block."""
@@ -49,3 +63,13 @@ class SmallDisk:
     def free(self) -> None:
         """Gives the room back."""
         self._filler.unlink(missing_ok=True)
+
+
+def _run(*command: str) -> None:
+    """Raises DiskError."""
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError as error:
+        raise DiskError(f"a small disk cannot be made: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise DiskError(f"a small disk cannot be made: {error.stderr.strip()}") from error

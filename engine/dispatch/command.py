@@ -15,22 +15,23 @@ import time
 from collections.abc import Sequence
 
 from engine import settings as settings_module
+from engine.addresses import normalized
 from engine.books.writer import BooksWriter
 from engine.dispatch.attempt import Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
 from engine.dispatch.transport import Health, Transport
-from engine.memory import clock, layout, mapping
+from engine.memory import clock, layout, mapping, recovery
 from engine.memory.doorbell import Doorbell
-from engine.memory.segment import Segment, SegmentError
+from engine.memory.segment import HeldError, Segment, SegmentError
 from engine.ring.ring import RingReader
 from engine.routing.lane import RouterLimits
 from engine.routing.router import Router
 from engine.settings import Settings
 
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
-LOCK_TRIES = 40  # with LOCK_WAIT_S between them: how long the last dispatcher may take to go
-LOCK_WAIT_S = 0.1
+LOOK_EVERY_MS = 1000  # between two looks whether rings and books are still those that others use
+LOST_DRAIN_MS = 5000  # when they are not: as long as that what others may still accept is settled
 SPARE_DESCRIPTORS = 128  # beside the connections of payments
 SHOW_EVERY_MS = 50  # between two writings of the board
 PAGE_WORDS = 512
@@ -44,22 +45,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Dispatches until SIGTERM or SIGINT, then drains; 0 when it ended cleanly, 2 when it could not start."""
+    """Dispatches until SIGTERM or SIGINT, then drains; 0 when it ended cleanly, 2 when it could not start.
+
+    1 when rings or books were removed or made anew meanwhile.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = settings_module.read(os.environ)
+        os.makedirs(settings.run_dir, exist_ok=True)
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
-    except (settings_module.SettingsError, SegmentError) as error:
+        mapping.hold(books, "another dispatcher is at work")
+        mapping.keep_processors(settings, books, rings)
+    except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
-    if not _lock(books):
-        print(f"engine: another dispatcher is at work on {mapping.books_name(settings)}", file=sys.stderr)
-        return 2
+    log.info("default is %s, fallback is %s", *map(normalized, settings.processor_urls))
     allow_descriptors(len(settings.processor_urls) * settings.in_flight_max + SPARE_DESCRIPTORS)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatcher_nice)
-    Loop(settings, books, rings).run()
-    return 0
+    problem = Loop(settings, books, rings).run()
+    if problem:
+        print(f"engine: {problem}", file=sys.stderr)
+    return 1 if problem else 0
 
 
 def allow_descriptors(wanted: int) -> None:
@@ -73,15 +80,6 @@ def allow_descriptors(wanted: int) -> None:
             log.warning("at most %d descriptors are allowed; ENGINE_IN_FLIGHT_MAX asks for %d", hard, wanted)
 
 
-def _lock(books: Segment) -> bool:
-    """Makes this the one dispatcher of these books; the kernel lets go of them when the process dies."""
-    for _ in range(LOCK_TRIES):
-        if books.lock():
-            return True
-        time.sleep(LOCK_WAIT_S)
-    return False
-
-
 class Loop:
     """Joins dispatcher, transport, doorbell and clock."""
 
@@ -91,6 +89,9 @@ class Loop:
         self._books = books.words
         self._is_synced = settings.durability == "sync"
         self._stop_ms: int | None = None
+        self._drain_ms = settings.drain_seconds * 1000
+        self._look_ms = 0
+        self._lost = ""  # what became of rings or books that are not those of the others any more
         self._epoll = select.epoll()
         self._doorbell = Doorbell(settings.doorbell_path, books.words)
         self._epoll.register(self._doorbell.descriptor, select.EPOLLIN)
@@ -121,8 +122,11 @@ class Loop:
             epoll=self._epoll,
         )
 
-    def run(self) -> None:
-        """Runs until a signal asks to stop and nothing is left, or the drain time is over."""
+    def run(self) -> str:
+        """Runs until a signal asks to stop and nothing is left, or the drain time is over.
+
+        Returns why it had to end by itself, "" when it had not.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
         settings, dispatcher, transport = self._settings, self._dispatcher, self._transport
@@ -139,6 +143,8 @@ class Loop:
             if now.mono_ms >= self._show_ms:
                 self._show_ms = now.mono_ms + SHOW_EVERY_MS
                 self._show(now)
+            if now.mono_ms >= self._look_ms:
+                self._look(now)
             if is_work:
                 last_work_ms = now.mono_ms
             if self._is_over(now):
@@ -161,6 +167,7 @@ class Loop:
         transport.close()
         self._mark(layout.CLEAN)
         log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
+        return self._lost
 
     def _now(self) -> Now:
         return Now(clock.read_ms(self._books), time.time_ns() // 1_000_000)
@@ -261,25 +268,39 @@ class Loop:
         if not self._is_synced:
             *rings, books = self._segments
             for ring in rings:
-                mapping.mark(ring, state, layout.RING_CLEAN_AT)
-            mapping.mark(books, state, layout.BOOKS_CLEAN_AT)
+                recovery.mark(ring, state, layout.RING_CLEAN_AT)
+            recovery.mark(books, state, layout.BOOKS_CLEAN_AT)
 
     def _ask_to_stop(self, _number: int, _frame: object) -> None:
         if self._stop_ms is None:
             self._stop_ms = self._now().mono_ms
 
+    def _look(self, now: Now) -> None:
+        """Looks whether whoever starts now would share rings and books with this process; else it stops.
+
+        API processes that have not looked yet accept into rings that only this process reads, so it goes on for longer
+        than they take to look.
+        """
+        self._look_ms = now.mono_ms + LOOK_EVERY_MS
+        if not self._lost:
+            self._lost = mapping.lost(self._segments)
+            if self._lost:
+                log.critical("%s: stopping", self._lost)
+                self._drain_ms = max(self._drain_ms, LOST_DRAIN_MS)
+                self._ask_to_stop(signal.SIGTERM, None)
+
     def _is_late(self, now: Now) -> bool:
         """Whether the drain time is over."""
-        return self._stop_ms is not None and now.mono_ms - self._stop_ms >= self._settings.drain_seconds * 1000
+        return self._stop_ms is not None and now.mono_ms - self._stop_ms >= self._drain_ms
 
     def _is_over(self, now: Now) -> bool:
         """Whether to stop now: all is settled, or the drain time is over and answers had a second more."""
         if self._stop_ms is None:
             return False
         if self._is_late(now):
-            late_ms = now.mono_ms - self._stop_ms - self._settings.drain_seconds * 1000
+            late_ms = now.mono_ms - self._stop_ms - self._drain_ms
             return not self._dispatcher.in_flight or late_ms >= 1000
-        return not self._dispatcher.has_work
+        return not self._dispatcher.has_work and not self._lost
 
     def _show(self, now: Now) -> None:
         """Writes the board that ``/health`` reads."""

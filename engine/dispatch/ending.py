@@ -110,7 +110,7 @@ def _put_back(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed:
 
 
 def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | None) -> None:
-    """Refused: another processor is asked at once; when all have refused it as often, it waits."""
+    """Refused: a processor that has refused it less often is asked at once, but for one that is not to be had."""
     processor = attempt.processor
     _store_state(work, attempt, QUEUED)
     payment = work.settlement.payment(attempt.ring, attempt.position)

@@ -35,9 +35,9 @@ def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | Non
         if words[at + layout.SLOT_ORIGIN] & layout.ORIGIN_SEEN:
             work.delayed.wait(work.new_delayed(ring, work.settlement.payment(ring, position)), now.mono_ms)
             return None
-        words[at + layout.SLOT_FIRST_MS] = now.wall_ms
-    elif now.wall_ms < words[at + layout.SLOT_FIRST_MS]:  # the clock was set back
-        words[at + layout.SLOT_FIRST_MS] = now.wall_ms
+    else:
+        first_at = at + (layout.SLOT_FIRST_MS if attempts > 1 else layout.SLOT_REQUESTED_MS)
+        words[at + layout.SLOT_FIRST_MS] = min(words[first_at], now.wall_ms)
     # The times first: the state must never point at a time that was not sent.
     words[at + layout.SLOT_REQUESTED_MS] = now.wall_ms
     words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, PROCESSING, processor, attempts + 1)
@@ -79,7 +79,7 @@ def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[At
         assert payment.state == PROCESSING and payment.processor == processor
         if one.ring != aside.RING:
             payment = payment._replace(attempts=payment.attempts + 1)
-            work.settlement.store_progress(one.ring, one.position, PROCESSING, processor, payment.attempts)
+            work.settlement.store_request(one.ring, payment)
         attempts.append(work.request(now, one.ring, payment, one.tries))
         one.out = attempts[-1].ticket
     return attempts

@@ -252,10 +252,11 @@ class Transport:
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_timeout_ms)
         handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
         handle.setopt(pycurl.WRITEFUNCTION, request.collect)
-        # Asks for an answer that is not packed, and unpacks one that comes packed all the same.
-        handle.setopt(pycurl.ACCEPT_ENCODING, "identity")
         if lookup:
             handle.setopt(pycurl.HTTPGET, 1)
+            # Asks for an answer that is not packed, and unpacks one that comes packed all the same. A payment's answer
+            # that is packed cannot be read: it is unknown, and looked up. (For each payment this would cost 1 %.)
+            handle.setopt(pycurl.ACCEPT_ENCODING, "identity")
         else:
             handle.setopt(pycurl.URL, f"{self._urls[processor]}/payments")
             handle.setopt(pycurl.POST, 1)

@@ -16,8 +16,9 @@ from engine.dst.network import Network
 from engine.dst.plan import Plan
 from engine.dst.processors import Processor
 from engine.dst.scheduler import Scheduler
-from engine.intake.desk import STRIPES, Desk, Verdict
+from engine.intake.desk import Desk, Verdict
 from engine.memory import layout
+from engine.memory.layout import STRIPES
 from engine.memory.words import Words
 from engine.ring.ring import RingReader, RingWriter
 from engine.routing.lane import RouterLimits
@@ -65,7 +66,7 @@ class VirtualDesk(Desk):
 
     def __init__(self, rings: Sequence[RingReader], own: RingWriter, books: BooksReader, lock: Lock) -> None:
         # The base class would open the file.
-        self._rings, self._own, self._books = rings, own, books
+        self._rings, self._own, self._books, self.memory = rings, own, books, None
         self._virtual_lock = lock
 
     def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:

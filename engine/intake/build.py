@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.intake import desk
 from engine.memory import layout
 
 HELP = "Compile the express lane of POST /payments; does nothing when it is built already."
@@ -71,6 +70,5 @@ def stamp() -> str:
 def _defines() -> list[str]:
     """The numbers that the C code asks for by name: the layout is written down in one place only."""
     numbers = {name.lstrip("_"): value for name, value in vars(layout).items() if isinstance(value, int)}
-    numbers["STRIPES"] = desk.STRIPES
     wanted = sorted(set(_WANTED.findall(SOURCES[0].read_text())))
     return [f"-DLAYOUT_{name}={numbers[name]}ULL" for name in wanted]

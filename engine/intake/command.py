@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import logging
 import os
 import signal
 import sys
-import time
-from collections.abc import Iterator
 
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
@@ -18,24 +15,21 @@ from engine.intake.committer import Committer
 from engine.intake.desk import Desk
 from engine.intake.express import Express, NotBuiltError
 from engine.intake.http import Http
+from engine.intake.keeper import Keeper
 from engine.intake.server import Server
-from engine.memory import layout, mapping
+from engine.memory import layout, mapping, recovery
 from engine.memory.doorbell import Doorbell
-from engine.memory.segment import Segment, SegmentError
+from engine.memory.segment import HeldError, Segment, SegmentError
+from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
-LOCK_TRIES = 20
-LOCK_PAUSE_SECONDS = 0.1  # tries and pauses cover a predecessor that is about to exit
+LOOK_MS = 2000  # between two looks whether rings and books are still those that others use
 PAGE_WORDS = 512
 SOCKET_MODE = 0o666  # nginx may run as another user
 
 log = logging.getLogger(__name__)
-
-
-class OwnedError(Exception):
-    """Another process writes this ring."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,26 +46,36 @@ def run(arguments: argparse.Namespace) -> int:
             problem = f"--index {arguments.index}: must be 0 to {settings.api_processes - 1} (ENGINE_API_PROCESSES - 1)"
             raise settings_module.SettingsError([problem])
         os.makedirs(settings.run_dir, exist_ok=True)
-        with owning(f"{settings.run_dir}/api-{arguments.index}.lock"):
-            serve(settings, arguments.index)
+        serve(settings, arguments.index)
     except (settings_module.SettingsError, SegmentError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
-    except (OwnedError, OSError) as error:
+    except (HeldError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def serve(settings: Settings, index: int) -> None:
-    """Opens everything and serves until a signal. Raises SegmentError and OSError."""
+    """Opens everything and serves until a signal.
+
+    Raises SegmentError, also when rings or books were removed or made anew meanwhile, HeldError and OSError.
+    """
     segments = mapping.open_rings(settings)
+    mapping.hold(segments[index], "another API process with this --index runs; a ring has one writer")
     books = mapping.open_books(settings)
     own = RingWriter(segments[index].words, is_synced=settings.durability == "sync")
     rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
     doorbell = Doorbell(settings.doorbell_path, books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))
-    desk = Desk(rings, own, reader, f"{settings.run_dir}/intake.lock")
+    _point(f"{settings.run_dir}/intake.lock", books.path)
+    ids = mapping.open_ids(settings, segments[0])
+    desk = Desk(rings, own, reader, books.lock_path, IdMemory(ids.words) if ids is not None else None)
+    keeper = Keeper(desk, own, ids) if ids is not None else None
+    if keeper is not None:
+        keeper.start()
+    else:
+        own.words[layout.RING_IDS_AT] = 0  # what is accepted now is not remembered
     http = Http()
     committer = express = None
     if settings.durability == "sync":
@@ -80,51 +84,62 @@ def serve(settings: Settings, index: int) -> None:
             doorbell.ring_if_asleep()
             http.ask_later()
 
-        committer = Committer(own, segments[index], http.alarm, committed)
+        if keeper is not None:
+            keeper.write_again()
+        committer = Committer(own, segments[index], http.alarm, committed, keeper)
         committer.start()
     else:
-        mapping.mark(segments[index], layout.UNCLEAN, layout.RING_CLOSED_AT)
+        recovery.mark(segments[index], layout.UNCLEAN, layout.RING_CLOSED_AT)
         try:
             express = Express(settings, rings, own, books.words, mapping.books_shape(settings), desk, doorbell)
         except NotBuiltError as error:
             log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
     Server(settings, desk, own, books.words, reader, doorbell, committer, express).add_routes(http)
-    for segment in segments:
+    opened = segments if ids is None else [*segments, ids]
+    for segment in opened:
         touch(segment)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: http.stop())
+
+    def look() -> None:
+        problem = mapping.lost((*segments, books))
+        if problem:
+            log.critical("%s: stopping", problem)
+            http.stop()
+        else:
+            alarm.set(LOOK_MS)
+
+    alarm = http.alarm(look)
+    alarm.set(LOOK_MS)
     path = settings.api_socket(index)
     log.info("api %d on %s", index, path)
     http.serve(path, SOCKET_MODE)
     log.info("api %d stopped", index)
+    problem = mapping.lost((*segments, books, *([ids] if ids is not None else [])))
+    if problem:
+        raise SegmentError(problem)
+    if keeper is not None:
+        keeper.stop()
     if settings.durability != "sync":
-        mapping.mark(segments[index], layout.CLEAN, layout.RING_CLOSED_AT)
+        recovery.mark(segments[index], layout.CLEAN, layout.RING_CLOSED_AT)
     if express is not None:
         express.close()
     doorbell.close()
     desk.close()
-    for segment in (*segments, books):
+    for segment in (*opened, books):
         segment.close()
+
+
+def _point(path: str, target: str) -> None:
+    """Makes ``path`` a symbolic link, for people who look there for the locks of correlationIds (``lslocks``).
+
+    Nothing opens it, and whoever cleans the directory may remove it.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.symlink(target, path)
 
 
 def touch(segment: Segment) -> None:
     """Loads a word of each page, so that no payment waits until the kernel has put the page into place."""
     for at in range(0, len(segment.words), PAGE_WORDS):
         segment.words[at]
-
-
-@contextlib.contextmanager
-def owning(path: str) -> Iterator[None]:
-    """Holds the file lock ``path``, so that a ring has one writer. Raises OwnedError when another process keeps it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        for _ in range(LOCK_TRIES):
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(LOCK_PAUSE_SECONDS)
-        else:
-            raise OwnedError(f"{path} is held: another API process with this --index runs; a ring has one writer")
-        yield
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 
 from engine.alarm import Alarm
+from engine.intake.keeper import Keeper
 from engine.memory import layout
 from engine.memory.segment import Segment
 from engine.ring.ring import RingWriter
@@ -27,6 +28,7 @@ class Committer:
       ring, segment: the ring and where it is.
       make_alarm: makes the alarm that calls :meth:`commit`.
       committed: called after each commit.
+      keeper: brings the id memory to disk, if there is one.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class Committer:
         segment: Segment,
         make_alarm: Callable[[Callable[[], None]], Alarm],
         committed: Callable[[], None],
+        keeper: Keeper | None = None,
     ) -> None:
         self._ring = ring
         self._segment = segment
         self._alarm = make_alarm(self.commit)
         self._committed = committed
+        self._keeper = keeper
         self._is_set = False
 
     def start(self) -> None:
@@ -48,8 +52,10 @@ class Committer:
         self.commit()
 
     def gather(self) -> None:
-        """Asks for a commit soon."""
-        if not self._is_set:
+        """Asks for a commit soon; when half a lap has gathered it is made at once, for the keeper counts on that."""
+        if self._keeper is not None and self._ring.head - self._ring.ready >= self._ring.slots // 2:
+            self.commit()
+        elif not self._is_set:
             self._is_set = True
             self._alarm.set(GATHER_MS)
 
@@ -63,8 +69,10 @@ class Committer:
         head = self._ring.head
         try:
             self._segment.sync()
+            if self._keeper is not None:
+                self._keeper.keep(head)
         except OSError as error:
-            log.critical("the ring cannot be brought to disk: %s", error)
+            log.critical("the ring or the id memory cannot be brought to disk: %s", error)
             os._exit(1)
         self._ring.release(head)
         self._committed()

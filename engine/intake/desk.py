@@ -1,26 +1,25 @@
 """The desk: accepts payments, and answers what became of them. No HTTP in here.
 
 A correlationId is accepted once over all rings, although each ring has one writer: "find it anywhere, then put it in my
-ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id. It is a POSIX record lock:
-the kernel frees it when its holder dies.
-
-*Warning*: closing any descriptor of a file drops all record locks that the process has on it. So the desk opens the
-file once and nothing else in the process may.
+ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id's mix: a byte of the books'
+own file (:mod:`engine.memory.locks`). So whoever shares the memory shares the locks, wherever its run directory is, and
+nobody can remove the one and leave the other. The id memory is read and written under the same lock.
 """
 
 from __future__ import annotations
 
 import enum
-import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 from engine.books.reader import BooksReader
-from engine.memory import layout
+from engine.memory import layout, locks
+from engine.memory.layout import STRIPES
+from engine.ring import ids
+from engine.ring.ids import IdMemory
 from engine.ring.ring import Payment, RingReader, RingWriter
-
-STRIPES = 1024
 
 
 class Verdict(enum.Enum):
@@ -48,16 +47,28 @@ class Desk:
       rings: all rings in the order of their index.
       own: the one of them that this process writes.
       books: where payments are that were put aside.
-      lock_path: the file of the record locks.
+      lock_path: the file whose first STRIPES bytes are locked: the books' (:attr:`Segment.lock_path`).
+      memory: where ids are remembered for longer than in the rings, if anywhere.
     """
 
-    def __init__(self, rings: Sequence[RingReader], own: RingWriter, books: BooksReader, lock_path: str) -> None:
+    def __init__(
+        self,
+        rings: Sequence[RingReader],
+        own: RingWriter,
+        books: BooksReader,
+        lock_path: str,
+        memory: IdMemory | None = None,
+    ) -> None:
         assert any(ring is own for ring in rings)
         self._rings = rings
         self._books = books
         self._own = own
         self._alone = len(rings) == 1
-        self._lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.memory = memory
+        # The same for all processes, whether they have an id memory or not.
+        self._seeds = rings[0].words[layout.RING_SEED_HIGH_AT], rings[0].words[layout.RING_SEED_LOW_AT]
+        assert memory is None or memory.seeds == self._seeds
+        self._lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
 
     def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         """Takes a payment in, at most once for each correlationId.
@@ -69,12 +80,21 @@ class Desk:
         """
         if self._alone:
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
-        stripe = (id_high ^ id_low) % STRIPES
-        fcntl.lockf(self._lock, fcntl.LOCK_EX, 1, stripe)
-        try:
+        with self._locked(ids.stripe(ids.mix(id_high, id_low, *self._seeds))):
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
+
+    @contextmanager
+    def _locked(self, stripe: int, count: int = 1) -> Iterator[None]:
+        """Keeps other processes from accepting what belongs to these stripes."""
+        locks.take(self._lock, stripe, count)
+        try:
+            yield
         finally:
-            fcntl.lockf(self._lock, fcntl.LOCK_UN, 1, stripe)
+            locks.free(self._lock, stripe, count)
+
+    def locked_whole(self) -> AbstractContextManager[None]:
+        """Keeps other processes from accepting anything, and from writing the id memory."""
+        return self._locked(0, STRIPES)
 
     def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         known = self.find(id_high, id_low)
@@ -82,7 +102,14 @@ class Desk:
             if known.cents != cents:
                 return Verdict.CONFLICT
             return Verdict.FAILED if known.state == layout.FAILED else Verdict.SAME
-        return Verdict.ACCEPTED if self._own.put(id_high, id_low, cents, now_ms, clock_ms) else Verdict.FULL
+        if not self._own.has_room():
+            return Verdict.FULL  # before it is remembered: what is refused comes again
+        origin = clock_ms
+        if self.memory is not None and self.memory.remember(id_high, id_low):
+            origin |= layout.ORIGIN_SEEN
+        is_put = self._own.put(id_high, id_low, cents, now_ms, origin)
+        assert is_put
+        return Verdict.ACCEPTED
 
     def find(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId, wherever it is, or None. Raises BooksBusyError."""
@@ -108,7 +135,7 @@ class Desk:
 
     @property
     def lock_descriptor(self) -> int:
-        """The file of the record locks: byte ``(id_high ^ id_low) % STRIPES`` is a correlationId's."""
+        """The file of the locks: a byte for each stripe."""
         return self._lock
 
     def usage(self) -> list[Usage]:
@@ -121,5 +148,5 @@ class Desk:
         return usages
 
     def close(self) -> None:
-        """Lets go of the lock file."""
+        """Lets go of the file of the locks."""
         os.close(self._lock)

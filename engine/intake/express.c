@@ -5,9 +5,11 @@
 // plain. Whatever has to be looked at twice (a body in several pieces, other fields, a correlationId that is known, a
 // full ring, a reader's race) goes to the code in Python, which knows all cases and is the one description of them; what
 // is here must do in its case just what is done there: payment.parse(), Desk.accept(), RingReader.find(),
-// RingWriter.put(), Doorbell.ring_if_asleep().
+// RingWriter.put(), IdMemory.remember(), Doorbell.ring_if_asleep().
 //
 // LAYOUT_* come from engine/memory/layout.py by way of engine/intake/build.py.
+
+#define _GNU_SOURCE // F_OFD_SETLKW
 
 #include <errno.h>
 #include <fcntl.h>
@@ -142,6 +144,19 @@ static void store(uint64_t *word, uint64_t value)
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
+static uint64_t finalise(uint64_t word)
+{
+    word = (word ^ word >> 30) * LAYOUT_MIX_A;
+    word = (word ^ word >> 27) * LAYOUT_MIX_B;
+    return word ^ word >> 31;
+}
+
+// mix() of engine/ring/ids.py, with the seeds of ring 0.
+static uint64_t mix(const uint64_t *ring, uint64_t id_high, uint64_t id_low)
+{
+    return finalise(finalise(id_high * ring[LAYOUT_RING_SEED_HIGH_AT]) ^ id_low * ring[LAYOUT_RING_SEED_LOW_AT]);
+}
+
 static uint64_t *bucket_of(uint64_t *ring, uint64_t id_high, uint64_t id_low)
 {
     uint64_t slots = ring[LAYOUT_RING_SLOTS_AT]; // a power of two, at least 64
@@ -210,13 +225,19 @@ static bool is_done(const uint64_t *ring, const uint64_t *slot, uint64_t positio
     return state == LAYOUT_COMPLETED || state == LAYOUT_FAILED || state == LAYOUT_ASIDE || state == LAYOUT_CHARGED_BEFORE;
 }
 
-// RingWriter.put(), store by store: a kill between any two must leave what the next writer can take back.
-static bool put(uint64_t *ring, const struct express_payment *payment, uint64_t accepted_ms, uint64_t origin)
+// RingWriter.has_room(), which also counts what is refused.
+static bool has_room(uint64_t *ring)
 {
     uint64_t position = load(ring + LAYOUT_RING_HEAD_AT), slots = ring[LAYOUT_RING_SLOTS_AT];
+    return position < slots || is_done(ring, slot_of(ring, position), position - slots);
+}
+
+// RingWriter.put() where there is room, store by store: a kill between any two must leave what the next writer can take
+// back.
+static void put(uint64_t *ring, const struct express_payment *payment, uint64_t accepted_ms, uint64_t origin)
+{
+    uint64_t position = load(ring + LAYOUT_RING_HEAD_AT);
     uint64_t *slot = slot_of(ring, position), *bucket = bucket_of(ring, payment->id_high, payment->id_low);
-    if (position >= slots && !is_done(ring, slot, position - slots))
-        return false;
     uint64_t check = payment->id_high * LAYOUT_CHECK_A ^ payment->id_low * LAYOUT_CHECK_B ^
                      payment->cents * LAYOUT_CHECK_C ^ accepted_ms * LAYOUT_CHECK_D ^ origin * LAYOUT_CHECK_E ^ position;
     store(slot + LAYOUT_SLOT_SEQUENCE, 0);
@@ -231,17 +252,46 @@ static bool put(uint64_t *ring, const struct express_payment *payment, uint64_t 
     store(bucket, position + 1);
     store(ring + LAYOUT_RING_HEAD_AT, position + 1);
     store(ring + LAYOUT_RING_READY_AT, position + 1);
-    return true;
 }
 
-// Takes (F_WRLCK) or gives back (F_UNLCK) the record lock of a correlationId, as Desk.accept() does.
-static bool lock(int descriptor, short type, uint64_t id_high, uint64_t id_low)
+// The bucket of an id in the id memory, from its mix.
+static uint64_t *ids_of(uint64_t *ids, uint64_t mixed)
 {
-    struct flock record = {
-        .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)((id_high ^ id_low) % LAYOUT_STRIPES), .l_len = 1};
+    uint64_t groups = ids[LAYOUT_IDS_BUCKETS_AT] / LAYOUT_STRIPES;
+    uint64_t bucket = ((mixed >> 32) * groups >> 32) * LAYOUT_STRIPES + mixed % LAYOUT_STRIPES;
+    return ids + LAYOUT_IDS_HEADER_WORDS + bucket * LAYOUT_IDS_BUCKET_WORDS;
+}
+
+// IdMemory.remember(): whether the id was in its bucket before it was put there. The caller holds the bucket's lock, so
+// that nobody else writes it and plain loads, of eight lanes at once, will do.
+static bool remember(uint64_t *ids, uint64_t mixed)
+{
+    typedef uint16_t lanes_t __attribute__((vector_size(16), may_alias));
+    uint64_t *bucket = ids_of(ids, mixed), fingerprint = mixed >> 16 & UINT16_MAX;
+    if (fingerprint < LAYOUT_IDS_BUCKET_LANES)
+        fingerprint += LAYOUT_IDS_BUCKET_LANES;
+    lanes_t wanted = (lanes_t){0} + (uint16_t)fingerprint, hits = {0};
+    const lanes_t *lanes = (const lanes_t *)bucket;
+#pragma GCC unroll 8
+    for (size_t index = 0; index < LAYOUT_IDS_BUCKET_WORDS * sizeof *bucket / sizeof *lanes; index++)
+        hits |= (lanes_t)(lanes[index] == wanted);
+    uint64_t found[2];
+    memcpy(found, &hits, sizeof found);
+    uint64_t cursor = load(bucket) & UINT16_MAX;
+    uint64_t lane = cursor < LAYOUT_IDS_BUCKET_LANES ? cursor + 1 : 1;
+    uint64_t *place = bucket + lane / 4, shift = lane % 4 * 16;
+    store(bucket, (load(bucket) & ~(uint64_t)UINT16_MAX) | lane % LAYOUT_IDS_BUCKET_LANES);
+    store(place, (load(place) & ~((uint64_t)UINT16_MAX << shift)) | fingerprint << shift);
+    return (found[0] | found[1]) != 0;
+}
+
+// Takes (F_WRLCK) or gives back (F_UNLCK) a record lock, as Desk.accept() does.
+static bool lock(int descriptor, short type, uint64_t stripe)
+{
+    struct flock record = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)stripe, .l_len = 1};
     int result;
     do
-        result = fcntl(descriptor, F_SETLKW, &record);
+        result = fcntl(descriptor, F_OFD_SETLKW, &record);
     while (result != 0 && errno == EINTR);
     return result == 0;
 }
@@ -250,19 +300,29 @@ bool express_accept(const struct express *express, const struct express_payment 
                     uint64_t clock_ms)
 {
     uint64_t id_high = payment->id_high, id_low = payment->id_low;
+    uint64_t *ring = express->rings[express->own], *ids = express->ids;
     bool is_alone = express->ring_count == 1;
     if (payment->cents > express->cents_max)
         return false;
-    if (!is_alone && !lock(express->lock, F_WRLCK, id_high, id_low))
+    uint64_t mixed = mix(express->rings[0], id_high, id_low), stripe = mixed % LAYOUT_STRIPES;
+    if (ids != NULL) // on its way while the lock is taken and the rings are searched
+        for (size_t line = 0; line < LAYOUT_IDS_BUCKET_WORDS; line += 8)
+            __builtin_prefetch(ids_of(ids, mixed) + line);
+    if (!is_alone && !lock(express->lock, F_WRLCK, stripe))
         return false;
     bool is_new = true;
     for (size_t index = 0; is_new && index < express->ring_count; index++)
         is_new = is_absent(express->rings[index], id_high, id_low);
     // The books come last: a payment is there before its slot is given away.
     is_new = is_new && is_not_aside(express, id_high, id_low);
-    bool is_accepted = is_new && put(express->rings[express->own], payment, accepted_ms, clock_ms);
+    bool is_accepted = is_new && has_room(ring);
+    if (is_accepted) {
+        // Before it is published: a payment that was accepted is remembered.
+        bool is_seen = ids != NULL && remember(ids, mixed);
+        put(ring, payment, accepted_ms, is_seen ? clock_ms | LAYOUT_ORIGIN_SEEN : clock_ms);
+    }
     if (!is_alone)
-        lock(express->lock, F_UNLCK, id_high, id_low);
+        lock(express->lock, F_UNLCK, stripe);
     return is_accepted;
 }
 

@@ -8,7 +8,8 @@ struct express {
     size_t own;            // index of the ring that this process writes
     const uint64_t *books; // the words of the books
     uint64_t aside_at;     // the word of the books at which the aside table begins
-    int lock;              // descriptor of the record locks of engine/intake/desk.py
+    uint64_t *ids;         // the words of the id memory, NULL when there is none
+    int lock;              // descriptor of the file of the locks of engine/intake/desk.py
     int doorbell;          // descriptor of the pipe of engine/memory/doorbell.py
     uint64_t cents_max;
     size_t body_bytes_max;

@@ -35,7 +35,7 @@ class Express:
       settings: for its limits.
       rings: all rings in the order of their index; ``own`` is the one that this process writes.
       books, shape: the books' words, and where in them the aside table is.
-      desk: whose locks it takes.
+      desk: whose locks it takes, and where it remembers ids.
       doorbell: which it rings.
 
     Raises NotBuiltError.
@@ -54,6 +54,10 @@ class Express:
         self._library = _load()
         self._buffers = [ffi.from_buffer("uint64_t[]", words) for words in (*(ring.words for ring in rings), books)]
         *ring_words, books_words = self._buffers
+        ids_words = ffi.NULL
+        if desk.memory is not None:
+            ids_words = ffi.from_buffer("uint64_t[]", desk.memory.words)
+            self._buffers.append(ids_words)
         self._rings = ffi.new("uint64_t *[]", ring_words)
         self._state = ffi.new(
             "struct express *",
@@ -62,6 +66,7 @@ class Express:
                 "ring_count": len(rings),
                 "own": rings.index(own),
                 "books": books_words,
+                "ids": ids_words,
                 "aside_at": shape.aside_at,
                 "lock": desk.lock_descriptor,
                 "doorbell": doorbell.descriptor,

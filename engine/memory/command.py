@@ -1,23 +1,25 @@
-"""``python -m engine reset``: removes the shared memory of an engine that is not running."""
+"""``python -m engine reset``: removes the memory of an engine that does not run, to throw away what it holds.
+
+For other sizes it is not needed: a start with other sizes takes over what is there (:mod:`engine.memory.making`).
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-import time
 
 from engine import settings as settings_module
-from engine.memory import layout, mapping
-from engine.memory.segment import SegmentError
+from engine.memory import making, mapping, names
+from engine.memory.segment import SegmentError, Store
+from engine.settings import Settings
 
-HELP = "Remove the shared memory of an engine that is not running, with every payment that it remembers."
-RUNNING_MS = 3000  # a dispatcher whose heartbeat is younger than this is alive
+HELP = "Remove the memory (rings and books) of an engine that is not running, with every payment that it remembers."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--force", action="store_true", help="even when a dispatcher seems to run or payments wait")
+    parser.add_argument("--force", action="store_true", help="even when the engine runs or payments are unfinished")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,17 +29,35 @@ def run(arguments: argparse.Namespace) -> int:
     except settings_module.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    if not arguments.force:
-        try:
-            books = mapping.open_books(settings)
-        except SegmentError:
-            books = None  # of another shape: to remove it is what this command is for
-        if books is not None:
-            age_ms = time.time_ns() // 1_000_000 - books.words[layout.BOARD_HEARTBEAT_MS]
-            books.close()
-            if age_ms < RUNNING_MS:
-                print("engine: a dispatcher is running; stop it first (or --force)", file=sys.stderr)
-                return 1
-    for name in mapping.remove_all(settings):
-        print(f"removed {name}")
+    kept = mapping.store(settings)
+    if not names.own(settings.name, kept.names()):
+        print(f"there is no memory of an engine called {settings.name}")
+        return 0
+    with making.locked(kept, settings.name):
+        reason = "" if arguments.force else why_not(kept, settings)
+        if reason:
+            print(f"engine: {reason} (or --force)", file=sys.stderr)
+            return 1
+        for name in making.remove(kept, settings.name):
+            print(f"removed {name}")
     return 0
+
+
+def why_not(kept: Store, settings: Settings) -> str:
+    """Why the memory should stay, "" when nothing is lost with it. The sizes are the memory's, not the settings'."""
+    used = making.used(kept, settings.name)
+    if used:
+        return f"the engine is running, a process holds {', '.join(used)}; stop it first"
+    try:
+        with making.supervising(kept, settings.name):
+            left = making.unfinished(kept, settings.name, settings.durability)
+    except BlockingIOError:
+        return "the engine is running under `engine up`; stop it first"
+    except SegmentError as error:
+        return f"it cannot be told whether payments are unfinished: {error}"
+    if left.in_rings or left.aside:
+        return (
+            f"{left.in_rings + left.aside} payments are unfinished ({left.aside} of them put aside) and would be "
+            "forgotten; start the engine and let it settle them first"
+        )
+    return ""

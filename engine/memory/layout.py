@@ -1,6 +1,6 @@
 """The layout of all shared memory, written down once: field, offset, unit, and who writes it.
 
-Two kinds of segment, both arrays of unsigned 64-bit words (all offsets below are in words):
+Three kinds of segment, all arrays of unsigned 64-bit words (all offsets below are in words):
 
 ring (one for each API process; ``NAME-ring-INDEX``)
 
@@ -24,6 +24,16 @@ words                 content
 128 ..                redo log: REDO_ENTRIES pairs (address, value)
 then                  for each level, for each processor: counts, then cents
 then                  aside table: ASIDE_WORDS for each entry, ASIDE_WAYS entries for each bucket
+====================  ==========================================================================================
+
+id memory (one, where ENGINE_ID_MEMORY asks for it; ``NAME-ids``), written by the API processes
+
+====================  ==========================================================================================
+words                 content
+====================  ==========================================================================================
+0 .. 63               header: magic, layout version, buckets, hash seeds, number
+64 ..                 buckets, IDS_BUCKET_WORDS each, 256 lanes of 16 bits: a cursor, then fingerprints; written
+                      under the record lock of the bucket's stripe only, see :mod:`engine.ring.ids`
 ====================  ==========================================================================================
 
 A *position* numbers the payments of a ring from 0 for ever; position ``p`` lives in slot ``p % slots``. Money is
@@ -60,6 +70,7 @@ RING_BOOT_AT: Final = 9  # the boot of the machine in which it was last opened (
 RING_CLOSED_AT: Final = 10  # API: how it was left by the API process: UNCLEAN, CLEAN or SYNCED (files only)
 RING_SUMMARY_MS_AT: Final = 11  # when it was last asked for a summary: an audit, perhaps
 RING_GENERATION_AT: Final = 12  # API: the engine's, the same in all of its segments; never 0
+RING_IDS_AT: Final = 13  # API: the number (IDS_NUMBER_AT) of the id memory that has all ids of this ring, 0 for none
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
 RING_CLEAN_AT: Final = 18  # dispatcher: how it was left by the dispatcher: UNCLEAN, CLEAN or SYNCED (files only)
@@ -82,7 +93,7 @@ SLOT_CHECK: Final = 7  # slot_check() of what the API process has written
 SLOT_PROGRESS: Final = 8  # dispatcher: see pack_progress
 SLOT_REQUESTED_MS: Final = 9  # dispatcher: requestedAt of the last attempt
 SLOT_SETTLED: Final = 10  # dispatcher: see pack_settled; what an older payment left while this one is not done
-SLOT_FIRST_MS: Final = 11  # dispatcher: the earliest requestedAt of any attempt; with REASON_AMOUNT: the other cents
+SLOT_FIRST_MS: Final = 11  # dispatcher: the earliest requestedAt of several attempts; with REASON_AMOUNT: other cents
 
 ORIGIN_CLOCK_BITS: Final = 44  # 557 years
 ORIGIN_CLOCK_MASK: Final = (1 << ORIGIN_CLOCK_BITS) - 1
@@ -169,6 +180,14 @@ def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms
     return (mixed ^ position) & WORD_MAX
 
 
+def other_version(version: int) -> str:
+    """What is wrong with memory of another layout version."""
+    return (
+        f"it has layout version {version}, this engine writes {LAYOUT_VERSION}, and cannot take over payments of "
+        "another version: let the engine that wrote it settle them"
+    )
+
+
 def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> None:
     """Makes zeroed memory an empty ring. The seeds are odd."""
     words[RING_LAYOUT_AT] = LAYOUT_VERSION
@@ -186,7 +205,7 @@ def check_ring(words: Words, slots: int) -> str:
     if words[RING_MAGIC_AT] != RING_MAGIC:
         return "unfinished" if words[RING_MAGIC_AT] == 0 else "it is not a ring"
     if words[RING_LAYOUT_AT] != LAYOUT_VERSION:
-        return f"it has layout version {words[RING_LAYOUT_AT]}, this engine writes {LAYOUT_VERSION}"
+        return other_version(words[RING_LAYOUT_AT])
     if words[RING_SLOTS_AT] != slots:
         return f"it has {words[RING_SLOTS_AT]} slots, ENGINE_RING_SLOTS says {slots}"
     return ""
@@ -218,6 +237,8 @@ BOOKS_BEFORE_AT: Final = 30  # payments that a processor had before they were ac
 BOOKS_DISCREPANCIES_AT: Final = 32  # payments of which a processor has stored another amount
 BOOKS_UNCONFIRMED_AT: Final = 33  # payments settled without a lookup that shows them
 BOOKS_DEAD_AT: Final = 34  # dead letters: payments aside with a reason, which only a person can resolve
+BOOKS_RINGS_AT: Final = 35  # how many rings the engine has: all of them are made with the books
+BOOKS_REPLACED_AT: Final = 36  # generation whose payments these books have taken over (its rings may go); 0 for none
 BOOKS_CARRIES_AT: Final = 37  # for each processor: how many times SUM_MODULUS its cents have beside the total
 BOOKS_FAILED_CARRY_AT: Final = 45  # the same of what was given up ...
 BOOKS_BEFORE_CARRY_AT: Final = 46  # ... and of what had been charged before
@@ -260,3 +281,59 @@ ASIDE_SETTLED: Final = 8  # as SLOT_SETTLED; of a payment that is open: 0, or of
 ASIDE_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
 ASIDE_REFUSALS: Final = 10  # for each processor a byte: refusals, and << 4 those with others charged in between
 ASIDE_HOME: Final = 11  # the slot that it had: 1 + ring << ADDRESS_SEGMENT_SHIFT | position; 0 for none
+
+# --- id memory -------------------------------------------------------------------------------------------------------
+
+MIX_A: Final = 0xBF58476D1CE4E5B9  # splitmix64's multipliers
+MIX_B: Final = 0x94D049BB133111EB
+
+STRIPES: Final = 1024  # record locks, one byte each, by which API processes exclude each other; a power of two
+
+IDS_MAGIC: Final = int.from_bytes(b"eng-ids\0", "little")
+IDS_MAGIC_AT: Final = 0  # written last when the memory is made
+IDS_LAYOUT_AT: Final = 1
+IDS_BUCKETS_AT: Final = 2  # a multiple of STRIPES: bucket % STRIPES is the stripe under which a bucket is written
+IDS_SEED_HIGH_AT: Final = 3  # those of ring 0, which choose the stripe whether there is an id memory or not
+IDS_SEED_LOW_AT: Final = 4
+IDS_GENERATION_AT: Final = 5  # the engine's, the same in all of its segments
+IDS_NUMBER_AT: Final = 6  # random, never 0, another one after each boot of the machine: see RING_IDS_AT
+IDS_BOOT_AT: Final = 7  # as RING_BOOT_AT
+IDS_HEADER_WORDS: Final = 64  # 512 bytes, and so is a bucket: a sector, which a disk writes whole
+IDS_BUCKET_WORDS: Final = 64
+IDS_BUCKET_LANES: Final = 255  # fingerprints of a bucket, in the lanes 1 to 255; lane 0 plus 1 is written next
+IDS_BUCKET_MEAN: Final = 216  # ids for each bucket among as many as the memory is asked to reach back
+
+
+def ids_buckets(ids: int) -> int:
+    """Buckets of a memory that reaches back ``ids`` payments: so many that 99.47 % of the ids of just that age are
+    remembered, and 99.998 % of those a tenth younger (255 places, and Poisson's 216 ids on average)."""
+    return -(-ids // (IDS_BUCKET_MEAN * STRIPES)) * STRIPES
+
+
+def ids_words(buckets: int) -> int:
+    """Length of the id memory's segment."""
+    return IDS_HEADER_WORDS + buckets * IDS_BUCKET_WORDS
+
+
+def lay_out_ids(words: Words, buckets: int, ring: Words, number: int) -> None:
+    """Makes zeroed memory an empty id memory beside ``ring``, ring 0, whose seeds it takes."""
+    words[IDS_LAYOUT_AT] = LAYOUT_VERSION
+    words[IDS_BUCKETS_AT] = buckets
+    words[IDS_SEED_HIGH_AT] = ring[RING_SEED_HIGH_AT]
+    words[IDS_SEED_LOW_AT] = ring[RING_SEED_LOW_AT]
+    words[IDS_GENERATION_AT] = ring[RING_GENERATION_AT]
+    words[IDS_NUMBER_AT] = number
+    words[IDS_MAGIC_AT] = IDS_MAGIC
+
+
+def check_ids(words: Words, buckets: int, ring: Words) -> str:
+    """Why this memory is not an id memory of so many buckets beside ``ring``, ring 0; ``""`` when it is."""
+    if len(words) < IDS_HEADER_WORDS or words[IDS_MAGIC_AT] != IDS_MAGIC:
+        return "it was not finished"
+    if words[IDS_LAYOUT_AT] != LAYOUT_VERSION:
+        return f"it has layout version {words[IDS_LAYOUT_AT]}, this engine writes {LAYOUT_VERSION}"
+    if words[IDS_BUCKETS_AT] != buckets or len(words) != ids_words(buckets):
+        return f"it has {words[IDS_BUCKETS_AT]} buckets, ENGINE_ID_MEMORY asks for {buckets}"
+    if (words[IDS_SEED_HIGH_AT], words[IDS_SEED_LOW_AT]) != (ring[RING_SEED_HIGH_AT], ring[RING_SEED_LOW_AT]):
+        return "ring 0 was made anew, with other seeds"
+    return ""

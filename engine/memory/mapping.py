@@ -1,246 +1,240 @@
-"""The segments of one engine: their names, attaching to them, and what is done after the machine went down.
+"""Attaching to the segments of an engine: where processes get their rings and books from.
 
-Files are page cache: they survive every process, but when the machine goes down each sector of them is as old as the
-last completed sync, or younger. So each file says for each of its writers how it was left (:data:`layout.UNCLEAN`,
-``CLEAN``, ``SYNCED``), whatever mode the next run has. That it is time to look is told by the boot number in it.
-
-- `sync`: a file is SYNCED before any payment is accepted, by whoever opens it first. Then it is repaired: first what
-  the books' redo log says of a ring is done to it, for a slot that a transaction gave away may have been written anew
-  while its progress was still on the way, and then the ring itself (:mod:`engine.ring.repair`). The repaired ring is on
-  disk before anybody may accept: what was taken back must not come back after another loss of power, when its customer
-  has sent it again elsewhere. The boot number comes last, so that a repair that was cut short is begun again.
-- `disk`: UNCLEAN while a writer runs, CLEAN after it has stopped and synced; API process and dispatcher each by itself,
-  for either may be stopped alone. UNCLEAN is refused.
-
-*Limit*: page cache that is lost while the machine goes on (a volume torn off its host) is not noticed.
+Whoever comes first makes them, or lets those that are there take over other sizes (:mod:`engine.memory.making`), and
+recovers them after the machine went down (:mod:`engine.memory.recovery`).
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable
-from pathlib import Path
+import contextlib
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
 
-from engine.books import levels
-from engine.books.levels import Shape, check_books, lay_out_books
-from engine.books.writer import is_log_whole, redo_ring, seal_log
-from engine.memory import layout
-from engine.memory.segment import FileStore, Segment, SegmentError, SharedMemoryStore, Store, locked
-from engine.memory.words import WORD_BYTES, Words
-from engine.ring import repair
+from engine.books.levels import Shape
+from engine.memory import filesystem, fingerprints, layout, making, names, recovery, sizes
+from engine.memory.migration import Memory
+from engine.memory.segment import FileStore, HeldError, Segment, SegmentError, SharedMemoryStore, Store
+from engine.memory.words import WORD_BYTES
 from engine.settings import Settings
 
-BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id"
+HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: how long a predecessor may take to go
+HOLD_PAUSE_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
 
 
 def ring_name(settings: Settings, index: int) -> str:
     """Name of the ring of API process ``index``."""
-    return f"{settings.name}-ring-{index}"
+    return names.ring_name(settings.name, index)
 
 
 def books_name(settings: Settings) -> str:
     """Name of the books."""
-    return f"{settings.name}-books"
+    return names.books_name(settings.name)
 
 
 def books_shape(settings: Settings) -> Shape:
     """The shape of the books that the settings ask for."""
-    return levels.shape(settings.books_recent_seconds, settings.books_horizon_hours, settings.aside_slots)
+    return sizes.asked(settings).shape
 
 
-def open_ring(settings: Settings, index: int) -> Segment:
-    """Attaches to the ring of API process ``index``, making it if need be. Raises SegmentError."""
-
-    def lay_out(words: Words) -> None:
-        words[layout.RING_BOOT_AT] = _boot()
-        words[layout.RING_CLEAN_AT] = words[layout.RING_CLOSED_AT] = _state_of_new(settings)
-        layout.lay_out_ring(words, settings.ring_slots, _random_odd_word(), _random_odd_word())
-
-    def check(words: Words) -> str:
-        return layout.check_ring(words, settings.ring_slots)
-
-    def recover(segment: Segment) -> None:
-        words = segment.words
-        if words[layout.RING_BOOT_AT] != _boot():
-            _check_state(words[layout.RING_CLEAN_AT])
-            _check_state(words[layout.RING_CLOSED_AT])
-            _redo_ring(settings, index, words)
-            repair.repair(words)
-            segment.sync()
-            words[layout.RING_BOOT_AT] = _boot()
-        if settings.durability == "sync":
-            mark(segment, layout.SYNCED, layout.RING_CLEAN_AT, layout.RING_CLOSED_AT)
-
-    length = layout.ring_words(settings.ring_slots)
-    return _open_or_create(settings, ring_name(settings, index), length, lay_out, check, recover)
-
-
-def open_rings(settings: Settings) -> list[Segment]:
-    """All rings, in the order of their index. Raises SegmentError, also when there are more of them."""
-    index = settings.api_processes
-    if ring_name(settings, index) in _store(settings).names():
-        raise SegmentError(
-            f"{ring_name(settings, index)}: a ring of an API process that ENGINE_API_PROCESSES={index} does not start; "
-            f"its payments would wait for ever. Start with more, or: {_RESET}"
-        )
-    return [open_ring(settings, index) for index in range(settings.api_processes)]
-
-
-def open_books(settings: Settings) -> Segment:
-    """Attaches to the books, making them if need be. Raises SegmentError."""
-    books = books_shape(settings)
-
-    def lay_out(words: Words) -> None:
-        words[layout.BOOKS_BOOT_AT] = _boot()
-        words[layout.BOOKS_CLEAN_AT] = _state_of_new(settings)
-        lay_out_books(words, books, _random_odd_word())
-
-    def recover(segment: Segment) -> None:
-        words = segment.words
-        if words[layout.BOOKS_BOOT_AT] != _boot():
-            _check_state(words[layout.BOOKS_CLEAN_AT])
-            if words[layout.BOOKS_CLEAN_AT] == layout.SYNCED and not is_log_whole(words):
-                words[layout.BOOKS_REDO_COUNT_AT] = 0  # it was on its way to the disk: nothing of it has been applied
-            words[layout.BOOKS_BOOT_AT] = _boot()
-        if settings.durability == "sync":
-            if words[layout.BOOKS_CLEAN_AT] != layout.SYNCED:
-                seal_log(words, words[layout.BOOKS_REDO_COUNT_AT])  # what a killed writer without sync has left open
-            mark(segment, layout.SYNCED, layout.BOOKS_CLEAN_AT)
-
-    def check(words: Words) -> str:
-        return check_books(words, books)
-
-    return _open_or_create(settings, books_name(settings), books.words, lay_out, check, recover)
-
-
-def mark(segment: Segment, state: int, *places: int) -> None:
-    """Says in a file, on disk, how it is left: ``state`` in the words ``places``; what is in it is there before.
-
-    Raises OSError.
-    """
-    if any(segment.words[at] != state for at in places):
-        segment.sync()
-        for at in places:
-            segment.words[at] = state
-        segment.sync()
-
-
-def remove_all(settings: Settings) -> list[str]:
-    """Removes all segments of the engine called ``settings.name``, whatever their number; returns their names."""
-    store = _store(settings)
-    prefixes = (f"{settings.name}-ring-", books_name(settings))
-    names = [name for name in store.names() if name.startswith(prefixes)]
-    for name in names:
-        store.remove(name)
-    return names
-
-
-def _open_or_create(
-    settings: Settings,
-    name: str,
-    length: int,
-    lay_out: Callable[[Words], None],
-    check: Callable[[Words], str],
-    recover: Callable[[Segment], None],
-) -> Segment:
-    """Attaches to the segment ``name``, making it first if it is not there.
-
-    Parameters:
-      length: in words.
-      lay_out: writes the first content of a new segment, all of whose words are 0. Its last store must be what
-        ``check`` looks at first, so that a maker killed half-way leaves something that is made anew.
-      check: returns why an existing segment cannot be used, ``""`` when it can, ``"unfinished"`` when its maker died.
-      recover: called with one that can, before anybody else sees it; raises SegmentError and OSError.
-
-    Raises SegmentError for one that cannot be used or made.
-    """
-    store = _store(settings)
-    os.makedirs(settings.run_dir, exist_ok=True)
-    with locked(f"{settings.run_dir}/segments.lock"):
-        try:
-            segment = store.open(name)
-        except FileNotFoundError:
-            return _create(store, name, length, lay_out)
-        except (OSError, ValueError) as error:  # ValueError: a mapping of something that is no file
-            raise SegmentError(f"{name}: it cannot be opened: {error}") from error
-        try:
-            complaint = _complaint(segment.words, length, check)
-            if not complaint:
-                recover(segment)
-                return segment
-        except (SegmentError, OSError) as error:
-            complaint = str(error)
-        segment.close()
-        if complaint != "unfinished":
-            raise SegmentError(f"{name}: {complaint}. {_RESET}")
-        store.remove(name)
-        return _create(store, name, length, lay_out)
-
-
-def _complaint(words: Words, length: int, check: Callable[[Words], str]) -> str:
-    """As ``check``; for what is too short to be asked too."""
-    if len(words) <= layout.BOARD_AT:
-        is_blank = all(words[at] == 0 for at in range(len(words)))
-        return "unfinished" if is_blank else f"it was cut short: {len(words) * WORD_BYTES} bytes are left"
-    complaint = check(words)
-    if not complaint and len(words) != length:
-        complaint = f"it has {len(words)} words and should have {length}"
-    return complaint
-
-
-def _create(store: Store, name: str, length: int, lay_out: Callable[[Words], None]) -> Segment:
-    try:
-        segment = store.create(name, length)
-    except OSError as error:
-        raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
-    lay_out(segment.words)
-    return segment
-
-
-_RESET = "`python -m engine reset` removes rings and books with everything that they remember"
-
-
-def _store(settings: Settings) -> Store:
+def store(settings: Settings) -> Store:
+    """Where the engine's segments are."""
     return SharedMemoryStore() if settings.durability == "memory" else FileStore(settings.data_dir)
 
 
-def _state_of_new(settings: Settings) -> int:
-    """How new memory is left before anybody has used it: it is empty, whatever of it is on disk."""
-    return layout.SYNCED if settings.durability == "sync" else layout.CLEAN
+def open_ring(settings: Settings, index: int) -> Segment:
+    """Attaches to the ring of API process ``index``. Raises SegmentError."""
+    with _ready(settings) as kept:
+        return _open_ring(settings, kept, index)
 
 
-def _check_state(state: int) -> None:
-    """After the machine went down, files that were not synced on the way may be any mixture of old and new.
+def open_rings(settings: Settings) -> list[Segment]:
+    """Attaches to all rings, in the order of their index. Raises SegmentError."""
+    with _ready(settings) as kept:
+        return [_open_ring(settings, kept, index) for index in range(settings.api_processes)]
+
+
+def open_books(settings: Settings) -> Segment:
+    """Attaches to the books. Raises SegmentError."""
+    with _ready(settings) as kept, contextlib.ExitStack() as unless_it_fails:
+        books = making.attached(kept, books_name(settings))
+        unless_it_fails.callback(books.close)
+        with making.told_of(books.name):
+            recovery.recover_books(books, settings.durability)
+        unless_it_fails.pop_all()
+        return books
+
+
+def open_ids(settings: Settings, ring: Segment) -> Segment | None:
+    """Attaches to the id memory, making it if need be; None when ENGINE_ID_MEMORY is 0. ``ring`` is ring 0.
+
+    It is only a memory: one of another size or with other seeds is made anew, and the log says so. But nobody may go on
+    with the old one meanwhile, so all who use it share its lock. Raises SegmentError.
+    """
+    if settings.id_memory == 0:
+        return None
+    name, buckets = names.ids_name(settings.name), layout.ids_buckets(settings.id_memory)
+    with _ready(settings) as kept:
+        try:
+            segment = kept.open(name)
+        except FileNotFoundError:
+            segment = _make_ids(kept, name, buckets, ring)
+        except (OSError, ValueError) as error:
+            raise SegmentError(f"{name}: it cannot be opened: {error}") from error
+        complaint = layout.check_ids(segment.words, buckets, ring.words)
+        if complaint:
+            is_free = segment.lock()
+            segment.close()
+            if not is_free:
+                raise SegmentError(f"{name}: {complaint}, and a process uses it as it is; stop all API processes first")
+            log.warning("%s: %s; it is made anew and knows what the rings remember", name, complaint)
+            kept.remove(name)
+            segment = _make_ids(kept, name, buckets, ring)
+        if segment.words[layout.IDS_BOOT_AT] != recovery.boot():  # it may lack what was not on disk
+            segment.words[layout.IDS_NUMBER_AT] = making.random_odd_word()
+            segment.words[layout.IDS_BOOT_AT] = recovery.boot()
+        segment.lock(shared=True)
+        return segment
+
+
+def _make_ids(kept: Store, name: str, buckets: int, ring: Segment) -> Segment:
+    length = layout.ids_words(buckets)
+    try:
+        segment = kept.create(name, length)
+    except OSError as error:
+        raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
+    ring.sync()  # or its seeds may be lost with the power
+    segment.words[layout.IDS_BOOT_AT] = recovery.boot()
+    layout.lay_out_ids(segment.words, buckets, ring.words, making.random_odd_word())
+    return segment
+
+
+def hold(segment: Segment, held: str) -> None:
+    """Makes the calling process the one owner of a segment, until it ends or closes it. Waits a little for another one.
+
+    ``held``: who the other one is. Raises HeldError, and SegmentError when the segment was replaced meanwhile.
+    """
+    for _ in range(HOLD_TRIES):
+        if segment.lock():
+            break
+        time.sleep(HOLD_PAUSE_SECONDS)
+    else:
+        raise HeldError(f"{segment.name} is held: {held}")
+    problem = lost([segment])
+    if problem:
+        raise SegmentError(problem)
+
+
+def lost(segments: Iterable[Segment]) -> str:
+    """Which of the segments are not those any more that a process gets that attaches now; "" when all are.
+
+    Who goes on with such a one accepts what nobody sends, or sends what nobody accepted. Asking costs a system call
+    for each.
+    """
+    gone = [segment.name for segment in segments if not segment.is_current()]
+    if not gone:
+        return ""
+    return (
+        f"{', '.join(gone)}: removed, or made anew, while this process used it. Whatever it holds is lost when the "
+        "last process that uses it ends"
+    )
+
+
+@contextlib.contextmanager
+def supervising(settings: Settings) -> Iterator[None]:
+    """Holds the right to run the engine of this name. Raises HeldError, SegmentError."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(making.supervising(_usable(settings), settings.name))
+        except BlockingIOError:
+            raise HeldError(_runs_already(settings)) from None
+        except OSError as error:
+            raise SegmentError(f"{names.lock_name(settings.name)}: {error}") from error
+        yield
+
+
+def wait_until_free(settings: Settings) -> None:
+    """Waits a little for processes that are about to end.
+
+    Raises HeldError when the engine's segments stay held, SegmentError.
+    """
+    kept = _usable(settings)
+    for _ in range(HOLD_TRIES):
+        with making.locked(kept, settings.name):
+            used = making.used(kept, settings.name)
+        if not used:
+            return
+        time.sleep(HOLD_PAUSE_SECONDS)
+    raise HeldError(f"{_runs_already(settings)} (a process holds {', '.join(used)})")
+
+
+def check_processors(settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
+    """Refuses addresses of other processors than those where something is unresolved. The caller holds the books.
 
     Raises SegmentError.
     """
-    if state not in (layout.CLEAN, layout.SYNCED):
-        raise SegmentError(
-            "the machine went down while the engine ran, and ENGINE_DURABILITY was not sync: what is on disk may be "
-            "incomplete, so it is not known what was charged"
-        )
+    making.finish_log(books, rings)
+    memory = Memory(books.words, books_shape(settings), [ring.words for ring in rings])
+    problem = fingerprints.complaint(settings.processor_urls, memory)
+    if problem:
+        raise SegmentError(problem)
 
 
-def _redo_ring(settings: Settings, index: int, words: Words) -> None:
-    """Does to a ring what a whole redo log of the books says; nothing when there are no books that can be used."""
-    try:
-        books = _store(settings).open(books_name(settings))
-    except FileNotFoundError:
-        return
-    shape = books_shape(settings)
-    try:
-        if not _complaint(books.words, shape.words, lambda words: check_books(words, shape)):
-            redo_ring(books.words, index, words)
-    finally:
-        books.close()
+def keep_processors(settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
+    """As :func:`check_processors`, and from now on these are the processors. The caller is the dispatcher."""
+    check_processors(settings, books, rings)
+    fingerprints.keep(settings.processor_urls, books.words)
+    books.sync()  # before anything is sent there
 
 
-def _boot() -> int:
-    """A number for this boot of the machine (containers have their machine's)."""
-    return int(Path(BOOT_ID_PATH).read_text().strip().replace("-", "")[:16], 16)
+def remove_all(settings: Settings) -> list[str]:
+    """Removes all segments of the engine called ``settings.name``, used or not; returns their names."""
+    kept = store(settings)
+    if not names.own(settings.name, kept.names()) and names.lock_name(settings.name) not in kept.names():
+        return []
+    with making.locked(kept, settings.name):
+        return making.remove(kept, settings.name)
 
 
-def _random_odd_word() -> int:
-    """A random odd number of 64 bits, a multiplier for hashing that an outsider cannot guess."""
-    return secrets.randbits(64) | 1
+def _open_ring(settings: Settings, kept: Store, index: int) -> Segment:
+    with contextlib.ExitStack() as unless_it_fails:
+        ring = making.attached(kept, ring_name(settings, index))
+        unless_it_fails.callback(ring.close)
+        with (
+            contextlib.closing(making.attached(kept, books_name(settings))) as books,
+            making.told_of(ring.name),
+        ):
+            recovery.recover_ring(ring, index, books.words, settings.durability)
+        unless_it_fails.pop_all()
+        return ring
+
+
+@contextlib.contextmanager
+def _ready(settings: Settings) -> Iterator[Store]:
+    """Where all segments are, with the sizes of the settings, for as long as the block takes. Raises SegmentError."""
+    kept = _usable(settings)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(making.locked(kept, settings.name))
+        except OSError as error:
+            raise SegmentError(f"{names.lock_name(settings.name)}: {error}") from error
+        making.make_ready(kept, settings.name, sizes.asked(settings), settings.durability)
+        yield kept
+
+
+def _usable(settings: Settings) -> Store:
+    """The store, once it is sure that it keeps what it should. Raises SegmentError."""
+    if settings.durability != "memory":
+        problem = filesystem.complaint(settings.data_dir)
+        if problem:
+            raise SegmentError(f"ENGINE_DATA_DIR={settings.data_dir}: {problem}")
+    return store(settings)
+
+
+def _runs_already(settings: Settings) -> str:
+    return (
+        f"an engine called {settings.name} runs already; for a second one set ENGINE_NAME, ENGINE_RUN_DIR and "
+        "ENGINE_PORT"
+    )

@@ -1,7 +1,9 @@
 """Named pieces of memory that outlive the processes that use them: in shared memory, or in files on a volume.
 
 *Warning*: Python 3.11's resource tracker unlinks a shared-memory segment when any process that attached to it exits,
-which would destroy the payments of everybody else. So nothing here is tracked: a segment stays until it is removed.
+and ``SharedMemory.__init__`` unlinks it when it cannot be mapped, also when somebody else has made it (seen with
+``ulimit -v``). Either would destroy the payments of everybody. So ``SharedMemory`` makes segments here, untracked, and
+never attaches to one: that is done by hand, and nothing on that way can remove anything.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import fcntl
 import mmap
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from typing import cast
 
+from engine.memory import locks
 from engine.memory.words import WORD_BYTES, Words
 
 SHARED_MEMORY_DIRECTORY = "/dev/shm"
@@ -25,6 +29,10 @@ class SegmentError(Exception):
     """A segment cannot be used: it has another layout or size, is damaged, or there is no room for it."""
 
 
+class HeldError(Exception):
+    """Another process has what only one may have. Holds a sentence."""
+
+
 class Segment:
     """Memory as 8-byte words.
 
@@ -32,36 +40,56 @@ class Segment:
     stores (``struct.pack_into`` would write byte by byte).
 
     Parameters:
-      memory: the bytes; what is beyond the last whole word is left out.
-      close: detaches from them.
-      descriptor: the file behind them, None for shared memory.
+      path: the file behind it.
+      memory: its bytes; what is beyond the last whole word is left out.
+      descriptor: the file, open.
+      is_on_disk: whether :meth:`sync` has anything to do.
     """
 
-    def __init__(self, memory: SharedMemory | mmap.mmap, descriptor: int | None = None) -> None:
+    def __init__(self, path: str, memory: SharedMemory | mmap.mmap, descriptor: int, is_on_disk: bool) -> None:
+        self.name = os.path.basename(path)
+        self._path = path
         self._memory = memory
         self._descriptor = descriptor
+        self._is_on_disk = is_on_disk
         buffer = memory.buf if isinstance(memory, SharedMemory) else memory
         assert buffer is not None
         self._bytes = memoryview(buffer)
         self._words = self._bytes[: len(self._bytes) // WORD_BYTES * WORD_BYTES].cast("Q")
         self.words = cast(Words, self._words)  # typeshed's memoryview is wider than Words asks
 
-    def lock(self) -> bool:
-        """Takes this segment for the calling process until it ends or closes it; False when another one has it."""
-        if isinstance(self._memory, SharedMemory):
-            descriptor: int = self._memory._fd  # type: ignore[attr-defined]
-        else:
-            assert self._descriptor is not None
-            descriptor = self._descriptor
+    @property
+    def path(self) -> str:
+        """Where others find it."""
+        return self._path
+
+    @property
+    def lock_path(self) -> str:
+        """The very file that is attached to, by whatever name, to be opened once more for locks of its bytes."""
+        return f"/proc/self/fd/{self._descriptor}"
+
+    def lock(self, *, shared: bool = False) -> bool:
+        """Takes this segment for the calling process until it ends or closes it; False when another one has it.
+
+        ``shared``: only from those who do not share it.
+        """
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
 
+    def unlock(self) -> None:
+        """Gives back what :meth:`lock` has taken."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def is_current(self) -> bool:
+        """Whether whoever attaches by this name now gets this segment: it was not removed, nor another made since."""
+        return locks.is_named(self._path, self._descriptor)
+
     def sync(self) -> None:
         """Returns when everything stored so far is on disk. Raises OSError; nothing is known to be there then."""
-        if self._descriptor is not None:
+        if self._is_on_disk:
             os.fdatasync(self._descriptor)
 
     def write_again(self, places: Iterable[int]) -> None:
@@ -79,7 +107,7 @@ class Segment:
         self._words.release()
         self._bytes.release()
         self._memory.close()
-        if self._descriptor is not None:
+        if not isinstance(self._memory, SharedMemory):  # which has closed it
             os.close(self._descriptor)
 
 
@@ -88,14 +116,18 @@ class Store(ABC):
 
     @abstractmethod
     def open(self, name: str) -> Segment:
-        """Attaches to a segment. Raises FileNotFoundError."""
+        """Attaches to a segment, and whatever happens removes nothing. Raises FileNotFoundError, OSError."""
 
     @abstractmethod
     def create(self, name: str, length: int) -> Segment:
         """Makes a segment of ``length`` words, all 0 and all of them there: it never needs room later.
 
-        Raises OSError, and leaves nothing, when there is no room.
+        Raises FileExistsError and leaves what is there; raises OSError, and leaves nothing, when there is no room.
         """
+
+    @abstractmethod
+    def rename(self, old: str, new: str) -> None:
+        """Gives a segment another name, in the place of what has that name, at one stroke and lastingly."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -105,62 +137,34 @@ class Store(ABC):
     def remove(self, name: str) -> None:
         """Removes a segment if it is there. Whoever is attached keeps what it has."""
 
-
-class SharedMemoryStore(Store):
-    """``multiprocessing.shared_memory``: lives until the machine, or the volume mounted there, ends."""
-
-    def open(self, name: str) -> Segment:
-        """See :class:`Store`."""
-        return Segment(_UntrackedMemory(name))
-
-    def create(self, name: str, length: int) -> Segment:
-        """See :class:`Store`."""
-        memory = _UntrackedMemory(name, create=True, size=length * WORD_BYTES)
-        try:
-            os.posix_fallocate(memory._fd, 0, length * WORD_BYTES)  # type: ignore[attr-defined]
-        except OSError:
-            self.remove(name)
-            raise
-        return Segment(memory)
-
-    def names(self) -> list[str]:
-        """See :class:`Store`."""
-        return sorted(os.listdir(SHARED_MEMORY_DIRECTORY))
-
-    def remove(self, name: str) -> None:
-        """See :class:`Store`."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{SHARED_MEMORY_DIRECTORY}/{name}")
+    @abstractmethod
+    def holding(self, name: str, byte: int, wait: bool = True) -> AbstractContextManager[None]:
+        """Holds a byte of the lock file ``name``, which lies beside the segments; see :func:`locks.holding`."""
 
 
-class FileStore(Store):
-    """Files in a directory, mapped into memory."""
+class _Directory(Store):
+    """Segments as files of one directory."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, is_on_disk: bool) -> None:
         self._directory = directory
+        self._is_on_disk = is_on_disk
 
     def open(self, name: str) -> Segment:
         """See :class:`Store`."""
-        descriptor = os.open(f"{self._directory}/{name}", os.O_RDWR | os.O_CLOEXEC)
-        if os.fstat(descriptor).st_size < WORD_BYTES:
-            os.close(descriptor)
-            raise FileNotFoundError(name)
-        return Segment(mmap.mmap(descriptor, 0), descriptor)
-
-    def create(self, name: str, length: int) -> Segment:
-        """See :class:`Store`."""
-        _make_directory(self._directory)
-        path = f"{self._directory}/{name}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        path = self._path(name)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            os.posix_fallocate(descriptor, 0, length * WORD_BYTES)
-        except OSError:
+            if os.fstat(descriptor).st_size < WORD_BYTES:
+                raise OSError("it is empty")
+            return Segment(path, mmap.mmap(descriptor, 0), descriptor, self._is_on_disk)
+        except BaseException:
             os.close(descriptor)
-            self.remove(name)
             raise
-        os.fsync(descriptor)
-        _sync_directory(self._directory)  # the name, too, has to survive
-        return Segment(mmap.mmap(descriptor, 0), descriptor)
+
+    def rename(self, old: str, new: str) -> None:
+        """See :class:`Store`."""
+        os.rename(self._path(old), self._path(new))
+        self._sync_names()
 
     def names(self) -> list[str]:
         """See :class:`Store`."""
@@ -169,19 +173,62 @@ class FileStore(Store):
     def remove(self, name: str) -> None:
         """See :class:`Store`."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._directory}/{name}")
+            os.unlink(self._path(name))
+            self._sync_names()
+
+    def holding(self, name: str, byte: int, wait: bool = True) -> AbstractContextManager[None]:
+        """See :class:`Store`."""
+        if self._is_on_disk:
+            _make_directory(self._directory)
+        return locks.holding(self._path(name), byte, wait)
+
+    def _path(self, name: str) -> str:
+        return f"{self._directory}/{name}"
+
+    def _sync_names(self) -> None:
+        if self._is_on_disk:
             _sync_directory(self._directory)
 
 
-@contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Holds the file lock ``path``; the kernel lets go of it when the holder dies."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+class SharedMemoryStore(_Directory):
+    """``multiprocessing.shared_memory``: lives until the machine, or the volume mounted there, ends."""
+
+    def __init__(self) -> None:
+        super().__init__(SHARED_MEMORY_DIRECTORY, is_on_disk=False)
+
+    def create(self, name: str, length: int) -> Segment:
+        """See :class:`Store`."""
+        memory = _UntrackedMemory(name, length * WORD_BYTES)
+        descriptor: int = memory._fd  # type: ignore[attr-defined]
+        try:
+            os.posix_fallocate(descriptor, 0, length * WORD_BYTES)
+        except OSError:
+            self.remove(name)  # this process has just made it
+            memory.close()
+            raise
+        return Segment(self._path(name), memory, descriptor, is_on_disk=False)
+
+
+class FileStore(_Directory):
+    """Files in a directory, mapped into memory."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(directory, is_on_disk=True)
+
+    def create(self, name: str, length: int) -> Segment:
+        """See :class:`Store`."""
+        _make_directory(self._directory)
+        path = self._path(name)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, length * WORD_BYTES)
+            os.fsync(descriptor)
+            self._sync_names()  # the name, too, has to survive
+            return Segment(path, mmap.mmap(descriptor, 0), descriptor, is_on_disk=True)
+        except OSError:
+            os.close(descriptor)
+            self.remove(name)  # this process has just made it
+            raise
 
 
 def _make_directory(path: str) -> None:
@@ -203,16 +250,17 @@ def _sync_directory(path: str) -> None:
 
 
 class _UntrackedMemory(SharedMemory):
-    """A segment that is not tracked, and not torn down with words still in use when the process exits."""
+    """A new segment that is not tracked, and not torn down with words still in use when the process exits."""
 
-    def __init__(self, name: str, create: bool = False, size: int = 0) -> None:
+    def __init__(self, name: str, size: int) -> None:
         # Python 3.13 has track=False for it; before, not registering is the only way that starts no tracker process.
-        register = resource_tracker.register
-        resource_tracker.register = lambda *_: None
+        # A failure unlinks, and would tell the tracker of that.
+        register, unregister = resource_tracker.register, resource_tracker.unregister
+        resource_tracker.register = resource_tracker.unregister = lambda *_: None
         try:
-            super().__init__(name, create, size)
+            super().__init__(name, create=True, size=size)
         finally:
-            resource_tracker.register = register
+            resource_tracker.register, resource_tracker.unregister = register, unregister
 
     def __del__(self) -> None:
         """The kernel unmaps; the base class would complain of the words that rings and books still hold."""

@@ -137,19 +137,22 @@ class RingReader:
     def read(self, position: int) -> Payment | None:
         """The payment at ``position``, or None when its slot has been given to another one."""
         words, at = self.words, self.offset(position)
-        settled = words[at + SLOT_SETTLED]
+        progress = layout.unpack_progress(position, words[at + SLOT_PROGRESS])
+        requested_ms, settled = words[at + SLOT_REQUESTED_MS], words[at + SLOT_SETTLED]
+        # While it is open, the word of its reason is what an older payment has left.
+        differs = progress[0] == layout.COMPLETED and settled >> layout.REASON_SHIFT == layout.REASON_AMOUNT
         payment = Payment(
             position,
             words[at + SLOT_ID_HIGH],
             words[at + SLOT_ID_LOW],
             words[at + SLOT_CENTS],
             words[at + SLOT_ACCEPTED_MS],
-            *layout.unpack_progress(position, words[at + SLOT_PROGRESS]),
-            words[at + SLOT_REQUESTED_MS],
+            *progress,
+            requested_ms,
             settled & layout.SETTLED_MS_MASK,
             settled >> layout.REASON_SHIFT,
             words[at + SLOT_ORIGIN],
-            words[at + SLOT_FIRST_MS],
+            words[at + SLOT_FIRST_MS] if progress[2] > 1 or differs else requested_ms,
         )
         return payment if words[at + SLOT_SEQUENCE] == position + 1 else None
 
@@ -205,6 +208,14 @@ class RingWriter(RingReader):
         if not is_synced:
             words[RING_READY_AT] = head
 
+    def has_room(self) -> bool:
+        """Whether a payment can be put in; when not, it counts as refused. Room stays until something is put in."""
+        position = self.words[RING_HEAD_AT]
+        if position < self.slots or self.is_done(position - self.slots):
+            return True
+        self.words[layout.RING_REFUSED_AT] += 1
+        return False
+
     def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
         """Accepts a payment; False when the ring is full: its oldest payment is not settled yet. ``origin``: the word.
 
@@ -213,8 +224,7 @@ class RingWriter(RingReader):
         """
         # The head is not kept here as well: engine/intake/express.c, in this very process, puts payments in too.
         words, position = self.words, self.words[RING_HEAD_AT]
-        if position >= self.slots and not self.is_done(position - self.slots):
-            words[layout.RING_REFUSED_AT] += 1
+        if not self.has_room():
             return False
         at = self.offset(position)
         bucket = self._bucket(id_high, id_low)

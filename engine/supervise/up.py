@@ -20,7 +20,7 @@ from pathlib import Path
 
 from engine import settings as settings_module
 from engine.memory import mapping
-from engine.memory.segment import SegmentError
+from engine.memory.segment import HeldError, Segment, SegmentError
 from engine.settings import Settings
 from engine.supervise import nginx
 from engine.supervise.child import Child
@@ -29,6 +29,7 @@ from engine.supervise.probe import is_alive
 HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ctrl-C stops them all cleanly."
 READY_SECONDS = 30.0
 TEND_SECONDS = 0.1
+LOOK_SECONDS = 1.0  # between two looks whether rings and books are still those that the processes use
 STOP_SECONDS = 5.0  # for nginx and an API process to finish what is in hand
 
 log = logging.getLogger("engine.up")
@@ -53,13 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_alone(settings))
+            held.enter_context(mapping.supervising(settings))
+            mapping.wait_until_free(settings)
             if arguments.discard:
                 mapping.remove_all(settings)
                 held.callback(mapping.remove_all, settings)
-            _check_memory(settings)
+            segments = held.enter_context(_memory(settings))
             _check_port(settings.port)
             children = _children(settings, simulate=arguments.simulate)
-        except (UpError, SegmentError, nginx.ConfError) as error:
+        except (UpError, SegmentError, HeldError, nginx.ConfError) as error:
             print(f"engine: {error}", file=sys.stderr)
             return 1
         stop = _Stop()
@@ -70,8 +73,15 @@ def run(arguments: argparse.Namespace) -> int:
                 return 1
             if not stop.asked:
                 _greet(settings, children)
+            look_at = time.monotonic()
             while not stop.asked:
                 _tend(children)
+                if time.monotonic() >= look_at:
+                    look_at += LOOK_SECONDS
+                    problem = mapping.lost(segments)
+                    if problem:
+                        print(f"engine: {problem}", file=sys.stderr)
+                        return 1
                 time.sleep(TEND_SECONDS)
             return 0
         finally:
@@ -96,7 +106,10 @@ class _Stop:
 
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Holds the run directory: two engines in one would take each other's sockets. Raises UpError."""
+    """Holds the run directory: two engines in one would take each other's sockets. Raises UpError.
+
+    Their memory is not protected by that, see :func:`mapping.supervising`.
+    """
     try:
         os.makedirs(settings.run_dir, mode=0o755, exist_ok=True)
         descriptor = os.open(f"{settings.run_dir}/up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -113,10 +126,20 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _check_memory(settings: Settings) -> None:
-    """Makes or checks the shared memory here, where an error is seen once and not by every child."""
-    for segment in (mapping.open_books(settings), *mapping.open_rings(settings)):
-        segment.close()
+@contextlib.contextmanager
+def _memory(settings: Settings) -> Iterator[list[Segment]]:
+    """Makes or checks the memory here, where an error is seen once and not by every child; then only keeps it open.
+
+    Raises SegmentError and HeldError.
+    """
+    with contextlib.ExitStack() as kept:
+        books, rings = mapping.open_books(settings), mapping.open_rings(settings)
+        for segment in (books, *rings):
+            kept.callback(segment.close)
+        mapping.hold(books, "a dispatcher is at work")
+        mapping.check_processors(settings, books, rings)
+        books.unlock()
+        yield [books, *rings]
 
 
 def _check_port(port: int) -> None:

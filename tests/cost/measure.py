@@ -31,8 +31,8 @@ def intake() -> float:
 
     One connection, one payment after the other, two rings: as it is behind nginx.
     """
-    nobody = "http://127.0.0.1:9"  # nothing is sent there: there is no dispatcher
-    with place(nobody, nobody) as here, _counted(here, "api") as api:
+    # Nothing is sent there: there is no dispatcher.
+    with place("http://127.0.0.1:9", "http://127.0.0.1:10") as here, _counted(here, "api") as api:
         wait_until(lambda: api.is_alive() and is_alive(here.api_socket(0)), READY_SECONDS_MAX, "it answers")
         pay(here, WARM_UP)
         with api.counting():

@@ -5,8 +5,10 @@ Everything is in private memory. The words are those of the engine's files, and 
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import cast, overload
 
 from engine.memory.segment import Segment, Store
@@ -87,13 +89,21 @@ class Disk(Store):
         """See the base class."""
         if name not in self.files:
             raise FileNotFoundError(name)
-        return DiskSegment(self, self.files[name])
+        return DiskSegment(self, name)
 
     def create(self, name: str, length: int) -> Segment:
         """See the base class: its size and its name are on disk when it returns."""
         self.reach()
+        if name in self.files:
+            raise FileExistsError(name)
         self.files[name] = File(bytes(length * WORD_BYTES))
-        return DiskSegment(self, self.files[name])
+        return DiskSegment(self, name)
+
+    def rename(self, old: str, new: str) -> None:
+        """See the base class: it is on disk when it returns, and may be when the power goes meanwhile."""
+        self.reach()
+        self.files[new] = self.files.pop(old)
+        self.reach()
 
     def names(self) -> list[str]:
         """See the base class."""
@@ -101,16 +111,31 @@ class Disk(Store):
 
     def remove(self, name: str) -> None:
         """See the base class."""
-        self.files.pop(name, None)
+        if name in self.files:
+            self.reach()
+            del self.files[name]
+
+    def holding(self, name: str, byte: int, wait: bool = True) -> AbstractContextManager[None]:
+        """See the base class. Here only one process is at work at a time."""
+        return contextlib.nullcontext()
 
 
 class DiskSegment(Segment):
     """A file of a :class:`Disk` as the engine has it open."""
 
-    def __init__(self, disk: Disk, file: File) -> None:
+    def __init__(self, disk: Disk, name: str) -> None:
+        self.name = name
         self._disk = disk
-        self._file = file
-        self.words = cast(Words, DiskWords(disk.reach, file))
+        self._file = disk.files[name]
+        self.words = cast(Words, DiskWords(disk.reach, self._file))
+
+    def lock(self, *, shared: bool = False) -> bool:
+        """See the base class. Here only one process is at work at a time."""
+        return True
+
+    def is_current(self) -> bool:
+        """See the base class."""
+        return self._disk.files.get(self.name) is self._file
 
     def sync(self) -> None:
         """See the base class. The power may go before it is done."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from engine.alarm import Alarm
@@ -144,9 +145,16 @@ class Api:
         self.own = RingWriter(segments[index].words, is_synced=True)
         rings = [self.own if number == index else RingReader(one.words) for number, one in enumerate(segments)]
         reader = BooksReader(books.words, mapping.books_shape(settings))
-        self.desk = Desk(rings, self.own, reader, f"{settings.run_dir}/intake.lock")
+        self.desk = Desk(rings, self.own, reader, _lock_file(settings))
         self.committer = Committer(self.own, segments[index], lambda _: cast(Alarm, NoAlarm()), lambda: None)
         self.committer.start()
+
+
+def _lock_file(settings: Settings) -> str:
+    """In the place of the books' file, which is none here."""
+    path = f"{settings.run_dir}/locks"
+    Path(path).touch()
+    return path
 
 
 Plant = Callable[["Machine"], None]

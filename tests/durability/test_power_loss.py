@@ -10,7 +10,7 @@ import pytest
 
 from engine import settings as settings_module
 from engine.intake.committer import Committer
-from engine.memory import layout, mapping
+from engine.memory import filesystem, layout, making, mapping, recovery
 from engine.settings import Settings
 from tests.durability.machine import Machine
 
@@ -27,6 +27,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
         {
             "ENGINE_DURABILITY": "sync",
             "ENGINE_RUN_DIR": str(tmp_path),
+            "ENGINE_DATA_DIR": "/the/disk",
             "ENGINE_RING_SLOTS": "64",
             "ENGINE_BOOKS_RECENT_SECONDS": "30",
             "ENGINE_BOOKS_HORIZON_HOURS": "1",
@@ -38,9 +39,10 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 
     def run(seed: int, plant: Callable[[Machine], None] | None = None) -> None:
         machine = Machine(seed, settings, plant)
-        monkeypatch.setattr(mapping, "_store", lambda _: machine.disk)
-        monkeypatch.setattr(mapping, "_boot", lambda: machine.disk.boot)
-        monkeypatch.setattr(mapping, "_random_odd_word", lambda: machine.chance.getrandbits(64) | 1)
+        monkeypatch.setattr(mapping, "store", lambda _: machine.disk)
+        monkeypatch.setattr(filesystem, "complaint", lambda _: "")
+        monkeypatch.setattr(recovery, "boot", lambda: machine.disk.boot)
+        monkeypatch.setattr(making, "random_odd_word", lambda: machine.chance.getrandbits(64) | 1)
         machine.live(STEPS, LOSSES)
 
     return run
@@ -103,7 +105,7 @@ def answer_before_sync(patch: pytest.MonkeyPatch) -> None:
 
 
 def trust_any_log(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(mapping, "is_log_whole", lambda _: True)
+    patch.setattr(recovery, "is_log_whole", lambda _: True)
 
 
 @pytest.mark.parametrize(

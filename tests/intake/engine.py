@@ -20,6 +20,7 @@ from engine.books.writer import BooksWriter
 from engine.memory import layout, mapping
 from engine.ring.ring import RingReader
 from engine.settings import Settings
+from tests.memory.places import on_disk
 
 WAIT_SECONDS = 10.0
 
@@ -103,11 +104,19 @@ class Engine:
 @contextlib.contextmanager
 def engine(run_dir: str, **environment: str) -> Iterator[Engine]:
     """An engine of two small rings, gone afterwards."""
+    with contextlib.ExitStack() as held:
+        data_dir = ""
+        if environment.get("ENGINE_DURABILITY", "memory") != "memory":
+            data_dir = str(held.enter_context(on_disk()) / "data")
+        yield from _engine(run_dir, data_dir, environment)
+
+
+def _engine(run_dir: str, data_dir: str, environment: dict[str, str]) -> Iterator[Engine]:
     made = Engine(
         {
             "ENGINE_NAME": f"test-{uuid.uuid4().hex[:12]}",
             "ENGINE_RUN_DIR": run_dir,
-            "ENGINE_DATA_DIR": f"{run_dir}/data",
+            "ENGINE_DATA_DIR": data_dir,
             "ENGINE_RING_SLOTS": "64",
             "ENGINE_BOOKS_RECENT_SECONDS": "30",
             "ENGINE_BOOKS_HORIZON_HOURS": "1",

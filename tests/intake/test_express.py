@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +26,16 @@ from engine.books.reader import BooksReader
 from engine.intake import build, payment
 from engine.intake.desk import Desk, Verdict
 from engine.intake.express import Express, NotBuiltError
-from engine.memory import layout, mapping
+from engine.memory import layout, locks, mapping
 from engine.memory.doorbell import Doorbell
 from engine.memory.words import Words
+from engine.ring.ids import IdMemory, mix, stripe
 from engine.ring.ring import DONE, RingReader, RingWriter
 from tests.hostile.test_parser import damaged, documents, payments
 from tests.intake.engine import engine, new_id, wait_until
-from tests.intake.test_desk import CLOCK_MS, NOW_MS, put_aside
+from tests.intake.test_desk import CLOCK_MS, NOW_MS, lock_file, put_aside
 from tests.ring.memory import Recorded, Store, blank, copy
+from tests.ring.test_ids import LEAST, make_ids, of_one_bucket, random_ids
 from tests.ring.test_ring import ONE_BUCKET, SLOTS, SPREAD, finish, make_ring
 from tests.ring.test_ring_crash import NEW, USED, crashes, used_ring
 
@@ -41,14 +47,15 @@ WORLDS_MAX = 16
 
 @dataclass
 class World:
-    """Two rings and empty books in private memory, a desk of ring 0, and its lane."""
+    """Two rings and empty books in private memory, an id memory if any, a desk of ring 0, and its lane."""
 
     memories: list[memoryview[int]]
+    ids: memoryview[int] | None
     desk: Desk
     express: Express
 
     def content(self) -> list[bytes]:
-        return [bytes(memory) for memory in self.memories]
+        return [bytes(memory) for memory in (*self.memories, *([] if self.ids is None else [self.ids]))]
 
 
 class Maker:
@@ -58,18 +65,19 @@ class Maker:
         self._directory = directory
         self._made: list[tuple[Express, Desk, Doorbell]] = []
 
-    def __call__(self, *memories: memoryview[int]) -> World:
+    def __call__(self, *memories: memoryview[int], ids: memoryview[int] | None = None) -> World:
         books: Words = blank(SHAPE.words)  # type: ignore[assignment]
         levels.lay_out_books(books, SHAPE, SPREAD[0])
         own = RingWriter(memories[0])  # type: ignore[arg-type]
         rings = [own, *(RingReader(memory) for memory in memories[1:])]  # type: ignore[arg-type]
-        desk = Desk(rings, own, BooksReader(books, SHAPE), str(self._directory / "lock"))
+        memory = None if ids is None else IdMemory(ids)  # type: ignore[arg-type]
+        desk = Desk(rings, own, BooksReader(books, SHAPE), lock_file(self._directory), memory)
         doorbell = Doorbell(str(self._directory / "doorbell"), books)
         express = Express(SETTINGS, rings, own, books, SHAPE, desk, doorbell)
         self._made.append((express, desk, doorbell))
         while len(self._made) > WORLDS_MAX:  # each holds descriptors, and a test has at most a few
             self._end(self._made.pop(0))
-        return World(list(memories), desk, express)
+        return World(list(memories), ids, desk, express)
 
     def end(self) -> None:
         for made in self._made:
@@ -162,12 +170,15 @@ steps = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps, st.sampled_from([ONE_BUCKET, SPREAD]), st.booleans())
+@given(steps, st.sampled_from([ONE_BUCKET, SPREAD]), st.booleans(), st.booleans())
 def test_whatever_happens_the_lane_leaves_the_same_words_as_python_and_takes_all_that_is_new(
-    make: Maker, steps: list[Step], seeds: tuple[int, int], is_alone: bool
+    make: Maker, steps: list[Step], seeds: tuple[int, int], is_alone: bool, has_ids: bool
 ) -> None:
     count = 1 if is_alone else 2
-    ours, twin = (make(*(make_ring(seeds=seeds) for _ in range(count))) for _ in range(2))
+    ours, twin = (
+        make(*(make_ring(seeds=seeds) for _ in range(count)), ids=make_ids(seeds=seeds) if has_ids else None)
+        for _ in range(2)
+    )
     for what, number in steps:
         cents = 100 + number % 2
         for world in (ours, twin):
@@ -230,7 +241,7 @@ def test_what_was_put_aside_is_not_taken_again_and_nothing_while_the_books_are_w
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
-        desk = Desk(rings, own, made.reader, f"{tmp_path}/intake.lock")
+        desk = Desk(rings, own, made.reader, made.books.lock_path)
         doorbell = Doorbell(made.settings.doorbell_path, made.books.words)
         shape = mapping.books_shape(made.settings)
         express = Express(made.settings, rings, own, made.books.words, shape, desk, doorbell)
@@ -251,6 +262,35 @@ def test_what_was_put_aside_is_not_taken_again_and_nothing_while_the_books_are_w
         doorbell.close()
 
 
+def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as made:
+        own = RingWriter(made.segments[1].words)
+        rings = [made.rings[0], own]
+        desk = Desk(rings, own, made.reader, made.books.lock_path)
+        doorbell = Doorbell(made.settings.doorbell_path, made.books.words)
+        express = Express(
+            made.settings, rings, own, made.books.words, mapping.books_shape(made.settings), desk, doorbell
+        )
+        other = os.open(made.books.lock_path, os.O_RDWR)
+        first = made.segments[0].words
+        seeds = first[layout.RING_SEED_HIGH_AT], first[layout.RING_SEED_LOW_AT]
+        own_stripe = stripe(mix(7, 8, *seeds))
+        assert locks.take(other, own_stripe)
+        taken: list[bool] = []
+        waiting = threading.Thread(target=lambda: taken.append(express.accept(7, 8, 1990, NOW_MS, CLOCK_MS)))
+        waiting.start()
+        waiting.join(0.2)
+        assert not taken and own.head == 0
+        assert express.accept(7, 9, 1990, NOW_MS, CLOCK_MS), "another id has another lock"
+        locks.free(other, own_stripe)
+        waiting.join(10)
+        assert taken == [True] and own.head == 2
+        os.close(other)
+        express.close()
+        desk.close()
+        doorbell.close()
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The lane compiled such that every store is recorded (watched.c)."""
@@ -266,26 +306,82 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.parametrize("remembered", [None, 0, 2, 3, 255, 300])
 @pytest.mark.parametrize("puts", USED)
 def test_the_lane_makes_the_very_stores_of_the_python_writer_in_their_order(
-    make: Maker, watched: Path, monkeypatch: pytest.MonkeyPatch, puts: int
+    make: Maker, watched: Path, monkeypatch: pytest.MonkeyPatch, puts: int, remembered: int | None
 ) -> None:
+    """``remembered``: how many ids the bucket of the new one has had; None: without an id memory."""
     monkeypatch.setattr(build, "LIBRARY", watched)
-    memory = used_ring(puts, SPREAD)
+    memory, ids = used_ring(puts, SPREAD), make_ids()
+    *older, (id_high, id_low) = of_one_bucket(IdMemory(ids), (remembered or 0) + 1)  # type: ignore[arg-type]
+    for one in older:
+        IdMemory(ids).remember(*one)  # type: ignore[arg-type]
     expected: list[Store] = []
-    assert RingWriter(Recorded(copy(memory), expected)).put(5, NEW, 1990, NOW_MS, CLOCK_MS)
-    stores_before = len(expected)
-    world = make(memory, make_ring())
+    made = IdMemory(Recorded(copy(ids), expected, 1)) if remembered is not None else None
+    own = RingWriter(Recorded(copy(memory), expected))
+    rings, books = [own, RingReader(make_ring())], make(memory, make_ring()).desk._books  # type: ignore[arg-type]
+    twin = Desk(rings, own, books, lock_file(watched.parent), made)
+    expected.clear()  # opening the ring is Python's
+    assert twin.accept(id_high, id_low, 1990, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+    twin.close()
+    world = make(memory, make_ring(), ids=None if remembered is None else ids)
     library = ffi.dlopen(str(watched))
-    library.watched_count = 0  # its own stores came first: opening the ring is Python's
-    assert world.express.accept(5, NEW, 1990, NOW_MS, CLOCK_MS)
-    begin = int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))
+    library.watched_count = 0
+    assert world.express.accept(id_high, id_low, 1990, NOW_MS, CLOCK_MS)
     seen = [
-        Store(0, (int(ffi.cast("uintptr_t", stored.address)) - begin) // 8, (stored.value,))
+        find_store([memory, ids], int(ffi.cast("uintptr_t", stored.address)), stored.value)
         for stored in library.watched_stores[0 : library.watched_count]
     ]
-    assert len(seen) == 12
-    assert seen == expected[stores_before - 12 :]
+    assert len(seen) == (12 if remembered is None else 14)
+    assert seen == expected
+
+
+def find_store(segments: list[memoryview[int]], address: int, value: int) -> Store:
+    """A store to ``address``, as it is recorded in Python."""
+    for number, memory in enumerate(segments):
+        at = (address - int(ffi.cast("uintptr_t", ffi.from_buffer(memory)))) // 8
+        if 0 <= at < len(memory):
+            return Store(number, at, (value,))
+    raise AssertionError("a store elsewhere")
+
+
+def test_the_lane_remembers_ids_and_marks_those_that_it_knows_as_python_does(make: Maker) -> None:
+    """In a memory that is full of anything, so that some ids look like known ones."""
+    memory, ids = make_ring(seeds=SPREAD), make_ids(2 * LEAST)
+    begin = layout.IDS_HEADER_WORDS
+    ids[begin:] = memoryview(random.Random(8).randbytes(8 * (len(ids) - begin))).cast("Q")
+    known = list(islice(random_ids(9), 200))
+    for one in known:
+        IdMemory(ids).remember(*one)  # type: ignore[arg-type]
+    ours, twin = make(memory, ids=ids), make(copy(memory), ids=copy(ids))
+    seen = 0
+    for one in (*known, *islice(random_ids(10), 4000)):
+        assert ours.express.accept(*one, 100, NOW_MS, CLOCK_MS)
+        assert twin.desk.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+        assert bytes(ours.memories[0]) == bytes(twin.memories[0])
+        for world in (ours, twin):
+            words: Words = world.memories[0]  # type: ignore[assignment]
+            payment = RingReader(words).read(words[layout.RING_HEAD_AT] - 1)
+            assert payment is not None and payment.clock_ms == CLOCK_MS
+            finish(words, payment.position)
+        assert payment is not None and (payment.is_seen or one not in known)
+        seen += payment.is_seen
+    assert ours.content() == twin.content()
+    assert 200 < seen < 240
+
+
+def test_what_is_refused_is_not_remembered_for_it_comes_again(make: Maker) -> None:
+    world = make(make_ring(seeds=SPREAD), ids=make_ids())
+    assert world.ids is not None
+    for number in range(SLOTS):
+        assert world.express.accept(0, number, 100, NOW_MS, CLOCK_MS)
+    before = bytes(world.ids)
+    assert not world.express.accept(0, NEW, 100, NOW_MS, CLOCK_MS)
+    assert world.desk.accept(0, NEW, 100, NOW_MS, CLOCK_MS) is Verdict.FULL
+    assert not world.express.accept(0, 0, 100, NOW_MS, CLOCK_MS)
+    assert world.desk.accept(0, 0, 100, NOW_MS, CLOCK_MS) is Verdict.SAME
+    assert bytes(world.ids) == before
 
 
 ffi.cdef(

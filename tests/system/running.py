@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.memory.places import on_disk
 from tests.simulate.processes import REPOSITORY, Processors
 from tests.system.client import Client, wait_until
 
@@ -79,6 +80,14 @@ places: list[Place] = []
 @contextmanager
 def place(default_url: str, fallback_url: str, **settings: str) -> Iterator[Place]:
     """A place for an engine, empty at the beginning and removed at the end."""
+    with contextlib.ExitStack() as held:
+        data_dir = ""
+        if settings.get("ENGINE_DURABILITY", "memory") != "memory":
+            data_dir = str(held.enter_context(on_disk()) / "data")
+        yield from _place(default_url, fallback_url, data_dir, settings)
+
+
+def _place(default_url: str, fallback_url: str, data_dir: str, settings: dict[str, str]) -> Iterator[Place]:
     run_dir = tempfile.mkdtemp(prefix="e-")
     port = free_port()
     name = f"test-{uuid.uuid4().hex[:12]}"
@@ -87,7 +96,7 @@ def place(default_url: str, fallback_url: str, **settings: str) -> Iterator[Plac
         "PAYMENT_PROCESSOR_URL_FALLBACK": fallback_url,
         "ENGINE_NAME": name,
         "ENGINE_RUN_DIR": run_dir,
-        "ENGINE_DATA_DIR": f"{run_dir}/data",
+        "ENGINE_DATA_DIR": data_dir,
         "ENGINE_PORT": str(port),
         "ENGINE_PURGE": "1",
     }
@@ -99,6 +108,7 @@ def place(default_url: str, fallback_url: str, **settings: str) -> Iterator[Plac
         places.remove(made)
         for segment in made.segments():
             (SHARED_MEMORY / segment).unlink()
+        (SHARED_MEMORY / f"{name}.lock").unlink(missing_ok=True)
         shutil.rmtree(run_dir)
 
 

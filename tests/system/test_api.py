@@ -88,9 +88,7 @@ def test_what_was_accepted_is_known_everywhere_from_the_moment_of_the_202(world:
 
 
 def test_amounts_reach_the_processors_and_the_summary_to_the_cent(world: World, shop: Client) -> None:
-    payments = new_payments(
-        300, lambda number: [1, 7, 10, 101, 1990, 999_999_999, 123_456_789_012][number % 7] + number
-    )
+    payments = new_payments(300, lambda number: [1, 7, 10, 101, 1990, 999_999_999, 99_456_789_012][number % 7] + number)
     assert {shop.pay(payment).status for payment in payments} == {202}
     world.check_settled_once(payments)
 

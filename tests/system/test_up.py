@@ -90,18 +90,6 @@ def test_purge_needs_the_token_where_it_is_not_switched_on(world: World) -> None
         assert shop.summary().count == 0
 
 
-def test_memory_of_another_shape_is_refused_and_kept(here: Place, simulated: processes.Processors) -> None:
-    with engine_in(here) as engine:
-        settled = pay(engine, 10)
-    code, said = here.refused(ENGINE_RING_SLOTS="128")
-    assert code == 1
-    assert "ENGINE_RING_SLOTS says 128" in said
-    assert "`python -m engine reset`" in said
-    assert "Traceback" not in said
-    with engine_in(here) as engine:
-        World(engine, simulated).check_settled_once(settled)
-
-
 def test_what_was_accepted_before_a_stop_under_load_is_settled_after_it(
     here: Place, simulated: processes.Processors
 ) -> None:

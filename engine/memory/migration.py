@@ -1,0 +1,248 @@
+"""Taking over what an engine's memory holds into new memory of other sizes. Pure, over words.
+
+First :func:`plan` says where everything goes, and refuses when there is no room; then :func:`carry_over` copies. What
+is unfinished goes over with all that is known of it: in the rings in the order of age, in the aside table as it is.
+What is done is there for its status and for payments that are sent twice: as much of it as there is room for, the
+newest first. Totals, counters and the engine's clock are the same afterwards; the levels of the books have what the new
+ones reach.
+
+Nobody may use the old memory meanwhile, and its redo log must have been done: then it is not changed, so that this may
+be cut short anywhere and begun again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from engine.books import aside
+from engine.books.levels import Level, Shape, lay_out_books
+from engine.memory import layout
+from engine.memory.words import Words, packed
+from engine.ring.ring import DONE, RingReader
+
+SEEDS_MAX = 100  # seeds of the aside table that are tried until all that is open finds a place
+
+# Words of the header that belong to the books' own memory; all others are taken over.
+_OWN_WORDS = frozenset(
+    (
+        layout.BOOKS_MAGIC_AT,
+        layout.BOOKS_LAYOUT_AT,
+        layout.BOOKS_RECENT_SECONDS_AT,
+        layout.BOOKS_HORIZON_HOURS_AT,
+        layout.BOOKS_VERSION_AT,
+        layout.BOOKS_REDO_COUNT_AT,
+        layout.BOOKS_ASIDE_SLOTS_AT,
+        layout.BOOKS_ASIDE_SEED_AT,
+        layout.BOOKS_BOOT_AT,
+        layout.BOOKS_CLEAN_AT,
+        layout.BOOKS_REDO_CHECK_AT,
+        layout.BOOKS_GENERATION_AT,
+        layout.BOOKS_RINGS_AT,
+        layout.BOOKS_REPLACED_AT,
+    )
+)
+
+
+class MisfitError(Exception):
+    """What is unfinished does not fit, or cannot be read. Holds a sentence."""
+
+
+class Memory(NamedTuple):
+    """The words of an engine."""
+
+    books: Words
+    shape: Shape
+    rings: Sequence[Words]
+
+
+class Slot(NamedTuple):
+    """Where a payment is in the old rings; ``clock_ms``: when it was accepted."""
+
+    clock_ms: int
+    ring: int
+    position: int
+
+
+class Plan(NamedTuple):
+    """Where everything goes.
+
+    ``rings``: for each new ring, what it gets, in the order of its positions. ``seed``: of the new aside table;
+    ``aside``: by new place, the old one.
+    """
+
+    rings: list[list[Slot]]
+    seed: int
+    aside: dict[int, int]
+
+
+class Unfinished(NamedTuple):
+    """How many payments are not done."""
+
+    in_rings: int
+    aside: int
+
+
+def unfinished(memory: Memory) -> Unfinished:
+    """How many payments are waiting or under way, and how many are aside. Raises MisfitError."""
+    waiting, _ = _payments(memory.rings)
+    return Unfinished(len(waiting), sum(1 for _ in aside.open_payments(memory.books.__getitem__, memory.shape)))
+
+
+def plan(old: Memory, ring_count: int, ring_slots: int, shape: Shape, draw: Callable[[], int]) -> Plan:
+    """Where everything goes in ``ring_count`` rings of ``ring_slots`` and books of ``shape``; ``draw`` gives seeds.
+
+    Raises MisfitError.
+    """
+    waiting, done = _payments(old.rings)
+    if len(waiting) > ring_count * ring_slots:
+        raise MisfitError(
+            f"{len(waiting)} payments are unfinished, and ENGINE_API_PROCESSES x ENGINE_RING_SLOTS has room for "
+            f"{ring_count} x {ring_slots}"
+        )
+    # Done ones come before the others in each ring, so that it gives slots away before it has to wait.
+    dealt = [waiting[index::ring_count] for index in range(ring_count)]
+    room = [ring_slots - len(slots) for slots in dealt]
+    targets = (index for level in range(ring_slots) for index in range(ring_count) if level < room[index])
+    remembered: list[list[Slot]] = [[] for _ in range(ring_count)]
+    for slot, index in zip(reversed(done), targets, strict=False):
+        remembered[index].append(slot)
+    rings = [newest_first[::-1] + slots for newest_first, slots in zip(remembered, dealt, strict=True)]
+    return Plan(rings, *_plan_aside(old, shape, draw))
+
+
+def carry_over(plan: Plan, old: Memory, new: Memory) -> None:
+    """Fills ``new``, whose rings are laid out and whose books are all 0, with what ``old`` holds."""
+    _carry_books(plan, old, new)
+    old_rings = [RingReader(words) for words in old.rings]
+    accepted = sum(ring.head - ring.forgotten_below for ring in old_rings)
+    for index, (words, slots) in enumerate(zip(new.rings, plan.rings, strict=True)):
+        # The number of all that were accepted is that of all positions: the first ring has those of payments that are
+        # remembered no more.
+        head = len(slots) if index else accepted - sum(map(len, plan.rings[1:]))
+        _carry_ring(words, head, slots, old_rings)
+        words[layout.RING_SUMMARY_MS_AT] = max(ring.words[layout.RING_SUMMARY_MS_AT] for ring in old_rings)
+    new.rings[0][layout.RING_REFUSED_AT] = sum(ring.words[layout.RING_REFUSED_AT] for ring in old_rings)
+
+
+def _payments(rings: Sequence[Words]) -> tuple[list[Slot], list[Slot]]:
+    """Every payment that the rings hold, the oldest first: those that are not done, and those that are."""
+    waiting: list[Slot] = []
+    done: list[Slot] = []
+    for index, words in enumerate(rings):
+        ring = RingReader(words)
+        for position in range(max(0, ring.head - ring.slots, ring.forgotten_below), ring.head):
+            at = ring.offset(position)
+            if words[at + layout.SLOT_SEQUENCE] != position + 1:
+                if not ring.is_done(position):
+                    raise MisfitError(f"ring {index} is damaged at position {position}")
+                continue
+            if not ring.is_whole(position):
+                raise MisfitError(f"ring {index} is damaged at position {position}")
+            state = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])[0]
+            slot = Slot(words[at + layout.SLOT_ORIGIN] & layout.ORIGIN_CLOCK_MASK, index, position)
+            (done if state in DONE else waiting).append(slot)
+    return sorted(waiting), sorted(done)
+
+
+def _carry_ring(words: Words, head: int, slots: Sequence[Slot], old_rings: Sequence[RingReader]) -> None:
+    """Puts ``slots`` at the last positions below ``head``."""
+    ring = RingReader(words)
+    first = head - len(slots)
+    for position in range(max(0, head - ring.slots), first):  # theirs are remembered no more: they were done
+        words[ring.offset(position) + layout.SLOT_PROGRESS] = layout.pack_progress(position, layout.COMPLETED, 0, 0)
+    for position, slot in enumerate(slots, first):
+        old = old_rings[slot.ring]
+        begin = old.offset(slot.position)
+        values = [old.words[begin + field] for field in range(layout.SLOT_WORDS)]
+        progress = layout.unpack_progress(slot.position, values[layout.SLOT_PROGRESS])
+        values[layout.SLOT_SEQUENCE] = position + 1
+        values[layout.SLOT_CHECK] = layout.slot_check(
+            position,
+            values[layout.SLOT_ID_HIGH],
+            values[layout.SLOT_ID_LOW],
+            values[layout.SLOT_CENTS],
+            values[layout.SLOT_ACCEPTED_MS],
+            values[layout.SLOT_ORIGIN],
+        )
+        values[layout.SLOT_PROGRESS] = layout.pack_progress(position, *progress)
+        at = ring.offset(position)
+        words[at : at + layout.SLOT_WORDS] = packed(values)
+        ring.chain(position)
+    words[layout.RING_HEAD_AT] = head
+    words[layout.RING_READY_AT] = head
+
+
+def _carry_books(plan: Plan, old: Memory, new: Memory) -> None:
+    words = new.books
+    lay_out_books(words, new.shape, plan.seed)
+    for at in range(layout.REDO_AT):
+        if at not in _OWN_WORDS:
+            words[at] = old.books[at]
+    for have, want in zip(old.shape.levels, new.shape.levels, strict=True):
+        _carry_level(old.books, have, words, want)
+    for place, old_place in plan.aside.items():
+        begin, at = (
+            shape.aside_at + number * layout.ASIDE_WORDS
+            for shape, number in ((old.shape, old_place), (new.shape, place))
+        )
+        words[at : at + layout.ASIDE_WORDS] = old.books[begin : begin + layout.ASIDE_WORDS]
+
+
+def _carry_level(old: Words, have: Level, new: Words, want: Level) -> None:
+    """Copies the buckets that are valid and that the new level reaches back to."""
+    floor, head = old[have.floor_at], old[have.head_at]
+    if floor <= head:  # else nothing is valid, and the next opening has to know why
+        floor = max(floor, head - want.buckets + 1)
+        for processor in layout.PROCESSORS:
+            for source, target in (
+                (have.counts_at[processor], want.counts_at[processor]),
+                (have.cents_at[processor], want.cents_at[processor]),
+            ):
+                for first, end in _spans(floor, head + 1, have.buckets, want.buckets):
+                    begin, at, count = source + first % have.buckets, target + first % want.buckets, end - first
+                    new[at : at + count] = old[begin : begin + count]
+    new[want.floor_at], new[want.head_at] = floor, head
+
+
+def _spans(first: int, end: int, *lengths: int) -> Iterator[tuple[int, int]]:
+    """The numbers from ``first`` up to ``end``, in pieces that go round none of the circles of these lengths."""
+    while first < end:
+        stop = min(end, *(first + length - first % length for length in lengths))
+        yield first, stop
+        first = stop
+
+
+def _plan_aside(old: Memory, shape: Shape, draw: Callable[[], int]) -> tuple[int, dict[int, int]]:
+    """A seed of the aside table with which all that is open finds a place; and which place gets what."""
+    get = old.books.__getitem__
+    read = [aside.read(get, old.shape, place) for place in range(old.shape.aside_slots)]
+    known = [payment for payment in read if payment is not None]
+    kept = [payment for payment in known if 1 + payment.state in layout.ASIDE_OPEN]
+    done = [payment for payment in known if 1 + payment.state not in layout.ASIDE_OPEN]
+    done.sort(key=lambda payment: payment.settled_ms, reverse=True)
+    # With the old seed all find a place in a table of the same size, or of a multiple of it.
+    seed = get(layout.BOOKS_ASIDE_SEED_AT)
+    for _ in range(SEEDS_MAX):
+        ids = [[(one.position, one.id_high, one.id_low) for one in payments] for payments in (kept, done)]
+        taken: dict[int, int] = {}
+        if _place(taken, ids[0], shape, seed) == len(kept):
+            _place(taken, ids[1], shape, seed)
+            return seed, taken
+        seed = draw()
+    raise MisfitError(
+        f"{len(kept)} payments are put aside, and ENGINE_ASIDE_SLOTS={shape.aside_slots} cannot hold them"
+    )
+
+
+def _place(taken: dict[int, int], payments: Iterable[tuple[int, int, int]], shape: Shape, seed: int) -> int:
+    """Gives as many as possible of (old place, high and low half of the id) a place; returns how many."""
+    placed = 0
+    for old_place, id_high, id_low in payments:
+        # The seed is the only word of the books that a bucket depends on.
+        free = (place for place in aside.bucket(lambda _: seed, shape, id_high, id_low) if place not in taken)
+        place = next(free, None)
+        if place is not None:
+            taken[place] = old_place
+            placed += 1
+    return placed

@@ -1,0 +1,53 @@
+"""The sizes of an engine's memory: what the settings ask for, and what segments that are there say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from engine.books import levels
+from engine.books.levels import Shape
+from engine.memory import layout
+from engine.memory.words import Words
+from engine.settings import Settings
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Units and bounds as in :mod:`engine.settings`, under the same names."""
+
+    api_processes: int
+    ring_slots: int
+    aside_slots: int
+    books_recent_seconds: int
+    books_horizon_hours: int
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the books."""
+        return levels.shape(self.books_recent_seconds, self.books_horizon_hours, self.aside_slots)
+
+    def differences(self, asked: Sizes) -> str:
+        """In which of the variables ``asked`` differs from these sizes, for people."""
+        told = []
+        for field in fields(self):
+            have, want = getattr(self, field.name), getattr(asked, field.name)
+            if have != want:
+                told.append(f"ENGINE_{field.name.upper()} says {want} and the memory has {have}")
+        return ", ".join(told)
+
+
+def asked(settings: Settings) -> Sizes:
+    """What the settings ask for."""
+    return Sizes(**{field.name: getattr(settings, field.name) for field in fields(Sizes)})
+
+
+def read(books: Words, rings: Sequence[Words]) -> Sizes:
+    """What the headers say of segments that were checked."""
+    return Sizes(
+        len(rings),
+        rings[0][layout.RING_SLOTS_AT],
+        books[layout.BOOKS_ASIDE_SLOTS_AT],
+        books[layout.BOOKS_RECENT_SECONDS_AT],
+        books[layout.BOOKS_HORIZON_HOURS_AT],
+    )

@@ -1,0 +1,103 @@
+"""The id memory: which correlationIds were here before, far beyond what the rings remember. No locks and no files here.
+
+A correlationId is known by 16 bits of its mix, its *fingerprint*, in the bucket that other bits of the mix choose. A
+bucket has 255 places and a cursor; what is remembered goes to the cursor's place, over the oldest of the bucket. So
+there is nothing to clear, and the memory is as good after a year as on its first day. What it says may be wrong in one
+way only: an id that was never here is taken for known with a chance of 255 / 65,281 when the bucket is full (0.39 %).
+That costs a lookup and nothing else, for a payment is never refused because of it.
+
+Several processes write the same memory without atomic instructions, so a bucket is written under the record lock of
+its stripe (:class:`engine.intake.desk.Desk`): both come from the same mix. Of the two stores of an insertion a kill, or
+the loss of power, may lose the second: a place is then left out this time, and its old id is known for longer.
+
+The mix is a finaliser over both halves, after a multiplication by odd secret seeds: every input bit changes every bit
+of it, so nobody outside can aim ids at one bucket. engine/intake/express.c does the same.
+
+*Limit*: lanes are counted from the low end of a word, which is where a little-endian machine has the first two bytes.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from engine.memory import layout
+from engine.memory.layout import IDS_BUCKET_LANES, IDS_BUCKET_WORDS, STRIPES
+from engine.memory.words import WORD_MAX, Words
+
+_LANE_BITS = 16
+_LANE_MASK = 0xFFFF
+_LANES_OF_WORD = 4
+
+
+class IdMemory:
+    """The memory in ``words``. The caller holds the stripe of each id that it asks for or remembers."""
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+        self._groups = words[layout.IDS_BUCKETS_AT] // STRIPES
+        self.seeds = words[layout.IDS_SEED_HIGH_AT], words[layout.IDS_SEED_LOW_AT]
+
+    @property
+    def number(self) -> int:
+        """Names this memory since the machine was started; never 0."""
+        return self.words[layout.IDS_NUMBER_AT]
+
+    def contains(self, id_high: int, id_low: int) -> bool:
+        """Whether the id was remembered, or one that looks like it."""
+        return self._has(*self._place(id_high, id_low))
+
+    def remember(self, id_high: int, id_low: int) -> bool:
+        """Remembers an id as the youngest of its bucket; returns whether it was there before, as :meth:`contains`."""
+        at, fingerprint = self._place(id_high, id_low)
+        is_known = self._has(at, fingerprint)
+        self._insert(at, fingerprint)
+        return is_known
+
+    def remember_once(self, id_high: int, id_low: int) -> None:
+        """Remembers an id unless it, or one that looks like it, is there."""
+        at, fingerprint = self._place(id_high, id_low)
+        if not self._has(at, fingerprint):
+            self._insert(at, fingerprint)
+
+    def _insert(self, at: int, fingerprint: int) -> None:
+        words = self.words
+        cursor = words[at] & _LANE_MASK
+        lane = cursor + 1 if cursor < IDS_BUCKET_LANES else 1
+        place, shift = at + lane // _LANES_OF_WORD, lane % _LANES_OF_WORD * _LANE_BITS
+        # The cursor first: what is found must never be what is written over next.
+        words[at] = words[at] & ~_LANE_MASK | lane % IDS_BUCKET_LANES
+        words[place] = words[place] & ~(_LANE_MASK << shift) | fingerprint << shift
+
+    def _has(self, at: int, fingerprint: int) -> bool:
+        lanes = bytes(cast(bytes, self.words[at : at + IDS_BUCKET_WORDS]))
+        wanted = fingerprint.to_bytes(2, "little")
+        found = lanes.find(wanted)
+        while found % 2 == 1 and found > 0:  # the end of one lane and the beginning of the next
+            found = lanes.find(wanted, found + 1)
+        return found >= 0
+
+    def _place(self, id_high: int, id_low: int) -> tuple[int, int]:
+        """The word at which the bucket of an id begins, and its fingerprint."""
+        mixed = mix(id_high, id_low, *self.seeds)
+        bucket = ((mixed >> 32) * self._groups >> 32) * STRIPES + stripe(mixed)
+        fingerprint = mixed >> _LANE_BITS & _LANE_MASK
+        if fingerprint < IDS_BUCKET_LANES:  # it would look like an empty place or like a cursor
+            fingerprint += IDS_BUCKET_LANES
+        return layout.IDS_HEADER_WORDS + bucket * IDS_BUCKET_WORDS, fingerprint
+
+
+def mix(id_high: int, id_low: int, seed_high: int, seed_low: int) -> int:
+    """64 bits of a correlationId that nobody foresees who does not know the seeds, two odd numbers."""
+    return _finalise(_finalise(id_high * seed_high & WORD_MAX) ^ id_low * seed_low & WORD_MAX)
+
+
+def stripe(mixed: int) -> int:
+    """Which of the record locks is the one of an id, from its mix."""
+    return mixed % STRIPES
+
+
+def _finalise(word: int) -> int:
+    """Spreads every bit of ``word`` over all of them: the last step of splitmix64 (Stafford's variant 13)."""
+    word = (word ^ word >> 30) * layout.MIX_A & WORD_MAX
+    word = (word ^ word >> 27) * layout.MIX_B & WORD_MAX
+    return word ^ word >> 31
