@@ -122,7 +122,7 @@ class Settlement:
                 return
             payment = payment._replace(position=position)
         at = self._rings[ring].offset(payment.position)
-        if reason == layout.REASON_AMOUNT:
+        if payment.is_aside or reason == layout.REASON_AMOUNT:
             self._books.put(ring + 1, at + layout.SLOT_FIRST_MS, payment.first_ms)
         word = layout.pack_progress(payment.position, state, payment.processor, payment.attempts)
         settled = layout.pack_settled(now.wall_ms, reason)

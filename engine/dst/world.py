@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 from unittest import mock
 
-from engine.books.levels import Shape, lay_out_books, shape
+from engine.books.levels import lay_out_books, shape
 from engine.books.writer import BooksWriter
 from engine.dispatch import life, work
 from engine.dispatch.attempt import Attempt
@@ -24,13 +24,15 @@ from engine.dst.replay import Replay
 from engine.dst.scheduler import Scheduler
 from engine.dst.trace import Trace
 from engine.intake import desk
-from engine.memory import layout
+from engine.memory import fingerprints, layout
+from engine.memory.migration import Memory
 from engine.ring.ring import Payment, RingReader
 
 QUIET_MS_MAX = 90_000  # after everything has healed, all must be settled within so long
 DEPTH_MAX = 3  # processes that stand in the middle of a step at one moment
 EVENTS_MAX = 200_000  # of a run: beyond it something turns without getting anywhere
 LOOK_EVERY = 24  # events between two looks
+URLS = ("http://default:8080", "http://fallback:8080")
 SUMS = (
     *((layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_CARRIES_AT + processor) for processor in layout.PROCESSORS),
     (layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT),
@@ -60,7 +62,9 @@ class World:
         self._apis = [
             ApiProcess(index, books_shape, self._books, self._rings, self._lock) for index in range(plan.api_processes)
         ]
-        self._lay_out_sums(books_shape)
+        self._shape = books_shape
+        fingerprints.keep(URLS, self._books)
+        self._lay_out_sums()
         self._model = Model(
             plan, self._books, books_shape, [RingReader(words) for words in self._rings], self._scheduler, self.trace
         )
@@ -107,12 +111,12 @@ class World:
         self._passes = 0  # of the dispatcher
         self._starts = 0  # of it
 
-    def _lay_out_sums(self, books_shape: Shape) -> None:
+    def _lay_out_sums(self) -> None:
         """What the books begin with, from a time that they hold no more."""
         carry, cents = divmod(self.plan.sums, layout.SUM_MODULUS)
         if not self.plan.sums:
             return
-        BooksWriter(self._books, books_shape, self._rings).begin(self._scheduler.now.wall_ms)
+        BooksWriter(self._books, self._shape, self._rings).begin(self._scheduler.now.wall_ms)
         for at, carry_at in SUMS:
             self._books[at], self._books[at + 1], self._books[carry_at] = 1, cents, carry
 
@@ -145,6 +149,8 @@ class World:
             scheduler.after(at_ms, self._purge)
         for at_ms, by_ms in plan.clock_steps:
             scheduler.after(at_ms, self._step_clock, by_ms)
+        for at_ms, processor in plan.moves:
+            scheduler.after(at_ms, self._move, processor)
         for _ in range(plan.crashes_max // 3):
             scheduler.after(self._chance.random() * plan.length_ms, self._crash_any)
         self._points.interrupt = self._interrupt
@@ -243,6 +249,20 @@ class World:
         for process in processes:
             if process.alive:
                 self._died(process)
+
+    def _move(self, processor: int) -> None:
+        """Somebody stops the engine, gives a processor another address, and starts it: it must refuse as long as only
+        the old one knows of a payment. Then that is taken back.
+        """
+        for process in (*self._apis, self._dispatcher):
+            if process.alive:
+                self._died(process)
+        BooksWriter(self._books, self._shape, self._rings).recover()
+        urls = list(URLS)
+        urls[processor] = "http://elsewhere:8080"
+        told = fingerprints.complaint(urls, Memory(self._books, self._shape, self._rings))
+        self._model.note("refuses another address" if told else "takes another address", None, processor)
+        self._checks.check_move(processor, told)
 
     def _interrupt(self) -> None:
         """A process stands between two stores."""
