@@ -146,7 +146,7 @@ def draw(chance: Random) -> Plan:
         moves=tuple((chance.randint(0, length_ms), pick(PROCESSORS)) for _ in range(pick((0, 0, 2)))),
         id_memory=chance.random() < 0.5,
         mistaken_ids=pick((0.0, 0.1)),
-        mute=(chance.random() < 0.07, chance.random() < 0.07),
+        mute=(chance.random() < 0.12, chance.random() < 0.12),
         sums=_draw_sums(chance, orders),
         is_curse_lifted=chance.random() < 0.5,
         replay=pick((0.0, 0.05, 0.2)),
@@ -159,8 +159,8 @@ def _draw_orders(chance: Random, length_ms: int, again: float) -> tuple[Order, .
     """
     count = chance.randint(10, PAYMENTS_MAX)
     close = chance.random() < 0.3
-    odd = chance.choice((0.0, 0.05, 0.2))
-    late = chance.choice((0, 0, 4))
+    odd = chance.choice((0.0, 0.1, 0.25))
+    late = chance.choice((0, 4))
     orders: list[Order] = []
     at_ms = altered = 0
     for number in range(count):
