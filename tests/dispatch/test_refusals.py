@@ -168,6 +168,15 @@ def test_a_single_payment_that_always_fails_opens_no_breaker_and_is_tried_ever_m
     assert not world.dispatcher.has_work or world.books.totals().failed.payments == 1
 
 
+def test_a_payment_that_one_has_refused_once_and_the_other_always_fails_is_tried_there_again() -> None:
+    world = World(slots=4096)
+    world.accept(POISONED)
+    world.end(world.start(), outcome.REFUSED)
+    sent = live(world, {DEFAULT: outcome.CHARGED, FALLBACK: outcome.FAILED}, ms=20_000)
+    assert sent[-1].processor == DEFAULT and len(sent) <= 8
+    assert not world.dispatcher.has_work
+
+
 def test_a_payment_that_only_default_fails_is_settled_at_the_other() -> None:
     world = World(slots=4096)
     world.accept(POISONED)
