@@ -105,7 +105,7 @@ class Account:
         if verdict is Verdict.ALREADY:
             self.already |= 1 << processor
             self.doubted |= (self.unsure[processor] > 0) << processor
-        elif verdict is Verdict.REFUSED:
+        elif verdict is Verdict.REFUSED and not self.unsure[processor]:
             self.refusals[processor] += 1
             is_counted = self.refusals[processor] == 1 or charged > self.charged_then[processor]
             self.counted[processor] += is_counted

@@ -166,8 +166,8 @@ class Model:
                 account.told |= 1 << attempt.processor
                 self._is_dirty = True
 
-    def crashed(self) -> None:
-        """The dispatcher is dead: how what was under way has ended, nobody knows."""
+    def recovered(self) -> None:
+        """A new dispatcher has begun: how what was under way has ended, nobody knows."""
         for account in self.accounts:
             held = self.held(account) if account.position >= 0 else None
             if held is not None and held.state == PROCESSING:

@@ -101,6 +101,7 @@ class DispatcherProcess(Process):
     """The loop of :mod:`engine.dispatch.command` without sockets, epoll and sleep.
 
     Parameters:
+      recovered: called when it has taken up what an earlier one has left.
       heard: called with the ends of attempts before the dispatcher takes them in.
       settled: called with the ends of attempts that the dispatcher has taken in and committed.
       begun: called with each attempt that is about to be sent.
@@ -119,6 +120,7 @@ class DispatcherProcess(Process):
         scheduler: Scheduler,
         points: Points,
         *,
+        recovered: Callable[[], None],
         heard: Callable[[Sequence[tuple[Attempt, Outcome]]], None],
         settled: Callable[[Sequence[tuple[Attempt, Outcome]]], None],
         begun: Callable[[Attempt], None],
@@ -132,6 +134,7 @@ class DispatcherProcess(Process):
         self._processors = processors
         self._scheduler = scheduler
         self._points = points
+        self._recovered = recovered
         self._heard = heard
         self._settled = settled
         self._begun = begun
@@ -173,6 +176,7 @@ class DispatcherProcess(Process):
         )
         self.network = self._new_network()
         self.dispatcher.recover(self._scheduler.now)
+        self._recovered()
 
     def run_pass(self) -> None:
         """One round: what ended, then what begins."""

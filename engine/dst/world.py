@@ -94,6 +94,7 @@ class World:
             self._processors,
             self._scheduler,
             points,
+            recovered=self._model.recovered,
             heard=self._model.heard,
             settled=self._model.settled,
             begun=self._begun,
@@ -258,7 +259,6 @@ class World:
         self._points.left = self._draw_points()
         if process is self._dispatcher:
             self._dispatcher.network.abandon()
-            self._model.crashed()
         self._scheduler.after(self._chance.random() ** 2 * 3000, self._boot, process)
 
     def _crash_any(self) -> None:
