@@ -118,6 +118,9 @@ class Replay:
             _commits(journal),
             self._floors(image, journal),
         )
+        for processor in PROCESSORS:
+            unknown = span.masks_after[processor] & ~self._model.charged_mask(processor)
+            self._model.take_unconfirmed(processor, unknown)
         for _ in range(READINGS):
             unrolling = _Unrolling(image, journal, len(journal) / 40 * self._chance.random(), self._chance)
             views = [cast(Words, _View(unrolling, segment)) for segment in range(len(image))]
