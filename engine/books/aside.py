@@ -61,6 +61,11 @@ def refusals(get: Callable[[int], int], shape: Shape, place: int) -> int:
     return get(_at(shape, place) + layout.ASIDE_REFUSALS)
 
 
+def home(get: Callable[[int], int], shape: Shape, place: int) -> int:
+    """The word ASIDE_HOME of the payment at ``place``."""
+    return get(_at(shape, place) + layout.ASIDE_HOME)
+
+
 def open_payments(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
     """Every payment of the table that is not done."""
     for place in range(shape.aside_slots):
@@ -70,10 +75,11 @@ def open_payments(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
             yield payment
 
 
-def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0) -> int | None:
+def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, home: int = 0) -> int | None:
     """Takes an open payment in, as it is, as part of the books' transaction; its place, None when its bucket is full.
 
-    ``refused``: its word ASIDE_REFUSALS. ``payment.reason`` makes it a dead letter, since ``payment.settled_ms``.
+    ``refused``, ``home``: its words ASIDE_REFUSALS and ASIDE_HOME. ``payment.reason`` makes it a dead letter, since
+    ``payment.settled_ms``.
     """
     assert 1 + payment.state in layout.ASIDE_OPEN
     places = bucket(books.value, shape, payment.id_high, payment.id_low)
@@ -93,6 +99,7 @@ def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0) ->
     books.put(0, at + layout.ASIDE_SETTLED, _dead_since(payment.settled_ms, payment.reason))
     books.put(0, at + layout.ASIDE_FIRST_MS, payment.first_ms)
     books.put(0, at + layout.ASIDE_REFUSALS, refused)
+    books.put(0, at + layout.ASIDE_HOME, home)
     books.add(layout.BOOKS_ASIDE_KEPT_AT, 1)
     books.add(layout.BOOKS_ASIDE_TAKEN_AT, 1)
     books.add(layout.BOOKS_DEAD_AT, payment.reason != layout.REASON_NONE)

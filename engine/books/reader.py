@@ -115,33 +115,42 @@ class BooksReader:
 
     def _sum(self, at: int, carry_at: int, redo: dict[int, int]) -> Sum:
         """The count in word ``at`` and the cents in the next one, with what they have beyond a word."""
-        get = partial(self._get, redo)
-        return Sum(get(at), get(at + 1) + get(carry_at) * layout.SUM_MODULUS)
+        words = self._words
+        carry = redo.get(carry_at, words[carry_at])
+        return Sum(redo.get(at, words[at]), redo.get(at + 1, words[at + 1]) + carry * layout.SUM_MODULUS)
 
     def _since(self, processor: int, since_ms: int, redo: dict[int, int]) -> Sum:
-        """What has ``requestedAt >= since_ms``: fine buckets up to the next coarse one's start, and so on."""
+        """What has ``requestedAt >= since_ms``: from the finest level that goes back so far, each up to the start of a
+        bucket of the next coarser one. One that is being opened just now holds nothing that the finer one has not.
+        """
         count = cents = 0
         levels = self._shape.levels
-        words = self._words
+        valid = [self._valid(level, redo) for level in levels]
+        is_within = False
         for index, level in enumerate(levels):
-            floor, head = (
-                redo.get(level.floor_at, words[level.floor_at]),
-                redo.get(level.head_at, words[level.head_at]),
-            )
-            first = -(-since_ms // level.width_ms)
+            since_ms = -(-since_ms // level.width_ms) * level.width_ms
+            first, (floor, head) = since_ms // level.width_ms, valid[index]
             if first < floor:
-                if index + 1 < len(levels):
-                    since_ms = -(-since_ms // levels[index + 1].width_ms) * levels[index + 1].width_ms
-                    continue
-                return self._total(processor, redo)
-            end = head + 1
-            if index + 1 < len(levels):
+                continue
+            is_within = True
+            end, is_last = head + 1, index + 1 == len(levels)
+            if not is_last:
                 coarse_ms = levels[index + 1].width_ms
-                since_ms = -(-since_ms // coarse_ms) * coarse_ms
-                end = min(end, since_ms // level.width_ms)
+                next_first = -(-since_ms // coarse_ms)
+                is_last = next_first < valid[index + 1][0]
+                if not is_last:
+                    since_ms = next_first * coarse_ms
+                    end = min(end, since_ms // level.width_ms)
             count += self._range(level, level.counts_at[processor], first, end, redo)
             cents += self._range(level, level.cents_at[processor], first, end, redo)
-        return Sum(count, cents)
+            if is_last:
+                break
+        return Sum(count, cents) if is_within else self._total(processor, redo)
+
+    def _valid(self, level: Level, redo: dict[int, int]) -> tuple[int, int]:
+        """The numbers of the first and the last bucket that a level has."""
+        words = self._words
+        return redo.get(level.floor_at, words[level.floor_at]), redo.get(level.head_at, words[level.head_at])
 
     def _range(self, level: Level, at: int, first: int, end: int, redo: dict[int, int]) -> int:
         """Sum of the buckets numbered ``first`` up to and without ``end``, all of them valid."""

@@ -89,6 +89,11 @@ class BooksWriter:
         pending[base + layout.SLOT_SETTLED] = settled
         pending[base + layout.SLOT_PROGRESS] = progress
 
+    def put_done_again(self, segment: int, at: int, requested_ms: int, settled: int, progress: int) -> None:
+        """The same for a slot whose state this transaction may have put already: it becomes the last all the same."""
+        self._pending.pop(segment << layout.ADDRESS_SEGMENT_SHIFT | at + layout.SLOT_PROGRESS, None)
+        self.put_done(segment, at, requested_ms, settled, progress)
+
     def fail(self, cents: int) -> None:
         """Counts a payment of ``cents`` as given up."""
         self._count_beside(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, cents)

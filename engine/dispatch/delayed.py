@@ -65,6 +65,13 @@ class Delayed:
         self.charged[processor] = charged
         self.is_own = True
 
+    def is_turned(self, processor: int) -> bool:
+        """Whether another one is asked at once after a refusal by ``processor``: once in a round. Where the other one
+        takes nothing just now, this one would be asked again and again otherwise.
+        """
+        ahead = self.refusals[processor] - min(self.refusals)
+        return ahead == 1 and self.refusals[processor] < REFUSALS_COUNTED_MAX
+
     def fail(self, processor: int, charged: int) -> bool:
         """``processor`` fails it; whether others were charged there since it did so last."""
         others = self.failures[processor] > 0 and charged > self.charged[processor]

@@ -126,7 +126,7 @@ def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | N
         work.settlement.change(delayed.position, payment, delayed.refused)
     work.give_slot_back(now, delayed)
     wait_ms = 0
-    if delayed.refusals[processor] != min(delayed.refusals) + 1:
+    if not delayed.is_turned(processor):
         delayed.rounds += 1
         wait_ms = life.delay_ms(delayed.rounds)
     work.delayed.wait(delayed, now.mono_ms + wait_ms)
@@ -201,6 +201,8 @@ def _finish_lookup(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> 
         Decision(Step.DEAD_LETTER, layout.REASON_ERROR),
     )
     is_dead = decision.step is Step.DEAD_LETTER and not one.is_dead
+    if is_dead and request is None:
+        request = work.request_of(attempt)  # its end would find the payment elsewhere
     if request is not None and (decision.step in _OVER or is_dead):
         work.drop(request)
         _forget_delayed(work, attempt.key)

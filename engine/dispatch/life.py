@@ -125,16 +125,16 @@ def whose(record_ms: int, payment: Payment, set_back: Iterable[tuple[int, int]])
 
     It is when it has the time of the last request, or lies between the first and the last. Any other was charged before
     this payment was accepted, or by somebody else. Where the wall clock has gone twice over that moment nobody can
-    tell.
+    tell, unless it is earlier than every one of our requests.
     """
     if not payment.attempts:  # never sent; the words of its times are an older payment's
         return Decision(Step.CHARGED_BEFORE)
     if record_ms == payment.requested_ms:
         return Decision(Step.SETTLE)
-    if payment.attempts > 1:
+    if payment.attempts > 1 and record_ms >= payment.first_ms:
         if any(from_ms <= record_ms <= to_ms for from_ms, to_ms in set_back):
             return Decision(Step.DEAD_LETTER, layout.REASON_CLOCK)
-        if payment.first_ms <= record_ms <= payment.requested_ms:
+        if record_ms <= payment.requested_ms:
             return Decision(Step.SETTLE)
     return Decision(Step.CHARGED_BEFORE)
 

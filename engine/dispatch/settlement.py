@@ -17,6 +17,8 @@ from engine.memory import layout
 from engine.memory.layout import ASIDE, CHARGED_BEFORE, COMPLETED, FAILED
 from engine.ring.ring import Payment, RingReader
 
+_POSITION_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
+
 
 class Settlement:
     """Writes into the slots of ``rings`` and into ``books``, which have the shape ``shape``."""
@@ -41,11 +43,8 @@ class Settlement:
         """Charged at ``processor`` under ``requested_ms`` with ``cents``: nearly all end like this."""
         self._books.settle(processor, requested_ms, cents)
         if ring == aside.RING:
-            payment = self.payment(ring, position)
-            done = payment._replace(
-                state=COMPLETED, requested_ms=requested_ms, settled_ms=now.wall_ms, reason=layout.REASON_NONE
-            )
-            aside.change(self._books, self._shape, position, done)
+            done = self.payment(ring, position)._replace(requested_ms=requested_ms)
+            self._end(now, ring, done, COMPLETED, layout.REASON_NONE)
             return
         word = layout.pack_progress(position, COMPLETED, processor, attempts)
         self._books.put_done(ring + 1, self._rings[ring].offset(position), requested_ms, now.wall_ms, word)
@@ -76,7 +75,8 @@ class Settlement:
     def park(self, ring: int, payment: Payment, refused: int = 0) -> int | None:
         """Gives the slot of an open payment back: its place aside, None when there is no room."""
         assert ring != aside.RING
-        place = aside.put(self._books, self._shape, payment, refused)
+        home = ring + 1 << layout.ADDRESS_SEGMENT_SHIFT | payment.position
+        place = aside.put(self._books, self._shape, payment, refused, home)
         if place is not None:
             at = self._rings[ring].offset(payment.position) + layout.SLOT_PROGRESS
             word = layout.pack_progress(payment.position, ASIDE, payment.processor, payment.attempts)
@@ -114,11 +114,23 @@ class Settlement:
         """The last words of a payment; ``payment`` has its processor, attempts and times."""
         if ring == aside.RING:
             done = payment._replace(state=state, settled_ms=now.wall_ms, reason=reason)
+            home = aside.home(self._books.value, self._shape, payment.position)
             aside.change(self._books, self._shape, payment.position, done)
-            return
+            # Its place may be forgotten before its slot is given away.
+            ring, position = (home >> layout.ADDRESS_SEGMENT_SHIFT) - 1, home & _POSITION_MASK
+            if not 0 <= ring < len(self._rings) or not self._is_there(ring, position, payment):
+                return
+            payment = payment._replace(position=position)
         at = self._rings[ring].offset(payment.position)
         if reason == layout.REASON_AMOUNT:
             self._books.put(ring + 1, at + layout.SLOT_FIRST_MS, payment.first_ms)
         word = layout.pack_progress(payment.position, state, payment.processor, payment.attempts)
         settled = layout.pack_settled(now.wall_ms, reason)
-        self._books.put_done(ring + 1, at, payment.requested_ms, settled, word)
+        self._books.put_done_again(ring + 1, at, payment.requested_ms, settled, word)
+
+    def _is_there(self, ring: int, position: int, payment: Payment) -> bool:
+        """Whether the slot of ``position`` still has a payment. Should it be given away just now, its new payment takes
+        the words for what they are: an older one's.
+        """
+        held = self._rings[ring].read(position)
+        return held is not None and (held.id_high, held.id_low) == (payment.id_high, payment.id_low)

@@ -157,6 +157,8 @@ class Work:
         """A payment with a back-off of its own; ``refused``: its word ASIDE_REFUSALS."""
         key = payment.id_high << 64 | payment.id_low
         delayed = Delayed.make(key, ring, payment.position, payment.clock_ms, refused)
+        # What was charged before a crash does not show that a processor charges others and refuses this one.
+        delayed.charged = list(map(self.charged, layout.PROCESSORS))
         if payment.is_seen and not payment.attempts:
             delayed.ask.update(layout.PROCESSORS)
         return delayed

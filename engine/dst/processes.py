@@ -101,6 +101,7 @@ class DispatcherProcess(Process):
     """The loop of :mod:`engine.dispatch.command` without sockets, epoll and sleep.
 
     Parameters:
+      heard: called with the ends of attempts before the dispatcher takes them in.
       settled: called with the ends of attempts that the dispatcher has taken in and committed.
       begun: called with each attempt that is about to be sent.
       wake: called when something arrived.
@@ -118,6 +119,7 @@ class DispatcherProcess(Process):
         scheduler: Scheduler,
         points: Points,
         *,
+        heard: Callable[[Sequence[tuple[Attempt, Outcome]]], None],
         settled: Callable[[Sequence[tuple[Attempt, Outcome]]], None],
         begun: Callable[[Attempt], None],
         wake: Callable[[], None],
@@ -130,6 +132,7 @@ class DispatcherProcess(Process):
         self._processors = processors
         self._scheduler = scheduler
         self._points = points
+        self._heard = heard
         self._settled = settled
         self._begun = begun
         self._wake = wake
@@ -183,6 +186,7 @@ class DispatcherProcess(Process):
                 health = self._processors[processor].health()
                 if health is not None:
                     lane.health(now.mono_ms, *health)
+        self._heard(ended)
         dispatcher.finish(now, ended)
         for attempt in dispatcher.take_dropped():
             network.drop(attempt)

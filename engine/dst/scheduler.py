@@ -23,6 +23,7 @@ class Scheduler:
         self._offset_ms = wall_ms - mono_ms
         self.mono_ms = mono_ms
         self.wall_ms_max = wall_ms
+        self.is_set_back = False  # the wall clock, ever
 
     @property
     def now(self) -> Now:
@@ -38,6 +39,7 @@ class Scheduler:
     def step_wall_clock(self, by_ms: int) -> None:
         """Somebody sets the wall clock."""
         self._offset_ms += by_ms
+        self.is_set_back = self.is_set_back or by_ms < 0
         self.wall_ms_max = max(self.wall_ms_max, self.mono_ms + self._offset_ms)
 
     def run_next(self, until_ms: int) -> bool:

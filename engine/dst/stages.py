@@ -11,7 +11,7 @@ class Treatment(IntEnum):
     """What becomes of one request. "Silence": the connection stays open and nothing comes."""
 
     SERVE = 0
-    FAIL = 1  # 5xx, not charged
+    FAIL = 1  # its own word for its own state, not charged
     REFUSE = 2  # no connection
     REJECT = 3  # 429
     RESET_BEFORE_INSERT = 4
@@ -22,7 +22,11 @@ class Treatment(IntEnum):
     SILENCE_AFTER_INSERT = 9
     NONSENSE_AFTER_INSERT = 10  # 200, with a body that is not the processor's
     NONSENSE = 11  # the same, or a 3xx, and not charged: something else stands in the processor's place
-    COMPLAIN = 12  # another 4xx, not charged
+    COMPLAIN = 12  # a refusal, not charged
+    GATEWAY = 13  # something before the processor answers in its stead, and nothing is charged ...
+    GATEWAY_AFTER_INSERT = 14  # ... or it is
+    MISLEAD = 15  # payments are served, and lookups answered with another payment's record or with absurd words
+    FORBID = 16  # payments are served, and lookups are not
 
 
 _T = Treatment
@@ -38,6 +42,10 @@ MOODS: tuple[tuple[Treatment, ...], ...] = (
     (_T.SILENCE,),
     (_T.SILENCE_AFTER_INSERT,),
     (_T.SERVE, _T.NONSENSE_AFTER_INSERT, _T.NONSENSE, _T.COMPLAIN),
+    (_T.SERVE, _T.SERVE, _T.SERVE, _T.FAIL, _T.FAIL),
+    (_T.SERVE, _T.GATEWAY, _T.GATEWAY_AFTER_INSERT),
+    (_T.MISLEAD, _T.MISLEAD, _T.RESET_AFTER_INSERT, _T.GATEWAY),
+    (_T.FORBID, _T.FORBID, _T.FORBID, _T.RESET_AFTER_INSERT, _T.GATEWAY_AFTER_INSERT),
     tuple(_T),
 )
 

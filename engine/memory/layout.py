@@ -280,7 +280,7 @@ ASIDE_REQUESTED_MS: Final = 7
 ASIDE_SETTLED: Final = 8  # as SLOT_SETTLED; of a payment that is open: 0, or of a dead letter its reason and since when
 ASIDE_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
 ASIDE_REFUSALS: Final = 10  # for each processor a byte: refusals, and << 4 those with others charged in between
-ASIDE_SPARE: Final = 11
+ASIDE_HOME: Final = 11  # the slot that it had: 1 + ring << ADDRESS_SEGMENT_SHIFT | position; 0 for none
 
 # --- id memory -------------------------------------------------------------------------------------------------------
 

@@ -224,3 +224,20 @@ def read_with_a_jump(
     reader._words = Watched(memory, before_load)
     seen = reader.window(*window)
     return loads, seen
+
+
+def test_a_window_is_whole_while_a_level_is_opened_after_a_long_time() -> None:
+    later_ms = START_MS + 200_000_000
+    words = make_books()
+    writer = make_writer(words)
+    writer.begin(START_MS)
+    writer.settle(0, START_MS, 100)
+    writer.commit()
+    before, stores = copy(words), list[Store]()
+    minute_ms = START_MS - START_MS % 60_000  # as exact as the coarsest level
+    BooksWriter(Recorded(words, stores), SHAPE, ()).begin(later_ms)
+    image = copy(before)
+    for count, store in enumerate(stores):
+        apply([image], store)
+        for window in ((None, later_ms - 1), (minute_ms, later_ms + 5000), (minute_ms, None)):
+            assert make_reader(image).window(*window) == (Sum(1, 100), Sum(0, 0)), (count, window)

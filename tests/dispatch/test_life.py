@@ -61,6 +61,7 @@ def test_where_the_clock_went_twice_nobody_can_tell_whose_a_record_is(record_ms:
     assert life.whose(record_ms, several, [(10, 20), (1300, 2200)]) == doubtful
     assert life.whose(2000, several, [(1300, 2200)]).step is Step.SETTLE  # the very time of our request
     assert life.whose(record_ms, payment(), [(1300, 2200)]).step is Step.CHARGED_BEFORE  # there was only one
+    assert life.whose(several.first_ms - 1, several, [(10, 2200)]).step is Step.CHARGED_BEFORE  # none was so early
 
 
 def course(*, told: bool = True, doubted: bool = True, absent: int = 0, silent: int = 0, reason: int = 0) -> Course:

@@ -244,6 +244,28 @@ def test_a_payment_that_makes_deciding_raise_is_a_dead_letter_and_the_others_go_
     assert world.dispatcher.errors == 1 and world.totals()[0].payments == 1
 
 
+def test_a_dead_letter_has_no_request_under_way_that_would_settle_it_at_another_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> life.Decision:
+        raise OverflowError("int too large")
+
+    world = World()
+    world.accept(1)
+    world.end(world.start(), outcome.UNKNOWN)
+    _, (question,) = world.start_all()
+    (again,) = world.start(later_ms=100)
+    with monkeypatch.context() as context:
+        context.setattr(life, "after_lookup", broken)
+        world.end([question], outcome.ABSENT)
+    assert world.dispatcher.take_dropped() == [again]
+    world.end([again], outcome.CHARGED)
+    assert world.dispatcher.open_payments() == 1 and world.totals()[0].payments == 0
+    world.end(world.start(later_ms=life.DEAD_FIRST_MS), Outcome(Verdict.FOUND, again.requested_ms, 1990))
+    assert world.dispatcher.open_payments() == 0 and world.totals()[0].payments == 1
+    assert world.word(layout.BOOKS_ASIDE_KEPT_AT) == 0
+
+
 def test_sums_beyond_64_bits_are_exact() -> None:
     world = World(give_up_ms=86_400_000)
     cents = 2**62 - 1  # far beyond what intake takes

@@ -49,6 +49,14 @@ def test_a_payment_that_one_processor_refuses_is_sent_to_the_other_at_once() -> 
     assert settled is not None and (settled.state, settled.processor) == (COMPLETED, FALLBACK)
 
 
+def test_a_payment_that_one_refuses_while_the_other_has_no_room_has_a_back_off() -> None:
+    world = World(slots=4096, in_flight_max=1)
+    world.router.lanes[FALLBACK].began(world.mono_ms, 1 << 60)  # and never ends
+    world.accept(POISONED)
+    sent = live(world, {DEFAULT: outcome.REFUSED}, others=0, ms=40_000)
+    assert 5 < len(sent) < 12
+
+
 def test_a_payment_that_every_processor_refuses_while_others_are_settled_has_failed_and_says_why() -> None:
     world = World(slots=1024)
     world.accept(POISONED, cents=500)
@@ -71,6 +79,17 @@ def test_what_is_refused_gives_its_slot_back_at_once() -> None:
     states = [world.payment(number).state for number in range(64)]
     assert states.count(ASIDE) >= 32  # the others found no place
     world.accept(100)
+
+
+@pytest.mark.parametrize("is_charged", [True, False])
+def test_what_ends_aside_is_told_by_its_slot_as_long_as_that_is_there(is_charged: bool) -> None:
+    world = World(slots=1024)
+    world.accept(POISONED)
+    live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.CHARGED if is_charged else outcome.REFUSED}, ms=20_000)
+    told, kept = world.payment(POISONED), world.books.aside(POISONED, POISONED)
+    assert kept is not None
+    assert told == kept._replace(position=0, is_aside=False)
+    assert (told.state, told.processor) == ((COMPLETED, FALLBACK) if is_charged else (FAILED, FALLBACK))
 
 
 def test_where_nobody_is_charged_a_refusal_is_the_processors_state_and_makes_nothing_fail() -> None:
@@ -107,6 +126,17 @@ def test_a_refusal_counts_through_a_crash() -> None:
     sent += live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.REFUSED})
     assert world.books.totals().failed.payments == 1
     assert len(sent) <= 2 * REFUSALS_MAX + 6
+
+
+def test_a_restart_is_no_proof_that_a_processor_charges_others() -> None:
+    world = World(slots=4096)
+    world.accept(1)
+    world.end(world.start(), outcome.CHARGED)
+    world.accept(POISONED)
+    for _ in range(3 * REFUSALS_MAX):
+        live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.REFUSED}, others=0, ms=150)
+        world.restart()
+    assert world.books.totals().failed.payments == 0
 
 
 def test_a_refusal_after_an_unknown_outcome_proves_nothing() -> None:
