@@ -177,6 +177,7 @@ class DispatcherProcess(Process):
         for processor, lane in enumerate(self.router.lanes):
             if lane.wants_health(now.mono_ms):
                 lane.health_asked(now.mono_ms)
+                lane.health_ended(now.mono_ms)
                 health = self._processors[processor].health()
                 if health is not None:
                     lane.health(now.mono_ms, *health)
