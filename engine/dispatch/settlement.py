@@ -75,8 +75,7 @@ class Settlement:
     def park(self, ring: int, payment: Payment, refused: int = 0) -> int | None:
         """Gives the slot of an open payment back: its place aside, None when there is no room."""
         assert ring != aside.RING
-        home = ring + 1 << layout.ADDRESS_SEGMENT_SHIFT | payment.position
-        place = aside.put(self._books, self._shape, payment, refused, home)
+        place = aside.put(self._books, self._shape, payment, refused, layout.pack_home(ring, payment.position))
         if place is not None:
             at = self._rings[ring].offset(payment.position) + layout.SLOT_PROGRESS
             word = layout.pack_progress(payment.position, ASIDE, payment.processor, payment.attempts)
@@ -112,6 +111,7 @@ class Settlement:
 
     def _end(self, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
         """The last words of a payment; ``payment`` has its processor, attempts and times."""
+        is_told = reason == layout.REASON_AMOUNT  # whether its slot has to be told ``first_ms``
         if ring == aside.RING:
             done = payment._replace(state=state, settled_ms=now.wall_ms, reason=reason)
             home = aside.home(self._books.value, self._shape, payment.position)
@@ -121,8 +121,9 @@ class Settlement:
             if not 0 <= ring < len(self._rings) or not self._is_there(ring, position, payment):
                 return
             payment = payment._replace(position=position)
+            is_told = True
         at = self._rings[ring].offset(payment.position)
-        if reason == layout.REASON_AMOUNT:
+        if is_told:
             self._books.put(ring + 1, at + layout.SLOT_FIRST_MS, payment.first_ms)
         word = layout.pack_progress(payment.position, state, payment.processor, payment.attempts)
         settled = layout.pack_settled(now.wall_ms, reason)
