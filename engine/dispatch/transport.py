@@ -167,6 +167,9 @@ class Transport:
         request.handle.setopt(pycurl.URL, f"{self._urls[processor]}{path}")
         request.handle.setopt(pycurl.HTTPHEADER, headers)
         request.handle.setopt(pycurl.TIMEOUT_MS, ANSWER_MS_MAX)
+        # On a kept connection that breaks libcurl would ask again at once, and a processor counts both.
+        request.handle.setopt(pycurl.FRESH_CONNECT, 1)
+        request.handle.setopt(pycurl.FORBID_REUSE, 1)
         self._begin(request)
 
     def act(self, events: Sequence[tuple[int, int]]) -> None:
@@ -256,6 +259,8 @@ class Transport:
         if lookup:  # a question sets others
             request.handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
             request.handle.setopt(pycurl.HTTPHEADER, [])
+            request.handle.setopt(pycurl.FRESH_CONNECT, 0)
+            request.handle.setopt(pycurl.FORBID_REUSE, 0)
         return request
 
     def _new(self, processor: int, lookup: bool) -> _Request:

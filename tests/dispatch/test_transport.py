@@ -404,3 +404,33 @@ def test_a_purge_drops_payments_and_lets_questions_go_on() -> None:
             heard += words
     server.join()
     assert heard == [Health(1, False, 3)]
+
+
+def test_a_question_is_asked_once_though_its_connection_breaks() -> None:
+    def look_up(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        connection.settimeout(0.3)
+        with contextlib.suppress(AssertionError, OSError):
+            server.request(connection)  # a question on the kept connection would be cut off there
+
+    def cut(connection: socket.socket) -> None:
+        with contextlib.suppress(AssertionError, OSError):
+            server.request(connection)
+
+    server = Server(look_up, cut, cut)
+    heard: list[Word] = []
+    with _made(server.port, 2000) as (transport, epoll):
+        assert _paying(transport, epoll)(1, lookup=True) == [outcome.ABSENT]
+        transport.ask_health(0)
+        transport.kick()
+        while transport._busy:
+            transport.act(epoll.poll(0.2))
+            heard += transport.results()[1]
+        asked = [request for request in server.requests if b"service-health" in request]
+    for _ in range(2):
+        with socket.socket() as last:
+            last.connect_ex(("127.0.0.1", server.port))  # lets the server end if nobody came
+    server.join()
+    assert heard == [Silence(0, Question.HEALTH)]
+    assert len(asked) == 1
