@@ -111,7 +111,6 @@ class Settlement:
 
     def _end(self, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
         """The last words of a payment; ``payment`` has its processor, attempts and times."""
-        is_told = reason == layout.REASON_AMOUNT  # whether its slot has to be told ``first_ms``
         if ring == aside.RING:
             done = payment._replace(state=state, settled_ms=now.wall_ms, reason=reason)
             home = aside.home(self._books.value, self._shape, payment.position)
@@ -121,9 +120,8 @@ class Settlement:
             if not 0 <= ring < len(self._rings) or not self._is_there(ring, position, payment):
                 return
             payment = payment._replace(position=position)
-            is_told = True
         at = self._rings[ring].offset(payment.position)
-        if is_told:
+        if payment.is_aside or reason == layout.REASON_AMOUNT:
             self._books.put(ring + 1, at + layout.SLOT_FIRST_MS, payment.first_ms)
         word = layout.pack_progress(payment.position, state, payment.processor, payment.attempts)
         settled = layout.pack_settled(now.wall_ms, reason)

@@ -174,6 +174,15 @@ class Checks:
         if handled != pending:
             raise ViolationError(f"conservation: {pending} payments are pending, the dispatcher knows of {handled}")
 
+    def check_move(self, processor: int, told: str) -> None:
+        """An engine that is started with another address of ``processor`` says ``told``, "" when it starts."""
+        self._model.mark_forgotten()
+        done = self.masks().done
+        for account in self._model.accounts:
+            is_open = account.position >= 0 and not account.forgotten and not account.bits & done
+            if is_open and account.unsure[processor] and not told:
+                raise ViolationError(f"another address is taken while payment {account.number} is open", account.number)
+
     def check_refusal(self, index: int) -> None:
         """A payment was refused by ring ``index``, which therefore must be full."""
         ring = self._rings[index]

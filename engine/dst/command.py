@@ -6,8 +6,10 @@ import argparse
 import contextlib
 import sys
 import time
+from collections import Counter
 
 from engine.dst.plants import PLANTS, planted
+from engine.dst.reach import reached
 from engine.dst.seed import Result, run_seed
 
 HELP = "Deterministic simulation: the engine's deciding code through crashes and faults that follow from a seed."
@@ -23,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trace", action="store_true", help="with --seed: print everything that happened, and its hash"
     )
+    parser.add_argument("--reached", action="store_true", help="with --seeds: how often what has happened")
     plants = "; ".join(f"{name}: {plant.text}" for name, plant in PLANTS.items())
     parser.add_argument("--plant", choices=sorted(PLANTS), metavar="NAME", help=f"with a bug put in ({plants})")
 
@@ -31,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the seeds; 1 when one has failed."""
     with planted(arguments.plant) if arguments.plant else contextlib.nullcontext():
         if arguments.seed is None:
-            return _run_many(arguments.seeds, arguments.plant)
+            return _run_many(arguments.seeds, arguments.plant, arguments.reached)
         result = run_seed(arguments.seed)
     if arguments.trace:
         print("\n".join(result.world.trace.lines(result.world.plan.start_ms)))
@@ -43,10 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     return int(result.failure is not None)
 
 
-def _run_many(seeds: range, plant: str | None) -> int:
+def _run_many(seeds: range, plant: str | None, is_counted: bool) -> int:
     begun_s = shown_s = time.monotonic()
     failed = 0
     done = 0
+    counts: Counter[str] = Counter()
     for done, seed in enumerate(seeds, 1):
         result = run_seed(seed)
         if result.failure is not None:
@@ -55,6 +59,8 @@ def _run_many(seeds: range, plant: str | None) -> int:
                 _tell(result, plant)
             else:
                 print(f"seed {seed} FAILED: {result.failure}\n  {_again(seed, plant)}", flush=True)
+        if is_counted:
+            counts += reached(result.world)
         now_s = time.monotonic()
         if now_s - shown_s >= PROGRESS_S:
             shown_s = now_s
@@ -62,6 +68,8 @@ def _run_many(seeds: range, plant: str | None) -> int:
         if failed == FAILURES_MAX:
             print(f"{FAILURES_MAX} seeds have failed: given up at seed {seed}")
             break
+    for what, count in sorted(counts.items()):
+        print(f"{count:>8}  {what}")
     print(_progress(done, len(seeds), failed, time.monotonic() - begun_s))
     return int(failed > 0)
 

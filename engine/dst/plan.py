@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from engine.dst.stages import Stage, draw_stages
-from engine.memory.layout import SUM_MODULUS
+from engine.memory.layout import PROCESSORS, SUM_MODULUS
 
 START_WALL_MS = 1_760_000_000_000
 # Payment k is of 2^k cents: any sum tells which payments are in it. All stay below what a processor's word may be.
@@ -96,6 +96,7 @@ class Plan:
     crashes_max: int
     purges: tuple[int, ...]  # when, ms into the run
     clock_steps: tuple[tuple[int, int], ...]  # when, ms into the run; by how many ms
+    moves: tuple[tuple[int, int], ...]  # when, ms into the run, somebody gives which processor another address
     id_memory: bool  # whether the engine remembers ids for longer than in its rings ...
     mistaken_ids: float  # ... and the chance that it takes a new one for known
     mute: tuple[bool, bool]  # whether each processor answers no lookup, ever
@@ -142,9 +143,10 @@ def draw(chance: Random) -> Plan:
         crashes_max=pick((0, 3, 8, 8, 15)),
         purges=tuple(chance.randint(0, length_ms) for _ in range(pick((0, 0, 0, 0, 1, 2)))),
         clock_steps=_draw_clock_steps(chance, length_ms, recent_seconds),
+        moves=tuple((chance.randint(0, length_ms), pick(PROCESSORS)) for _ in range(pick((0, 0, 2)))),
         id_memory=chance.random() < 0.5,
         mistaken_ids=pick((0.0, 0.1)),
-        mute=(chance.random() < 0.07, chance.random() < 0.07),
+        mute=(chance.random() < 0.12, chance.random() < 0.12),
         sums=_draw_sums(chance, orders),
         is_curse_lifted=chance.random() < 0.5,
         replay=pick((0.0, 0.05, 0.2)),
@@ -157,8 +159,8 @@ def _draw_orders(chance: Random, length_ms: int, again: float) -> tuple[Order, .
     """
     count = chance.randint(10, PAYMENTS_MAX)
     close = chance.random() < 0.3
-    odd = chance.choice((0.0, 0.05, 0.2))
-    late = chance.choice((0, 0, 4))
+    odd = chance.choice((0.0, 0.1, 0.25))
+    late = chance.choice((0, 4))
     orders: list[Order] = []
     at_ms = altered = 0
     for number in range(count):

@@ -19,7 +19,7 @@ from engine.dispatch.work import Work
 from engine.dst import wrong
 from engine.dst.processes import VirtualDesk
 from engine.intake.desk import Desk
-from engine.memory import layout
+from engine.memory import fingerprints, layout
 from engine.ring.ring import RingReader, RingWriter
 
 
@@ -103,5 +103,6 @@ PLANTS = {
         "after_lookup",
         wrong.settled_without_lookup,
     ),
+    "any-address": Plant("another address of a processor is always taken", fingerprints, "complaint", lambda *_: ""),
     "amount-unsaid": Plant("another amount is booked without a word", life, "after_lookup", wrong.amount_unsaid),
 }
