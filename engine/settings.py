@@ -143,9 +143,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("request_timeout_ms", "ENGINE_REQUEST_TIMEOUT_MS", 10_000, "ms", 100, 600_000,
              "How long an answer is waited for; after it the outcome is unknown and stays with that processor."),
     Variable("health_interval_ms", "ENGINE_HEALTH_INTERVAL_MS", 5050, "ms", 5000, 3_600_000,
-             "Time between two health questions to one processor, which allows one in 5 s."),
+             "From the end of one health question to the next; a processor allows one in 5 s, measured at its end."),
     Variable("breaker_failures", "ENGINE_BREAKER_FAILURES", 3, "failures", 1, 1000,
-             "Failures in a row that open a processor's breaker."),
+             "Payments that fail in a row and open a processor's breaker; more while it fails at random."),
     Variable("trial_interval_ms", "ENGINE_TRIAL_INTERVAL_MS", 150, "ms", 1, 60_000,
              "Time between two trial payments at a processor that is not well."),
     Variable("trials_max", "ENGINE_TRIALS_MAX", 24, "requests", 1, 800,
@@ -153,9 +153,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("suspect_ms", "ENGINE_SUSPECT_MS", 40, "ms", 5, 60_000,
              "An answer that is overdue by this much makes its processor suspect: only trials go there."),
     Variable("fee_default_ppm", "ENGINE_FEE_DEFAULT_PPM", -1, "ppm of the amount", -1, 1_000_000,
-             "What default keeps; -1: default itself is asked."),
+             "What default keeps; -1: not known (fees that are not known are assumed, see below)."),
     Variable("fee_fallback_ppm", "ENGINE_FEE_FALLBACK_PPM", -1, "ppm of the amount", -1, 1_000_000,
-             "What fallback keeps; -1: fallback itself is asked."),
+             "What fallback keeps; -1: not known."),
+    Variable("fee_query", "ENGINE_FEE_QUERY", False, "", 0, 1,
+             "1: a processor whose fee is not known is asked for it, under `/admin`: the contest forbids that."),
     Variable("processor_token", "ENGINE_PROCESSOR_TOKEN", "123", "", 0, 256,
              "Token with which the processors are asked for their fees (header `X-Rinha-Token`).", "printable"),
     Variable("wait_cost_ppm", "ENGINE_WAIT_COST_PPM", 2_000, "ppm of the amount a second", 0, 10_000_000,
@@ -225,6 +227,7 @@ class Settings:
     suspect_ms: int
     fee_default_ppm: int
     fee_fallback_ppm: int
+    fee_query: bool
     processor_token: str
     wait_cost_ppm: int
     wait_share_ppm: int

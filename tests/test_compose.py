@@ -111,6 +111,12 @@ def test_the_dispatcher_finds_the_processors_by_their_official_names() -> None:
     assert read_settings(dispatcher).processor_urls == hosts
 
 
+def test_the_published_fees_are_set_and_nobody_is_asked_for_them() -> None:
+    (dispatcher,) = of_command("dispatch")
+    values = read_settings(dispatcher)
+    assert (values.fee_default_ppm, values.fee_fallback_ppm, values.fee_query) == (50_000, 150_000, False)
+
+
 def test_the_simulated_processors_have_the_official_names_and_ports() -> None:
     found = {
         service["hostname"]: (service["container_name"], service["command"][-1], service["ports"])

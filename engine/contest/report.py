@@ -15,7 +15,7 @@ from engine.contest.changes import Onset, Recovery, medians
 from engine.contest.recording import Recording
 from engine.contest.resources import TreeUse
 from engine.contest.samples import Second, percentile, percentiles
-from engine.contest.scenario import Condition
+from engine.contest.scenario import Condition, Flaky
 from engine.contest.score import score
 
 # What the contest allows all services of the engine together.
@@ -204,7 +204,8 @@ def _use(use: TreeUse) -> Json:
 
 
 def _condition(condition: Condition) -> Json:
-    return {"delay_ms": condition.delay_ms, "failing": condition.failing}
+    shown = {"delay_ms": condition.delay_ms, "failing": condition.failing}
+    return shown | ({"failing_share": float(condition.failing_share)} if isinstance(condition, Flaky) else {})
 
 
 def _change(change: Onset | Recovery) -> Json:

@@ -38,6 +38,17 @@ class Condition:
         return " ".join(words) or "ok"
 
 
+@dataclass(frozen=True)
+class Flaky(Condition):
+    """It fails at random too: ``failing_share`` of its answers are a 500, 0.4 being 40 %."""
+
+    failing_share: Decimal
+
+    def describe(self) -> str:
+        """As above, with ``fails 40 %``."""
+        return f"{super().describe()}, fails {float(self.failing_share * 100):g} %"
+
+
 HEALTHY = Condition(delay_ms=0, failing=False)
 
 
@@ -167,6 +178,9 @@ class _Table:
             raise ScenarioError(f"{self._place}: {key} is missing")
         return self._left.pop(key), f"{self._place}: {key}"
 
+    def has(self, key: str) -> bool:
+        return key in self._left
+
     def text(self, key: str) -> str:
         value, place = self._take(key)
         if not isinstance(value, str) or not value.strip():
@@ -257,7 +271,10 @@ def _audit(table: _Table, place: str) -> AuditPlan:
 
 def _condition(table: _Table) -> Condition:
     with table:
-        return Condition(delay_ms=table.whole("delay_ms", 0, DELAY_MS_MAX), failing=table.flag("failing"))
+        delay_ms, failing = table.whole("delay_ms", 0, DELAY_MS_MAX), table.flag("failing")
+        if not table.has("failing_share"):
+            return Condition(delay_ms, failing)
+        return Flaky(delay_ms, failing, table.number("failing_share", 0, 1))
 
 
 def _stage(table: _Table) -> Stage:

@@ -5,6 +5,7 @@ Nothing here is thread-safe: every thread that asks has clients of its own, so t
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from engine.contest.books import BooksError, Total, Totals, engine_totals, total
-from engine.contest.scenario import Condition, Stage
+from engine.contest.scenario import Condition, Flaky, Stage
+from engine.simulate.faults import Fault
 
 TIMEOUT_S = 3.0
 
@@ -145,6 +147,7 @@ class Processor(Service):
 
     def __init__(self, name: str, origin: str, token: str) -> None:
         super().__init__(f"{name} processor", origin, {"X-Rinha-Token": token})
+        self._is_flaky = False
 
     def summary(self, window: Window | None = None) -> Total:
         """What it has charged. Raises ServiceError."""
@@ -159,13 +162,27 @@ class Processor(Service):
             raise ServiceError(f"{self.name}: /admin/payments-summary: {error!r}") from None
 
     def set(self, condition: Condition) -> None:
-        """Makes it behave like ``condition``. Raises ServiceError."""
+        """Makes it behave like ``condition``. Only the simulated one can fail at random. Raises ServiceError."""
         self.exchange("PUT", "/admin/configurations/delay", {"delay": condition.delay_ms})
         self.exchange("PUT", "/admin/configurations/failure", {"failure": condition.failing})
+        share = float(condition.failing_share) if isinstance(condition, Flaky) else 0.0
+        if share or self._is_flaky:
+            self._fail_at_random(share)
 
     def purge(self) -> None:
         """Makes it forget everything. Raises ServiceError."""
         self.exchange("POST", "/admin/purge-payments")
+
+    def close(self) -> None:
+        """Closes the kept connection, and leaves a processor that does not fail at random."""
+        if self._is_flaky:
+            with contextlib.suppress(ServiceError):
+                self._fail_at_random(0.0)
+        super().close()
+
+    def _fail_at_random(self, share: float) -> None:
+        self.exchange("PUT", "/admin/configurations/faults", {"probability": {Fault.ERROR_BEFORE_INSERT: share}})
+        self._is_flaky = share > 0
 
 
 class Processors:

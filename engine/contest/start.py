@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from engine.contest.run import ContestError
 from engine.contest.scenario import Fees
 from engine.contest.services import Addresses
+from engine.routing.fees import PPM
 from engine.supervise.probe import is_alive
 
 ROOT = Path(__file__).parents[2]  # where `-m engine` is found, wherever the contest was called
@@ -124,6 +125,12 @@ class Children:
             "ENGINE_PURGE": "1",
             "ENGINE_PORT": str(port),
         }
+        # Fees are configuration. Who wants the engine to believe something else has set them.
+        for name, fee in (
+            ("ENGINE_FEE_DEFAULT_PPM", self._fees.default),
+            ("ENGINE_FEE_FALLBACK_PPM", self._fees.fallback),
+        ):
+            environment[name] = os.environ.get(name, str(round(fee * PPM)))
         try:
             self.processors = Child("simulate", options, {}, self._directory)
             self.processors.await_ready(lambda: listens(addresses.default) and listens(addresses.fallback))

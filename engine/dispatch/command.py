@@ -20,12 +20,14 @@ from engine.books.writer import BooksWriter
 from engine.dispatch.attempt import Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
-from engine.dispatch.transport import Health, Transport
+from engine.dispatch.transport import Fee, Health, Question, Silence, Transport
 from engine.memory import clock, layout, mapping, recovery
 from engine.memory.doorbell import Doorbell
 from engine.memory.segment import HeldError, Segment, SegmentError
 from engine.ring.ring import RingReader
+from engine.routing.fees import believed_ppm
 from engine.routing.lane import RouterLimits
+from engine.routing.questions import ANSWER_MS_MAX, fee_wait_ms
 from engine.routing.router import Router
 from engine.settings import Settings
 
@@ -35,7 +37,6 @@ LOST_DRAIN_MS = 5000  # when they are not: as long as that what others may still
 SPARE_DESCRIPTORS = 128  # beside the connections of payments
 SHOW_EVERY_MS = 50  # between two writings of the board
 PAGE_WORDS = 512
-FEES_INTERVAL_MS = 1000  # between two questions for a fee that is not known
 
 log = logging.getLogger("engine.dispatch")
 
@@ -96,10 +97,11 @@ class Loop:
         self._doorbell = Doorbell(settings.doorbell_path, books.words)
         self._epoll.register(self._doorbell.descriptor, select.EPOLLIN)
         self._fees_ppm = [settings.fee_default_ppm, settings.fee_fallback_ppm]
-        self._fees_ms = 0
+        self._fees_from_ms = [0, 0]  # each may be asked for from then on
+        self._fees_refused = [0, 0]  # how often in a row it was not told
         self._show_ms = 0
         self._pass_ms = 0  # when the last pass was
-        self._router = Router(RouterLimits.of(settings, self._known_fees()))
+        self._router = Router(RouterLimits.of(settings, believed_ppm(*self._fees_ppm)))
         books_shape = mapping.books_shape(settings)
         self._dispatcher = Dispatcher(
             [RingReader(ring.words) for ring in rings],
@@ -177,26 +179,24 @@ class Loop:
         self._mark(layout.UNCLEAN)
         if self._is_synced:
             self._write_again()
+        self._go_on_asking(now)
         self._dispatcher.recover(now)
 
     def _pass(self, now: Now) -> Pass:
         """One round: what ended, then what begins."""
         ended, words = self._transport.results()
         for word in words:
-            if isinstance(word, Health):
-                self._router.lanes[word.processor].health(now.mono_ms, word.failing, word.min_response_ms)
-                self._show_health(word.processor, word.failing, word.min_response_ms)
-            else:
-                self._fees_ppm[word.processor] = word.ppm
-                self._router.learn_fees(self._known_fees())
+            self._listen(now, word)
         self._dispatcher.finish(now, ended)
         for attempt in self._dispatcher.take_dropped():
             self._transport.drop(attempt)
         for processor, lane in enumerate(self._router.lanes):
             if lane.wants_health(now.mono_ms):
                 lane.health_asked(now.mono_ms)
+                self._keep_health_from(processor)  # before it leaves: we may not live to hear the answer
                 self._transport.ask_health(processor)
-        self._ask_fees(now)
+        if self._settings.fee_query:
+            self._ask_fees(now)
         # What has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         attempts = [] if self._is_late(now) else self._dispatcher.start(now)
         if attempts and self._is_synced:
@@ -236,18 +236,36 @@ class Loop:
             due_ms.append(curl_ms)
         return max(0.0, min(due_ms))
 
-    def _known_fees(self) -> tuple[int, int]:
-        """The fees. Until both are known, default is the cheaper one, but by nothing that is worth waiting for."""
-        default_ppm, fallback_ppm = self._fees_ppm
-        return (0, 1) if min(default_ppm, fallback_ppm) < 0 else (default_ppm, fallback_ppm)
+    def _go_on_asking(self, now: Now) -> None:
+        """Keeps the distance from the last dispatcher's questions for health too."""
+        for processor, lane in enumerate(self._router.lanes):
+            from_ms = self._books[_board(processor) + layout.BOARD_HEALTH_FROM_MS]
+            # Never later than a question of this very moment would ask for, whatever stands there.
+            lane.health_from_ms = min(from_ms, now.mono_ms + ANSWER_MS_MAX + self._settings.health_interval_ms)
+
+    def _listen(self, now: Now, word: Health | Fee | Silence) -> None:
+        """Takes what a question has ended with."""
+        processor = word.processor
+        if isinstance(word, Health) or (isinstance(word, Silence) and word.question is Question.HEALTH):
+            lane = self._router.lanes[processor]
+            lane.health_ended(now.mono_ms)
+            self._keep_health_from(processor)
+            if isinstance(word, Health):
+                lane.health(now.mono_ms, word.failing, word.min_response_ms)
+                self._show_health(now, word)
+            return
+        if isinstance(word, Fee):
+            self._fees_ppm[processor] = word.ppm
+            self._router.learn_fees(believed_ppm(*self._fees_ppm))
+        else:
+            self._fees_refused[processor] += 1
+        self._fees_from_ms[processor] = now.mono_ms + fee_wait_ms(self._fees_refused[processor])
 
     def _ask_fees(self, now: Now) -> None:
-        """Asks for fees that are neither set nor known, from time to time."""
-        if now.mono_ms < self._fees_ms:
-            return
-        self._fees_ms = now.mono_ms + FEES_INTERVAL_MS
+        """Asks for fees that are neither set nor known, ever more rarely when they are not told."""
         for processor in layout.PROCESSORS:
-            if self._fees_ppm[processor] < 0:
+            if self._fees_ppm[processor] < 0 and now.mono_ms >= self._fees_from_ms[processor]:
+                self._fees_from_ms[processor] = now.mono_ms + ANSWER_MS_MAX + fee_wait_ms(self._fees_refused[processor])
                 self._transport.ask_fee(processor)
 
     def _sync(self) -> None:
@@ -306,13 +324,22 @@ class Loop:
         """Writes the board that ``/health`` reads."""
         self._books[layout.BOARD_ERRORS] = self._dispatcher.errors
         for processor, lane in enumerate(self._router.lanes):
-            at = layout.BOARD_PROCESSORS + processor * layout.BOARD_PROCESSOR_WORDS
+            at = _board(processor)
             self._books[at + layout.BOARD_BREAKER_OPEN] = lane.is_open
             self._books[at + layout.BOARD_IN_FLIGHT] = lane.in_flight
             self._books[at + layout.BOARD_EXPECTED_MS] = lane.expected_ms(now.mono_ms)
             self._books[at + layout.BOARD_UNRESOLVED] = self._dispatcher.unresolved(processor)
 
-    def _show_health(self, processor: int, failing: bool, min_response_ms: int) -> None:
-        at = layout.BOARD_PROCESSORS + processor * layout.BOARD_PROCESSOR_WORDS
-        self._books[at + layout.BOARD_FAILING] = failing
-        self._books[at + layout.BOARD_MIN_RESPONSE_MS] = min_response_ms
+    def _show_health(self, now: Now, word: Health) -> None:
+        at = _board(word.processor)
+        self._books[at + layout.BOARD_FAILING] = word.failing
+        self._books[at + layout.BOARD_MIN_RESPONSE_MS] = word.min_response_ms
+        self._books[at + layout.BOARD_HEALTH_MS] = now.mono_ms
+
+    def _keep_health_from(self, processor: int) -> None:
+        self._books[_board(processor) + layout.BOARD_HEALTH_FROM_MS] = self._router.lanes[processor].health_from_ms
+
+
+def _board(processor: int) -> int:
+    """Where the board's words of a processor begin."""
+    return layout.BOARD_PROCESSORS + processor * layout.BOARD_PROCESSOR_WORDS

@@ -75,8 +75,7 @@ class Settlement:
     def park(self, ring: int, payment: Payment, refused: int = 0) -> int | None:
         """Gives the slot of an open payment back: its place aside, None when there is no room."""
         assert ring != aside.RING
-        home = ring + 1 << layout.ADDRESS_SEGMENT_SHIFT | payment.position
-        place = aside.put(self._books, self._shape, payment, refused, home)
+        place = aside.put(self._books, self._shape, payment, refused, layout.pack_home(ring, payment.position))
         if place is not None:
             at = self._rings[ring].offset(payment.position) + layout.SLOT_PROGRESS
             word = layout.pack_progress(payment.position, ASIDE, payment.processor, payment.attempts)

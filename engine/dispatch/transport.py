@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import orjson
 import pycurl
@@ -36,8 +36,9 @@ from engine.correlation import format_id
 from engine.dispatch import outcome
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome
+from engine.routing.questions import ANSWER_MS_MAX
 
-QUESTION_TIMEOUT_MS = 4000  # a health answer that takes longer says enough
+MIN_RESPONSE_MS_MAX = 3_600_000  # a longer time is no processor's
 FEE_PATH = "/admin/payments-summary?from=2000-01-01T00:00:00Z&to=2000-01-01T00:00:00Z"
 UPLOAD_BUFFER_BYTES = 16_384  # the least that libcurl takes
 SPARE_CONNECTIONS = 8  # beside the payments': health and questions
@@ -61,11 +62,18 @@ class Fee(NamedTuple):
     ppm: int
 
 
-class _Question(IntEnum):
+class Question(IntEnum):
     """What a request asks that carries no payment."""
 
     HEALTH = 0
     FEE = 1
+
+
+class Silence(NamedTuple):
+    """A question has ended without a word that can be used."""
+
+    processor: int
+    question: Question
 
 
 class _Request:
@@ -78,7 +86,7 @@ class _Request:
         self.processor = processor
         self.lookup = lookup
         self.attempt: Attempt | None = None  # None: it asks
-        self.question = _Question.HEALTH
+        self.question = Question.HEALTH
         self.sending = BytesIO()  # what is still to be sent of the request's body
         self.body = bytearray()
 
@@ -143,22 +151,25 @@ class Transport:
         self._begin(request)
 
     def ask_health(self, processor: int) -> None:
-        """Asks a processor how it is; the answer, if there is one, is in a later :meth:`results`."""
-        self._ask(processor, _Question.HEALTH, "/payments/service-health", [])
+        """Asks a processor how it is; its word, or that it said none, is in a later :meth:`results`."""
+        self._ask(processor, Question.HEALTH, "/payments/service-health", [])
 
     def ask_fee(self, processor: int) -> None:
-        """Asks a processor what it keeps; the answer, if there is one, is in a later :meth:`results`.
+        """Asks a processor what it keeps; its word, or that it said none, is in a later :meth:`results`.
 
         The fee stands in its summary, of whatever window: the shortest costs it least.
         """
-        self._ask(processor, _Question.FEE, FEE_PATH, [f"X-Rinha-Token: {self._token}"])
+        self._ask(processor, Question.FEE, FEE_PATH, [f"X-Rinha-Token: {self._token}"])
 
-    def _ask(self, processor: int, question: _Question, path: str, headers: list[str]) -> None:
+    def _ask(self, processor: int, question: Question, path: str, headers: list[str]) -> None:
         request = self._take(processor, True)
         request.question = question
         request.handle.setopt(pycurl.URL, f"{self._urls[processor]}{path}")
         request.handle.setopt(pycurl.HTTPHEADER, headers)
-        request.handle.setopt(pycurl.TIMEOUT_MS, QUESTION_TIMEOUT_MS)
+        request.handle.setopt(pycurl.TIMEOUT_MS, ANSWER_MS_MAX)
+        # On a kept connection that breaks libcurl would ask again at once, and a processor counts both.
+        request.handle.setopt(pycurl.FRESH_CONNECT, 1)
+        request.handle.setopt(pycurl.FORBID_REUSE, 1)
         self._begin(request)
 
     def act(self, events: Sequence[tuple[int, int]]) -> None:
@@ -189,10 +200,10 @@ class Transport:
         due = self._due_at()
         return None if due is None else max(0.0, (due - time.monotonic()) * 1000)
 
-    def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Health | Fee]]:
-        """Everything that has ended since the last call: payments, and what the processors say of themselves."""
+    def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Health | Fee | Silence]]:
+        """Everything that has ended since the last call: payments, and for each question what the processor says."""
         payments: list[tuple[Attempt, Outcome]] = []
-        words: list[Health | Fee] = []
+        words: list[Health | Fee | Silence] = []
         more = 1
         while more:
             more, succeeded, failed = self._multi.info_read()
@@ -200,8 +211,9 @@ class Transport:
                 request = self._busy.pop(handle)
                 status = handle.getinfo(pycurl.RESPONSE_CODE)
                 if request.attempt is None:
-                    read = _health if request.question is _Question.HEALTH else _fee
-                    words += read(request.processor, status, request.body)
+                    read = _health if request.question is Question.HEALTH else _fee
+                    word = read(request.processor, status, request.body)
+                    words.append(word or Silence(request.processor, request.question))
                 else:
                     payments.append((request.attempt, _read(request.attempt, status, request.body)))
                 self._give_back(request)
@@ -211,6 +223,8 @@ class Transport:
                     # Bytes of the request that left, on whatever connection libcurl tried.
                     sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
                     payments.append((request.attempt, outcome.of_error(sent)))
+                else:
+                    words.append(Silence(request.processor, request.question))
                 self._give_back(request)
         return payments, words
 
@@ -223,14 +237,17 @@ class Transport:
                 return
 
     def abandon(self) -> None:
-        """Drops every request; their ends are never told."""
-        for request in list(self._busy.values()):
-            self._give_back(request)
-        self._busy.clear()
+        """Drops every request for a payment; their ends are never told. Questions to the processors go on."""
+        for handle, request in list(self._busy.items()):
+            if request.attempt is not None:
+                del self._busy[handle]
+                self._give_back(request)
 
     def close(self) -> None:
         """Drops every request and closes every connection."""
-        self.abandon()
+        for request in self._busy.values():
+            self._give_back(request)
+        self._busy.clear()
         for pools in self._idle:
             for request in (*pools[0], *pools[1]):
                 request.handle.close()
@@ -242,6 +259,8 @@ class Transport:
         if lookup:  # a question sets others
             request.handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
             request.handle.setopt(pycurl.HTTPHEADER, [])
+            request.handle.setopt(pycurl.FRESH_CONNECT, 0)
+            request.handle.setopt(pycurl.FORBID_REUSE, 0)
         return request
 
     def _new(self, processor: int, lookup: bool) -> _Request:
@@ -322,28 +341,37 @@ def _read(attempt: Attempt, status: int, body: bytes | bytearray) -> Outcome:
         return outcome.UNKNOWN
 
 
-def _health(processor: int, status: int, body: bytes | bytearray) -> list[Health]:
-    """The health in an answer; none when it is no health answer (a 429, say), for that tells nothing of payments."""
-    if status != 200:
-        return []
+def _health(processor: int, status: int, body: bytes | bytearray) -> Health | None:
+    """The health in an answer of whatever status, for some say with 503 that they fail; None when it is none.
+
+    A 429 says only that it was asked too soon. One that fails need not say how long it takes.
+    """
+    value = None if status == 429 else _object(body)
+    if value is None:
+        return None
+    failing, min_response_ms = value.get("failing"), value.get("minResponseTime")
+    if failing is True and "minResponseTime" not in value:
+        min_response_ms = 0
+    if not isinstance(failing, bool) or not _is_number(min_response_ms, MIN_RESPONSE_MS_MAX):
+        return None
+    return Health(processor, failing, round(min_response_ms))
+
+
+def _fee(processor: int, status: int, body: bytes | bytearray) -> Fee | None:
+    """The fee in a processor's summary; None when it is no summary (the token is another one, say)."""
+    value = _object(body) if status == 200 else None
+    share = None if value is None else value.get("feePerTransaction")
+    return Fee(processor, round(share * 1_000_000)) if _is_number(share, 1) else None
+
+
+def _object(body: bytes | bytearray) -> dict[str, object] | None:
     try:
         value = orjson.loads(body)
-        failing, min_response_ms = value["failing"], value["minResponseTime"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return []
-    if not isinstance(failing, bool) or not isinstance(min_response_ms, int) or min_response_ms < 0:
-        return []
-    return [Health(processor, failing, min_response_ms)]
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
-def _fee(processor: int, status: int, body: bytes | bytearray) -> list[Fee]:
-    """The fee in a processor's summary; none when it is no summary (the token is another one, say)."""
-    if status != 200:
-        return []
-    try:
-        share = orjson.loads(body)["feePerTransaction"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return []
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        return []
-    return [Fee(processor, round(share * 1_000_000))]
+def _is_number(value: object, most: int) -> TypeGuard[int | float]:
+    """Whether it is a number from 0 to ``most``, whole or not; JSON has no NaN, and a comparison would refuse it."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most

@@ -162,6 +162,7 @@ class DispatcherProcess(Process):
                 audit_interval_ms=10_000,
                 audit_guard_ms=150,
                 health_interval_ms=plan.health_interval_ms,
+                took_ms_max=plan.request_timeout_ms,
             )
         )
         self.dispatcher = Dispatcher(
@@ -187,6 +188,7 @@ class DispatcherProcess(Process):
         for processor, lane in enumerate(self.router.lanes):
             if lane.wants_health(now.mono_ms):
                 lane.health_asked(now.mono_ms)
+                lane.health_ended(now.mono_ms)
                 health = self._processors[processor].health()
                 if health is not None:
                     lane.health(now.mono_ms, *health)

@@ -14,7 +14,9 @@ from engine.settings import Settings
 HEARTBEAT_MS_MAX = 3000  # a dispatcher that was not heard for longer is down
 
 
-def report(books: Words, totals: Totals, rings: Sequence[Usage], settings: Settings, now_ms: int) -> dict[str, Any]:
+def report(
+    books: Words, totals: Totals, rings: Sequence[Usage], settings: Settings, now_ms: int, clock_ms: int
+) -> dict[str, Any]:
     """The document of ``/health``.
 
     ``status`` is ``ok`` or ``degraded``, and ``reasons`` says why: each names what is down, open or full. Payments are
@@ -23,13 +25,13 @@ def report(books: Words, totals: Totals, rings: Sequence[Usage], settings: Setti
     Parameters:
       books: the books' words: the board and the number of payments put aside.
       totals: what is done; read before ``rings``.
-      now_ms: wall-clock time.
+      now_ms, clock_ms: the time by the wall clock, and by the engine's.
     """
     heartbeat_ms = books[layout.BOARD_HEARTBEAT_MS]
     age_ms = max(0, now_ms - heartbeat_ms) if heartbeat_ms else None
     alive = age_ms is not None and age_ms <= HEARTBEAT_MS_MAX
     processors = {
-        name: _processor(books, layout.BOARD_PROCESSORS + number * layout.BOARD_PROCESSOR_WORDS)
+        name: _processor(books, layout.BOARD_PROCESSORS + number * layout.BOARD_PROCESSOR_WORDS, clock_ms)
         for number, name in enumerate(layout.PROCESSOR_NAMES)
     }
     accepted = sum(ring.accepted for ring in rings)
@@ -76,10 +78,13 @@ def report(books: Words, totals: Totals, rings: Sequence[Usage], settings: Setti
     }
 
 
-def _processor(books: Words, at: int) -> dict[str, Any]:
+def _processor(books: Words, at: int, clock_ms: int) -> dict[str, Any]:
+    health_ms = books[at + layout.BOARD_HEALTH_MS]
     return {
         "failing": bool(books[at + layout.BOARD_FAILING]),
         "minResponseTime": books[at + layout.BOARD_MIN_RESPONSE_MS],
+        # How old the two above are; null while the processor has not said anything.
+        "healthAgeMs": max(0, clock_ms - health_ms) if health_ms else None,
         "breaker": "open" if books[at + layout.BOARD_BREAKER_OPEN] else "closed",
         "inFlight": books[at + layout.BOARD_IN_FLIGHT],
         "expectedMs": books[at + layout.BOARD_EXPECTED_MS],

@@ -170,6 +170,7 @@ def _health() -> Json:
         {
             "failing": {"type": "boolean"},
             "minResponseTime": INTEGER,
+            "healthAgeMs": {"type": ["integer", "null"], "minimum": 0},
             "breaker": {"enum": ["open", "closed"]},
             "inFlight": INTEGER,
             "expectedMs": INTEGER,

@@ -174,6 +174,11 @@ def pack_settled(settled_ms: int, reason: int) -> int:
     return reason << REASON_SHIFT | settled_ms
 
 
+def pack_home(ring: int, position: int) -> int:
+    """The word ASIDE_HOME of what had the slot of ``position``."""
+    return ring + 1 << ADDRESS_SEGMENT_SHIFT | position
+
+
 def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> int:
     """A sum over a payment: a slot that was only half written when the power went does not have it."""
     mixed = id_high * _CHECK_A ^ id_low * _CHECK_B ^ cents * _CHECK_C ^ accepted_ms * _CHECK_D ^ origin * _CHECK_E
@@ -259,6 +264,8 @@ BOARD_BREAKER_OPEN: Final = 2
 BOARD_IN_FLIGHT: Final = 3
 BOARD_EXPECTED_MS: Final = 4  # what an attempt is expected to take
 BOARD_UNRESOLVED: Final = 5  # payments whose outcome there is not known
+BOARD_HEALTH_MS: Final = 6  # the engine's clock at its last health answer; 0: none was there yet
+BOARD_HEALTH_FROM_MS: Final = 7  # the engine's clock from which on its health may be asked for again
 REDO_AT: Final = 128
 REDO_ENTRIES: Final = 2048
 ADDRESS_SEGMENT_SHIFT: Final = 48  # a redo address is segment << 48 | word; segment 0: books, i + 1: ring i

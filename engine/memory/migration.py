@@ -12,7 +12,7 @@ be cut short anywhere and begun again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from engine.books import aside
@@ -113,15 +113,18 @@ def plan(old: Memory, ring_count: int, ring_slots: int, shape: Shape, draw: Call
 
 def carry_over(plan: Plan, old: Memory, new: Memory) -> None:
     """Fills ``new``, whose rings are laid out and whose books are all 0, with what ``old`` holds."""
-    _carry_books(plan, old, new)
     old_rings = [RingReader(words) for words in old.rings]
     accepted = sum(ring.head - ring.forgotten_below for ring in old_rings)
+    homes: dict[int, int] = {}  # the words ASIDE_HOME, of old and of new
     for index, (words, slots) in enumerate(zip(new.rings, plan.rings, strict=True)):
         # The number of all that were accepted is that of all positions: the first ring has those of payments that are
         # remembered no more.
         head = len(slots) if index else accepted - sum(map(len, plan.rings[1:]))
         _carry_ring(words, head, slots, old_rings)
+        for position, slot in enumerate(slots, head - len(slots)):
+            homes[layout.pack_home(slot.ring, slot.position)] = layout.pack_home(index, position)
         words[layout.RING_SUMMARY_MS_AT] = max(ring.words[layout.RING_SUMMARY_MS_AT] for ring in old_rings)
+    _carry_books(plan, old, new, homes)
     new.rings[0][layout.RING_REFUSED_AT] = sum(ring.words[layout.RING_REFUSED_AT] for ring in old_rings)
 
 
@@ -173,7 +176,7 @@ def _carry_ring(words: Words, head: int, slots: Sequence[Slot], old_rings: Seque
     words[layout.RING_READY_AT] = head
 
 
-def _carry_books(plan: Plan, old: Memory, new: Memory) -> None:
+def _carry_books(plan: Plan, old: Memory, new: Memory, homes: Mapping[int, int]) -> None:
     words = new.books
     lay_out_books(words, new.shape, plan.seed)
     for at in range(layout.REDO_AT):
@@ -187,6 +190,7 @@ def _carry_books(plan: Plan, old: Memory, new: Memory) -> None:
             for shape, number in ((old.shape, old_place), (new.shape, place))
         )
         words[at : at + layout.ASIDE_WORDS] = old.books[begin : begin + layout.ASIDE_WORDS]
+        words[at + layout.ASIDE_HOME] = homes.get(old.books[begin + layout.ASIDE_HOME], 0)
 
 
 def _carry_level(old: Words, have: Level, new: Words, want: Level) -> None:

@@ -7,25 +7,27 @@ import importlib.util
 import json
 import os
 import sys
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import settings as settings_module
 from engine.contest import scenario as scenarios
-from engine.contest.scenario import Scenario, ScenarioError
+from engine.contest.scenario import Fees, Scenario, ScenarioError
 from engine.interrupt import interruptible
-from engine.replay.policies import POLICIES
+from engine.replay.policies import POLICIES, RIVALS
 from engine.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from engine.replay.many import Row
+    from engine.replay.many import Row, Terms
     from engine.replay.play import Played
     from engine.replay.result import Result
 
 HELP = "A contest in virtual time: the engine's routing, and others, against the best that was possible."
-GENERATED = "generated:"
+GENERATED, GENERATED_FLAKY = "generated:", "generated-flaky:"
 LOG_WIDTH = 120
 DONE, UNUSABLE, INTERRUPTED = 0, 2, 130
 
@@ -38,15 +40,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "scenario",
         nargs="?",
         metavar="SCENARIO",
-        help=f"{', '.join(scenarios.names())}, a TOML file, or {GENERATED}SEED",
+        help=f"{', '.join(scenarios.names())}, a TOML file, {GENERATED}SEED or {GENERATED_FLAKY}SEED",
     )
     option("--generate", type=_range, metavar="A:B", help="play the generated scenarios with seeds from A to before B")
     option(
-        "--policy",
-        choices=[*POLICIES, "all"],
-        default="all",
-        help="whose choices (default: %(default)s); ours is the engine's own",
+        "--generate-flaky", type=_range, metavar="A:B", help="the same with processors that fail at random now and then"
     )
+    option(
+        "--policy",
+        type=_policies,
+        default=list(POLICIES),
+        metavar="NAME[,NAME]",
+        help=f"whose choices: {', '.join(POLICIES)} (all of them without it), or an earlier rule of ours: "
+        f"{', '.join(RIVALS)}; ours is the engine's own",
+    )
+    option(
+        "--fees",
+        type=_fees,
+        metavar="D,F",
+        help="what default and fallback keep instead, as shares: 0.07,0.10 is 7 and 10 %%",
+    )
+    option("--believed-fees", type=_fees, metavar="D,F", help="what the policies take for the fees, as above")
+    option("--kinds", action="store_true", help="say what was earned for each kind of trouble in generated scenarios")
     option("--json", type=Path, metavar="FILE", help="write everything that is known of the result")
     option("--picture", type=Path, metavar="FILE", help="draw the result as a PNG")
     option("--write", type=Path, metavar="FILE", help="write SCENARIO as TOML for `engine contest --scenario FILE`")
@@ -71,27 +86,50 @@ def _range(text: str) -> range:
     return seeds
 
 
+def _policies(text: str) -> list[str]:
+    if text == "all":
+        return list(POLICIES)
+    names = text.split(",")
+    unknown = [name for name in names if name not in POLICIES and name not in RIVALS]
+    if unknown or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must name some of all, {', '.join((*POLICIES, *RIVALS))}, each once"
+        )
+    return names
+
+
+def _fees(text: str) -> Fees:
+    default, comma, fallback = text.partition(",")
+    try:
+        fees = Fees(Decimal(default), Decimal(fallback))
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0.07,0.10") from None
+    if not comma or not all(fee.is_finite() and 0 <= fee <= 1 for fee in (fees.default, fees.fallback)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0.07,0.10: two shares from 0 to 1")
+    return fees
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Plays; returns the exit code."""
     needed = ["rich", *(["matplotlib"] if arguments.picture else [])]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     problem = f"{', '.join(missing)} missing: `make setup`, or pip install it" if missing else ""
-    if (arguments.scenario is None) == (arguments.generate is None):
-        problem = problem or "give a SCENARIO, or --generate A:B"
-    if arguments.generate is not None and arguments.write:
+    seeds = arguments.generate or arguments.generate_flaky
+    if [arguments.scenario, arguments.generate, arguments.generate_flaky].count(None) != 2:
+        problem = problem or "give a SCENARIO, or --generate A:B, or --generate-flaky A:B"
+    if seeds and arguments.write:
         problem = problem or f"--write writes one scenario: give {GENERATED}SEED"
     if problem:
         return _unusable(problem)
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    policies = list(POLICIES) if arguments.policy == "all" else [arguments.policy]
     with interruptible():
         try:
             settings = settings_module.read(os.environ)
-            if arguments.generate is not None:
-                return _play_many(arguments, policies, settings, console)
-            return _play_one(arguments, _load(arguments.scenario), policies, settings, console)
+            if seeds:
+                return _play_many(arguments, seeds, settings, console)
+            return _play_one(arguments, _load(arguments.scenario), settings, console)
         except (ScenarioError, SettingsError, OSError) as error:
             return _unusable(str(error))
         except KeyboardInterrupt:
@@ -106,29 +144,31 @@ def _unusable(reason: str) -> int:
 
 def _load(name: str) -> Scenario:
     """The scenario that is asked for. Raises ScenarioError."""
-    from engine.replay.generate import generate
+    from engine.replay.generate import generate, generate_flaky
 
-    if not name.startswith(GENERATED):
-        return scenarios.load(name)
-    seed = name.removeprefix(GENERATED)
-    if not seed.isascii() or not seed.isdecimal():
-        raise ScenarioError(f"{name!r}: the seed must be a whole number, as in {GENERATED}17")
-    return generate(int(seed))
+    for prefix, make in ((GENERATED, generate), (GENERATED_FLAKY, generate_flaky)):
+        if name.startswith(prefix):
+            seed = name.removeprefix(prefix)
+            if not seed.isascii() or not seed.isdecimal():
+                raise ScenarioError(f"{name!r}: the seed must be a whole number, as in {prefix}17")
+            return make(int(seed))
+    return scenarios.load(name)
 
 
-def _play_one(
-    arguments: argparse.Namespace, scenario: Scenario, policies: list[str], settings: Settings, console: Console
-) -> int:
+def _play_one(arguments: argparse.Namespace, scenario: Scenario, settings: Settings, console: Console) -> int:
     from engine.replay.play import play
+
+    if arguments.fees:
+        scenario = replace(scenario, fees=arguments.fees)
 
     if arguments.write:
         from engine.replay.generate import to_toml
 
         arguments.write.write_text(to_toml(scenario), encoding="utf-8")
         _say(console, f"scenario: {arguments.write}")
-    played = play(scenario, policies, settings)
+    played = play(scenario, arguments.policy, settings, believed=arguments.believed_fees)
     _print_account(console, played)
-    for name in policies:
+    for name in arguments.policy:
         _print_events(console, played.results[name])
     if arguments.json:
         _write_json(arguments.json, _one_json(played))
@@ -141,29 +181,32 @@ def _play_one(
     return DONE
 
 
-def _play_many(arguments: argparse.Namespace, policies: list[str], settings: Settings, console: Console) -> int:
+def _play_many(arguments: argparse.Namespace, seeds: range, settings: Settings, console: Console) -> int:
     from rich.progress import track
 
-    from engine.replay.many import play_seeds
+    from engine.replay.many import Terms, play_seeds
 
+    terms = Terms(arguments.generate is None, arguments.fees, arguments.believed_fees)
     rows = sorted(
         track(
-            play_seeds(arguments.generate, policies, settings, arguments.jobs),
+            play_seeds(seeds, arguments.policy, settings, arguments.jobs, terms),
             description="scenarios",
-            total=len(arguments.generate),
+            total=len(seeds),
             console=console,
             transient=True,
         ),
         key=lambda row: row.seed,
     )
-    _print_many(console, rows)
+    _print_many(console, rows, terms)
+    if arguments.kinds:
+        _print_kinds(console, rows)
     if arguments.json:
         _write_json(arguments.json, _many_json(rows))
         _say(console, f"result: {arguments.json}")
     if arguments.picture:
         from engine.replay import picture
 
-        ratios = {name: [row.scores[name].ratio for row in rows] for name in policies}
+        ratios = {name: [row.scores[name].ratio for row in rows] for name in arguments.policy}
         picture.draw_many(arguments.picture, ratios)
         _say(console, f"picture: {arguments.picture}")
     return DONE
@@ -228,13 +271,14 @@ def _print_events(console: Console, result: Result) -> None:
         _say(console, f"{result.policy:12} {at_s:7.1f} s  {text}")
 
 
-def _print_many(console: Console, rows: list[Row]) -> None:
+def _print_many(console: Console, rows: list[Row], terms: Terms) -> None:
     from rich.table import Table
 
     from engine.replay.many import summarize
 
     seeds, payments = f"{rows[0].seed}:{rows[-1].seed + 1}", sum(row.accepted for row in rows)
-    title = f"{len(rows)} generated scenarios, seeds {seeds}, {payments:,} payments"
+    kind, name = ("generated flaky", GENERATED_FLAKY) if terms.is_flaky else ("generated", GENERATED)
+    title = f"{len(rows)} {kind} scenarios, seeds {seeds}, {payments:,} payments"
     table = Table(title=title, title_style="bold", padding=(0, 1))
     for index, column in enumerate(
         (
@@ -264,8 +308,22 @@ def _print_many(console: Console, rows: list[Row]) -> None:
         "ranked in that scenario. by net alone: the same without that rule. longest wait: by choice, while a processor "
         "was well and had room. too long: in how many scenarios that was longer than the bound. wasted: attempts that "
         "failed, median.\n"
-        f"again: python -m engine replay {GENERATED}{summarize(rows)[0].worst_seeds[0]}",
+        f"again: python -m engine replay {name}{summarize(rows)[0].worst_seeds[0]}",
     )
+
+
+def _print_kinds(console: Console, rows: list[Row]) -> None:
+    from rich.table import Table
+
+    from engine.replay.many import by_kind, summarize
+
+    table = Table(title="mean and worst where there was", title_style="bold", padding=(0, 1))
+    table.add_column("", style="cyan")
+    for name in ("scenarios", *rows[0].scores):
+        table.add_column(name, justify="right")
+    for kind, found in by_kind(rows).items():
+        table.add_row(kind, str(len(found)), *(f"{line.mean:.4f} {line.worst:.4f}" for line in summarize(found)))
+    console.print(table)
 
 
 def _say(console: Console, text: str) -> None:

@@ -13,6 +13,9 @@ How many of the first 200 scenarios have each kind of trouble (``KINDS``): slow 
 slow 101, slow fallback 82, capacity short 80, flapping 78, both down 70, failing fallback 64, failing end 43, slow end
 37. In 181 default fails or takes 1.5 s or more for at least 8 s on end. One who knows the future settles more than 2 %
 at fallback in 56, and has to leave more than 1 % of the payments in 4, never more than 2.9 %.
+
+In a *flaky* scenario there are episodes (``FLAKY_KINDS``) in which a processor, beside all that, answers a part of its
+requests with 500, drawn from ``FAILING_PERCENT``.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from decimal import Decimal
 from itertools import pairwise
 from random import Random
 
-from engine.contest.scenario import AuditPlan, Condition, Fees, Load, Ramp, Scenario, Stage
+from engine.contest.scenario import AuditPlan, Condition, Fees, Flaky, Load, Ramp, Scenario, Stage
 from engine.replay.model import HANDLED_MAX
 
 LENGTHS_S = (60, 300)
@@ -36,6 +39,7 @@ FIRST_STAGE_S = 1.0  # as in the preview
 
 TROUBLED_SHARE_MIN = 1 / 3
 TROUBLED_DELAY_MS = 200
+FAILING_PERCENT = (2, 5, 10, 20, 30, 40, 40, 50, 60, 80)  # of the answers, where they fail at random
 LEFT_SHARE_MAX = 0.03
 DOWN_AT_END_SHARE_MAX = 0.02
 
@@ -133,8 +137,38 @@ def _failing_end(random: Random) -> list[_Part]:
     return [_Part(_failing(random), _quick(random), random.uniform(0.5, 1.2))]
 
 
+def _flaky(random: Random, condition: Condition) -> Flaky:
+    return Flaky(condition.delay_ms, False, Decimal(random.choice(FAILING_PERCENT)) / 100)
+
+
+def _flaky_default(random: Random) -> list[_Part]:
+    return [_Part(_flaky(random, _quick(random)), _quick(random), random.uniform(0.6, 1.6))]
+
+
+def _flaky_slow_default(random: Random) -> list[_Part]:
+    return [_Part(_flaky(random, _slow(random)), _quick(random), random.uniform(0.6, 1.6))]
+
+
+def _flaky_fallback(random: Random) -> list[_Part]:
+    """The dearer one fails at random while default is down, or slow."""
+    default = _failing(random) if random.random() < 0.6 else _slow(random, 500)
+    return [_Part(default, _flaky(random, _quick(random)), random.uniform(0.4, 1.0))]
+
+
+def _both_flaky(random: Random) -> list[_Part]:
+    default, fallback = (_slow(random) if random.random() < 0.4 else _quick(random) for _ in range(2))
+    return [_Part(_flaky(random, default), _flaky(random, fallback), random.uniform(0.6, 1.4))]
+
+
+def _flaky_around_outage(random: Random) -> list[_Part]:
+    calm, flaky = _quick(random), _flaky(random, _quick(random))
+    middle = _Part(_failing(random), calm, fixed_s=_seconds(random, 3, 12))
+    return [_Part(flaky, calm, random.uniform(0.3, 0.8)), middle, _Part(flaky, calm, random.uniform(0.3, 0.8))]
+
+
+_Episodes = dict[str, tuple[Callable[[Random], list[_Part]], int]]
 # How often each kind is drawn, relative to the others.
-_EPISODES: dict[str, tuple[Callable[[Random], list[_Part]], int]] = {
+_EPISODES: _Episodes = {
     "slow default": (_slow_default, 5),
     "slow fallback": (_slow_fallback, 2),
     "both slow": (_both_slow, 3),
@@ -145,27 +179,54 @@ _EPISODES: dict[str, tuple[Callable[[Random], list[_Part]], int]] = {
     "capacity short": (_capacity_short, 2),
     "calm": (_calm, 5),
 }
-_ENDS: dict[str, tuple[Callable[[Random], list[_Part]], int]] = {
+_ENDS: _Episodes = {
     "slow end": (_slow_end, 2),
     "failing end": (_failing_end, 2),
     "calm end": (_calm, 6),
 }
+_FLAKY: _Episodes = {
+    "flaky default": (_flaky_default, 5),
+    "flaky and slow default": (_flaky_slow_default, 4),
+    "flaky fallback": (_flaky_fallback, 3),
+    "both flaky": (_both_flaky, 3),
+    "flaky around an outage": (_flaky_around_outage, 3),
+}
 KINDS = tuple(kind for kind in (*_EPISODES, *_ENDS) if not kind.startswith("calm"))
+FLAKY_KINDS = tuple(_FLAKY)
 
 
 def generate(seed: int) -> Scenario:
     """The scenario of ``seed``, always the same; its title names the ``KINDS`` of trouble in it, each once."""
-    random = Random(seed)
+    return _first_fair(f"generated:{seed}", f"Generated {seed}", Random(seed), _EPISODES, [])
+
+
+def generate_flaky(seed: int) -> Scenario:
+    """A scenario in which processors fail at random too: of ``seed``, always the same, and none of :func:`generate`.
+
+    Its title names the kinds of trouble in it, of ``KINDS`` and at least one of ``FLAKY_KINDS``, each once.
+    """
+    name = f"generated-flaky:{seed}"
+    return _first_fair(name, f"Generated flaky {seed}", Random(name), _EPISODES | _FLAKY, FLAKY_KINDS)
+
+
+def _first_fair(name: str, title: str, random: Random, episodes: _Episodes, wanted: Sequence[str]) -> Scenario:
+    """The first that is fair and has one of the kinds that are ``wanted``, if any are."""
     for _ in range(_DRAWS_MAX):
-        scenario = _draw(seed, random)
-        if _is_fair(scenario):
+        scenario, kinds = _draw(name, title, random, episodes)
+        if _is_fair(scenario) and (not wanted or any(kind in wanted for kind in kinds)):
             return scenario
-    raise AssertionError(f"seed {seed} gave no fair scenario in {_DRAWS_MAX} draws")
+    raise AssertionError(f"{name} gave no fair scenario in {_DRAWS_MAX} draws")
+
+
+def kinds_of(title: str) -> list[str]:
+    """The kinds of trouble that the title of a generated scenario names."""
+    return title.partition(": ")[2].partition(";")[0].split(", ")
 
 
 def troubled(stage: Stage) -> bool:
-    """Whether one of the processors fails or takes long enough for anyone to mind."""
-    return any(c.failing or c.delay_ms >= TROUBLED_DELAY_MS for c in (stage.default, stage.fallback))
+    """Whether one of the processors fails, always or at random, or takes long enough for anyone to mind."""
+    conditions = (stage.default, stage.fallback)
+    return any(c.failing or isinstance(c, Flaky) or c.delay_ms >= TROUBLED_DELAY_MS for c in conditions)
 
 
 def lengths_s(scenario: Scenario) -> list[float]:
@@ -184,15 +245,16 @@ def down_at_end_s(scenario: Scenario) -> float:
     return scenario.load.duration_s - max(well_s, default=scenario.stages[0].at_s)
 
 
-def _draw(seed: int, random: Random) -> Scenario:
+def _draw(name: str, title: str, random: Random, episodes: _Episodes) -> tuple[Scenario, list[str]]:
+    """A scenario that may be unfair, and the kinds of its episodes."""
     length_s = float(random.randint(*LENGTHS_S))
     target = random.randint(STAGES[0], STAGES[1] - 2)
     kinds, parts = ["calm"], _calm(random)
     while len(parts) < target:
-        weights = [weight for _, weight in _EPISODES.values()]
-        kind = random.choices(list(_EPISODES), weights)[0]
+        weights = [weight for _, weight in episodes.values()]
+        kind = random.choices(list(episodes), weights)[0]
         kinds.append(kind)
-        parts.extend(_EPISODES[kind][0](random))
+        parts.extend(episodes[kind][0](random))
     end = random.choices(list(_ENDS), [weight for _, weight in _ENDS.values()])[0]
     kinds.append(end)
     parts.extend(_ENDS[end][0](random))
@@ -200,15 +262,16 @@ def _draw(seed: int, random: Random) -> Scenario:
     load = _load(random, length_s)
     fee_default = random.randint(20, 100)
     fee_fallback = fee_default + random.randint(10, 100)
-    named = ", ".join(kind for kind in KINDS if kind in kinds)
-    return Scenario(
-        name=f"generated:{seed}",
-        title=f"Generated {seed}: {named}; {fee_default / 10:g} % and {fee_fallback / 10:g} % fee",
+    named = ", ".join(kind for kind in (*KINDS, *FLAKY_KINDS) if kind in kinds)
+    scenario = Scenario(
+        name=name,
+        title=f"{title}: {named}; {fee_default / 10:g} % and {fee_fallback / 10:g} % fee",
         load=load,
         fees=Fees(default=Decimal(fee_default) / 1000, fallback=Decimal(fee_fallback) / 1000),
         audit=AuditPlan(every_s=10.0, from_s=15.0, to_s=1.5),
         stages=_stages(parts, length_s),
     )
+    return scenario, kinds
 
 
 def _load(random: Random, length_s: float) -> Load:
@@ -266,7 +329,8 @@ def _left_share(scenario: Scenario) -> float:
 def _taken_per_s(condition: Condition) -> float:
     if condition.failing:
         return 0.0
-    return HANDLED_MAX * 1000 / max(condition.delay_ms, HANDLED_MAX // 10)
+    taken = HANDLED_MAX * 1000 / max(condition.delay_ms, HANDLED_MAX // 10)
+    return taken * float(1 - condition.failing_share) if isinstance(condition, Flaky) else taken
 
 
 def to_toml(scenario: Scenario) -> str:
@@ -292,6 +356,8 @@ def to_toml(scenario: Scenario) -> str:
     for stage in scenario.stages:
         lines += ["", "[[stages]]", f"at_s = {stage.at_s}"]
         for name, condition in (("default", stage.default), ("fallback", stage.fallback)):
-            failing = str(condition.failing).lower()
-            lines.append(f"{name} = {{ delay_ms = {condition.delay_ms}, failing = {failing} }}")
+            words = f"delay_ms = {condition.delay_ms}, failing = {str(condition.failing).lower()}"
+            if isinstance(condition, Flaky):
+                words += f", failing_share = {condition.failing_share:f}"
+            lines.append(f"{name} = {{ {words} }}")
     return "\n".join(lines) + "\n"

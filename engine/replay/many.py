@@ -10,11 +10,12 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from engine.replay.generate import generate
+from engine.contest.scenario import Fees
+from engine.replay.generate import FLAKY_KINDS, KINDS, generate, generate_flaky, kinds_of
 from engine.replay.play import play
 from engine.settings import Settings
 
@@ -22,6 +23,24 @@ from engine.settings import Settings
 # have differed by up to 0.26 %, two real ones by 0.09 % (README, "What it earns"): less does not say who is better.
 EQUAL = 0.001
 WORST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is played for each seed.
+
+    Parameters:
+      is_flaky: the scenario in which processors fail at random too.
+      fees: what the processors keep; ``None``: what the scenario says.
+      believed: what the policies take for that; ``None``: what the processors keep.
+    """
+
+    is_flaky: bool = False
+    fees: Fees | None = None
+    believed: Fees | None = None
+
+
+AS_GENERATED = Terms()
 
 
 @dataclass(frozen=True)
@@ -112,9 +131,18 @@ def summarize(rows: Sequence[Row]) -> list[Line]:
     return lines
 
 
-def play_seed(seed: int, policies: Sequence[str], settings: Settings) -> Row:
+def by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each kind of trouble that is in any; a scenario has several kinds."""
+    kinds = {kind: [row for row in rows if kind in kinds_of(row.title)] for kind in (*KINDS, *FLAKY_KINDS)}
+    return {kind: found for kind, found in kinds.items() if found}
+
+
+def play_seed(seed: int, policies: Sequence[str], settings: Settings, terms: Terms = AS_GENERATED) -> Row:
     """The row of one generated scenario."""
-    played = play(generate(seed), policies, settings)
+    scenario = generate_flaky(seed) if terms.is_flaky else generate(seed)
+    if terms.fees:
+        scenario = replace(scenario, fees=terms.fees)
+    played = play(scenario, policies, settings, believed=terms.believed)
     scores = {
         name: Score(
             played.accounts[name].ratio,
@@ -130,9 +158,11 @@ def play_seed(seed: int, policies: Sequence[str], settings: Settings) -> Row:
     return Row(seed, played.scenario.title, accepted, scores)
 
 
-def play_seeds(seeds: range, policies: Sequence[str], settings: Settings, jobs: int) -> Iterator[Row]:
+def play_seeds(
+    seeds: range, policies: Sequence[str], settings: Settings, jobs: int, terms: Terms = AS_GENERATED
+) -> Iterator[Row]:
     """The rows of many, as they are done, by ``jobs`` processes."""
-    tasks = [(seed, policies, settings) for seed in seeds]
+    tasks = [(seed, policies, settings, terms) for seed in seeds]
     if jobs == 1:
         yield from map(_play_task, tasks)
         return
@@ -142,5 +172,5 @@ def play_seeds(seeds: range, policies: Sequence[str], settings: Settings, jobs: 
         yield from pool.imap_unordered(_play_task, tasks)
 
 
-def _play_task(task: tuple[int, Sequence[str], Settings]) -> Row:
+def _play_task(task: tuple[int, Sequence[str], Settings, Terms]) -> Row:
     return play_seed(*task)

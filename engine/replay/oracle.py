@@ -28,6 +28,9 @@ rest; no plan settles more there.
 This is the greedy algorithm on a transversal matroid (Edmonds, Matroids and the greedy algorithm, Mathematical
 Programming 1, 1971): the best set of turns has as many cheap ones as any, and is nevertheless as large as any.
 
+A processor that fails at random is one that does not fail here: who knows the future sends each payment at a moment
+when it does not. So with many such failures the bound is generous by the turns that they take.
+
 The bound is reached when ``service_us`` is 0, up to the length of a slot. Otherwise it may be slightly generous, never
 less than what can be had: a time counts as the beginning of its slot (at most 10 ms), the soonest end may be that of a
 request for which the thread has no time, and neither a 429 nor learning how a processor is costs anything.

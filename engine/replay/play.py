@@ -10,10 +10,10 @@ from engine.replay.account import Account, account
 from engine.replay.load import arrivals
 from engine.replay.model import Model
 from engine.replay.oracle import Best, best
-from engine.replay.policies import OURS, POLICIES
+from engine.replay.policies import OURS, POLICIES, RIVALS
 from engine.replay.result import Result
 from engine.replay.world import Pace, World
-from engine.routing.lane import RouterLimits
+from engine.routing.lane import PPM, RouterLimits
 from engine.settings import Settings
 
 SIMPLE_PAUSE_MS = 1  # of the policies that ours is compared with, whatever the settings say
@@ -35,16 +35,21 @@ def play(
     settings: Settings,
     model: Model | None = None,
     pace: Pace | None = None,
+    believed: Fees | None = None,
 ) -> Played:
-    """Plays ``scenario`` with each of ``policies`` (names of :data:`POLICIES`) and with the oracle.
+    """Plays ``scenario`` with each of ``policies`` (names of :data:`POLICIES` and :data:`RIVALS`) and with the oracle.
 
-    The processors' fees are known from the begin, unless ``settings`` say something else. ``None``: the usual ones.
+    Parameters:
+      settings: of the engine; fees that are set there are believed.
+      model, pace: ``None``: the usual ones.
+      believed: what the policies take for the fees; ``None``: what ``settings`` say, or the processors' own.
     """
     model, pace = model or Model(), pace or Pace()
     load = arrivals(scenario.load)
-    limits = RouterLimits.of(settings, _known_fees_ppm(scenario.fees, settings))
+    limits = RouterLimits.of(settings, _ppm(believed) if believed else _known_fees_ppm(scenario.fees, settings))
+    makers = {**POLICIES, **RIVALS}
     results = {
-        name: World(scenario, load, POLICIES[name](limits), _own(settings, name), model, pace).run(name)
+        name: World(scenario, load, makers[name](limits), _own(settings, name), model, pace).run(name)
         for name in policies
     }
     accepted_ms = [accepted_us // 1000 for accepted_us in load.accepted_us]
@@ -54,11 +59,15 @@ def play(
 
 def _own(settings: Settings, policy: str) -> Settings:
     """The simple systems send each payment when it comes and take each answer when it comes: they hardly rest."""
-    return settings if policy == OURS else replace(settings, dispatch_pause_ms=SIMPLE_PAUSE_MS)
+    return settings if policy == OURS or policy in RIVALS else replace(settings, dispatch_pause_ms=SIMPLE_PAUSE_MS)
+
+
+def _ppm(fees: Fees) -> tuple[int, int]:
+    return round(fees.default * PPM), round(fees.fallback * PPM)
 
 
 def _known_fees_ppm(fees: Fees, settings: Settings) -> tuple[int, int]:
-    default_ppm, fallback_ppm = round(fees.default * 1_000_000), round(fees.fallback * 1_000_000)
+    default_ppm, fallback_ppm = _ppm(fees)
     if settings.fee_default_ppm >= 0:
         default_ppm = settings.fee_default_ppm
     if settings.fee_fallback_ppm >= 0:

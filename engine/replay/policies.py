@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from engine.memory.layout import DEFAULT, FALLBACK, PROCESSORS
+from engine.routing.failures import NOBODY, Failures
 from engine.routing.lane import Lane, RouterLimits, State
 from engine.routing.router import NOTHING, Plan, Queue, Router
 
@@ -113,6 +114,29 @@ def _worth_waiting_for(now_ms: int, quicker: Lane, slower: Lane) -> int:
     return quicker.concurrency.limit * max(0, slower.expected_ms(now_ms) - quick_ms) // quick_ms
 
 
+class _RowOnly(Failures):
+    """Failures in a row and nothing else, whoever's they are: how failing was judged before there was a rate."""
+
+    def failed(self, now_ms: int, key: int, is_refusal: bool) -> bool:
+        """See :meth:`engine.routing.failures.Failures.failed`."""
+        return super().failed(now_ms, NOBODY, is_refusal)
+
+    def end_row(self, now_ms: int) -> bool:
+        """See :meth:`engine.routing.failures.Failures.end_row`."""
+        self.forget_row()
+        return False
+
+
+class _RowLane(Lane):
+    FAILURES = _RowOnly
+
+
+class InARow(Router):
+    """Ours in all but one thing: it knows no failure rate."""
+
+    LANE = _RowLane
+
+
 OURS = "ours"
 POLICIES: Mapping[str, Callable[[RouterLimits], Router]] = {
     OURS: Router,
@@ -120,3 +144,5 @@ POLICIES: Mapping[str, Callable[[RouterLimits], Router]] = {
     "simple": Simple,
     "earliest": EarliestFinish,
 }
+# Earlier rules of ours, to be held against what has become of them; they rest between passes as ours does.
+RIVALS: Mapping[str, Callable[[RouterLimits], Router]] = {"in-a-row": InARow}

@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 
-from engine.contest.scenario import BEFORE_FIRST_STAGE, Condition, Scenario
-from engine.replay.model import Model
+from engine.contest.scenario import BEFORE_FIRST_STAGE, Condition, Flaky, Scenario
+from engine.replay.model import Model, share_of
 
 # What a request ends with; a time-out is the caller's.
 CHARGED, FAILED, REJECTED, TIMED_OUT = 0, 1, 2, 3
@@ -28,6 +28,8 @@ class Course:
         self.changes_us = [at_us for at_us, _ in changes]
         self.delays_us = [condition.delay_ms * 1000 for _, condition in changes]
         self.failing = [condition.failing for _, condition in changes]
+        self.failing_shares = [float(c.failing_share) if isinstance(c, Flaky) else 0.0 for _, c in changes]
+        self.name = f"{scenario.name} {processor}"
 
     def index(self, time_us: int) -> int:
         """Which of the conditions holds; a change holds from its very moment on."""
@@ -54,6 +56,7 @@ class ModelledProcessor:
         self._slots_us: list[int] = []  # heap: when each of the ``handled_max`` is free, or has become free
         self._turns_us: deque[int] = deque()  # when those that had to wait get their turn
         self._health_again_us = 0
+        self._tries = 0  # requests that could fail at random
 
     def pay(self, now_us: int) -> tuple[int, int]:
         """Takes a request at ``now_us``; returns when it ends (µs), and what with.
@@ -83,7 +86,9 @@ class ModelledProcessor:
             heapq.heappush(slots_us, end_us)
         if end_us >= self._until_us:
             index = course.index(end_us)
-        return end_us, FAILED if course.failing[index] else CHARGED
+        if course.failing[index] or (course.failing_shares[index] and self._fails(course.failing_shares[index])):
+            return end_us, FAILED
+        return end_us, CHARGED
 
     def health(self, now_us: int) -> tuple[bool, int] | None:
         """Whether it is failing, and its delay (ms); None if it was asked too soon."""
@@ -100,6 +105,11 @@ class ModelledProcessor:
             return in_flight >= model.handled_max
         needed = (self.course.delays_us[self.course.index(now_us)] + 2 * model.transit_us + gap_us) // model.service_us
         return in_flight >= min(model.handled_max, needed)
+
+    def _fails(self, share: float) -> bool:
+        """Whether this request is one of those that fail at random; the same ones each time."""
+        self._tries += 1
+        return share_of(self.course.name, self._tries) < share
 
     def _next_change_us(self, index: int) -> int:
         changes_us: Sequence[int] = self.course.changes_us

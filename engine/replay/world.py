@@ -243,6 +243,7 @@ class World:
         flight, accepted_us, router = self._flight, self._accepted_us, self._router
         while self._healths and self._healths[0][0] <= now_us:
             _, processor, said = self._healths.pop(0)
+            router.lanes[processor].health_ended(now_ms)
             if said is not None:
                 router.lanes[processor].health(now_ms, *said)
         while flight and flight[0][0] <= now_us:
@@ -334,7 +335,7 @@ class World:
 
     def _finish(self, now_us: int, now_ms: int) -> None:
         """Takes the end of the request that has ended first."""
-        _, ticket, payment, processor, requested_us, verdict, inserted_us = heapq.heappop(self._flight)
+        answer_us, ticket, payment, processor, requested_us, verdict, inserted_us = heapq.heappop(self._flight)
         self._ends += 1
         if verdict == CHARGED and payment not in self._unresolved:
             assert inserted_us is not None
@@ -348,10 +349,10 @@ class World:
             lane.rejected(now_ms, ticket)
             self._rejected += 1
         else:
-            lane.ended(now_ms, ticket, verdict == CHARGED)
+            lane.ended(now_ms, ticket, verdict == CHARGED, payment)
         entry = self._unresolved.get(payment)
         if verdict == FAILED:
-            self._note_failure(processor, requested_us, now_us)
+            self._note_failure(processor, requested_us, answer_us, now_us)
         elif verdict == TIMED_OUT:
             self._timed_out += 1
             if entry is None:
@@ -417,8 +418,11 @@ class World:
         if inserted_us >= self._recovery_us[processor]:
             self._note_recovery(processor, inserted_us)
 
-    def _note_failure(self, processor: int, requested_us: int, now_us: int) -> None:
+    def _note_failure(self, processor: int, requested_us: int, answer_us: int, now_us: int) -> None:
         self._wasted += 1
+        course = self._processors[processor].course
+        if not course.failing[course.index(answer_us - self._model.transit_us)]:
+            return  # at random
         onsets_us = self._onsets_us[processor]
         onset = bisect_right(onsets_us, now_us - self._model.transit_us) - 1
         age_us = requested_us - onsets_us[onset]

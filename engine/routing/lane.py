@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import ClassVar
 
 from engine.routing.concurrency import Concurrency
+from engine.routing.failures import NOBODY, Failures
+from engine.routing.questions import ANSWER_MS_MAX
 from engine.settings import Settings
 
 # Jacobson's retransmission timer (V. Jacobson, "Congestion Avoidance and Control", SIGCOMM 1988): what is later than
@@ -16,13 +19,16 @@ DEVIATIONS = 4
 SUSPECT_PACE = 5  # trials at a processor that hangs are this much rarer: what is in flight there already tells most
 LATE_TRIALS = 8  # in flight at a processor that answers, but late
 STALE_MS = 1000  # a health answer's latency counts when no payment was answered for so long
+RETRY_MS = 30  # from a failure until the payment is sent again: the dispatcher's rest
+PPM = 1_000_000
 
 
 @dataclass(frozen=True)
 class RouterLimits:
     """The numbers of the choice; see the variables of the same names in :mod:`engine.settings`.
 
-    ``fees_ppm``: what default and fallback keep, in millionths of an amount.
+    ``fees_ppm``: what default and fallback keep, in millionths of an amount. ``took_ms_max``: no request takes longer;
+    what seems to has slept with the machine in between.
     """
 
     fees_ppm: tuple[int, int]
@@ -39,6 +45,7 @@ class RouterLimits:
     audit_interval_ms: int
     audit_guard_ms: int
     health_interval_ms: int
+    took_ms_max: int
 
     @classmethod
     def of(cls, settings: Settings, fees_ppm: tuple[int, int]) -> RouterLimits:
@@ -58,6 +65,7 @@ class RouterLimits:
             audit_interval_ms=settings.audit_interval_ms,
             audit_guard_ms=settings.audit_guard_ms,
             health_interval_ms=settings.health_interval_ms,
+            took_ms_max=settings.request_timeout_ms,
         )
 
 
@@ -75,6 +83,8 @@ class Lane:
     without waiting for the last one's answer: that may be a slow one from before it recovered.
     """
 
+    FAILURES: ClassVar[type[Failures]] = Failures
+
     def __init__(self, limits: RouterLimits, fee_ppm: int) -> None:
         self._limits = limits
         self.fee_ppm = fee_ppm
@@ -84,7 +94,7 @@ class Lane:
         self._order: deque[tuple[int, int]] = deque()  # (when, ticket) of _begun and of some that have ended
         self._answered_ms = -1  # when the newest request was begun that has been answered
         self._learnt_ms = -STALE_MS
-        self._failures = 0
+        self.failures = self.FAILURES(limits.breaker_failures)
         self._deviation_ms = 0  # how far answers are usually from usual_ms
         self.failing_ms = 0  # how long the last failure took
         self._is_down = False
@@ -92,7 +102,7 @@ class Lane:
         self._seen = State.WELL
         self._trial_ms = 0
         self._backoff_until_ms = 0
-        self._health_ms: int | None = None
+        self.health_from_ms = 0  # its health may be asked for from then on
         self.usual_ms = 0
         self.changed_ms = 0  # when it became well, or ceased to be
         self.ill_ms = 0  # since when it fails or hangs, or did so the last time
@@ -106,6 +116,24 @@ class Lane:
     def is_open(self) -> bool:
         """Whether it is taken for failing: its breaker is open."""
         return self._is_down
+
+    @property
+    def failure_ppm(self) -> int:
+        """The share of its answers that are failures when there is no outage."""
+        return round(self.failures.rate * PPM) if self.failures.weight else 0
+
+    @property
+    def answers(self) -> int:
+        """How many answers :attr:`failure_ppm` rests on."""
+        return self.failures.answers
+
+    @property
+    def settled_ms(self) -> int:
+        """How long until a payment is settled there: what an answer takes, and the tries before it that fail."""
+        if not self.failures.weight:
+            return self.usual_ms
+        rate = self.failures.rate
+        return self.usual_ms + round(rate / (1 - rate) * (self.failing_ms + RETRY_MS))
 
     @property
     def is_late(self) -> bool:
@@ -134,6 +162,8 @@ class Lane:
     def state(self, now_ms: int) -> State:
         """How it is now."""
         limits = self._limits
+        if self.failures.weight:
+            self.failures.fade(now_ms)
         if self._is_down:
             state = State.DOWN
         elif self._recovered_ms is not None and self.usual_ms > limits.suspect_ms:
@@ -191,32 +221,21 @@ class Lane:
                 self._trials.add(ticket)
             self._trial_ms = now_ms + max(limits.trial_interval_ms, pace_ms)
 
-    @property
-    def failure_ppm(self) -> int:
-        """How often it fails of itself. To be merged."""
-        return 0
-
-    def refused(self, now_ms: int, ticket: int, key: int) -> None:
-        """To be merged."""
-        self.ended(now_ms, ticket, False, key)
-
-    def set_apart(self, now_ms: int, ticket: int) -> None:
-        """To be merged."""
-        del self._begun[ticket]
-        self._trials.discard(ticket)
-
-    def ended(self, now_ms: int, ticket: int, answered: bool, key: int = -1) -> None:
-        """A request ended; ``answered``: the processor did what it was asked."""
+    def ended(self, now_ms: int, ticket: int, answered: bool, key: int = NOBODY) -> None:
+        """A request ended; ``answered``: the processor did what it was asked. ``key`` names the payment, so that one
+        that fails again and again opens no breaker; ``NOBODY``: the failure counts whoever it was.
+        """
         in_flight = len(self._begun)
         begun_ms = self._begun.pop(ticket)
         self._trials.discard(ticket)
+        failures = self.failures
         if not answered:
-            self.failing_ms = now_ms - begun_ms
-            self._failures += 1
-            if self._is_down or self._failures >= self._limits.breaker_failures:
-                self._is_down = True
+            self.failing_ms = min(now_ms - begun_ms, self._limits.took_ms_max)
+            self._is_down |= failures.failed(now_ms, key, is_refusal=False)
             return
-        self._failures = 0
+        failures.successes += 1
+        if failures.row and failures.end_row(now_ms):
+            self._is_down = False
         if self._is_down:
             self._is_down = False
             self._recovered_ms = now_ms
@@ -226,8 +245,20 @@ class Lane:
             self._recovered_ms = None
         if begun_ms >= self._answered_ms:  # one that was overtaken tells of the time before
             self._answered_ms = begun_ms
-            self._learn(now_ms, now_ms - begun_ms)
+            self._learn(now_ms, min(now_ms - begun_ms, self._limits.took_ms_max))
             self.concurrency.answered(now_ms, begun_ms, in_flight)
+
+    def refused(self, now_ms: int, ticket: int, key: int) -> None:
+        """The processor refuses the payment ``key`` for what it is. That says nothing of how quick or how reliable it
+        is, but when it refuses many it is the processor's state: it counts in the row as a failure does.
+        """
+        del self._begun[ticket]
+        self._trials.discard(ticket)
+        self._is_down |= self.failures.failed(now_ms, key, is_refusal=True)
+
+    def set_apart(self, _now_ms: int, ticket: int) -> None:
+        """A request ended, and its end says nothing of the processor."""
+        self.dropped(ticket)
 
     def rejected(self, now_ms: int, ticket: int) -> None:
         """A request was turned away because too many are there: wait a moment, but the processor is well."""
@@ -242,7 +273,7 @@ class Lane:
         self._trials.discard(ticket)
 
     def forget_requests(self) -> None:
-        """All requests in flight have been abandoned."""
+        """All requests in flight have been abandoned, a question for its health among them."""
         self._begun.clear()
         self._trials.clear()
 
@@ -250,25 +281,34 @@ class Lane:
         """Whether to ask for its health now. It is allowed rarely, so the question is kept for when it tells most: when
         payments do not tell, because they fail, or are overdue, or there are none.
         """
-        if self._health_ms is not None and now_ms - self._health_ms < self._limits.health_interval_ms:
+        if now_ms < self.health_from_ms:
             return False
         return self._seen is not State.WELL or now_ms - self._learnt_ms >= STALE_MS
 
     def health_due_ms(self) -> int:
         """When :meth:`wants_health` will be true if nothing happens before."""
-        allowed_ms = 0 if self._health_ms is None else self._health_ms + self._limits.health_interval_ms
-        return allowed_ms if self._seen is not State.WELL else max(allowed_ms, self._learnt_ms + STALE_MS)
+        from_ms = self.health_from_ms
+        return from_ms if self._seen is not State.WELL else max(from_ms, self._learnt_ms + STALE_MS)
 
     def health_asked(self, now_ms: int) -> None:
-        """Its health was asked for."""
-        self._health_ms = now_ms
+        """Its health was asked for. Until that has ended there is no other question."""
+        self.health_from_ms = now_ms + ANSWER_MS_MAX + self._limits.health_interval_ms
+
+    def health_ended(self, now_ms: int) -> None:
+        """The question for its health has ended, with an answer or without.
+
+        The processor measures the time between two questions where they arrive. The last one has arrived by now,
+        however long it was on its way; so the next one, which leaves that much later, cannot come too soon.
+        """
+        self.health_from_ms = now_ms + self._limits.health_interval_ms
 
     def health(self, now_ms: int, failing: bool, min_response_ms: int) -> None:
         """The processor's own word."""
         if failing:
             self._is_down = True
+            self.failures.told(now_ms)
             return
-        self._failures = 0
+        self.failures.forget_row()
         self._recovered_ms = None  # it tells how long it takes now
         if self._is_down:
             self._is_down = False

@@ -5,6 +5,10 @@ time that it is expected to take there, at ``wait_cost_ppm`` for a second::
 
     cost = fee + wait_cost x expected time
 
+The expected time is an answer's, and that of the tries before it that fail, for a processor that fails at random (see
+:mod:`engine.routing.failures`): f / (1 - f) of them at a failure rate f, each with the wait that follows. What can be
+settled there at once is less by f.
+
 Both well: the one that costs less gets all that it has room for. What is left waits for it, as long as that costs less
 than the other; the rest is sent to the other, so both work when one alone cannot keep up.
 
@@ -31,14 +35,13 @@ prospects", Nature 363, 1993): the higher fee must be more than that.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from engine.memory.layout import DEFAULT, FALLBACK
 from engine.routing.arrivals import Arrivals
 from engine.routing.audits import Audits
-from engine.routing.lane import Lane, RouterLimits, State
+from engine.routing.lane import PPM, Lane, RouterLimits, State
 
-PPM = 1_000_000
 LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
 CROWD = 64  # so many are not held back for a few milliseconds while both are well: a backlog is being settled
 LEAVING_FEW = 16  # of those that have waited long enough so many leave at a time: the ones behind them have not yet ...
@@ -92,6 +95,8 @@ BOTH_WELL = (State.WELL, State.WELL)
 class Router:
     """Chooses for all payments that wait."""
 
+    LANE: ClassVar[type[Lane]] = Lane
+
     def __init__(self, limits: RouterLimits) -> None:
         self._limits = limits
         self._audits = Audits(limits.audit_interval_ms)
@@ -104,7 +109,7 @@ class Router:
         self._is_barred = False  # nobody was well when it was last looked
         self._barred: deque[tuple[int, int]] = deque(maxlen=BARRED_MAX)  # from when to when nobody was
         self._burst_ms = 0
-        self.lanes = (Lane(limits, limits.fees_ppm[DEFAULT]), Lane(limits, limits.fees_ppm[FALLBACK]))
+        self.lanes = (self.LANE(limits, limits.fees_ppm[DEFAULT]), self.LANE(limits, limits.fees_ppm[FALLBACK]))
 
     def plan(self, now_ms: int, queue: Queue) -> Plan:
         """How many of the payments that wait to send now, and where to; trials included."""
@@ -117,6 +122,8 @@ class Router:
             return NOTHING
         if self.are_well:  # nearly always, so this is done first
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
+            if self.lanes[best].failures.weight and self._has_failed_for_long(now_ms, best, queue):
+                best = 1 - best
             if self.lanes[best].room(now_ms) >= queue.waiting:
                 return Plan(queue.waiting, 0) if best == DEFAULT else Plan(0, queue.waiting)
         queue = queue._replace(
@@ -189,9 +196,9 @@ class Router:
             lane.forget_requests()
 
     def cost_ppm(self, processor: int) -> int:
-        """What a payment costs at a processor: its fee, and the time until it is settled."""
+        """What a payment costs at a processor: its fee, and the time until it is settled, tries that fail included."""
         lane = self.lanes[processor]
-        return lane.fee_ppm + self._limits.wait_cost_ppm * lane.usual_ms // 1000
+        return lane.fee_ppm + self._limits.wait_cost_ppm * lane.settled_ms // 1000
 
     def _look(self, now_ms: int, states: tuple[State, State], queue: Queue) -> None:
         """Notes what is to be seen in every pass, whether payments wait or not."""
@@ -210,6 +217,17 @@ class Router:
         """For how long of the time since a moment somebody was well: who waited then did so by choice."""
         barred_ms = sum(max(0, to_ms - max(from_ms, since_ms)) for from_ms, to_ms in self._barred)
         return now_ms - since_ms - barred_ms
+
+    def _has_failed_for_long(self, now_ms: int, best: int, queue: Queue) -> bool:
+        """Whether a payment has waited enough, while ``best`` fails at random, and more often than the other one."""
+        lane, other = self.lanes[best], self.lanes[1 - best]
+        if not self._is_last_try(lane, self._by_choice_ms(now_ms, now_ms - queue.oldest_ms)):
+            return False
+        return other.failure_ppm < lane.failure_ppm
+
+    def _is_last_try(self, lane: Lane, waited_ms: int) -> bool:
+        """Whether who has waited for so long would have waited enough if one more try at ``lane`` failed."""
+        return waited_ms + lane.failing_ms >= self._wait_ms
 
     def _room(self, now_ms: int, processor: int, state: State, trials: int) -> int:
         """How many may go to a processor now."""
@@ -238,7 +256,7 @@ class Router:
             return left
         budget = max(HELD_FEW, queue.settled * self._limits.wait_share_ppm // PPM) - ill.in_flight
         is_worth_it = ill.usual_ms < self._risk_worth_ms(ill, lane) and self.cost_ppm(1 - best) < self.cost_ppm(best)
-        if ill.is_late and is_worth_it:
+        if ill.is_late and is_worth_it and not (ill.failures.weight and self._is_last_try(ill, queue.oldest_ms)):
             sent = max(0, min(left, rooms[1], budget))
             counts[1 - best] += sent
             rooms[1] -= sent
@@ -250,7 +268,8 @@ class Router:
         if lane.changed_ms and now_ms - lane.changed_ms < RECOVERY_TRIALS * self._limits.trial_interval_ms:
             return 0
         if not ill.is_late and lane.usual_ms <= QUICK_MS:
-            budget += min(FLUSHED, lane.concurrency.passes(FLUSHED_MS, lane.usual_ms + LOOK_MS))
+            passes = lane.concurrency.passes(FLUSHED_MS, lane.usual_ms + LOOK_MS)
+            budget += min(FLUSHED, passes - passes * lane.failure_ppm // PPM)
         if self._is_patient(now_ms, 1 - best, queue):
             left -= max(0, min(left, budget))
         elif self._wait_ms >= LEAVING_MS and self._is_hoped_for(now_ms, 1 - best):
@@ -284,7 +303,8 @@ class Router:
         else:
             patience_ms = min(patience_ms, self._wait_ms)
         # Payments leave at limit / time; those at the end of the queue wait for all before them.
-        return max(0, left - lane.concurrency.limit * max(0, patience_ms) // max(lane.usual_ms, 1))
+        leave = lane.concurrency.limit * max(0, patience_ms) // max(lane.usual_ms, 1)
+        return max(0, left - (leave - leave * lane.failure_ppm // PPM))
 
     def _may_try(self, now_ms: int, processor: int, states: tuple[State, State], queue: Queue) -> bool:
         """Whether to send a trial: not while a cheaper one is well, for then it does not matter; nor, while the dear

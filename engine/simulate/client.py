@@ -103,6 +103,11 @@ class ProcessorAdmin:
         self.clear_faults()
         self.purge()
 
+    def fault_chances(self) -> dict[str, float]:
+        """The chance of each fault for every payment that comes."""
+        chances = self._json("/admin/faults")["configured"].get("probability", {})
+        return {fault: float(chance) for fault, chance in chances.items()}
+
     def faults_done(self) -> dict[str, int]:
         """How often each fault was done since the start or the last purge."""
         done: dict[str, int] = self._json("/admin/faults")["done"]

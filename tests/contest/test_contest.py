@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import psutil
 import pytest
 
 from engine.__main__ import main
+from engine.contest.scenario import Condition, Flaky
+from engine.contest.services import Processor
 from tests.contest.standin import StandIn, Vice
 from tests.simulate import processes
 
@@ -231,3 +234,19 @@ def test_start_runs_the_real_engine_and_leaves_nothing_behind(tiny: Path) -> Non
 def test_an_unknown_scenario_is_a_plain_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["contest", "--scenario", "nope"]) == 2
     assert capsys.readouterr().err.startswith("contest: no scenario 'nope'; there are changes, ending, final, preview")
+
+
+def test_the_simulated_processors_fail_at_random_when_a_stage_says_so(processors: processes.Processors) -> None:
+    admin = processors.default
+    client = Processor("default", admin.base_url, admin.token)
+    try:
+        client.set(Flaky(10, False, Decimal("0.4")))
+        assert admin.fault_chances() == {"error_before_insert": 0.4}
+        client.set(Condition(10, False))
+        assert admin.fault_chances() in ({}, {"error_before_insert": 0.0})
+        client.set(Flaky(0, False, Decimal("0.2")))
+    finally:
+        client.close()  # it leaves nothing behind that another contest would not expect
+        left = admin.fault_chances()
+        admin.reset()
+    assert left in ({}, {"error_before_insert": 0.0})

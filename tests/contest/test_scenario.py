@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.contest import scenario as scenarios
-from engine.contest.scenario import BEFORE_FIRST_STAGE, Condition, ScenarioError, Stage
+from engine.contest.scenario import BEFORE_FIRST_STAGE, Condition, Flaky, ScenarioError, Stage
 
 GOOD = """
 title = "T"
@@ -127,3 +127,12 @@ def test_a_stretched_scenario_does_the_same_in_another_time() -> None:
     assert [stage.at_s * 2 for stage in half.stages] == [stage.at_s for stage in plan.stages]
     assert all(half.load.vus_at(second / 2) == plan.load.vus_at(second) for second in range(60))
     assert half.audit == plan.audit
+
+
+def test_a_processor_may_fail_at_random() -> None:
+    text = GOOD.replace("delay_ms = 100, failing = false", "delay_ms = 100, failing = false, failing_share = 0.4")
+    default = scenarios.parse(text, "t", "t.toml").stages[0].default
+    assert default == Flaky(100, False, Decimal("0.4"))
+    assert default.describe() == "100 ms, fails 40 %"
+    with pytest.raises(ScenarioError, match="failing_share: must be a number from 0 to 1"):
+        scenarios.parse(text.replace("0.4 }", "1.4 }"), "t", "t.toml")

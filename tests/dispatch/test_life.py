@@ -54,9 +54,10 @@ def test_a_record_is_ours_only_by_the_time_of_one_of_our_requests(record_ms: int
     assert life.whose(record_ms, of, []).step is expected
 
 
-@pytest.mark.parametrize("record_ms", [1600, 2100])
+@pytest.mark.parametrize("record_ms", [1500, 1600, 2100])
 def test_where_the_clock_went_twice_nobody_can_tell_whose_a_record_is(record_ms: int) -> None:
     several = payment(attempts=3, first_ms=1500)
+    assert life.whose(1400, several, [(1300, 2200)]).step is Step.CHARGED_BEFORE  # earlier than each of ours
     doubtful = Decision(Step.DEAD_LETTER, layout.REASON_CLOCK)
     assert life.whose(record_ms, several, [(10, 20), (1300, 2200)]) == doubtful
     assert life.whose(2000, several, [(1300, 2200)]).step is Step.SETTLE  # the very time of our request

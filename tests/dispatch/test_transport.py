@@ -15,7 +15,7 @@ import pytest
 from engine.dispatch import outcome
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome
-from engine.dispatch.transport import Fee, Health, Transport
+from engine.dispatch.transport import MIN_RESPONSE_MS_MAX, Fee, Health, Question, Silence, Transport
 
 CHARGED = b'{"message":"payment processed successfully"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(CHARGED), CHARGED)
@@ -280,9 +280,11 @@ def test_a_question_is_asked_by_get() -> None:
     assert server.requests[0].startswith(b"GET /payments/12340000-0000-0000-0000-000000000007 HTTP/1.1\r\n")
 
 
-def _ask(
-    answer: bytes, ask: Callable[[Transport], None], status: bytes = b"200 OK"
-) -> tuple[Server, list[Health | Fee]]:
+Word = Health | Fee | Silence
+NO_HEALTH, NO_FEE = Silence(1, Question.HEALTH), Silence(1, Question.FEE)
+
+
+def _ask(answer: bytes, ask: Callable[[Transport], None], status: bytes = b"200 OK") -> tuple[Server, list[Word]]:
     """What the transport hears when a processor answers a question so, and the processor."""
 
     def script(connection: socket.socket) -> None:
@@ -290,7 +292,7 @@ def _ask(
         connection.sendall(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)) + answer)
 
     server = Server(script)
-    heard: list[Health | Fee] = []
+    heard: list[Word] = []
     with _made(server.port, 500, "a token") as (transport, epoll):
         ask(transport)
         transport.kick()
@@ -302,36 +304,133 @@ def _ask(
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("status", "answer", "expected"),
     [
-        (b'{"failing":true,"minResponseTime":120}', [Health(1, True, 120)]),
-        (b'{"failing":false,"minResponseTime":0,"more":1}', [Health(1, False, 0)]),
-        (b'{"failing":"no","minResponseTime":0}', []),
-        (b'{"failing":false}', []),
-        (b"[]", []),
-        (b"well, thank you", []),
+        (b"200 OK", b'{"failing":true,"minResponseTime":120}', Health(1, True, 120)),
+        (b"200 OK", b'{"failing":false,"minResponseTime":0,"more":1}', Health(1, False, 0)),
+        (b"200 OK", b'{"failing":false,"minResponseTime":100.0}', Health(1, False, 100)),
+        (b"200 OK", b'{"failing":false,"minResponseTime":99.7}', Health(1, False, 100)),
+        (b"200 OK", b'{"failing":false,"minResponseTime":1e2}', Health(1, False, 100)),
+        (
+            b"200 OK",
+            b'{"failing":false,"minResponseTime":%d}' % MIN_RESPONSE_MS_MAX,
+            Health(1, False, MIN_RESPONSE_MS_MAX),
+        ),
+        (b"503 Service Unavailable", b'{"failing":true,"minResponseTime":100}', Health(1, True, 100)),
+        (b"503 Service Unavailable", b'{"failing":true}', Health(1, True, 0)),
+        (b"500 Internal Server Error", b'{"failing":true,"minResponseTime":0}', Health(1, True, 0)),
+        (b"404 Not Found", b'{"failing":false,"minResponseTime":5}', Health(1, False, 5)),
+        (b"429 Too Many Requests", b'{"failing":true,"minResponseTime":5}', NO_HEALTH),
+        (b"503 Service Unavailable", b"<html>bad</html>", NO_HEALTH),
+        (b"200 OK", b'{"failing":"no","minResponseTime":0}', NO_HEALTH),
+        (b"200 OK", b'{"failing":1,"minResponseTime":0}', NO_HEALTH),
+        (b"200 OK", b'{"failing":null}', NO_HEALTH),
+        (b"200 OK", b'{"failing":false}', NO_HEALTH),
+        (b"200 OK", b'{"failing":false,"minResponseTime":true}', NO_HEALTH),
+        (b"200 OK", b'{"failing":false,"minResponseTime":-1}', NO_HEALTH),
+        (b"200 OK", b'{"failing":false,"minResponseTime":NaN}', NO_HEALTH),
+        (b"200 OK", b'{"failing":false,"minResponseTime":1e300}', NO_HEALTH),
+        (b"200 OK", b'{"failing":false,"minResponseTime":1e999}', NO_HEALTH),
+        (b"200 OK", b'{"failing":true,"minResponseTime":%d}' % 10**30, NO_HEALTH),
+        (b"200 OK", b'{"failing":true,"minResponseTime":"100"}', NO_HEALTH),
+        (b"200 OK", b"[]", NO_HEALTH),
+        (b"200 OK", b"well, thank you", NO_HEALTH),
+        (b"204 No Content", b"", NO_HEALTH),
     ],
 )
-def test_a_health_answer_counts_only_when_it_is_one(answer: bytes, expected: list[Health | Fee]) -> None:
-    assert _ask(answer, lambda transport: transport.ask_health(1))[1] == expected
+def test_health_is_heard_whatever_the_status_when_it_is_well_formed(
+    status: bytes, answer: bytes, expected: Word
+) -> None:
+    assert _ask(answer, lambda transport: transport.ask_health(1), status)[1] == [expected]
 
 
 @pytest.mark.parametrize(
     ("status", "answer", "expected"),
     [
-        (b"200 OK", b'{"totalRequests":0,"feePerTransaction":0.07}', [Fee(1, 70_000)]),
-        (b"200 OK", b'{"feePerTransaction":0}', [Fee(1, 0)]),
-        (b"200 OK", b'{"feePerTransaction":7}', []),
-        (b"200 OK", b'{"feePerTransaction":true}', []),
-        (b"200 OK", b'{"totalRequests":0}', []),
-        (b"200 OK", b"0.07", []),
-        (b"401 Unauthorized", b'{"feePerTransaction":0.07}', []),
+        (b"200 OK", b'{"totalRequests":0,"feePerTransaction":0.07}', Fee(1, 70_000)),
+        (b"200 OK", b'{"feePerTransaction":0}', Fee(1, 0)),
+        (b"200 OK", b'{"feePerTransaction":7}', NO_FEE),
+        (b"200 OK", b'{"feePerTransaction":-0.01}', NO_FEE),
+        (b"200 OK", b'{"feePerTransaction":1e300}', NO_FEE),
+        (b"200 OK", b'{"feePerTransaction":true}', NO_FEE),
+        (b"200 OK", b'{"totalRequests":0}', NO_FEE),
+        (b"200 OK", b"0.07", NO_FEE),
+        (b"401 Unauthorized", b'{"feePerTransaction":0.07}', NO_FEE),
     ],
 )
 def test_a_fee_is_asked_for_with_the_token_and_counts_only_when_it_is_one(
-    status: bytes, answer: bytes, expected: list[Health | Fee]
+    status: bytes, answer: bytes, expected: Word
 ) -> None:
     server, heard = _ask(answer, lambda transport: transport.ask_fee(1), status)
-    assert heard == expected
+    assert heard == [expected]
     assert server.requests[0].startswith(b"GET /admin/payments-summary?")
     assert b"\r\nX-Rinha-Token: a token\r\n" in server.requests[0]
+
+
+@pytest.mark.parametrize("ask", [Transport.ask_health, Transport.ask_fee])
+def test_a_question_that_nobody_answers_is_told_of_too(ask: Callable[[Transport, int], None]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    heard: list[Word] = []
+    with _made(port) as (transport, epoll):
+        ask(transport, 1)
+        transport.kick()
+        while transport._busy:
+            transport.act(epoll.poll(0.2))
+            heard += transport.results()[1]
+    assert heard in ([NO_HEALTH], [NO_FEE])
+
+
+def test_a_purge_drops_payments_and_lets_questions_go_on() -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        abandoned.wait(10)
+        answer = b'{"failing":false,"minResponseTime":3}'
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+
+    abandoned = threading.Event()
+    server = Server(script)
+    heard: list[Word] = []
+    with _made(server.port) as (transport, epoll):
+        transport.ask_health(1)
+        transport.kick()
+        transport.send(Attempt(1, 0, 1, 0, 0x1234 << 48, 7, 1990, 1_751_718_896_789, 1, False, 0))
+        transport.abandon()
+        abandoned.set()
+        while transport._busy:
+            transport.act(epoll.poll(0.2))
+            payments, words = transport.results()
+            assert not payments
+            heard += words
+    server.join()
+    assert heard == [Health(1, False, 3)]
+
+
+def test_a_question_is_asked_once_though_its_connection_breaks() -> None:
+    def look_up(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        connection.settimeout(0.3)
+        with contextlib.suppress(AssertionError, OSError):
+            server.request(connection)  # a question on the kept connection would be cut off there
+
+    def cut(connection: socket.socket) -> None:
+        with contextlib.suppress(AssertionError, OSError):
+            server.request(connection)
+
+    server = Server(look_up, cut, cut)
+    heard: list[Word] = []
+    with _made(server.port, 2000) as (transport, epoll):
+        assert _paying(transport, epoll)(1, lookup=True) == [outcome.ABSENT]
+        transport.ask_health(0)
+        transport.kick()
+        while transport._busy:
+            transport.act(epoll.poll(0.2))
+            heard += transport.results()[1]
+        asked = [request for request in server.requests if b"service-health" in request]
+    for _ in range(2):
+        with socket.socket() as last:
+            last.connect_ex(("127.0.0.1", server.port))  # lets the server end if nobody came
+    server.join()
+    assert heard == [Silence(0, Question.HEALTH)]
+    assert len(asked) == 1

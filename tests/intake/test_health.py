@@ -14,6 +14,7 @@ from engine.memory import layout
 from engine.memory.words import Words, zeros
 
 NOW_MS = 1_784_203_200_000
+CLOCK_MS = 500_000  # the engine's clock
 SETTINGS = settings_module.read({})
 NOTHING = Totals(Sum(0, 0), Sum(0, 0), Sum(0, 0), Sum(0, 0))
 IDLE = [Usage(0, 0, False)]
@@ -27,7 +28,7 @@ def books() -> Words:
 
 
 def show(books: Words, totals: Totals = NOTHING, rings: list[Usage] = IDLE) -> dict[str, Any]:
-    return report(books, totals, rings, SETTINGS, NOW_MS)
+    return report(books, totals, rings, SETTINGS, NOW_MS, CLOCK_MS)
 
 
 def test_an_engine_that_runs_well_is_ok(books: Words) -> None:
@@ -51,18 +52,20 @@ def test_a_clock_that_was_set_back_does_not_make_the_dispatcher_look_dead(books:
 
 def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None:
     at = layout.BOARD_PROCESSORS + layout.FALLBACK * layout.BOARD_PROCESSOR_WORDS
-    for offset, value in enumerate((1, 120, 1, 7, 150, 3)):
+    for offset, value in enumerate((1, 120, 1, 7, 150, 3, CLOCK_MS - 4200)):
         books[at + offset] = value
     shown = show(books)
     assert shown["processors"]["fallback"] == {
         "failing": True,
         "minResponseTime": 120,
+        "healthAgeMs": 4200,
         "breaker": "open",
         "inFlight": 7,
         "expectedMs": 150,
         "unresolved": 3,
     }
     assert shown["processors"]["default"]["failing"] is False
+    assert shown["processors"]["default"]["healthAgeMs"] is None  # it has not said anything
     assert shown["status"] == "degraded"
     assert shown["reasons"] == ["fallback is failing", "breaker of fallback is open"]
 

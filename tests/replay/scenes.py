@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from engine import settings as settings_module
-from engine.contest.scenario import AuditPlan, Condition, Fees, Load, Ramp, Scenario, Stage
+from engine.contest.scenario import AuditPlan, Condition, Fees, Flaky, Load, Ramp, Scenario, Stage
 from engine.replay.load import arrivals
 from engine.replay.model import Model
 from engine.replay.result import Result
@@ -23,6 +23,10 @@ def slow(delay_ms: int) -> Condition:
 
 def failing(delay_ms: int = 0) -> Condition:
     return Condition(delay_ms, True)
+
+
+def flaky(percent: int, delay_ms: int = 0) -> Condition:
+    return Flaky(delay_ms, False, Decimal(percent) / 100)
 
 
 def scenario(*stages: tuple[float, Condition, Condition], users: int = 100, seconds: float = 20.0) -> Scenario:

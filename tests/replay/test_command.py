@@ -54,6 +54,29 @@ def test_many_scenarios(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
+def test_many_flaky_scenarios_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "many.json"
+    words = ["--policy", "ours,in-a-row", "--kinds", "--jobs", "1", "--json", str(file)]
+    assert main(["replay", "--generate-flaky", "7:9", *words]) == 0
+    said = capsys.readouterr().out
+    assert "2 generated flaky scenarios, seeds 7:9" in said
+    assert "again: python -m engine replay generated-flaky:" in said
+    assert "mean and worst where there was" in said
+    assert "flaky default" in said
+    lines = {line["policy"]: line for line in json.loads(file.read_text())["policies"]}
+    assert lines["ours"]["mean"] > lines["in-a-row"]["mean"]
+
+
+def test_what_not_knowing_the_fees_costs_can_be_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    tables = []
+    for options in ([], ["--fees", "0.05,0.15"], ["--fees", "0.05,0.15", "--believed-fees", "0.05,0.05"]):
+        assert main(["replay", "generated:9", "--policy", "ours", *options]) == 0
+        tables.append(capsys.readouterr().out)
+    assert len(set(tables)) == 3
+    ratios = [float(table.partition("of the oracle's")[2].split()[1]) for table in tables]
+    assert ratios[2] < ratios[1]
+
+
 def test_settings_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +93,9 @@ def test_settings_come_from_the_environment(
     [
         ([], "give a SCENARIO, or --generate"),
         (["short", "--generate", "0:2"], "give a SCENARIO, or --generate"),
+        (["--generate-flaky", "0:2", "--generate", "0:2"], "give a SCENARIO, or --generate"),
+        (["--generate-flaky", "0:2", "--write", "x.toml"], "--write writes one scenario"),
+        (["generated-flaky:x"], "the seed must be a whole number"),
         (["--generate", "0:2", "--write", "x.toml"], "--write writes one scenario"),
         (["nowhere"], "no scenario 'nowhere'"),
         (["generated:x"], "the seed must be a whole number"),

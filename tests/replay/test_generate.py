@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
 from decimal import Decimal
 from itertools import groupby
@@ -10,14 +11,18 @@ from itertools import groupby
 import pytest
 
 from engine.contest import scenario as scenarios
-from engine.contest.scenario import Condition, Scenario
+from engine.contest.scenario import Condition, Flaky, Scenario
 from engine.replay.generate import (
     DOWN_AT_END_SHARE_MAX,
+    FAILING_PERCENT,
+    FLAKY_KINDS,
     KINDS,
     LEFT_SHARE_MAX,
     TROUBLED_SHARE_MIN,
     down_at_end_s,
     generate,
+    generate_flaky,
+    kinds_of,
     lengths_s,
     to_toml,
     troubled,
@@ -42,15 +47,12 @@ COUNTS = {
     "failing end": 43,
 }
 DEFAULT_BAD_FOR_LONG = 181
+DIGEST = "20f8dbe7aa1c69eaa92bf89153b37a61afc9ddd6144cc3fe74bab8da9cdbd534"
 
 
 @pytest.fixture(scope="module")
 def generated() -> list[Scenario]:
     return [generate(seed) for seed in SEEDS]
-
-
-def kinds_of(scenario: Scenario) -> list[str]:
-    return scenario.title.partition(": ")[2].partition(";")[0].split(", ")
 
 
 def is_bad(condition: Condition) -> bool:
@@ -61,6 +63,29 @@ def test_a_seed_is_a_scenario(generated: list[Scenario]) -> None:
     assert [generate(seed) for seed in SEEDS[:20]] == generated[:20]
     assert len({scenario.stages for scenario in generated}) == len(generated)
     assert [scenario.name for scenario in generated[:2]] == ["generated:0", "generated:1"]
+
+
+def test_what_has_been_measured_with_them_can_be_measured_again(generated: list[Scenario]) -> None:
+    written = "".join(f"{scenario!r}\n{to_toml(scenario)}" for scenario in generated)
+    assert hashlib.sha256(written.encode()).hexdigest() == DIGEST
+
+
+def test_flaky_scenarios_are_as_the_others_and_in_each_a_processor_fails_at_random() -> None:
+    flaky = [generate_flaky(seed) for seed in range(60)]
+    assert flaky[:5] == [generate_flaky(seed) for seed in range(5)]
+    assert len({scenario.stages for scenario in flaky}) == len(flaky)
+    assert flaky[7].name == "generated-flaky:7"
+    counts = Counter(kind for scenario in flaky for kind in kinds_of(scenario.title))
+    assert set(counts) == {*KINDS, *FLAKY_KINDS}
+    assert min(counts[kind] for kind in FLAKY_KINDS) >= 10
+    shares = set()
+    for scenario in flaky:
+        found = {c.failing_share for s in scenario.stages for c in (s.default, s.fallback) if isinstance(c, Flaky)}
+        assert found
+        shares |= found
+        assert scenarios.parse(to_toml(scenario), scenario.name, "file") == scenario
+        assert down_at_end_s(scenario) <= DOWN_AT_END_SHARE_MAX * scenario.load.duration_s
+    assert shares == {Decimal(percent) / 100 for percent in FAILING_PERCENT}
 
 
 def test_what_is_written_is_read_back_equal(generated: list[Scenario]) -> None:
@@ -105,7 +130,7 @@ def bad_for_s(scenario: Scenario) -> float:
 
 
 def test_kinds_of_trouble_are_as_frequent_as_documented(generated: list[Scenario]) -> None:
-    counts = Counter(kind for scenario in generated for kind in kinds_of(scenario))
+    counts = Counter(kind for scenario in generated for kind in kinds_of(scenario.title))
     assert set(KINDS) == set(COUNTS)
     assert counts == COUNTS
 

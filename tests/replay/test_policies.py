@@ -8,9 +8,9 @@ from engine import settings as settings_module
 from engine.contest.scenario import Condition, Scenario
 from engine.memory.layout import DEFAULT, FALLBACK
 from engine.replay.play import play as play_policies
-from engine.replay.policies import OURS, POLICIES
+from engine.replay.policies import OURS, POLICIES, RIVALS
 from engine.replay.result import BIN_MS, Result
-from tests.replay.scenes import WELL, failing, scenario, slow
+from tests.replay.scenes import WELL, failing, flaky, scenario, slow
 
 
 def play(scene: Scenario, policy: str, **environment: str) -> Result:
@@ -38,6 +38,16 @@ def test_only_ours_rests_between_passes_to_save_cpu(policy: str) -> None:
         assert 40 <= result.waited_ms <= 2 * (40 + 10)
     else:
         assert result.waited_ms == pytest.approx(1, abs=1)
+
+
+def test_in_a_row_is_ours_in_all_but_the_failure_rate() -> None:
+    (rival,) = RIVALS
+    for scene in (scenario(), scenario((5.0, failing(500), WELL), (12.0, WELL, WELL))):
+        assert play(scene, rival).settled == play(scene, OURS).settled
+    scene = scenario((1.0, flaky(40), WELL), users=400)
+    ours, in_a_row = play(scene, OURS), play(scene, rival)
+    assert ours.settled == in_a_row.settled == (ours.accepted, 0)
+    assert 3 * ours.waited_ms < in_a_row.waited_ms  # its breaker opens again and again
 
 
 def test_default_only_waits_for_default_and_drains() -> None:

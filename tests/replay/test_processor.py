@@ -12,7 +12,7 @@ from engine.replay.model import Model
 from engine.replay.processor import CHARGED, FAILED, REJECTED, Course, ModelledProcessor
 from engine.simulate.behaviour import Processor, ProcessorSettings
 from engine.simulate.replies import Reply
-from tests.replay.scenes import WELL, failing, scenario, slow
+from tests.replay.scenes import WELL, failing, flaky, scenario, slow
 
 ENDINGS = {200: CHARGED, 500: FAILED, 429: REJECTED}
 
@@ -74,6 +74,25 @@ def test_it_ends_every_request_when_and_as_the_simulated_processor_does(seed: in
     result = [modelled.pay(now_us) for now_us in times_us]
     assert result == simulated(scene, times_us, model)
     assert len({verdict for _, verdict in result}) > 1 or seed  # the first seed has more than one kind of ending
+
+
+def test_one_that_fails_at_random_fails_its_share_and_the_same_requests_each_time() -> None:
+    scene = scene_of([(1.0, flaky(40, 20)), (9.0, WELL), (10.0, failing())])
+
+    def endings(seconds: float) -> list[tuple[int, int]]:
+        processor = ModelledProcessor(Course(scene, 0), Model(service_us=0))
+        return [processor.pay(now_us) for now_us in range(0, round(seconds * 1_000_000), 1000)]
+
+    ended = endings(11)
+    assert ended == endings(11)
+    share = sum(verdict == FAILED for _, verdict in ended[1000:8900]) / 7900
+    assert 0.37 < share < 0.43
+    assert {verdict for _, verdict in ended[:900] + ended[9000:9900]} == {CHARGED}
+    assert {verdict for _, verdict in ended[10_000:]} == {FAILED}
+    others = scene_of([(1.0, flaky(40, 20))])
+    assert Course(others, 0).turns(to_failing=True) == []
+    health = ModelledProcessor(Course(others, 0), Model()).health(2_000_000)
+    assert health == (False, 20)
 
 
 def test_its_thread_serves_one_request_after_the_other() -> None:

@@ -16,7 +16,7 @@ from engine.replay.policies import OURS, POLICIES
 from engine.replay.result import BIN_MS, Result
 from engine.replay.world import Pace
 from engine.routing.router import NOTHING, Plan, Queue, Router
-from tests.replay.scenes import WELL, failing, limits, play, scenario, slow
+from tests.replay.scenes import WELL, failing, flaky, limits, play, scenario, slow
 
 SETTINGS = settings_module.read({})
 
@@ -190,6 +190,23 @@ def test_a_wait_is_not_voluntary_while_all_that_are_well_are_kept_busy() -> None
     assert enough.waited_ms > 10_000
     assert enough.voluntary_ms < 500  # what a pass has not refilled yet
     assert too_few.voluntary_ms > 10_000
+
+
+def test_what_fails_at_random_is_sent_again_and_is_no_outage() -> None:
+    scene = scenario((1.0, flaky(40), WELL), (15.0, flaky(40, 200), WELL), (18.0, WELL, WELL))
+    result = play(scene, Fixed(DEFAULT))
+    check_books(result)
+    assert result.left == 0
+    assert 900 < result.wasted < 1400  # two thirds of a try more for each of 1,700
+    assert (result.onsets, result.recoveries) == ([], [])
+
+
+def test_after_an_outage_what_fails_at_random_is_not_counted_in_it() -> None:
+    scene = scenario((5.0, failing(), WELL), (6.0, flaky(40, 30), WELL))
+    result = play(scene, Fixed(DEFAULT))
+    (onset,) = result.onsets
+    outage = play(scenario((5.0, failing(), WELL), (6.0, slow(30), WELL)), Fixed(DEFAULT)).onsets[0]
+    assert onset == outage
 
 
 def test_what_times_out_stays_with_its_processor_until_that_has_it() -> None:

@@ -22,6 +22,7 @@ USUAL = RouterLimits(
     audit_interval_ms=10_000,
     audit_guard_ms=150,
     health_interval_ms=5000,
+    took_ms_max=10_000,
 )
 
 

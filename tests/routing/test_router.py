@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from engine.memory.layout import DEFAULT, FALLBACK
@@ -499,6 +501,9 @@ def test_health_is_asked_for_when_payments_do_not_tell() -> None:
     world.fail(DEFAULT)
     assert lane.wants_health(world.now_ms)
     lane.health_asked(world.now_ms)
+    assert not lane.wants_health(world.now_ms + 5000)  # one at a time
+    world.now_ms += 70
+    lane.health_ended(world.now_ms)
     assert not lane.wants_health(world.now_ms + 4999)
     assert lane.wants_health(world.now_ms + 5000)
 
@@ -507,6 +512,7 @@ def test_the_next_health_question_is_due_when_it_will_be_wanted() -> None:
     world = World()
     lane = world.router.lanes[DEFAULT]
     lane.health_asked(world.now_ms)
+    lane.health_ended(world.now_ms)
     world.now_ms += 4900
     world.answer(DEFAULT, took_ms=1)
     for _ in range(2):
@@ -556,3 +562,128 @@ def test_requests_that_were_abandoned_are_forgotten() -> None:
     assert world.router.lanes[DEFAULT].in_flight == 0
     world.now_ms += 60_000
     assert world.state(DEFAULT) is State.WELL
+
+
+def fail_at_random(world: World, processor: int, took_ms: int, answers: int = 200) -> None:
+    """Two of five fail, evenly, each answer after ``took_ms``."""
+    for number in range(answers):
+        ticket = world.begin(processor)
+        world.now_ms += took_ms
+        is_failure = number % 5 in (1, 3)
+        world.router.lanes[processor].ended(world.now_ms, ticket, not is_failure, key=number)
+        world.state(processor)
+
+
+def test_one_that_fails_at_random_is_used_as_long_as_that_costs_less() -> None:
+    quick = World(wait_cost_ppm=2000)
+    fail_at_random(quick, DEFAULT, took_ms=5)
+    assert quick.state(DEFAULT) is State.WELL
+    assert quick.plan(20) == Plan(20, 0)
+    slow = World(wait_cost_ppm=200_000, fees_ppm=(50_000, 150_000))
+    fail_at_random(slow, DEFAULT, took_ms=400)
+    assert slow.state(DEFAULT) is State.WELL
+    # 0.4 s are 8 %, less than the higher fee; two thirds of a try more, and the wait after it, make it 14 %.
+    assert slow.plan(20) == Plan(0, 20)
+
+
+def test_how_often_it_fails_is_told_with_the_answers_that_it_rests_on() -> None:
+    world = World()
+    lane = world.router.lanes[DEFAULT]
+    assert (lane.failure_ppm, lane.answers) == (0, 0)
+    fail_at_random(world, DEFAULT, took_ms=1, answers=10)
+    assert 150_000 < lane.failure_ppm < 250_000  # of so few it is not said without reserve
+    assert lane.answers == 10
+    fail_at_random(world, DEFAULT, took_ms=1)
+    assert 350_000 < lane.failure_ppm < 400_000
+    assert lane.answers > 100
+    assert isinstance(lane.failure_ppm, int) and isinstance(lane.answers, int)
+
+
+def test_one_that_was_left_for_its_failures_is_tried_again_one_day() -> None:
+    world = World(wait_cost_ppm=200_000)
+    fail_at_random(world, DEFAULT, took_ms=400)
+    assert world.plan(1) == Plan(0, 1)
+    left_ms = world.now_ms
+    while world.plan(1) == Plan(0, 1):
+        world.end(FALLBACK, world.sent[FALLBACK][0])
+        world.now_ms += 500
+    assert 2_000 < world.now_ms - left_ms < 60_000
+
+
+def test_a_payment_that_has_failed_for_long_goes_to_the_other_one() -> None:
+    world = World(wait_cost_ppm=0)
+    fail_at_random(world, DEFAULT, took_ms=5)
+    world.plan(0)
+    world.now_ms += 9000
+    assert world.plan(3, oldest_ms=8900) == Plan(3, 0)
+    assert world.plan(3, oldest_ms=9000) == Plan(0, 3)
+    reliable = World(wait_cost_ppm=0)
+    reliable.now_ms += 9000
+    assert reliable.plan(3, oldest_ms=9000) == Plan(3, 0)
+
+
+def test_a_single_payment_that_fails_again_and_again_opens_no_breaker() -> None:
+    world = World()
+    lane = world.router.lanes[DEFAULT]
+    for _ in range(1000):
+        lane.ended(world.now_ms, world.begin(DEFAULT), False, key=7)
+    assert world.state(DEFAULT) is State.WELL
+    lane.ended(world.now_ms, world.begin(DEFAULT), False, key=8)
+    assert world.state(DEFAULT) is State.WELL
+    lane.ended(world.now_ms, world.begin(DEFAULT), False, key=9)
+    assert world.state(DEFAULT) is State.DOWN
+
+
+def test_a_refusal_is_no_success_no_time_and_no_rate_but_many_are_an_outage() -> None:
+    world = World()
+    world.answer(DEFAULT, took_ms=10)
+    lane = world.router.lanes[DEFAULT]
+    usual_ms, answers = lane.usual_ms, lane.answers
+    for _ in range(100):
+        ticket = world.begin(DEFAULT)
+        world.now_ms += 500
+        lane.refused(world.now_ms, ticket, key=7)
+    assert (lane.in_flight, lane.usual_ms, lane.answers, lane.failure_ppm) == (0, usual_ms, answers, 0)
+    assert world.state(DEFAULT) is State.WELL
+    for key in (8, 9):
+        lane.refused(world.now_ms, world.begin(DEFAULT), key)
+    assert world.state(DEFAULT) is State.DOWN
+    world.answer(DEFAULT, took_ms=10)
+    assert lane.failure_ppm == 0
+
+
+def test_what_is_set_apart_teaches_nothing() -> None:
+    world = World()
+    world.answer(DEFAULT, took_ms=10)
+    lane = world.router.lanes[DEFAULT]
+    before = (lane.usual_ms, lane.answers, lane.failing_ms)
+    for _ in range(100):
+        ticket = world.begin(DEFAULT)
+        world.now_ms += 50
+        lane.set_apart(world.now_ms, ticket)
+    assert lane.in_flight == 0
+    assert (lane.usual_ms, lane.answers, lane.failing_ms) == before
+    assert world.state(DEFAULT) is State.WELL
+
+
+@pytest.mark.parametrize("way_ms", [[0, 0], [60, 0], [1500, 0], [3900, 0], [3999, 0, 2000, 0]])
+def test_two_health_questions_never_arrive_closer_than_a_processor_allows(way_ms: list[int]) -> None:
+    lane, now_ms, arrived_ms = World().router.lanes[DEFAULT], T, []
+    for number in range(6):
+        while not lane.wants_health(now_ms):
+            now_ms += 1
+        lane.health_asked(now_ms)
+        assert not lane.wants_health(now_ms + 1)
+        now_ms += way_ms[number % len(way_ms)]
+        arrived_ms.append(now_ms)
+        lane.health_ended(now_ms)
+    assert min(after - before for before, after in pairwise(arrived_ms)) >= 5000
+
+
+def test_a_request_that_was_in_flight_while_the_machine_slept_says_no_more_than_the_longest_one() -> None:
+    world = World()
+    world.come(20)
+    world.plan(1)
+    world.now_ms += 8 * 3_600_000
+    world.end(DEFAULT, world.sent[DEFAULT][0])
+    assert world.router.lanes[DEFAULT].usual_ms <= 10_000
