@@ -220,7 +220,11 @@ class Machine:
         who = chance.randrange(len(self.apis) + 1)
         try:
             if who < len(self.apis):
-                api = self.apis[who] = self.apis[who] or Api(self.settings, who)
+                if self.apis[who] is None:
+                    self.apis[who] = Api(self.settings, who)
+                    self._see_purges()  # opening a ring does what the log of a purge says, with or without a dispatcher
+                api = self.apis[who]
+                assert api is not None
                 self._intake(api)
             else:
                 self.loop = self.loop or self._start_loop()

@@ -108,6 +108,7 @@ def trust_any_log(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recovery, "is_log_whole", lambda _: True)
 
 
+@pytest.mark.timeout(600)  # it takes a minute and a half until a log is torn just so, and more beside other work
 @pytest.mark.parametrize(
     "plant",
     [
