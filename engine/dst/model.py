@@ -176,7 +176,7 @@ class Model:
     # --- purges ------------------------------------------------------------------------------------------------------
 
     def purge_asked(self) -> None:
-        """An API process is about to ask for a purge."""
+        """An API process has asked for a purge, if it has not died before."""
         self._purging = True
 
     def is_purging(self) -> bool:

@@ -318,8 +318,8 @@ class World:
         api = self._chance.choice(self._apis)
         if api.alive and not api.busy:
             self._model.note("purge asked", None, api.name)
-            self._model.purge_asked()
             self._step(api, api.ask_purge)
+            self._model.purge_asked()
             self._wake()
 
     def _wake(self) -> None:
