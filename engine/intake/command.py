@@ -96,13 +96,14 @@ def serve(settings: Settings, index: int) -> None:
             log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
     Server(settings, desk, own, books.words, reader, doorbell, committer, express).add_routes(http)
     opened = segments if ids is None else [*segments, ids]
+    used = (*opened, books)
     for segment in opened:
         touch(segment)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: http.stop())
 
     def look() -> None:
-        problem = mapping.lost((*segments, books))
+        problem = mapping.lost(used)
         if problem:
             log.critical("%s: stopping", problem)
             http.stop()
@@ -115,7 +116,7 @@ def serve(settings: Settings, index: int) -> None:
     log.info("api %d on %s", index, path)
     http.serve(path, SOCKET_MODE)
     log.info("api %d stopped", index)
-    problem = mapping.lost((*segments, books, *([ids] if ids is not None else [])))
+    problem = mapping.lost(used)
     if problem:
         raise SegmentError(problem)
     if keeper is not None:
@@ -126,14 +127,15 @@ def serve(settings: Settings, index: int) -> None:
         express.close()
     doorbell.close()
     desk.close()
-    for segment in (*opened, books):
+    for segment in used:
         segment.close()
 
 
 def _point(path: str, target: str) -> None:
-    """Makes ``path`` a symbolic link, for people who look there for the locks of correlationIds (``lslocks``).
+    """Makes ``path`` a symbolic link to ``target``.
 
-    Nothing opens it, and whoever cleans the directory may remove it.
+    The engine itself does not need it: the locks of correlationIds were in a file of this name once, and scripts that
+    try what happens when it is removed expect to find it.
     """
     with contextlib.suppress(FileExistsError):
         os.symlink(target, path)
