@@ -21,15 +21,16 @@ from engine.dispatch.attempt import Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
 from engine.dispatch.transport import Fee, Health, Question, Silence, Transport
-from engine.memory import clock, layout, mapping, recovery
+from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
-from engine.memory.segment import HeldError, Segment, SegmentError
 from engine.ring.ring import RingReader
 from engine.routing.fees import believed_ppm
 from engine.routing.lane import RouterLimits
 from engine.routing.questions import ANSWER_MS_MAX, fee_wait_ms
 from engine.routing.router import Router
 from engine.settings import Settings
+from engine.storage import mapping, recovery
+from engine.storage.segment import HeldError, Segment, SegmentError
 
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
 LOOK_EVERY_MS = 1000  # between two looks whether rings and books are still those that others use

@@ -17,12 +17,13 @@ from engine.intake.express import Express, NotBuiltError
 from engine.intake.http import Http
 from engine.intake.keeper import Keeper
 from engine.intake.server import Server
-from engine.memory import layout, mapping, recovery
+from engine.memory import layout
 from engine.memory.doorbell import Doorbell
-from engine.memory.segment import HeldError, Segment, SegmentError
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
+from engine.storage import mapping, recovery
+from engine.storage.segment import HeldError, Segment, SegmentError
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
 LOOK_MS = 2000  # between two looks whether rings and books are still those that others use

@@ -10,11 +10,11 @@ import logging
 import os
 from collections.abc import Callable
 
-from engine.alarm import Alarm
+from engine.intake.alarm import Alarm
 from engine.intake.keeper import Keeper
 from engine.memory import layout
-from engine.memory.segment import Segment
 from engine.ring.ring import RingWriter
+from engine.storage.segment import Segment
 
 GATHER_MS = 1  # from the first payment to its commit: others may join
 

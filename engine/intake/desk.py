@@ -2,7 +2,7 @@
 
 A correlationId is accepted once over all rings, although each ring has one writer: "find it anywhere, then put it in my
 ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id's mix: a byte of the books'
-own file (:mod:`engine.memory.locks`). So whoever shares the memory shares the locks, wherever its run directory is, and
+own file (:mod:`engine.storage.locks`). So whoever shares the memory shares the locks, wherever its run directory is, and
 nobody can remove the one and leave the other. The id memory is read and written under the same lock.
 """
 
@@ -15,11 +15,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 from engine.books.reader import BooksReader
-from engine.memory import layout, locks
+from engine.memory import layout
 from engine.memory.layout import STRIPES
 from engine.ring import ids
 from engine.ring.ids import IdMemory
 from engine.ring.ring import Payment, RingReader, RingWriter
+from engine.storage import locks
 
 
 class Verdict(enum.Enum):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
-from engine.alarm import Alarm
+from engine.intake.alarm import Alarm
 from engine.intake.express import Express
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
 from engine.intake.signals import SignalWatch

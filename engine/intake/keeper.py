@@ -16,9 +16,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from engine.intake.desk import Desk
 from engine.memory import layout
-from engine.memory.segment import Segment
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingWriter
+from engine.storage.segment import Segment
 
 BATCH = 128  # ids, or pages, for which the others are kept from accepting: about a millisecond
 PAGE_WORDS = 512

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine import settings as settings_module
-from engine.memory import mapping
-from engine.memory.segment import HeldError, Segment, SegmentError
 from engine.settings import Settings
+from engine.storage import mapping
+from engine.storage.segment import HeldError, Segment, SegmentError
 from engine.supervise import nginx
 from engine.supervise.child import Child
 from engine.supervise.probe import is_alive

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.simulate.processes import REPOSITORY
+from tests.lab.simulate.processes import REPOSITORY
 
 STOP_SECONDS_MAX = 60.0
 TOLD_SECONDS_MAX = 60.0

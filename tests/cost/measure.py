@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cost.counting import Counted, clean_environment, counted
-from tests.simulate.processes import REPOSITORY, processors
+from tests.lab.simulate.processes import REPOSITORY, processors
 from tests.system.client import client, new_payments, wait_until
 from tests.system.running import Place, is_alive, place
 

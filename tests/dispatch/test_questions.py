@@ -14,10 +14,11 @@ from engine import settings as settings_module
 from engine.dispatch.attempt import Now
 from engine.dispatch.command import Loop
 from engine.dispatch.transport import Fee, Health, Question, Silence
-from engine.memory import layout, mapping
+from engine.memory import layout
 from engine.memory.words import Words
 from engine.routing.fees import ASSUMED_PPM
 from engine.routing.questions import ANSWER_MS_MAX, FEE_FIRST_MS
+from engine.storage import mapping
 
 START_MS = 1_000_000
 STEP_MS = 10

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.simulate.processes import Processors, processors
+from tests.lab.simulate.processes import Processors, processors
 from tests.system.client import burst, client, new_payments, wait_until
 from tests.system.running import Engine, engine_in, place
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import cast, overload
 
-from engine.memory.segment import Segment, Store
 from engine.memory.words import WORD_BYTES, Words
+from engine.storage.segment import Segment, Store
 
 SECTOR_WORDS = 64  # 512 bytes: what a disk writes whole
 NEVER = 1 << 60

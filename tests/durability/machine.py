@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from engine.alarm import Alarm
 from engine.books.reader import BooksReader, Sum
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.command import Loop
 from engine.dispatch.outcome import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
 from engine.intake import desk
+from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.intake.desk import Desk
-from engine.memory import layout, mapping
+from engine.memory import layout
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
+from engine.storage import mapping
 from tests.durability.disk import NEVER, Disk, KilledError, PowerLossError
 
 START_MS = 1_760_000_000_000

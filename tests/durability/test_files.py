@@ -15,13 +15,14 @@ from typing import Any, cast
 import pytest
 
 from engine import settings as settings_module
-from engine.alarm import Alarm
 from engine.books.writer import BooksWriter
+from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
-from engine.memory import layout, mapping, recovery
-from engine.memory.segment import Segment, SegmentError
+from engine.memory import layout
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
+from engine.storage import mapping, recovery
+from engine.storage.segment import Segment, SegmentError
 from tests.durability.disk import Disk
 
 PAGE_SECTORS = 8

@@ -11,7 +11,7 @@ import pytest
 from engine.memory import layout
 from tests.intake.engine import engine as memory_of
 from tests.intake.engine import wait_until as wait_until_soon
-from tests.simulate.processes import Processors, processors
+from tests.lab.simulate.processes import Processors, processors
 from tests.system.checks import World
 from tests.system.client import AMOUNT_CENTS, Payment, burst, client, new_payments, wait_until
 from tests.system.running import Place, engine_in, place

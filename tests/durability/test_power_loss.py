@@ -10,8 +10,9 @@ import pytest
 
 from engine import settings as settings_module
 from engine.intake.committer import Committer
-from engine.memory import filesystem, layout, making, mapping, recovery
+from engine.memory import layout
 from engine.settings import Settings
+from engine.storage import filesystem, making, mapping, recovery
 from tests.durability.machine import Machine
 
 SEEDS = range(200)

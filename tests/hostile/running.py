@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import engine
-from tests.simulate import processes
+from tests.lab.simulate import processes
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 20.0

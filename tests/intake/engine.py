@@ -17,10 +17,11 @@ import httpx
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
-from engine.memory import layout, mapping
+from engine.memory import layout
 from engine.ring.ring import RingReader
 from engine.settings import Settings
-from tests.memory.places import on_disk
+from engine.storage import mapping
+from tests.storage.places import on_disk
 
 WAIT_SECONDS = 10.0
 

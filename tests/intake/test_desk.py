@@ -14,10 +14,11 @@ import pytest
 from engine.books import aside
 from engine.books.reader import BooksReader
 from engine.intake.desk import Desk, Usage, Verdict
-from engine.memory import layout, locks, mapping
+from engine.memory import layout
 from engine.memory.words import Words
 from engine.ring.ids import IdMemory, mix, stripe
 from engine.ring.ring import RingReader, RingWriter
+from engine.storage import locks, mapping
 from tests.intake.engine import Engine, engine
 from tests.ring.memory import Recorded, Store, apply, copy
 from tests.ring.test_ids import LEAST, Id, make_ids, of_one_bucket

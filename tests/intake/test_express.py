@@ -26,11 +26,12 @@ from engine.books.reader import BooksReader
 from engine.intake import build, payment
 from engine.intake.desk import Desk, Verdict
 from engine.intake.express import Express, NotBuiltError
-from engine.memory import layout, locks, mapping
+from engine.memory import layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.words import Words
 from engine.ring.ids import IdMemory, mix, stripe
 from engine.ring.ring import DONE, RingReader, RingWriter
+from engine.storage import locks, mapping
 from tests.hostile.test_parser import damaged, documents, payments
 from tests.intake.engine import engine, new_id, wait_until
 from tests.intake.test_desk import CLOCK_MS, NOW_MS, lock_file, put_aside

@@ -16,17 +16,18 @@ from typing import Any, cast
 import pytest
 
 from engine import settings as settings_module
-from engine.alarm import Alarm
 from engine.books.reader import BooksReader
+from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.intake.desk import Desk, Verdict
 from engine.intake.keeper import Keeper
 from engine.intake.payment import parse_id
-from engine.memory import filesystem, layout, making, mapping, recovery
-from engine.memory.segment import SHARED_MEMORY_DIRECTORY, Segment
+from engine.memory import layout
 from engine.ring.ids import IdMemory
 from engine.ring.ring import Payment, RingReader, RingWriter
 from engine.settings import Settings
+from engine.storage import filesystem, making, mapping, recovery
+from engine.storage.segment import SHARED_MEMORY_DIRECTORY, Segment
 from tests.durability.disk import NEVER, Disk, DiskSegment, KilledError, PowerLossError
 from tests.intake.engine import Engine, engine, new_id, pay
 from tests.intake.test_desk import CLOCK_MS, NOW_MS, lock_file

@@ -22,8 +22,9 @@ from engine.dispatch.settlement import Settlement
 from engine.intake.http import Held
 from engine.intake.problem import Answer
 from engine.intake.server import Server
-from engine.memory import layout, mapping
+from engine.memory import layout
 from engine.memory.words import zeros
+from engine.storage import mapping
 from tests.intake.engine import Engine, engine, new_id, pay, purging, wait_until
 
 PROBLEM = "application/problem+json"

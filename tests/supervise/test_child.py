@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from engine.supervise.child import BACKOFF_FIRST_MS, BACKOFF_LAST_MS, STEADY_MS, Child, backoff_ms
-from tests.simulate.processes import REPOSITORY
+from tests.lab.simulate.processes import REPOSITORY
 from tests.system.client import wait_until
 from tests.system.running import has_ended
 

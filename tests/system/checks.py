@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from engine.contest.books import Total, Totals
-from engine.simulate.client import ProcessorAdmin
-from tests.simulate.processes import Processors
+from engine.lab.contest.books import Total, Totals
+from engine.lab.simulate.client import ProcessorAdmin
+from tests.lab.simulate.processes import Processors
 from tests.system.client import Client, Payment, client, wait_until
 from tests.system.running import Engine
 

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from engine.contest.books import Totals, engine_totals
+from engine.lab.contest.books import Totals, engine_totals
 
 TIMEOUT_SECONDS = 10.0
 PAUSE_SECONDS = 0.005  # of a steady payer between two payments

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.memory.places import on_disk
-from tests.simulate.processes import REPOSITORY, Processors
+from tests.lab.simulate.processes import REPOSITORY, Processors
+from tests.storage.places import on_disk
 from tests.system.client import Client, wait_until
 
 START_SECONDS_MAX = 30.0

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.simulate import processes
+from tests.lab.simulate import processes
 from tests.system import running
 from tests.system.checks import World
 from tests.system.client import Answer, Client, Payment, client, new_payments, wait_until

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.simulate.faults import Fault
-from tests.simulate import processes
+from engine.lab.simulate.faults import Fault
+from tests.lab.simulate import processes
 from tests.system import running
 from tests.system.checks import World
 from tests.system.client import burst, new_payments

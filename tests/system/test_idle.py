@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.simulate import processes
+from tests.lab.simulate import processes
 from tests.system import running
 from tests.system.checks import World
 from tests.system.client import burst, client, new_payments, wait_until

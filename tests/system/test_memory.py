@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from engine import settings as settings_module
-from engine.memory import making, mapping
-from engine.memory.segment import SharedMemoryStore
-from tests.memory.places import REPOSITORY
-from tests.simulate import processes
+from engine.storage import making, mapping
+from engine.storage.segment import SharedMemoryStore
+from tests.lab.simulate import processes
+from tests.storage.places import REPOSITORY
 from tests.system.checks import World
 from tests.system.client import Payment, burst, client, new_payments, wait_until
 from tests.system.running import SHARED_MEMORY, Engine, Place, engine_in, free_port, place

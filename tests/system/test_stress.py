@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.simulate import processes
+from tests.lab.simulate import processes
 from tests.system import running
 from tests.system.checks import World
 from tests.system.client import AMOUNT_CENTS, Payment, burst, client, new_payments, wait_until

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulate import processes
+from tests.lab.simulate import processes
 from tests.system import running
 from tests.system.checks import World
 from tests.system.client import Payment, Steady, client, new_payments, steady, wait_until

@@ -1,0 +1,1 @@
+"""The laboratory: what tries the product. Nothing in the product imports it."""

@@ -1,0 +1,73 @@
+"""The engine's books and the processors', compared when all should be settled."""
+
+from __future__ import annotations
+
+import http.client
+import time
+
+from engine.lab.contest.services import Addresses, Engine, Processors, ServiceError
+from engine.lab.simulate.client import ProcessorAdmin, ProcessorError, charged_twice
+
+POLL_S = 0.05
+
+
+class Books:
+    """Of one engine and its two processors. Close it at the end.
+
+    Raises ServiceError if an address is none.
+    """
+
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
+        self.processors = Processors(addresses)
+        self.engine = Engine(addresses)
+
+    def await_settled(self, count: int, seconds_max: float) -> int:
+        """Waits until the processors have charged ``count`` payments, or the time is over; how many they have.
+
+        Asks the processors only: questions to the engine would be on its account. Raises ServiceError.
+        """
+        deadline_s = time.monotonic() + seconds_max
+        while (settled := self.processors.totals().count) < count and time.monotonic() < deadline_s:
+            time.sleep(POLL_S)
+        return settled
+
+    def problems(self, low: int, high: int, seconds_max: float) -> list[str]:
+        """What is wrong with the books when everything accepted, ``low`` to ``high`` payments, should be settled."""
+        deadline_s = time.monotonic() + seconds_max
+        while True:  # the engine may still be writing down what the processor has just answered
+            try:
+                found = self._look(low, high)
+            except ServiceError as error:
+                found = [str(error)]
+            if not found or time.monotonic() > deadline_s:
+                break
+            time.sleep(POLL_S)
+        origins = (self._addresses.default, self._addresses.fallback)
+        try:
+            twice = charged_twice(*(ProcessorAdmin(origin, self._addresses.token) for origin in origins))
+        except (ProcessorError, OSError, http.client.HTTPException) as error:
+            return [*found, f"whether anything was charged twice is not known: {error}"]
+        return [*found, f"{len(twice)} payments were charged twice"] if twice else found
+
+    def _look(self, low: int, high: int) -> list[str]:
+        charged, said = self.processors.totals(), self.engine.summary()
+        pending, failed = self.engine.queues()
+        found = []
+        if charged != said:
+            found.append(f"the processors have charged {charged}, and the engine says {said}")
+        if not low <= charged.count <= high:
+            found.append(f"{low} to {high} payments were accepted, and {charged.count} are settled")
+        if pending or failed:
+            found.append(f"{pending} payments are pending and {failed} failed")
+        return found
+
+    def forget(self) -> None:
+        """Empties the processors. Raises ServiceError."""
+        self.processors.default.purge()
+        self.processors.fallback.purge()
+
+    def close(self) -> None:
+        """Closes the kept connections."""
+        self.processors.close()
+        self.engine.close()

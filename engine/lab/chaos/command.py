@@ -1,0 +1,196 @@
+"""``python -m engine chaos``: a contest under which the world does its worst, on the real processes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+from engine.lab import options
+from engine.lab.contest import scenario as scenarios
+from engine.lab.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
+from engine.lab.interrupt import interruptible
+
+HELP = "A contest during which processes are killed and processors go wrong; checks that no payment suffered."
+NEEDED = ("psutil", "rich")
+OWN_SCENARIO = Path(__file__).with_name("chaos.toml")
+KILLS_MAX = 1000
+TROUBLES_MAX = 1000
+LOG_WIDTH = 120
+SEED_MAX = 2**31 - 1
+
+PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.epilog = (
+        "Exit code: 0 if every promise held, 1 if one did not, 2 if the run could not be held, 130 if it was "
+        "interrupted. The same seed and options do the same things at the same times."
+    )
+    option = parser.add_argument
+    option(
+        "--seed", type=options.whole(0, SEED_MAX), metavar="N", help="of everything that is random (default: a new one)"
+    )
+    option(
+        "--scenario",
+        default=str(OWN_SCENARIO),
+        metavar="NAME|FILE",
+        help="load and stages, as for `contest` (default: two minutes of its own)",
+    )
+    option(
+        "--seconds",
+        type=options.number(1, DURATION_S_MAX),
+        metavar="S",
+        help="stretch or shrink the scenario to so long",
+    )
+    option(
+        "--kills",
+        type=options.whole(0, KILLS_MAX),
+        default=20,
+        metavar="N",
+        help="kill -9 so often (default: %(default)s)",
+    )
+    option("--kill-supervisor", action="store_true", help="kill the supervisor too, and start it again")
+    option(
+        "--troubles",
+        type=options.whole(0, TROUBLES_MAX),
+        default=6,
+        metavar="N",
+        help="troubles on the way to the processors: reset, refused, stalled or late (default: %(default)s)",
+    )
+    option(
+        "--reset-after",
+        type=options.number(0, 1),
+        default=0.0,
+        metavar="P",
+        help="chance that a processor charges and then resets the connection (default: %(default)s)",
+    )
+    option(
+        "--reset-before",
+        type=options.number(0, 1),
+        default=0.0,
+        metavar="P",
+        help="chance that a processor resets the connection and does not charge (default: %(default)s)",
+    )
+    option(
+        "--hang",
+        type=options.number(0, 1),
+        default=0.0,
+        metavar="P",
+        help="chance that a processor hangs, half of the times having charged (default: %(default)s)",
+    )
+    option(
+        "--hang-seconds",
+        type=options.number(0.001, 600),
+        default=60.0,
+        metavar="S",
+        help="how long it hangs (default: %(default)s)",
+    )
+    option(
+        "--durability",
+        choices=("memory", "disk", "sync"),
+        default="memory",
+        help="ENGINE_DURABILITY (default: %(default)s)",
+    )
+    option(
+        "--fill-disk",
+        action="store_true",
+        help="rings and books on a small disk that is full for a while; needs root and disk or sync",
+    )
+    option(
+        "--settle-seconds",
+        type=options.number(1, 3600),
+        default=120.0,
+        metavar="S",
+        help="how long the engine may take to settle the rest after the last trouble (default: %(default)s)",
+    )
+    for name in ("engine", "default", "fallback"):
+        option(
+            f"--{name}-port",
+            type=options.whole(0, 65_535),
+            default=0,
+            metavar="PORT",
+            help="0 takes a free one (default)",
+        )
+    option("--output", type=Path, metavar="DIR", help="where files go (default: contest-results/chaos-<time>)")
+    option("--json", type=Path, metavar="FILE", help="write the result to this file, instead of DIR/chaos.json")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Holds the run; returns the exit code."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    problem = f"{', '.join(missing)} missing: `make setup`, or pip install it" if missing else _contradiction(arguments)
+    try:
+        scenario = scenarios.load(arguments.scenario)
+    except ScenarioError as error:
+        problem = problem or str(error)
+    if problem:
+        print(f"chaos: {problem}", file=sys.stderr)
+        return UNUSABLE
+    if arguments.seconds is not None:
+        scenario = scenario.stretched(arguments.seconds)
+    seed = random.randrange(SEED_MAX) if arguments.seed is None else arguments.seed
+    with interruptible():
+        try:
+            return _hold(arguments, scenario, seed)
+        except KeyboardInterrupt:
+            print(f"chaos: interrupted, seed {seed}", file=sys.stderr)
+            return INTERRUPTED
+
+
+def _contradiction(arguments: argparse.Namespace) -> str:
+    if arguments.reset_after + arguments.reset_before + arguments.hang > 1:
+        return "--reset-after, --reset-before and --hang are more than 1 together"
+    if arguments.fill_disk and arguments.durability == "memory":
+        return "--fill-disk needs --durability disk or sync: in memory nothing is on a disk"
+    return ""
+
+
+def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
+    # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
+    from rich.console import Console
+
+    from engine.lab.chaos import report
+    from engine.lab.chaos.run import ChaosError, Wishes, hold
+
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    directory = arguments.output or Path("contest-results") / f"chaos-{time.strftime('%Y%m%d-%H%M%S')}"
+    wishes = Wishes(
+        kills=arguments.kills,
+        kill_supervisor=arguments.kill_supervisor,
+        troubles=arguments.troubles,
+        faults={
+            "reset_after_insert": arguments.reset_after,
+            "reset_before_insert": arguments.reset_before,
+            "hang_after_insert": arguments.hang / 2,
+            "hang_before_insert": arguments.hang / 2,
+        },
+        hang_s=arguments.hang_seconds,
+        durability=arguments.durability,
+        fill_disk=arguments.fill_disk,
+        settle_s=arguments.settle_seconds,
+        engine_port=arguments.engine_port,
+        default_port=arguments.default_port,
+        fallback_port=arguments.fallback_port,
+    )
+    console.print(f"seed {seed}: {scenario.title}", markup=False, highlight=False)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        findings = hold(scenario, wishes, seed, directory, console)
+    except (ChaosError, OSError) as error:
+        print(f"chaos: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # unless something in it tells more
+        return UNUSABLE
+    report.print_tables(findings, console)
+    path = arguments.json or directory / "chaos.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report.result(findings), indent=1) + "\n")
+    console.print(f"result: {path}", markup=False, highlight=False, soft_wrap=True)
+    return PASSED if findings.passed else FAILED

@@ -1,0 +1,122 @@
+"""The result of a chaos run: for JSON, and as tables for people. Pure but for the console that it is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.lab.chaos.checks import Blame, Check
+from engine.lab.chaos.plan import Event, Kill, What
+from engine.lab.contest import report as contest_report
+from engine.lab.contest.recording import Recording
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that is known of a run.
+
+    Parameters:
+      done: what was done, with the seconds since the load began.
+      calm_s: when all trouble was over.
+      resets: connections to processors that were reset on the way.
+      faults: how often the processors went wrong, by fault.
+    """
+
+    seed: int
+    options: Mapping[str, object]
+    recording: Recording
+    done: Sequence[tuple[float, Event]]
+    kills: Sequence[Kill]
+    calm_s: float
+    resets: int
+    faults: Mapping[str, int]
+    blame: Blame
+    checks: Sequence[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every promise held."""
+        return all(check.holds for check in self.checks)
+
+
+def result(findings: Findings) -> Json:
+    """Everything about a run, for JSON. Times in seconds since the load began."""
+    contest = contest_report.result(findings.recording)
+    del contest["passed"], contest["broken"]  # a contest's verdict knows no kills; ours is in the checks
+    return {
+        "passed": findings.passed,
+        "seed": findings.seed,
+        "options": dict(findings.options),
+        "checks": [asdict(check) for check in findings.checks],
+        "kills": [asdict(kill) for kill in findings.kills],
+        "events": [{"done_s": done_s, **asdict(event)} for done_s, event in findings.done],
+        "calm_s": findings.calm_s,
+        "resets": findings.resets,
+        "faults": dict(findings.faults),
+        "errors": [
+            {**asdict(sent), "killed": kill.role if kill else None, "killed_s": kill.at_s if kill else None}
+            for sent, kill in findings.blame.by_kill
+        ],
+        "contest": contest,
+    }
+
+
+def print_tables(findings: Findings, console: Console) -> None:
+    """What was done, and what held."""
+    console.print(_worst(findings))
+    table = Table(title="What must hold", title_style="bold", padding=(0, 1))
+    table.add_column("promise", style="cyan")
+    table.add_column("", no_wrap=True)
+    table.add_column("seen", overflow="fold")
+    for check in findings.checks:
+        table.add_row(check.name, "[green]holds[/]" if check.holds else "[bold red]BROKEN[/]", check.detail)
+    console.print(table)
+    for note in findings.recording.notes:
+        console.print(f"note: {note}", style="yellow", markup=False)
+    if findings.passed:
+        console.print(f"PASSED with seed {findings.seed}", style="green")
+    else:
+        broken = "; ".join(check.name for check in findings.checks if not check.holds)
+        console.print(f"FAILED with seed {findings.seed}. Not so: {broken}", style="bold red", markup=False)
+
+
+def _worst(findings: Findings) -> Table:
+    table = Table(title=f"What was done (seed {findings.seed})", title_style="bold", show_header=False, padding=(0, 1))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    blamed = findings.blame.by_role()
+    for role in sorted({kill.role for kill in findings.kills}):
+        kills = [kill for kill in findings.kills if kill.role == role]
+        longest_s = max((kill.back_s - kill.at_s for kill in kills if kill.back_s is not None), default=0.0)
+        table.add_row(f"kill -9 {role}", f"{len(kills)}",
+                      f"back after at most {longest_s:.2f} s; {blamed[role]} clients saw an error")  # fmt: skip
+    networks = [event for _, event in findings.done if event.what is What.NETWORK and event.trouble != "none"]
+    if networks:
+        kinds = sorted({str(event.trouble) for event in networks})
+        table.add_row("troubles on the way", f"{len(networks)}",
+                      f"{', '.join(kinds)}; {findings.resets} connections reset")  # fmt: skip
+    for name, count in sorted(findings.faults.items()):
+        table.add_row(name.replace("_", " "), f"{count:,}", "answers of a processor")
+    for done_s, event in findings.done:
+        if event.what in (What.FILL_DISK, What.FREE_DISK):
+            table.add_row(str(event.what), f"{done_s:.0f} s")
+    recording = findings.recording
+    audits = [audit.outcome for audit in recording.audits if audit.kind == "periodic"]
+    p99_ms = recording.samples.p99_ms()
+    table.add_section()
+    table.add_row("payments", f"{recording.requested:,}",
+                  f"{recording.accepted:,} accepted; p99 {'-' if p99_ms is None else f'{p99_ms:.1f} ms'}")  # fmt: skip
+    drained = "not all settled" if recording.drain_s is None else f"all settled {recording.drain_s:.1f} s later"
+    at_end = recording.settled_at_end
+    table.add_row("settled at the end", f"{at_end.count:,}" if at_end else "?", drained)
+    differed = ", ".join(f"{audits.count(outcome)} {outcome}" for outcome in sorted(set(audits)))
+    # Not judged: the engine cannot know of a charge whose answer is lost, late or hangs.
+    table.add_row("audits meanwhile", f"{len(audits)}", f"{differed} (told, not judged: an answer may be on its way)")
+    return table

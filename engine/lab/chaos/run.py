@@ -1,0 +1,156 @@
+"""One chaos run: a contest on a world that a driver makes worse, and then the questions."""
+
+from __future__ import annotations
+
+import http.client
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from engine.lab.chaos import checks, evidence, processes, requests
+from engine.lab.chaos.checks import Check
+from engine.lab.chaos.driver import Driver
+from engine.lab.chaos.plan import plan
+from engine.lab.chaos.report import Findings
+from engine.lab.chaos.requests import Sent
+from engine.lab.chaos.world import Ports, Shape, World, free_ports
+from engine.lab.contest import live
+from engine.lab.contest.recording import Recording
+from engine.lab.contest.run import Contest, ContestError
+from engine.lab.contest.samples import LoadError
+from engine.lab.contest.scenario import Scenario
+from engine.lab.contest.services import ServiceError
+from engine.lab.contest.timetable import Clock
+from engine.lab.simulate.client import ProcessorError
+
+ASKING_S = 120.0  # starting before the load, and all questions after the settling, take less
+ACCEPTED_ASKED_MAX = 1000  # accepted payments whose status is asked for, beside all that saw an error
+
+
+class ChaosError(Exception):
+    """The run cannot be held; the text says why."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is to be done to the world.
+
+    Parameters:
+      kills: of processes, the supervisor among them if ``kill_supervisor``.
+      troubles: on the way to the processors.
+      faults: chance of each fault of the processors, by the names of `engine.lab.simulate.faults.Fault`.
+      hang_s: how long a hang lasts.
+      durability: ENGINE_DURABILITY.
+      fill_disk: the disk of rings and books is full for a while, if a small one can be had.
+      settle_s: how long the engine may take to settle everything after the last trouble.
+      engine_port, default_port, fallback_port: 0 takes a free one.
+    """
+
+    kills: int
+    kill_supervisor: bool
+    troubles: int
+    faults: Mapping[str, float]
+    hang_s: float
+    durability: str
+    fill_disk: bool
+    settle_s: float
+    engine_port: int
+    default_port: int
+    fallback_port: int
+
+
+def hold(scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console: Console) -> Findings:
+    """Holds a run and asks everybody; files go to ``directory``, what happens to ``console``. Raises ChaosError."""
+    free = free_ports(5)
+    ports = Ports(wishes.engine_port or free[0], wishes.default_port or free[1], wishes.fallback_port or free[2],
+                  default_proxy=free[3], fallback_proxy=free[4])  # fmt: skip
+    shape = Shape(
+        fees=scenario.fees,
+        durability=wishes.durability,
+        recent_s=scenario.load.duration_s + wishes.settle_s + ASKING_S,
+        faults={name: chance for name, chance in wishes.faults.items() if chance},
+        hang_s=wishes.hang_s,
+        has_small_disk=wishes.fill_disk,
+    )
+    try:
+        with World(ports, shape, directory, seed) as world:
+            return _hold_on(world, scenario, wishes, seed, directory, console)
+    except (ContestError, ServiceError, LoadError, ProcessorError, OSError, http.client.HTTPException) as error:
+        raise ChaosError(str(error)) from error
+
+
+def _hold_on(
+    world: World, scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console: Console
+) -> Findings:
+    events = plan(
+        seed,
+        scenario.load.duration_s,
+        roles=[*world.roles, *([processes.SUPERVISOR] if wishes.kill_supervisor else [])],
+        kills=wishes.kills,
+        troubles=wishes.troubles,
+        with_faults=any(wishes.faults.values()),
+        with_full_disk=world.disk is not None,
+    )
+    driver = Driver(world, events, lambda line: console.print(line, style="magenta", markup=False, highlight=False))
+    view = live.view(console)
+    contest = Contest(scenario, world.addresses, directory, wishes.settle_s, {}, view.show, driver.begin)
+    try:
+        contest.prepare()
+        with view:
+            recording = contest.run()
+            if recording.interrupted:
+                raise KeyboardInterrupt
+            driver.finish()
+    finally:
+        driver.stop()
+        contest.close()
+    recording.notes.extend(world.notes)
+    assert driver.calm_s is not None, "finished, so that all is calm"
+    sent = requests.read((directory / "k6.log").read_text(errors="replace").splitlines())
+    blamed = checks.blame(sent, driver.kills, world.apis, recording.begin_epoch_s, scenario.load.timeout_s)
+    done = [
+        checks.all_told(sent, recording.load.requested if recording.load else None),
+        *_questions(world, recording, driver.calm_s, wishes.settle_s, sent, seed),
+        checks.errors(blamed),
+        checks.carried_out(len(events), len(driver.done), driver.kills),
+        checks.own_deaths(world.engine_log, may_collide=world.engine_starts > 1),
+    ]
+    return Findings(
+        seed=seed,
+        options=asdict(wishes) | {"scenario": scenario.name, "seconds": scenario.load.duration_s},
+        recording=recording,
+        done=driver.done,
+        kills=driver.kills,
+        calm_s=driver.calm_s,
+        resets=world.resets(),
+        faults=evidence.fault_counts(world.processors()),
+        blame=blamed,
+        checks=done,
+    )
+
+
+def _questions(
+    world: World, recording: Recording, calm_s: float, settle_s: float, sent: list[Sent], seed: int
+) -> list[Check]:
+    """Asks everybody, once everything is settled or should be."""
+    clock = Clock(recording.begin_epoch_s)
+    queues = evidence.await_empty(world.addresses, calm_s + settle_s - clock.now_s())
+    # The contest has seen it if all was settled by the time it ended; what is unresolved or aside is pending too.
+    end_s, drain_s = recording.end_s, recording.drain_s
+    settled_s = clock.now_s() if end_s is None or drain_s is None else end_s + drain_s
+    charges = evidence.charges(world.processors())
+    # Each ring remembers the last `ring_slots` payments that it took, so these are remembered wherever they are.
+    remembered = sent[-world.settings.ring_slots :]
+    accepted = [request.correlation_id for request in remembered if request.is_accepted]
+    asked = random.Random(f"{seed} statuses").sample(accepted, min(len(accepted), ACCEPTED_ASKED_MAX))
+    asked += [request.correlation_id for request in remembered if not request.is_accepted]
+    amount_cents = recording.scenario.load.amount_cents
+    return [
+        *checks.payments(sent, charges, amount_cents),
+        *checks.settled(queues, max(settled_s - calm_s, 0.0), settle_s),
+        checks.statuses(asked, evidence.statuses(world.addresses, asked), charges),
+        checks.books(evidence.audits(world.addresses, recording.scenario.audit, recording.begin_epoch_s, seed)),
+    ]

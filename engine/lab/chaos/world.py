@@ -1,0 +1,270 @@
+"""The world of a chaos run: processors, a proxy before each, and an engine whose processes may be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import random
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from engine import settings as settings_module
+from engine.lab.chaos import processes
+from engine.lab.chaos.disk import DiskError, SmallDisk
+from engine.lab.chaos.plan import Trouble
+from engine.lab.chaos.proxy import Proxy
+from engine.lab.contest.run import ContestError
+from engine.lab.contest.scenario import Fees
+from engine.lab.contest.services import Addresses, Engine, ServiceError
+from engine.lab.contest.start import Child, healthy, listens
+from engine.lab.simulate.client import ProcessorAdmin
+from engine.storage import mapping
+
+RESTART_S_MAX = 60.0
+RESTART_PAUSE_S = 0.5  # as systemd's RestartSec would be set
+STATUS_OF_KILLED = -signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the run's services listen on 127.0.0.1."""
+
+    engine: int
+    default: int
+    fallback: int
+    default_proxy: int
+    fallback_proxy: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the world is to be.
+
+    Parameters:
+      fees: what the processors keep.
+      durability: ENGINE_DURABILITY.
+      recent_s: how far back summaries must be exact to the ms at the end of the run.
+      faults: chance of each fault of the processors, by the names of `engine.lab.simulate.faults.Fault`.
+      hang_s: how long a hang lasts.
+      has_small_disk: rings and books are on a small disk of their own, which can be filled, if one can be had.
+    """
+
+    fees: Fees
+    durability: str
+    recent_s: float
+    faults: Mapping[str, float]
+    hang_s: float
+    has_small_disk: bool
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on and that the kernel gives to no client either."""
+    lowest_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(10_000, min(lowest_of_clients, 32_768))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
+
+
+class World:
+    """Everything that a run needs, started and stopped. A context manager, as far as it came when it fails.
+
+    Parameters:
+      ports: free ones.
+      directory: where logs go.
+      seed: of the proxies' and the processors' random numbers.
+
+    Raises ContestError and OSError from ``with``.
+    """
+
+    def __init__(self, ports: Ports, shape: Shape, directory: Path, seed: int) -> None:
+        self.addresses = Addresses(
+            engine=f"http://127.0.0.1:{ports.engine}",
+            default=f"http://127.0.0.1:{ports.default}",
+            fallback=f"http://127.0.0.1:{ports.fallback}",
+            token="123",
+        )
+        self.disk: SmallDisk | None = None
+        self.notes: list[str] = []
+        self.engine_starts = 0
+        self._ports = ports
+        self._shape = shape
+        self._directory = directory
+        self._seed = seed
+        self._proxies: dict[str, Proxy] = {}
+        self._environment: dict[str, str] = {}
+        self._engine: Child | None = None
+        self._restart_at_s = 0.0  # monotonic
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> World:
+        with contextlib.ExitStack() as held:
+            self._start(held)
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def _start(self, held: contextlib.ExitStack) -> None:
+        ports, addresses = self._ports, self.addresses
+        taken = [origin for origin in (addresses.engine, addresses.default, addresses.fallback) if listens(origin)]
+        if taken:
+            raise ContestError(f"something listens already at {', '.join(taken)}")
+        run_dir = held.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True))
+        data_dir = Path(run_dir, "data")
+        data_dir.mkdir()
+        if self._shape.has_small_disk:
+            try:
+                self.disk = held.enter_context(SmallDisk(data_dir))
+            except DiskError as error:
+                self.notes.append(f"no disk is filled: {error}")
+        self._environment = {
+            "ENGINE_NAME": f"chaos-{os.getpid()}-{ports.engine}",
+            "ENGINE_RUN_DIR": run_dir,
+            "ENGINE_DATA_DIR": str(data_dir),
+            "ENGINE_DURABILITY": self._shape.durability,
+            "ENGINE_PORT": str(ports.engine),
+            "ENGINE_PURGE": "1",
+            "ENGINE_BOOKS_RECENT_SECONDS": str(max(300, math.ceil(self._shape.recent_s))),
+            "PAYMENT_PROCESSOR_URL_DEFAULT": f"http://127.0.0.1:{ports.default_proxy}",
+            "PAYMENT_PROCESSOR_URL_FALLBACK": f"http://127.0.0.1:{ports.fallback_proxy}",
+        }
+        try:
+            self.settings = settings_module.read(os.environ | self._environment)
+        except settings_module.SettingsError as error:
+            raise ContestError(str(error)) from None
+        options = ["--default-port", str(ports.default), "--fallback-port", str(ports.fallback)]
+        options += ["--default-fee", str(self._shape.fees.default), "--fallback-fee", str(self._shape.fees.fallback)]
+        simulate = Child("simulate", options, {}, self._directory)
+        held.callback(simulate.stop)
+        simulate.await_ready(lambda: listens(addresses.default) and listens(addresses.fallback))
+        for name, port, target in (
+            ("default", ports.default_proxy, ports.default),
+            ("fallback", ports.fallback_proxy, ports.fallback),
+        ):
+            self._proxies[name] = held.enter_context(Proxy(port, target, self._seed))
+        held.callback(mapping.remove_all, self.settings)
+        held.callback(self._stop_engine)
+        self._start_engine().await_ready(lambda: healthy(addresses.engine))
+
+    def _start_engine(self) -> Child:
+        # Never with --discard: memory is new because the name is, and whoever is started again finds it as it was left.
+        self.engine_starts += 1
+        self._engine = Child("up", [], self._environment, self._directory)
+        return self._engine
+
+    def _stop_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.stop()
+
+    @property
+    def apis(self) -> list[str]:
+        """The roles of the API processes."""
+        return [processes.api(index) for index in range(self.settings.api_processes)]
+
+    @property
+    def roles(self) -> list[str]:
+        """The roles of all of the engine's processes but its supervisor."""
+        return [*self.apis, processes.DISPATCHER, processes.NGINX, processes.NGINX_WORKER]
+
+    @property
+    def engine_log(self) -> str:
+        """All that the engine has printed."""
+        return (self._directory / "up.log").read_text(errors="replace")
+
+    def kill(self, role: str) -> int | None:
+        """kill -9 of the process with this role; its process id, None when there is none at the moment."""
+        assert self._engine is not None
+        process = processes.find(self._engine.process.pid).get(role)
+        if process is None:
+            return None
+        process.kill()
+        return int(process.pid)
+
+    def is_back(self, role: str, pid: int, killed_at_epoch_s: float) -> bool:
+        """Whether another process than ``pid`` has taken the role and does its work, and clients are answered."""
+        assert self._engine is not None
+        process = processes.find(self._engine.process.pid).get(role)
+        if process is None or process.pid == pid or not healthy(self.addresses.engine):
+            return False
+        sockets = [self.settings.api_socket(index) for index in range(self.settings.api_processes)]
+        return all(map(_connects, sockets)) and self._dispatcher_was_seen_since(killed_at_epoch_s)
+
+    def _dispatcher_was_seen_since(self, epoch_s: float) -> bool:
+        engine = Engine(self.addresses)
+        try:
+            age_ms = engine.json("GET", "/health")["dispatcher"]["heartbeatAgeMs"]
+        except ServiceError:
+            return False
+        finally:
+            engine.close()
+        return age_ms is not None and time.time() - age_ms / 1000 > epoch_s
+
+    def tend(self) -> None:
+        """Starts the engine again when its supervisor has been killed, as an operator would: until it stays.
+
+        Raises ContestError if its supervisor ended in any other way.
+        """
+        assert self._engine is not None
+        code = self._engine.process.poll()
+        if code is None:
+            return
+        now_s = time.monotonic()
+        if code != STATUS_OF_KILLED and self.engine_starts == 1:
+            raise ContestError(f"the engine ended by itself with {code}; see {self._directory / 'up.log'}")
+        if code == STATUS_OF_KILLED or now_s >= self._restart_at_s:
+            # What it left behind may take some seconds to go; until then the new one says so and ends.
+            self._restart_at_s = now_s + RESTART_PAUSE_S
+            self._start_engine()
+
+    def set_network(self, processor: str, trouble: Trouble) -> None:
+        """Makes the way to a processor bad, or well again."""
+        self._proxies[processor].set(trouble)
+
+    def resets(self) -> int:
+        """Connections to processors that were reset so far."""
+        return sum(proxy.resets for proxy in self._proxies.values())
+
+    def set_faults(self, are_on: bool) -> None:
+        """Lets the processors go wrong by chance, or not any more. Raises OSError, HTTPException, ProcessorError."""
+        for number, admin in enumerate(self.processors()):
+            if are_on:
+                admin.set_faults(
+                    probabilities=self._shape.faults,
+                    seed=self._seed + number,
+                    hang_ms=round(self._shape.hang_s * 1000),
+                )
+            else:
+                admin.clear_faults()
+
+    def processors(self) -> tuple[ProcessorAdmin, ProcessorAdmin]:
+        """Default and fallback, past the proxies."""
+        addresses = self.addresses
+        return ProcessorAdmin(addresses.default, addresses.token), ProcessorAdmin(addresses.fallback, addresses.token)
+
+    def calm(self) -> None:
+        """Ends all trouble that is not over yet."""
+        for proxy in self._proxies.values():
+            proxy.set(Trouble.NONE)
+        self.set_faults(False)
+        if self.disk is not None:
+            self.disk.free()
+
+
+def _connects(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0

@@ -1,0 +1,144 @@
+"""``python -m engine contest``: what the Rinha de Backend 2025 does to a backend, run on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from engine.lab import options
+from engine.lab.contest import scenario as scenarios
+from engine.lab.contest.scenario import Scenario, ScenarioError
+from engine.lab.interrupt import interruptible
+
+HELP = "Runs the contest against an engine and writes its result: a table, JSON and a picture."
+NEEDED = ("psutil", "rich", "matplotlib")
+
+LOG_WIDTH = 120
+
+PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.epilog = (
+        "Exit code: 0 if all accepted payments were settled, every audit agreed and nothing was charged twice; "
+        "1 if not; 2 if the contest could not be held; 130 if it was interrupted."
+    )
+    option = parser.add_argument
+    option(
+        "--scenario",
+        default="preview",
+        metavar="NAME|FILE",
+        help=f"{', '.join(scenarios.names())}, or a TOML file (default: %(default)s)",
+    )
+    option("--start", action="store_true", help="start (and stop) the engine and the simulated processors")
+    option("--base-url", default="http://127.0.0.1:9999", metavar="URL", help="the engine (default: %(default)s)")
+    option(
+        "--default-url",
+        default=os.environ.get("PAYMENT_PROCESSOR_URL_DEFAULT", "http://127.0.0.1:8001"),
+        metavar="URL",
+        help="default processor (default: PAYMENT_PROCESSOR_URL_DEFAULT or http://127.0.0.1:8001)",
+    )
+    option(
+        "--fallback-url",
+        default=os.environ.get("PAYMENT_PROCESSOR_URL_FALLBACK", "http://127.0.0.1:8002"),
+        metavar="URL",
+        help="fallback processor (default: PAYMENT_PROCESSOR_URL_FALLBACK or http://127.0.0.1:8002)",
+    )
+    option("--token", default="123", help="the processors' X-Rinha-Token (default: %(default)s)")
+    option(
+        "--drain-seconds",
+        type=options.number(0, 3600),
+        default=15.0,
+        metavar="S",
+        help="how long the engine may take to settle the rest after the load (default: %(default)s)",
+    )
+    option("--max-p99-ms", type=options.number(0, 3600), metavar="MS", help="a p99 above it fails the run")
+    option("--engine-pid", type=int, metavar="PID", help="watch CPU and memory of this process and its children")
+    option("--output", type=Path, metavar="DIR", help="where files go (default: contest-results/<scenario>-<time>)")
+    option("--json", type=Path, metavar="FILE", help="write the result to this file, instead of DIR/result.json")
+    option("--no-picture", action="store_true", help="draw no picture")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Holds the contest; returns the exit code."""
+    needed = [name for name in NEEDED if name != "matplotlib" or not arguments.no_picture]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"contest: {', '.join(missing)} missing: `make setup`, or pip install it", file=sys.stderr)
+        return UNUSABLE
+    try:
+        scenario = scenarios.load(arguments.scenario)
+    except ScenarioError as error:
+        print(f"contest: {error}", file=sys.stderr)
+        return UNUSABLE
+    with interruptible():
+        try:
+            return _hold(arguments, scenario)
+        except KeyboardInterrupt:
+            print("contest: interrupted before there was a result", file=sys.stderr)
+            return INTERRUPTED
+
+
+def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
+    # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
+    from rich.console import Console
+
+    from engine.lab.contest import live, report
+    from engine.lab.contest.resources import NoSuchTreeError, Tree
+    from engine.lab.contest.run import Contest, ContestError
+    from engine.lab.contest.samples import LoadError
+    from engine.lab.contest.services import Addresses, ServiceError
+    from engine.lab.contest.start import Children
+
+    addresses = Addresses(
+        engine=arguments.base_url.rstrip("/"),
+        default=arguments.default_url.rstrip("/"),
+        fallback=arguments.fallback_url.rstrip("/"),
+        token=arguments.token,
+    )
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    began = time.strftime("%Y%m%d-%H%M%S")
+    directory = arguments.output or Path("contest-results") / f"{scenario.name}-{began}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as held:
+            children = held.enter_context(Children(addresses, scenario.fees, directory)) if arguments.start else None
+            pids = {"engine": arguments.engine_pid}
+            if children is not None:
+                pids = {"engine": children.engine_pid, "processors": children.processors_pid}
+            trees = {name: Tree(pid, with_memory=name == "engine") for name, pid in pids.items() if pid is not None}
+            trees["contest"] = Tree(os.getpid(), with_children=False, with_memory=False)
+            view = live.view(console)
+            contest = Contest(scenario, addresses, directory, arguments.drain_seconds, trees, view.show)
+            held.callback(contest.close)
+            contest.prepare()
+            with view:
+                recording = contest.run()
+            if children is not None:
+                recording.notes.extend(children.ended())
+    except (ContestError, ServiceError, LoadError, NoSuchTreeError, OSError) as error:
+        print(f"contest: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # unless something in it tells more
+        return UNUSABLE
+    outcome = report.result(recording, arguments.max_p99_ms)
+    report.print_table(outcome, console)
+    path = arguments.json or directory / "result.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(outcome, indent=1) + "\n")
+    console.print(f"result: {path}", markup=False, highlight=False, soft_wrap=True)
+    if not arguments.no_picture:
+        from engine.lab.contest import picture
+
+        picture.draw(outcome, directory / "contest.png")
+        console.print(f"picture: {directory / 'contest.png'}", markup=False, highlight=False, soft_wrap=True)
+    if outcome["interrupted"]:
+        return INTERRUPTED
+    return PASSED if outcome["passed"] else FAILED

@@ -1,0 +1,100 @@
+"""``python -m engine dst``: seeds of the simulation, one or many."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections import Counter
+
+from engine.lab.dst.plants import PLANTS, planted
+from engine.lab.dst.reach import reached
+from engine.lab.dst.seed import Result, run_seed
+
+HELP = "Deterministic simulation: the engine's deciding code through crashes and faults that follow from a seed."
+FAILURES_MAX = 10  # failing seeds after which a range is given up
+PROGRESS_S = 2.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--seed", type=int, help="run one seed, and tell what happened if it fails")
+    which.add_argument("--seeds", type=_range, metavar="A:B", help="run the seeds from A up to and without B")
+    parser.add_argument(
+        "--trace", action="store_true", help="with --seed: print everything that happened, and its hash"
+    )
+    parser.add_argument("--reached", action="store_true", help="with --seeds: how often what has happened")
+    plants = "; ".join(f"{name}: {plant.text}" for name, plant in PLANTS.items())
+    parser.add_argument("--plant", choices=sorted(PLANTS), metavar="NAME", help=f"with a bug put in ({plants})")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the seeds; 1 when one has failed."""
+    with planted(arguments.plant) if arguments.plant else contextlib.nullcontext():
+        if arguments.seed is None:
+            return _run_many(arguments.seeds, arguments.plant, arguments.reached)
+        result = run_seed(arguments.seed)
+    if arguments.trace:
+        print("\n".join(result.world.trace.lines(result.world.plan.start_ms)))
+    if result.failure is not None:
+        _tell(result, arguments.plant)
+    else:
+        print(f"seed {arguments.seed} passed")
+    print(f"trace {result.world.trace.digest()}")
+    return int(result.failure is not None)
+
+
+def _run_many(seeds: range, plant: str | None, is_counted: bool) -> int:
+    begun_s = shown_s = time.monotonic()
+    failed = 0
+    done = 0
+    counts: Counter[str] = Counter()
+    for done, seed in enumerate(seeds, 1):
+        result = run_seed(seed)
+        if result.failure is not None:
+            failed += 1
+            if failed == 1:
+                _tell(result, plant)
+            else:
+                print(f"seed {seed} FAILED: {result.failure}\n  {_again(seed, plant)}", flush=True)
+        if is_counted:
+            counts += reached(result.world)
+        now_s = time.monotonic()
+        if now_s - shown_s >= PROGRESS_S:
+            shown_s = now_s
+            print(_progress(done, len(seeds), failed, now_s - begun_s), file=sys.stderr)
+        if failed == FAILURES_MAX:
+            print(f"{FAILURES_MAX} seeds have failed: given up at seed {seed}")
+            break
+    for what, count in sorted(counts.items()):
+        print(f"{count:>8}  {what}")
+    print(_progress(done, len(seeds), failed, time.monotonic() - begun_s))
+    return int(failed > 0)
+
+
+def _tell(result: Result, plant: str | None) -> None:
+    print(
+        f"seed {result.seed} FAILED: {result.failure}\n{result.account}\nagain: {_again(result.seed, plant)}",
+        flush=True,
+    )
+
+
+def _again(seed: int, plant: str | None) -> str:
+    return f"python -m engine dst --seed {seed}" + (f" --plant {plant}" if plant else "")
+
+
+def _progress(done: int, of: int, failed: int, took_s: float) -> str:
+    return f"{done} of {of} seeds, {failed} failed, {took_s:.1f} s, {done / max(took_s, 0.001):.0f} seeds/s"
+
+
+def _range(text: str) -> range:
+    begin, _, end = text.partition(":")
+    try:
+        seeds = range(int(begin), int(end))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 0:1000") from None
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} holds no seed")
+    return seeds

@@ -1,0 +1,138 @@
+"""Customers: they send payments, again and again when they must, and hold the desk to what it has said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from engine.intake import desk
+from engine.lab.dst.account import Account
+from engine.lab.dst.checks import Checks
+from engine.lab.dst.model import Model, ViolationError
+from engine.lab.dst.processes import ApiProcess, Lock, Process
+from engine.lab.dst.scheduler import Scheduler
+from engine.memory import layout
+
+REPEATS_MAX = 6  # times that a customer sends one payment
+
+
+class Customers:
+    """All of them.
+
+    Parameters:
+      step: lets a process do something, see :class:`engine.lab.dst.world.World`.
+      wake: called when the dispatcher is told of a payment.
+      passes: how many passes the dispatcher has begun.
+    """
+
+    def __init__(
+        self,
+        apis: Sequence[ApiProcess],
+        lock: Lock,
+        model: Model,
+        checks: Checks,
+        scheduler: Scheduler,
+        chance: Random,
+        *,
+        step: Callable[[Process, Callable[[], object]], bool],
+        wake: Callable[[], None],
+        passes: Callable[[], int],
+    ) -> None:
+        self._apis = apis
+        self._lock = lock
+        self._model = model
+        self._checks = checks
+        self._scheduler = scheduler
+        self._chance = chance
+        self._step = step
+        self._wake = wake
+        self._passes = passes
+        # Just now; with the ring's head before, and whether the id memory knows the id.
+        self._accepting: list[tuple[ApiProcess, Account, int, bool]] = []
+        self._sent = [0] * len(model.accounts)
+
+    def begin(self) -> None:
+        """Each sends its payment at its time."""
+        for order, account in zip(self._model.plan.orders, self._model.accounts, strict=True):
+            self._scheduler.after(order.at_ms, self.send, account, account.cents)
+
+    def disturb(self) -> None:
+        """Somebody sends just now: a payment that is being accepted, or any other."""
+        chance = self._chance
+        if not self._accepting or chance.random() < 0.5:
+            account = chance.choice(self._model.accounts)
+        else:
+            account = self._accepting[-1][1]
+        self.send(account, account.cents)
+
+    def send(self, account: Account, cents: int) -> None:
+        """A customer sends a payment to some API process; without an answer, or told to wait, it may do so again."""
+        chance, model = self._chance, self._model
+        number = account.number
+        if self._sent[number] >= REPEATS_MAX or (account.position >= 0 and not model.remembers(account)):
+            return  # who comes later begins another payment with the same id: an order of its own
+        api = self._apis[int(chance.random() * len(self._apis))]
+        if not api.alive or api.busy or self._lock.is_held(account.id_high, account.id_low):
+            self._scheduler.after(chance.random() * 120, self.send, account, cents)
+            return
+        self._sent[number] += 1
+        is_seen = self._model.plan.id_memory and (
+            any(model.lives(account)) or chance.random() < self._model.plan.mistaken_ids
+        )
+        self._accepting.append((api, account, self._model.rings[api.index].head, is_seen))
+        self._step(api, lambda: self._accept(api, account, cents, is_seen))
+        self.notice_published()
+        self._accepting.pop()
+        if chance.random() < self._model.plan.repeats or not account.promised:
+            wrong = account.promised and chance.random() < 0.2
+            again_ms = chance.choice((0, 2, 300, 3000)) * chance.random()
+            self._scheduler.after(again_ms, self.send, account, account.cents * (3 if wrong else 1))
+
+    def notice_published(self) -> None:
+        """A payment counts as accepted from when its ring's head is stored, also if its customer never hears of it."""
+        for api, account, head, is_seen in self._accepting:
+            if account.position < 0 and self._model.rings[api.index].head != head:
+                account.ring, account.position = api.index, head
+                account.accepted_ms, account.is_seen = self._scheduler.mono_ms, is_seen
+                self._model.note("is published", account.number, api.name, "position", head)
+                if any(self._model.lives(account)):
+                    self._model.note("is here again", account.number, "seen" if is_seen else "unseen")
+
+    def _accept(self, api: ApiProcess, account: Account, cents: int, is_seen: bool) -> None:
+        number, model = account.number, self._model
+        head = self._model.rings[api.index].head
+        passes, final = self._passes(), account.final
+        clock_ms = self._scheduler.mono_ms
+        # As an id memory has it.
+        origin = clock_ms | layout.ORIGIN_SEEN if is_seen else clock_ms
+        others = [other for other in model.lives(account) if not other.forgotten]
+        verdict = api.desk.accept(account.id_high, account.id_low, cents, self._scheduler.now.wall_ms, origin)
+        model.note(verdict.name, number, api.name, cents)
+        if verdict is desk.Verdict.ACCEPTED:
+            if account.position >= 0 and (account.ring, account.position) != (api.index, head):
+                raise ViolationError(f"payment {number} is accepted a second time", number)
+            self.notice_published()
+            if account.position < 0:
+                raise ViolationError(f"payment {number} is accepted and not published", number)
+            if any(model.remembers(other) for other in others):
+                raise ViolationError(f"payment {number} is accepted while another one has its id", number)
+            account.promised = True
+            if self._chance.random() < 0.8:
+                self._wake()
+        elif verdict is desk.Verdict.FULL:
+            if self._passes() == passes:  # else the oldest may have been settled since
+                self._checks.check_refusal(api.index)
+        elif verdict is desk.Verdict.CONFLICT and others:
+            pass
+        elif account.position < 0:
+            raise ViolationError(f"{verdict.name} for payment {number}, which is not there", number)
+        elif (verdict is desk.Verdict.CONFLICT) != (cents != account.cents):
+            raise ViolationError(f"{verdict.name} for payment {number} with {cents} cents", number)
+        elif verdict is desk.Verdict.FAILED:
+            held = model.held(account)
+            if held is not None and held.state != layout.FAILED:
+                raise ViolationError(f"payment {number} is said to have failed, and is {held}", number)
+        elif verdict is desk.Verdict.SAME:
+            if final is not None and final.state == layout.FAILED:
+                raise ViolationError(f"payment {number} has failed, and is accepted as if it had not", number)
+            account.promised = True

@@ -1,0 +1,362 @@
+"""One run of a seed: the world is built, goes wrong in every way its plan says, heals, and must come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+from unittest import mock
+
+from engine.books import aside
+from engine.books.levels import lay_out_books, shape
+from engine.books.writer import BooksWriter
+from engine.dispatch import life, work
+from engine.dispatch.attempt import Attempt
+from engine.dispatch.life import Course, Decision
+from engine.lab.dst.account import Account
+from engine.lab.dst.checks import Checks
+from engine.lab.dst.customers import Customers
+from engine.lab.dst.memory import NEVER, KilledError, Points, shared_words
+from engine.lab.dst.model import Model, ViolationError
+from engine.lab.dst.plan import NEVER_MS, PLAIN, draw
+from engine.lab.dst.processes import ApiProcess, DispatcherProcess, Lock, Process
+from engine.lab.dst.processors import Processor
+from engine.lab.dst.replay import Replay
+from engine.lab.dst.scheduler import Scheduler
+from engine.lab.dst.trace import Trace
+from engine.memory import layout
+from engine.ring.ring import Payment, RingReader
+from engine.storage import fingerprints
+from engine.storage.migration import Memory
+
+QUIET_MS_MAX = 90_000  # after everything has healed, all must be settled within so long
+DEPTH_MAX = 3  # processes that stand in the middle of a step at one moment
+EVENTS_MAX = 200_000  # of a run: beyond it something turns without getting anywhere
+LOOK_EVERY = 24  # events between two looks
+URLS = ("http://default:8080", "http://fallback:8080")
+SUMS = (
+    *((layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_CARRIES_AT + processor) for processor in layout.PROCESSORS),
+    (layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT),
+    (layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT),
+)
+
+
+class World:
+    """The world of ``seed``; :meth:`run` raises ViolationError, or whatever the engine raised.
+
+    ``books``, ``rings``: the engine's shared memory.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.trace = Trace()
+        self._chance = chance = Random(seed)
+        self.plan = plan = draw(chance)
+        self._scheduler = Scheduler(chance, plan.start_ms, plan.start_wall_ms)
+        self._points = points = Points()
+        books_shape = shape(plan.books_recent_seconds, 0, plan.aside_slots)
+        self.books = shared_words(0, books_shape.words, points)
+        lay_out_books(self.books, books_shape, plan.seeds[-1])
+        self.rings = []
+        for index in range(plan.api_processes):
+            words = shared_words(index + 1, layout.ring_words(plan.ring_slots), points)
+            layout.lay_out_ring(words, plan.ring_slots, *plan.seeds[2 * index : 2 * index + 2])
+            self.rings.append(words)
+        lock = Lock()
+        self._apis = [
+            ApiProcess(index, books_shape, self.books, self.rings, lock) for index in range(plan.api_processes)
+        ]
+        self._shape = books_shape
+        fingerprints.keep(URLS, self.books)
+        self._lay_out_sums()
+        self._model = Model(
+            plan, self.books, books_shape, [RingReader(words) for words in self.rings], self._scheduler, self.trace
+        )
+        self._checks = Checks(self.books, books_shape, self.rings, self._apis, self._model, self._scheduler, chance)
+        self._processors = [
+            Processor(
+                number,
+                plan.stages[number],
+                plan.start_ms,
+                plan.request_timeout_ms,
+                plan.connect_timeout_ms,
+                plan.mute[number],
+                self._model,
+                self._scheduler,
+                chance,
+            )
+            for number in layout.PROCESSORS
+        ]
+        self._dispatcher = DispatcherProcess(
+            plan,
+            books_shape,
+            self.books,
+            self.rings,
+            self._processors,
+            self._scheduler,
+            points,
+            recovered=self._model.recovered,
+            heard=self._model.heard,
+            settled=self._model.settled,
+            begun=self._begun,
+            wake=self._wake,
+        )
+        self._customers = Customers(
+            self._apis,
+            lock,
+            self._model,
+            self._checks,
+            self._scheduler,
+            chance,
+            step=self._step,
+            wake=self._wake,
+            passes=lambda: self._passes,
+        )
+        self._replay = Replay(books_shape, self._model, self._checks, chance)
+        self._stack: list[Process] = []
+        self._crashes_left = plan.crashes_max
+        self._troubled = True
+        self._pass_due_ms = NEVER_MS * 10
+        self._cursed = {order.cents for order in plan.orders if order.odd.cursed}
+        can_last = any(plan.mute) or any(by_ms < 0 for _, by_ms in plan.clock_steps)
+        self._lasting_max = sum(can_last or order.odd is not PLAIN for order in plan.orders)
+        self._rest_ms = plan.start_ms + max(plan.length_ms, *(order.at_ms for order in plan.orders))
+        self._passes = 0  # of the dispatcher
+        self._starts = 0  # of it
+
+    def _lay_out_sums(self) -> None:
+        """What the books begin with, from a time that they hold no more."""
+        carry, cents = divmod(self.plan.sums, layout.SUM_MODULUS)
+        if not self.plan.sums:
+            return
+        BooksWriter(self.books, self._shape, self.rings).begin(self._scheduler.now.wall_ms)
+        for at, carry_at in SUMS:
+            self.books[at], self.books[at + 1], self.books[carry_at] = 1, cents, carry
+
+    @property
+    def accounts(self) -> Sequence[Account]:
+        """The truth of every payment."""
+        return self._model.accounts
+
+    def dead_letters(self) -> list[Payment]:
+        """Payments that only a person can tell of, at the end of the run."""
+        payments = aside.open_payments(self.books.__getitem__, self._shape)
+        return [payment for payment in payments if payment.reason != layout.REASON_NONE]
+
+    def run(self) -> None:
+        """From the first payment to the last proof."""
+        with (
+            mock.patch.object(life, "after_lookup", partial(self._after_lookup, life.after_lookup)),
+            mock.patch.object(work.log, "disabled", True),  # it would tell of each curse
+        ):
+            self._run()
+
+    def _after_lookup(self, after_lookup: Callable[..., Decision], course: Course, *details: Any) -> Decision:
+        """Raises, which nobody has foreseen, for a payment that is cursed."""
+        if self._is_cursed(details[1]):
+            raise ArithmeticError("this payment is cursed")
+        return after_lookup(course, *details)
+
+    def _is_cursed(self, payment: Payment) -> bool:
+        if not self._troubled and self.plan.is_curse_lifted:
+            return False
+        return payment.cents in self._cursed
+
+    def _run(self) -> None:
+        plan, scheduler = self.plan, self._scheduler
+        for process in (*self._apis, self._dispatcher):
+            self._boot(process)
+        self._customers.begin()
+        for at_ms in plan.purges:
+            scheduler.after(at_ms, self._purge)
+        for at_ms, by_ms in plan.clock_steps:
+            scheduler.after(at_ms, self._step_clock, by_ms)
+        for at_ms, processor in plan.moves:
+            scheduler.after(at_ms, self._move, processor)
+        for _ in range(plan.crashes_max // 3):
+            scheduler.after(self._chance.random() * plan.length_ms, self._crash_any)
+        self._points.interrupt = self._interrupt
+        self._points.left = self._draw_points()
+        self._go_on(plan.start_ms + plan.length_ms, lambda: False)
+        self._heal()
+        self._go_on(scheduler.mono_ms + QUIET_MS_MAX, self._is_quiet)
+        if not self._is_quiet():
+            raise ViolationError(f"{QUIET_MS_MAX} ms after everything has healed there is still something to do")
+        self._checks.quiet()
+        self._restart_all()
+
+    def _go_on(self, until_ms: int, over: Callable[[], bool]) -> None:
+        for number in range(EVENTS_MAX):
+            if over() or not self._scheduler.run_next(until_ms):
+                return
+            if number % LOOK_EVERY == 0:
+                self._checks.look()
+        raise ViolationError(f"{EVENTS_MAX} events and no end")
+
+    def _heal(self) -> None:
+        self._model.note("everything heals", None)
+        self._troubled = False
+        self._points.left = NEVER
+
+    def _is_quiet(self) -> bool:
+        processes = (*self._apis, self._dispatcher)
+        if not all(process.alive for process in processes) or any(processor.handled for processor in self._processors):
+            return False
+        if any(words[layout.RING_PURGE_ASKED_AT] != words[layout.RING_PURGE_DONE_AT] for words in self.rings):
+            return False
+        if self._scheduler.mono_ms < self._rest_ms:
+            return False
+        open_payments = self._dispatcher.dispatcher.open_payments()
+        return not open_payments or (open_payments <= self._lasting_max and self._checks.is_quiet())
+
+    def _restart_all(self) -> None:
+        """Stopping and starting an engine that is at rest changes nothing."""
+        open_payments = self._dispatcher.dispatcher.open_payments()
+        for process in (*self._apis, self._dispatcher):
+            process.boot()
+        if self._dispatcher.dispatcher.open_payments() != open_payments:
+            raise ViolationError("a dispatcher started over settled payments finds something to do")
+        self._checks.quiet()
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def _boot(self, process: Process) -> None:
+        if process.alive or process.busy:
+            return
+        self._model.note("starts", None, process.name)
+        if self._step(process, process.boot):
+            process.alive = True
+            if process is self._dispatcher:
+                self._starts += 1
+                self._wake()
+
+    def _step(self, process: Process, action: Callable[[], object]) -> bool:
+        """Lets ``process`` do something, whoever stands in the middle of something else; False when it was killed."""
+        points = self._points
+        is_replayed = not self._stack and points.left < NEVER and self._chance.random() < self.plan.replay
+        if is_replayed:
+            before = self._replay.remember(self.books, self.rings)
+            points.journal = []
+        self._stack.append(process)
+        process.busy = True
+        try:
+            action()
+            survived = True
+        except KilledError:
+            self._died(process)
+            survived = False
+        finally:
+            self._stack.pop()
+            process.busy = False
+        if is_replayed:
+            journal, points.journal = points.journal, None
+            self._customers.notice_published()
+            self._replay.read_beside(before, journal or [])
+        return survived
+
+    def _died(self, process: Process) -> None:
+        process.alive = False
+        self._model.note("is killed", None, process.name)
+        self._points.left = self._draw_points()
+        if process is self._dispatcher:
+            self._dispatcher.network.abandon()
+        self._scheduler.after(self._chance.random() ** 2 * 3000, self._boot, process)
+
+    def _crash_any(self) -> None:
+        """Between two steps, one process dies, or all."""
+        processes = [*self._apis, self._dispatcher]
+        if self._chance.random() < 0.7:
+            processes = [self._chance.choice(processes)]
+        for process in processes:
+            if process.alive:
+                self._died(process)
+
+    def _move(self, processor: int) -> None:
+        """Somebody stops the engine, gives a processor another address, and starts it: it must refuse as long as only
+        the old one knows of a payment. Then that is taken back.
+        """
+        for process in (*self._apis, self._dispatcher):
+            if process.alive:
+                self._died(process)
+        BooksWriter(self.books, self._shape, self.rings).recover()
+        urls = list(URLS)
+        urls[processor] = "http://elsewhere:8080"
+        told = fingerprints.complaint(urls, Memory(self.books, self._shape, self.rings))
+        self._model.note("refuses another address" if told else "takes another address", None, processor)
+        self._checks.check_move(processor, told)
+
+    def _interrupt(self) -> None:
+        """A process stands between two stores."""
+        points = self._points
+        if not self._stack:
+            points.left = self._draw_points()
+            return
+        chance = self._chance.random()
+        if chance < 0.3 and self._crashes_left > 0:
+            self._crashes_left -= 1
+            points.left = 0  # should the dying process store once more, it is here again
+            raise KilledError
+        points.left = self._draw_points()
+        self._customers.notice_published()
+        if chance < 0.65 and len(self._stack) < DEPTH_MAX:
+            self._disturb()
+        self._checks.look()
+
+    def _disturb(self) -> None:
+        """Another process runs while this one stands still."""
+        chance = self._chance
+        if self._stack[-1] is not self._dispatcher and chance.random() < 0.3:
+            self._pass()
+            return
+        self._customers.disturb()
+
+    def _draw_points(self) -> int:
+        return 1 + int(self._chance.random() * 2 * self.plan.points_mean) if self._troubled else NEVER
+
+    # --- dispatcher and clock ----------------------------------------------------------------------------------------
+
+    def _purge(self) -> None:
+        api = self._chance.choice(self._apis)
+        if api.alive and not api.busy:
+            self._model.note("purge asked", None, api.name)
+            self._step(api, api.ask_purge)
+            self._model.purge_asked()
+            self._wake()
+
+    def _wake(self) -> None:
+        self._pass_in(self._chance.random() * 4)
+
+    def _pass_in(self, wait_ms: float) -> None:
+        due_ms = self._scheduler.mono_ms + int(wait_ms)
+        if due_ms < self._pass_due_ms:
+            self._pass_due_ms = due_ms
+            self._scheduler.after(int(wait_ms), self._pass_if_due, due_ms)
+
+    def _pass_if_due(self, due_ms: int) -> None:
+        if due_ms == self._pass_due_ms:
+            self._pass_due_ms = NEVER_MS * 10
+            self._pass()
+
+    def _pass(self) -> None:
+        process = self._dispatcher
+        if not process.alive or process.busy:
+            return
+        self._passes += 1
+        whole = self._step(process, process.run_pass)
+        if whole:
+            self._checks.check_dispatcher(
+                process.dispatcher, process.router, process.network.in_flight, self.plan.in_flight_max
+            )
+            self._checks.check_given_up()
+            self._pass_in(process.wait_ms())
+
+    def _begun(self, attempt: Attempt) -> None:
+        account = self._model.payment(attempt)
+        account.sent(attempt)
+        self._checks.check_account(account, self._starts)
+        name = layout.PROCESSOR_NAMES[attempt.processor]
+        self._model.note("asks" if attempt.lookup else "sends to", account.number, name, attempt.requested_ms)
+
+    def _step_clock(self, by_ms: int) -> None:
+        self._model.note("wall clock steps", None, by_ms, "ms")
+        self._scheduler.step_wall_clock(by_ms)

@@ -1,0 +1,210 @@
+"""The wrong code that :mod:`engine.lab.dst.plants` puts in the place of the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from engine.books.reader import BooksReader
+from engine.books.writer import BooksWriter
+from engine.dispatch import ending, life, outcome, starting
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.dispatcher import Dispatcher
+from engine.dispatch.life import Course, Decision, Step
+from engine.dispatch.outcome import Outcome, Verdict
+from engine.dispatch.unresolved import Unresolved
+from engine.dispatch.work import Work
+from engine.intake import desk
+from engine.intake.desk import Desk
+from engine.memory import layout
+from engine.memory.words import WORD_MAX
+from engine.ring.ring import Payment, RingReader, RingWriter
+from engine.routing.router import Queue
+
+
+def of_error(sent: bool) -> Outcome:
+    return outcome.FAILED
+
+
+def commit(self: BooksWriter) -> None:
+    self._apply({**self._counts(), **self._pending}.items())
+    self._pending.clear()
+    self._settled.clear()
+
+
+def recover_books(self: BooksWriter) -> None:
+    self._words[layout.BOOKS_REDO_COUNT_AT] = 0
+    self._words[layout.BOOKS_VERSION_AT] += self._words[layout.BOOKS_VERSION_AT] & 1
+
+
+_put = RingWriter.put
+
+
+def put_head_first(self: RingWriter, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
+    position = self.head
+    if position < self.slots or self.is_done(position - self.slots):
+        self.words[layout.RING_HEAD_AT] = self.words[layout.RING_READY_AT] = position + 1
+    return _put(self, id_high, id_low, cents, accepted_ms, origin)
+
+
+_begin = starting.begin
+_finish_all = Dispatcher.finish
+_late: list[tuple[Any, int, int]] = []
+
+
+def begin_late(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | None:
+    attempt = _begin(work, now, processor, is_probe)
+    if attempt is not None:
+        reader = work.rings[attempt.ring]
+        at = reader.offset(attempt.position) + layout.SLOT_PROGRESS
+        _late.append((reader.words, at, reader.words[at]))
+        reader.words[at] = layout.pack_progress(attempt.position, layout.QUEUED, processor, attempt.attempts - 1)
+    return attempt
+
+
+def finish_late(self: Dispatcher, now: Now, ended: Any) -> None:
+    while _late:
+        words, at, word = _late.pop()
+        words[at] = word
+    _finish_all(self, now, ended)
+
+
+_finish = ending.finish
+
+
+def finish_absent(work: Work, now: Now, attempt: Attempt, end: Outcome) -> None:
+    one = work.unresolved[attempt.processor].get(attempt.key)
+    if end.verdict is Verdict.ABSENT and attempt.ring >= 0 and one is not None and one.out == attempt.ticket:
+        work.unresolved[attempt.processor].remove(one)
+        del work.in_flight[attempt.ticket]
+        work.asking -= 1
+        work.settlement.store_progress(one.ring, one.position, layout.QUEUED, attempt.processor, attempt.attempts)
+        work.backlog.put_back(one.ring, one.position)
+        return
+    _finish(work, now, attempt, end)
+
+
+_recover = Work.recover
+
+
+def recover_as_queued(self: Work, now: Now) -> None:
+    _recover(self, now)
+    for unresolved in self.unresolved:
+        for one in [one for one in unresolved if one.ring >= 0]:
+            payment = self.settlement.payment(one.ring, one.position)
+            self.settlement.store_progress(one.ring, one.position, layout.QUEUED, payment.processor, payment.attempts)
+            unresolved.remove(one)
+            self.delayed.wait(self.new_delayed(one.ring, payment), now.mono_ms)
+
+
+def is_done_early(self: RingReader, position: int) -> bool:
+    word = self.words[self.offset(position) + layout.SLOT_PROGRESS]
+    return layout.unpack_progress(position, word)[0] != layout.QUEUED
+
+
+def open_as_it_is(self: RingWriter, words: Any, is_synced: bool = False) -> None:
+    RingReader.__init__(self, words)
+    self._is_synced = is_synced
+    words[layout.RING_READY_AT] = words[layout.RING_HEAD_AT]
+
+
+def read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> Any:
+    sums = self._window(0, from_ms, to_ms, {}), self._window(1, from_ms, to_ms, {})
+    failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, {})
+    return sums, failed, self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, {})
+
+
+# --- what answers mean -----------------------------------------------------------------------------------------------
+
+_of_payment = outcome.of_payment
+_of_lookup = outcome.of_lookup
+_after_lookup = life.after_lookup
+_desk_accept = Desk._accept
+_queue = Dispatcher._queue
+_counts = BooksWriter._counts
+
+
+def gateway_has_failed(status: int, body: bytes | bytearray) -> Outcome:
+    return outcome.FAILED if status in (503, 504) else _of_payment(status, body)
+
+
+def accepted_is_charged(status: int, body: bytes | bytearray) -> Outcome:
+    return outcome.CHARGED if status == 202 else _of_payment(status, body)
+
+
+def any_200_is_charged(status: int, body: bytes | bytearray) -> Outcome:
+    return outcome.CHARGED if status == 200 and body.startswith(b"{") else _of_payment(status, body)
+
+
+def whatever_id(status: int, body: bytes | bytearray, id_high: int, id_low: int) -> Outcome:
+    if status == 200 and b'"correlationId"' in body:
+        number = UUID(orjson.loads(body)["correlationId"]).int
+        id_high, id_low = number >> 64, number & WORD_MAX
+    return _of_lookup(status, body, id_high, id_low)
+
+
+def whose_ever(record_ms: int, payment: Payment, set_back: Iterable[tuple[int, int]]) -> Decision:
+    return Decision(Step.SETTLE)
+
+
+def settled_after_eight(
+    course: Course, end: Outcome, payment: Payment, set_back: Iterable[tuple[int, int]]
+) -> Decision:
+    if course.is_told and course.absent >= 8 and end.verdict is Verdict.ABSENT:
+        return Decision(Step.UNCONFIRMED, layout.REASON_UNCONFIRMED)
+    return _after_lookup(course, end, payment, set_back)
+
+
+def settled_without_lookup(
+    course: Course, end: Outcome, payment: Payment, set_back: Iterable[tuple[int, int]]
+) -> Decision:
+    return _after_lookup(course._replace(is_doubted=True), end, payment, set_back)
+
+
+def never_told(course: Course, end: Outcome, payment: Payment, set_back: Iterable[tuple[int, int]]) -> Decision:
+    return _after_lookup(course._replace(is_told=False), end, payment, set_back)
+
+
+def always_soon(self: Unresolved, now_ms: int) -> int:
+    return 20
+
+
+def amount_unsaid(course: Course, end: Outcome, payment: Payment, set_back: Iterable[tuple[int, int]]) -> Decision:
+    decision = _after_lookup(course, end, payment, set_back)
+    return Decision(decision.step) if decision.reason == layout.REASON_AMOUNT else decision
+
+
+REFUSED_WAITS = {**life._AFTER_REQUEST, Verdict.REFUSED: (Step.PUT_BACK, Step.SEND_AGAIN)}
+
+
+def undecided(self: Work, attempt: Attempt, decide: Any, otherwise: Any) -> Any:
+    return decide()
+
+
+def same_though_failed(self: Desk, *details: Any) -> desk.Verdict:
+    verdict = _desk_accept(self, *details)
+    return desk.Verdict.SAME if verdict is desk.Verdict.FAILED else verdict
+
+
+def aged_by_the_wall(self: Dispatcher, now: Now, waiting: int) -> Queue:
+    queue = _queue(self, now, waiting)
+    if not waiting:
+        return queue
+    _, ring, position = self.work.backlog._front()
+    reader = self.work.rings[ring]
+    accepted_ms = reader.words[reader.offset(position) + layout.SLOT_ACCEPTED_MS]
+    return queue._replace(oldest_ms=max(0, now.wall_ms - accepted_ms))
+
+
+def no_carry(self: BooksWriter) -> dict[int, int]:
+    counts = _counts(self)
+    for processor in layout.PROCESSORS:
+        counts.pop(layout.BOOKS_CARRIES_AT + processor, None)
+    return counts
+
+
+def refused_by_one(refusals: Any, counted: Any, refusals_max: int) -> bool:
+    return bool(max(refusals) >= refusals_max)

@@ -1,0 +1,148 @@
+"""What the engine's policy is compared with.
+
+Each knows the processors through the same lanes as the engine's router: what is learnt from answers, overdue answers
+and health, breakers, trials and limits of concurrency. Only the choice differs, and the rhythm: they neither rest
+between passes to save CPU (see :mod:`engine.lab.replay.play`) nor hurry for the sake of an audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from engine.memory.layout import DEFAULT, FALLBACK, PROCESSORS
+from engine.routing.failures import NOBODY, Failures
+from engine.routing.lane import Lane, RouterLimits, State
+from engine.routing.router import NOTHING, Plan, Queue, Router
+
+SIMPLE_SLOWER_MS = 50  # the simple systems of the contest leave default for fallback when it is slower by more
+
+
+class _Baseline(Router):
+    """Sends to what can be used, in an order; what cannot is given its trials.
+
+    *Late* processors are used like others: that an audit may see it is what these policies do not think of.
+    """
+
+    def plan(self, now_ms: int, queue: Queue) -> Plan:
+        """See :meth:`engine.routing.router.Router.plan`."""
+        usable = [self.lanes[processor].state(now_ms) <= State.LATE for processor in PROCESSORS]
+        if not queue.waiting:
+            return NOTHING
+        counts = [0, 0]
+        self._share_out(now_ms, queue.waiting, usable, counts)
+        left = queue.waiting - sum(counts)
+        for processor in PROCESSORS:
+            if left and not usable[processor] and self._tries(processor) and self.lanes[processor].wants_trial(now_ms):
+                counts[processor] += 1
+                left -= 1
+        return Plan(*counts)
+
+    def must_hear(self, now_ms: int) -> bool:
+        """Never: what an audit may see is what these policies do not think of."""
+        return False
+
+    def keep_off_ms(self, now_ms: int) -> int:
+        """Never, for the same reason."""
+        return 0
+
+    def _tries(self, processor: int) -> bool:
+        """Whether trials are sent to a processor that cannot be used."""
+        raise NotImplementedError
+
+    def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
+        """Adds to ``counts`` how many go where; at most ``waiting``, and to usable ones only."""
+        raise NotImplementedError
+
+
+class DefaultOnly(_Baseline):
+    """Insists on default, and waits while it is down."""
+
+    def _tries(self, processor: int) -> bool:
+        return processor == DEFAULT
+
+    def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
+        if usable[DEFAULT]:
+            counts[DEFAULT] = min(waiting, self.lanes[DEFAULT].room(now_ms))
+
+
+class Simple(_Baseline):
+    """The rule of the simple systems: default, unless it fails or is slower than fallback by more than 50 ms.
+
+    That is learnt from answers where theirs rely on a health answer that is up to 5 s old.
+    """
+
+    def _tries(self, processor: int) -> bool:
+        return True
+
+    def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
+        default, fallback = self.lanes
+        slower_ms = default.expected_ms(now_ms) - fallback.expected_ms(now_ms)
+        if usable[DEFAULT] and not (usable[FALLBACK] and slower_ms > SIMPLE_SLOWER_MS):
+            counts[DEFAULT] = min(waiting, default.room(now_ms))
+        elif usable[FALLBACK]:
+            counts[FALLBACK] = min(waiting, fallback.room(now_ms))
+
+
+class EarliestFinish(_Baseline):
+    """Each payment goes where it is expected to be settled first, whatever that costs.
+
+    A processor settles its limit of concurrency in each of its answer times: so what does not fit is worth waiting for
+    the quicker one until the other would have been as quick.
+    """
+
+    def _tries(self, processor: int) -> bool:
+        return True
+
+    def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
+        order = sorted(
+            (processor for processor in PROCESSORS if usable[processor]),
+            key=lambda processor: self.lanes[processor].expected_ms(now_ms),
+        )
+        if not order:
+            return
+        quicker = self.lanes[order[0]]
+        counts[order[0]] = min(waiting, quicker.room(now_ms))
+        if len(order) == 2:
+            slower = self.lanes[order[1]]
+            left = waiting - counts[order[0]] - _worth_waiting_for(now_ms, quicker, slower)
+            counts[order[1]] = max(0, min(left, slower.room(now_ms)))
+
+
+def _worth_waiting_for(now_ms: int, quicker: Lane, slower: Lane) -> int:
+    """How many payments that wait for the quicker one are settled before the slower one would have done it."""
+    quick_ms = max(quicker.expected_ms(now_ms), 1)
+    return quicker.concurrency.limit * max(0, slower.expected_ms(now_ms) - quick_ms) // quick_ms
+
+
+class _RowOnly(Failures):
+    """Failures in a row and nothing else, whoever's they are: how failing was judged before there was a rate."""
+
+    def failed(self, now_ms: int, key: int, is_refusal: bool) -> bool:
+        """See :meth:`engine.routing.failures.Failures.failed`."""
+        return super().failed(now_ms, NOBODY, is_refusal)
+
+    def end_row(self, now_ms: int) -> bool:
+        """See :meth:`engine.routing.failures.Failures.end_row`."""
+        self.forget_row()
+        return False
+
+
+class _RowLane(Lane):
+    FAILURES = _RowOnly
+
+
+class InARow(Router):
+    """Ours in all but one thing: it knows no failure rate."""
+
+    LANE = _RowLane
+
+
+OURS = "ours"
+POLICIES: Mapping[str, Callable[[RouterLimits], Router]] = {
+    OURS: Router,
+    "default-only": DefaultOnly,
+    "simple": Simple,
+    "earliest": EarliestFinish,
+}
+# Earlier rules of ours, to be held against what has become of them; they rest between passes as ours does.
+RIVALS: Mapping[str, Callable[[RouterLimits], Router]] = {"in-a-row": InARow}

@@ -1,0 +1,146 @@
+"""``python -m engine simulate``: starts the processors, a process for each, and ends them together."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from engine.lab import options
+from engine.lab.simulate.behaviour import ProcessorSettings
+
+HELP = "The two simulated payment processors, until SIGTERM or Ctrl-C."
+STOP_SECONDS_MAX = 3.0
+_PR_SET_PDEATHSIG = 1
+_WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    settings: ProcessorSettings
+    host: str
+    port: int
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    option = parser.add_argument
+    option("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
+    option("--default-port", type=options.whole(0, 65_535), default=8001, metavar="N", help="0 takes a free one")
+    option("--fallback-port", type=options.whole(0, 65_535), default=8002, metavar="N", help="0 takes a free one")
+    option("--default-fee", type=_fee, default=Decimal("0.05"), metavar="PART", help="part of an amount")
+    option("--fallback-fee", type=_fee, default=Decimal("0.15"), metavar="PART", help="part of an amount")
+    option("--only", choices=("default", "fallback"), help="start one of them, in this process")
+    option("--port", type=options.whole(0, 65_535), metavar="N", help="port of the one that --only names")
+    option("--token", default="123", help="what X-Rinha-Token must be")
+    option("--handled-max", type=options.whole(1, 1_000_000), default=800, metavar="N", help="payments handled at once")
+    option("--waiting-max", type=options.whole(0, 1_000_000), default=500, metavar="N", help="payments that may wait")
+    option(
+        "--health-window-ms",
+        type=options.whole(0, 1_000_000),
+        default=5000,
+        metavar="MS",
+        help="one health call in each",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs until a signal or an error; returns the exit code."""
+    if arguments.port is not None and arguments.only is None:
+        print("simulate: --port needs --only", file=sys.stderr)
+        return 2
+    if arguments.only is not None:
+        return _serve(_place(arguments, arguments.only, arguments.port))
+    return _serve_all([_place(arguments, "default"), _place(arguments, "fallback")])
+
+
+def _place(arguments: argparse.Namespace, name: str, port: int | None = None) -> _Place:
+    settings = ProcessorSettings(
+        name=name,
+        fee=getattr(arguments, f"{name}_fee"),
+        token=arguments.token,
+        handled_max=arguments.handled_max,
+        waiting_max=arguments.waiting_max,
+        health_window_ms=arguments.health_window_ms,
+    )
+    return _Place(settings, arguments.host, getattr(arguments, f"{name}_port") if port is None else port)
+
+
+def _serve(place: _Place) -> int:
+    # Imported here, in the process that serves: the parent needs no loop, and a loop does not survive a fork.
+    from engine.lab.simulate.server import serve
+
+    try:
+        serve(place.settings, place.host, place.port)
+    except OSError as error:
+        reason = f"cannot listen on {place.host}:{place.port}: {error.strerror}"
+        print(f"simulate: {place.settings.name} processor {reason}", file=sys.stderr)
+        return 1
+
+
+def _serve_all(places: list[_Place]) -> int:
+    """Starts a child for each place, waits for a signal or for a child to end, and ends them all."""
+    # Blocked, they queue up until sigwait asks for them, and none is missed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    children = {_start(place): place.settings.name for place in places}
+    code = 0
+    while signal.sigwait(_WATCHED) == signal.SIGCHLD:
+        ended = _reap(children)
+        if ended:
+            print(f"simulate: the {' and the '.join(ended)} processor ended by itself", file=sys.stderr)
+            code = 1
+            break
+    _stop(children)
+    return code
+
+
+def _start(place: _Place) -> int:
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:  # else it died before it could be followed
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+            code = _serve(place)
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _reap(children: dict[int, str]) -> list[str]:
+    """Takes the children that have ended out of ``children``; returns their names."""
+    ended = [pid for pid in children if os.waitpid(pid, os.WNOHANG) != (0, 0)]
+    return [children.pop(pid) for pid in ended]
+
+
+def _stop(children: dict[int, str]) -> None:
+    for pid in children:
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS_MAX
+    while children and (left := deadline - time.monotonic()) > 0:
+        signal.sigtimedwait({signal.SIGCHLD}, left)
+        _reap(children)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _fee(text: str) -> Decimal:
+    try:
+        fee = Decimal(text)
+    except InvalidOperation:
+        fee = Decimal(-1)
+    if not 0 <= fee < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part of an amount, from 0 to below 1")
+    return fee

@@ -1,0 +1,122 @@
+"""``python -m engine soak``: pays for minutes or hours, and says whether everything stayed as it was."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+from engine.lab import options
+from engine.lab.interrupt import interruptible
+
+HELP = "Pays for minutes or hours as fast as it is settled; memory, descriptors and books must stay what they are."
+NEEDED = ("psutil", "rich", "matplotlib")
+LOG_WIDTH = 120
+MINUTES_DEFAULT = 5.0
+HOURS_MAX = 24.0 * 30
+PAYMENTS_MAX = 2**32 - 1  # what a simulated processor remembers
+RATE_MAX = 100_000.0
+# A window is so short that there are about so many of them, and no shorter than a second.
+WINDOWS = 600
+# For the length of a window and of the warm-up when only the number of payments is given.
+RATE_GUESSED_PER_S = 8000.0
+WARM_S = 60.0
+WARM_SHARE = 1 / 3  # of a run that is shorter than three times the warm-up
+
+PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.epilog = (
+        "ENGINE_ variables are the engine's, but for its name, directory and port. Exit code: 0 if every promise held, "
+        "1 if one did not, 2 if the run could not be held, 130 if it was interrupted."
+    )
+    option = parser.add_argument
+    option("--minutes", type=options.number(0.05, HOURS_MAX * 60), metavar="M",
+           help=f"pay so long (default: {MINUTES_DEFAULT:g}, or as long as --payments takes)")  # fmt: skip
+    option("--payments", type=options.whole(1, PAYMENTS_MAX), metavar="N", help="pay so many at most, such as 5000000")
+    option("--rate", type=options.number(1, RATE_MAX), default=RATE_MAX, metavar="R",
+           help="payments a second at most (default: as many as are settled)")  # fmt: skip
+    option("--backlog", type=options.whole(1, 2**26), default=32_768, metavar="N",
+           help="accepted payments that may wait to be settled, at most (default: %(default)s)")  # fmt: skip
+    option("--connections", type=options.whole(1, 512), default=32, metavar="N",
+           help="that pay, each one payment after the other (default: %(default)s)")  # fmt: skip
+    option("--growth-mb", type=options.number(0.1, 1000), default=5.0, metavar="MB",
+           help="memory may grow by less than so much after the first minute (default: %(default)s)")  # fmt: skip
+    option("--memory-mb", type=options.number(1, 100_000), default=200.0, metavar="MB",
+           help="the engine may have less than so much memory (default: %(default)s)")  # fmt: skip
+    option("--settle-seconds", type=options.number(1, 3600), default=120.0, metavar="S",
+           help="how long the engine may take to settle the rest (default: %(default)s)")  # fmt: skip
+    option("--output", type=Path, metavar="DIR", help="where files go (default: contest-results/soak-<time>)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Holds the run; returns the exit code."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"soak: {', '.join(missing)} missing: `make setup`, or pip install it", file=sys.stderr)
+        return UNUSABLE
+    with interruptible():
+        try:
+            return _hold(arguments)
+        except KeyboardInterrupt:
+            print("soak: interrupted", file=sys.stderr)
+            return INTERRUPTED
+
+
+def _hold(arguments: argparse.Namespace) -> int:
+    # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
+    from rich.console import Console
+
+    from engine.lab.soak import picture, report
+    from engine.lab.soak.checks import MB, Limits, all_checks
+    from engine.lab.soak.live import View
+    from engine.lab.soak.recording import Plan
+    from engine.lab.soak.run import SoakError, hold
+
+    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    directory = arguments.output or Path("contest-results") / f"soak-{time.strftime('%Y%m%d-%H%M%S')}"
+    seconds, expected_s = lengths(arguments.minutes, arguments.payments)
+    plan = Plan(
+        seconds=seconds,
+        payments=arguments.payments or PAYMENTS_MAX,
+        rate_per_s=arguments.rate,
+        backlog_max=arguments.backlog,
+        connections=arguments.connections,
+        settle_s=arguments.settle_seconds,
+        warm_s=min(WARM_S, expected_s * WARM_SHARE),
+        window_s=max(1.0, expected_s / WINDOWS),
+    )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with View(console) as view:
+            seen = hold(plan, directory, view.show)
+    except (SoakError, OSError) as error:
+        print(f"soak: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # unless something in it tells more
+        return UNUSABLE
+    checks = all_checks(seen, Limits(growth=int(arguments.growth_mb * MB), memory=int(arguments.memory_mb * MB)))
+    report.print_tables(seen, checks, console)
+    outcome = report.result(seen, checks)
+    (directory / "soak.json").write_text(json.dumps(outcome, indent=1) + "\n")
+    picture.draw(outcome, directory / "soak.png")
+    console.print(
+        f"result: {directory}/soak.json, soak.png, windows.jsonl", markup=False, highlight=False, soft_wrap=True
+    )
+    if seen.interrupted:
+        return INTERRUPTED
+    return PASSED if report.passed(seen, checks) else FAILED
+
+
+def lengths(minutes: float | None, payments: int | None) -> tuple[float, float]:
+    """How many seconds to pay at most, and how many it will about take."""
+    if minutes is None:
+        minutes = MINUTES_DEFAULT if payments is None else HOURS_MAX * 60
+    expected_s = minutes * 60 if payments is None else min(minutes * 60, payments / RATE_GUESSED_PER_S)
+    return minutes * 60, expected_s

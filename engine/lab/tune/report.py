@@ -1,0 +1,191 @@
+"""What a tuning run has found: as a table for people, and as CSV with a line for each point. Pure but for writing."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.lab.tune import plan as plans
+from engine.lab.tune import space
+from engine.lab.tune.objective import KEPT, MEASURES, TIERS, Run, Spread, spread, tier
+from engine.lab.tune.plan import Plan, Slot
+
+ROWS_SHOWN_MAX = 15
+ROUNDS_MEANINGFUL = 3  # of fewer, lowest and highest are hardly a spread
+OTHERS_CORES_MAX = 0.2
+SHOWN = (("p99_ms", "p99 ms"), ("p999_ms", "p99.9 ms"), ("cpu_us", "CPU µs"), ("memory_mb", "MB"), ("lost", "lost"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A point and what it brought in the last rung in which it took part.
+
+    Parameters:
+      point: its number.
+      rung: from 0.
+      runs: of that rung.
+      tier: as ``objective.tier`` has it.
+      spread: of the objective; None when no run had a result.
+    """
+
+    point: int
+    rung: int
+    runs: tuple[Run, ...]
+    tier: int
+    spread: Spread | None
+
+
+def rows(plan: Plan, finished: Mapping[Slot, Run]) -> list[Row]:
+    """Every point that has a finished run, the best first."""
+    found = []
+    for point, rung in plans.standing(plan, finished):
+        runs = tuple(plans.runs_of_rung(plan, rung, finished)[point])
+        value = spread(runs, plan.objective.measure)
+        found.append(Row(point, rung, runs, tier(plan.objective, runs), value))
+    return found
+
+
+def alike(found: Sequence[Row]) -> list[Row]:
+    """The rows whose runs overlap with those of the best, which is the first: the best may be so by chance."""
+    if not found or found[0].spread is None:
+        return []
+    best = found[0].spread
+    return [
+        row
+        for row in found[1:]
+        if row.tier == KEPT and row.rung == found[0].rung and row.spread is not None and row.spread.overlaps(best)
+    ]
+
+
+def settings(plan: Plan, point: int) -> list[str]:
+    """The lines of shell that set what ``point`` was run with; a comment says where a split of the CPU belongs."""
+    values = dict(plan.fixed) | space.assignment(plan.axes, plan.points[point])
+    split = values.pop(space.SPLIT, None)
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(values.items())]
+    if split is not None:
+        front, api, dispatcher = space.cpus(split)
+        lines.append(f"# docker-compose.yml, cpus: nginx {front}, each API process {api}, dispatcher {dispatcher}")
+    return lines
+
+
+def write_summary(plan: Plan, finished: Mapping[Slot, Run], path: Path) -> None:
+    """Writes a line for each point: its place and values, medians, and lowest and highest of the objective.
+
+    Raises OSError.
+    """
+    names = [axis.name for axis in plan.axes]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(
+            ["place", "point", *names, "rung", "seconds", "runs", *MEASURES, "objective", "low", "high", "remark"]
+        )
+        for place, row in enumerate(rows(plan, finished), 1):
+            medians = (spread(row.runs, measure) for measure in MEASURES)
+            writer.writerow(
+                [
+                    place,
+                    row.point,
+                    *plan.points[row.point],
+                    row.rung,
+                    plans.rungs(plan)[row.rung].seconds,
+                    len(row.runs),
+                    *("" if seen is None else round(seen.median, 4) for seen in medians),
+                    plan.objective.name,
+                    "" if row.spread is None else round(row.spread.low, 4),
+                    "" if row.spread is None else round(row.spread.high, 4),
+                    TIERS[row.tier],
+                ]
+            )
+
+
+def print_table(plan: Plan, finished: Mapping[Slot, Run], console: Console) -> None:
+    """The best points with their spreads, those that cannot be told from the best, and how to set the best."""
+    found = rows(plan, finished)
+    if not found:
+        return
+    is_done = plans.next_slot(plan, finished) is None
+    console.print(_table(plan, found, is_done))
+    hidden = sum(not _is_shown(plan, place, row) for place, row in enumerate(found, 1))
+    if hidden:
+        console.print(f"and {hidden} more in summary.csv", style="dim")
+    best = found[0]
+    if best.tier != KEPT:
+        console.print("No point is good: see the remarks.", style="bold red")
+        return
+    busy = max((run.measures.get("others_cores", 0.0) for run in finished.values()), default=0.0)
+    if busy > OTHERS_CORES_MAX:
+        console.print(
+            f"Other work took up to {busy:.2f} cores meanwhile: see others_cores in runs.csv.", style="yellow"
+        )
+    same = alike(found)
+    if len(best.runs) < ROUNDS_MEANINGFUL:
+        console.print("So few rounds hardly tell an effect from chance: more --rounds would.", style="yellow")
+    if same:
+        console.print(
+            f"{len(same)} other points cannot be told from the best: their runs overlap with its own. More --rounds or "
+            "longer contests (--seconds) would tell, if there is a difference.",
+            style="yellow",
+        )
+    by_default = next((row for row in found if _is_default(plan, row)), None)
+    if by_default is not None and by_default.point != best.point and by_default.rung == best.rung:
+        console.print(f"The defaults: {_value(plan, by_default)}; the best: {_value(plan, best)}", highlight=False)
+    console.print("The best:" if is_done else "The best so far:", style="bold green")
+    for line in settings(plan, best.point):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(plan: Plan, found: Sequence[Row], is_done: bool) -> Table:
+    contests = "successive halving" if plan.halving else "grid"
+    so_far = "" if is_done else " (not all held yet)"
+    table = Table(
+        title=f"{plan.objective.title}: {contests}, medians of {plan.rounds} rounds{so_far}", title_style="bold"
+    )
+    table.add_column("", justify="right", style="dim")
+    for axis in plan.axes:
+        table.add_column(axis.label, justify="right", style="cyan", overflow="fold")
+    table.add_column(f"{plan.objective.name} (low to high)", justify="right", no_wrap=True)
+    shown = [(measure, title) for measure, title in SHOWN if measure != plan.objective.measure]
+    for _, title in shown:
+        table.add_column(title, justify="right", no_wrap=True)
+    if plan.halving:
+        table.add_column("contests of", justify="right", no_wrap=True)
+    table.add_column("remark", style="yellow")
+    for place, row in enumerate(found, 1):
+        if not _is_shown(plan, place, row):
+            continue
+        cells = [str(place), *plan.points[row.point], _value(plan, row)]
+        medians = (spread(row.runs, measure) for measure, _ in shown)
+        cells += ["-" if seen is None else plan.objective.text(seen.median) for seen in medians]
+        if plan.halving:
+            cells.append(f"{plans.rungs(plan)[row.rung].seconds:g} s")
+        cells.append(", ".join(filter(None, ("defaults" if _is_default(plan, row) else "", _remark(row)))))
+        table.add_row(*cells, style="bold" if place == 1 else "")
+    return table
+
+
+def _is_default(plan: Plan, row: Row) -> bool:
+    return space.is_default(plan.axes, plan.points[row.point])
+
+
+def _is_shown(plan: Plan, place: int, row: Row) -> bool:
+    """Whether the row is in the table: the first ones, and the defaults wherever they stand."""
+    return place <= ROWS_SHOWN_MAX or _is_default(plan, row)
+
+
+def _value(plan: Plan, row: Row) -> str:
+    if row.spread is None:
+        return "-"
+    text = plan.objective.text
+    return f"{text(row.spread.median)} ({text(row.spread.low)} to {text(row.spread.high)})"
+
+
+def _remark(row: Row) -> str:
+    """What is wrong with the point, with the first reason that a run gave."""
+    reason = next((run.broken for run in row.runs if run.broken), "")
+    return f"{TIERS[row.tier]}: {reason:.80}" if reason else TIERS[row.tier]

@@ -1,0 +1,63 @@
+"""``python -m engine reset``: removes the memory of an engine that does not run, to throw away what it holds.
+
+For other sizes it is not needed: a start with other sizes takes over what is there (:mod:`engine.storage.making`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from engine import settings as settings_module
+from engine.settings import Settings
+from engine.storage import making, mapping, names
+from engine.storage.segment import SegmentError, Store
+
+HELP = "Remove the memory (rings and books) of an engine that is not running, with every payment that it remembers."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--force", action="store_true", help="even when the engine runs or payments are unfinished")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Removes the segments; 1 when the engine runs or payments are unfinished and ``--force`` was not given."""
+    try:
+        settings = settings_module.read(os.environ)
+    except settings_module.SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    kept = mapping.store(settings)
+    if not names.own(settings.name, kept.names()):
+        print(f"there is no memory of an engine called {settings.name}")
+        return 0
+    with making.locked(kept, settings.name):
+        reason = "" if arguments.force else why_not(kept, settings)
+        if reason:
+            print(f"engine: {reason} (or --force)", file=sys.stderr)
+            return 1
+        for name in making.remove(kept, settings.name):
+            print(f"removed {name}")
+    return 0
+
+
+def why_not(kept: Store, settings: Settings) -> str:
+    """Why the memory should stay, "" when nothing is lost with it. The sizes are the memory's, not the settings'."""
+    used = making.used(kept, settings.name)
+    if used:
+        return f"the engine is running, a process holds {', '.join(used)}; stop it first"
+    try:
+        with making.supervising(kept, settings.name):
+            left = making.unfinished(kept, settings.name, settings.durability)
+    except BlockingIOError:
+        return "the engine is running under `engine up`; stop it first"
+    except SegmentError as error:
+        return f"it cannot be told whether payments are unfinished: {error}"
+    if left.in_rings or left.aside:
+        return (
+            f"{left.in_rings + left.aside} payments are unfinished ({left.aside} of them put aside) and would be "
+            "forgotten; start the engine and let it settle them first"
+        )
+    return ""

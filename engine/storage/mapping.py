@@ -1,0 +1,241 @@
+"""Attaching to the segments of an engine: where processes get their rings and books from.
+
+Whoever comes first makes them, or lets those that are there take over other sizes (:mod:`engine.storage.making`), and
+recovers them after the machine went down (:mod:`engine.storage.recovery`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from engine.books.levels import Shape
+from engine.memory import layout
+from engine.memory.words import WORD_BYTES
+from engine.settings import Settings
+from engine.storage import filesystem, fingerprints, making, names, recovery, sizes
+from engine.storage.migration import Memory
+from engine.storage.segment import FileStore, HeldError, Segment, SegmentError, SharedMemoryStore, Store
+
+HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: how long a predecessor may take to go
+HOLD_PAUSE_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
+
+
+def ring_name(settings: Settings, index: int) -> str:
+    """Name of the ring of API process ``index``."""
+    return names.ring_name(settings.name, index)
+
+
+def books_name(settings: Settings) -> str:
+    """Name of the books."""
+    return names.books_name(settings.name)
+
+
+def books_shape(settings: Settings) -> Shape:
+    """The shape of the books that the settings ask for."""
+    return sizes.asked(settings).shape
+
+
+def store(settings: Settings) -> Store:
+    """Where the engine's segments are."""
+    return SharedMemoryStore() if settings.durability == "memory" else FileStore(settings.data_dir)
+
+
+def open_ring(settings: Settings, index: int) -> Segment:
+    """Attaches to the ring of API process ``index``. Raises SegmentError."""
+    with _ready(settings) as kept:
+        return _open_ring(settings, kept, index)
+
+
+def open_rings(settings: Settings) -> list[Segment]:
+    """Attaches to all rings, in the order of their index. Raises SegmentError."""
+    with _ready(settings) as kept:
+        return [_open_ring(settings, kept, index) for index in range(settings.api_processes)]
+
+
+def open_books(settings: Settings) -> Segment:
+    """Attaches to the books. Raises SegmentError."""
+    with _ready(settings) as kept, contextlib.ExitStack() as unless_it_fails:
+        books = making.attached(kept, books_name(settings))
+        unless_it_fails.callback(books.close)
+        with making.told_of(books.name):
+            recovery.recover_books(books, settings.durability)
+        unless_it_fails.pop_all()
+        return books
+
+
+def open_ids(settings: Settings, ring: Segment) -> Segment | None:
+    """Attaches to the id memory, making it if need be; None when ENGINE_ID_MEMORY is 0. ``ring`` is ring 0.
+
+    It is only a memory: one of another size or with other seeds is made anew, and the log says so. But nobody may go on
+    with the old one meanwhile, so all who use it share its lock. Raises SegmentError.
+    """
+    if settings.id_memory == 0:
+        return None
+    name, buckets = names.ids_name(settings.name), layout.ids_buckets(settings.id_memory)
+    with _ready(settings) as kept:
+        try:
+            segment = kept.open(name)
+        except FileNotFoundError:
+            segment = _make_ids(kept, name, buckets, ring)
+        except (OSError, ValueError) as error:
+            raise SegmentError(f"{name}: it cannot be opened: {error}") from error
+        complaint = layout.check_ids(segment.words, buckets, ring.words)
+        if complaint:
+            is_free = segment.lock()
+            segment.close()
+            if not is_free:
+                raise SegmentError(f"{name}: {complaint}, and a process uses it as it is; stop all API processes first")
+            log.warning("%s: %s; it is made anew and knows what the rings remember", name, complaint)
+            kept.remove(name)
+            segment = _make_ids(kept, name, buckets, ring)
+        if segment.words[layout.IDS_BOOT_AT] != recovery.boot():  # it may lack what was not on disk
+            segment.words[layout.IDS_NUMBER_AT] = making.random_odd_word()
+            segment.words[layout.IDS_BOOT_AT] = recovery.boot()
+        segment.lock(shared=True)
+        return segment
+
+
+def _make_ids(kept: Store, name: str, buckets: int, ring: Segment) -> Segment:
+    length = layout.ids_words(buckets)
+    try:
+        segment = kept.create(name, length)
+    except OSError as error:
+        raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
+    ring.sync()  # or its seeds may be lost with the power
+    segment.words[layout.IDS_BOOT_AT] = recovery.boot()
+    layout.lay_out_ids(segment.words, buckets, ring.words, making.random_odd_word())
+    return segment
+
+
+def hold(segment: Segment, held: str) -> None:
+    """Makes the calling process the one owner of a segment, until it ends or closes it. Waits a little for another one.
+
+    ``held``: who the other one is. Raises HeldError, and SegmentError when the segment was replaced meanwhile.
+    """
+    for _ in range(HOLD_TRIES):
+        if segment.lock():
+            break
+        time.sleep(HOLD_PAUSE_SECONDS)
+    else:
+        raise HeldError(f"{segment.name} is held: {held}")
+    problem = lost([segment])
+    if problem:
+        raise SegmentError(problem)
+
+
+def lost(segments: Iterable[Segment]) -> str:
+    """Which of the segments are not those any more that a process gets that attaches now; "" when all are.
+
+    Who goes on with such a one accepts what nobody sends, or sends what nobody accepted. Asking costs a system call
+    for each.
+    """
+    gone = [segment.name for segment in segments if not segment.is_current()]
+    if not gone:
+        return ""
+    return (
+        f"{', '.join(gone)}: removed, or made anew, while this process used it. Whatever it holds is lost when the "
+        "last process that uses it ends"
+    )
+
+
+@contextlib.contextmanager
+def supervising(settings: Settings) -> Iterator[None]:
+    """Holds the right to run the engine of this name. Raises HeldError, SegmentError."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(making.supervising(_usable(settings), settings.name))
+        except BlockingIOError:
+            raise HeldError(_runs_already(settings)) from None
+        except OSError as error:
+            raise SegmentError(f"{names.lock_name(settings.name)}: {error}") from error
+        yield
+
+
+def wait_until_free(settings: Settings) -> None:
+    """Waits a little for processes that are about to end.
+
+    Raises HeldError when the engine's segments stay held, SegmentError.
+    """
+    kept = _usable(settings)
+    for _ in range(HOLD_TRIES):
+        with making.locked(kept, settings.name):
+            used = making.used(kept, settings.name)
+        if not used:
+            return
+        time.sleep(HOLD_PAUSE_SECONDS)
+    raise HeldError(f"{_runs_already(settings)} (a process holds {', '.join(used)})")
+
+
+def check_processors(settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
+    """Refuses addresses of other processors than those where something is unresolved. The caller holds the books.
+
+    Raises SegmentError.
+    """
+    making.finish_log(books, rings)
+    memory = Memory(books.words, books_shape(settings), [ring.words for ring in rings])
+    problem = fingerprints.complaint(settings.processor_urls, memory)
+    if problem:
+        raise SegmentError(problem)
+
+
+def keep_processors(settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
+    """As :func:`check_processors`, and from now on these are the processors. The caller is the dispatcher."""
+    check_processors(settings, books, rings)
+    fingerprints.keep(settings.processor_urls, books.words)
+    books.sync()  # before anything is sent there
+
+
+def remove_all(settings: Settings) -> list[str]:
+    """Removes all segments of the engine called ``settings.name``, used or not; returns their names."""
+    kept = store(settings)
+    if not names.own(settings.name, kept.names()) and names.lock_name(settings.name) not in kept.names():
+        return []
+    with making.locked(kept, settings.name):
+        return making.remove(kept, settings.name)
+
+
+def _open_ring(settings: Settings, kept: Store, index: int) -> Segment:
+    with contextlib.ExitStack() as unless_it_fails:
+        ring = making.attached(kept, ring_name(settings, index))
+        unless_it_fails.callback(ring.close)
+        with (
+            contextlib.closing(making.attached(kept, books_name(settings))) as books,
+            making.told_of(ring.name),
+        ):
+            recovery.recover_ring(ring, index, books.words, settings.durability)
+        unless_it_fails.pop_all()
+        return ring
+
+
+@contextlib.contextmanager
+def _ready(settings: Settings) -> Iterator[Store]:
+    """Where all segments are, with the sizes of the settings, for as long as the block takes. Raises SegmentError."""
+    kept = _usable(settings)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(making.locked(kept, settings.name))
+        except OSError as error:
+            raise SegmentError(f"{names.lock_name(settings.name)}: {error}") from error
+        making.make_ready(kept, settings.name, sizes.asked(settings), settings.durability)
+        yield kept
+
+
+def _usable(settings: Settings) -> Store:
+    """The store, once it is sure that it keeps what it should. Raises SegmentError."""
+    if settings.durability != "memory":
+        problem = filesystem.complaint(settings.data_dir)
+        if problem:
+            raise SegmentError(f"ENGINE_DATA_DIR={settings.data_dir}: {problem}")
+    return store(settings)
+
+
+def _runs_already(settings: Settings) -> str:
+    return (
+        f"an engine called {settings.name} runs already; for a second one set ENGINE_NAME, ENGINE_RUN_DIR and "
+        "ENGINE_PORT"
+    )

@@ -1,0 +1,56 @@
+"""``python -m engine moved``: tells an engine that does not run that a processor is the same at another address."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+
+from engine import settings as settings_module
+from engine.addresses import fingerprint, normalized
+from engine.memory import layout
+from engine.settings import Settings
+from engine.storage import making, mapping, names
+from engine.storage.segment import SegmentError
+
+HELP = (
+    "Say that a processor has moved: the address that is set now is the very processor to which payments were sent "
+    "whose outcome is not known yet. If it is another one, they may be charged twice."
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("processor", choices=layout.PROCESSOR_NAMES, help="which one has moved")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Keeps the new address; 1 when the engine runs or has no books, 2 for bad settings."""
+    try:
+        settings = settings_module.read(os.environ)
+        number = layout.PROCESSOR_NAMES.index(arguments.processor)
+        move(settings, number)
+    except settings_module.SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SegmentError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 1
+    print(f"{arguments.processor} is at {normalized(settings.processor_urls[number])} from now on")
+    return 0
+
+
+def move(settings: Settings, processor: int) -> None:
+    """Keeps the address of one processor in the books. Raises SegmentError."""
+    kept = mapping.store(settings)
+    if not names.find(settings.name, kept.names()).books:
+        raise SegmentError(f"there are no {mapping.books_name(settings)}: nothing was sent")
+    with (
+        making.locked(kept, settings.name),
+        contextlib.closing(making.attached(kept, mapping.books_name(settings))) as books,
+    ):
+        if not books.lock():
+            raise SegmentError(f"{books.name} is held: stop the engine first")
+        books.words[layout.BOOKS_FINGERPRINTS_AT + processor] = fingerprint(settings.processor_urls[processor])
+        books.sync()

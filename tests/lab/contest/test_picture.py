@@ -1,0 +1,67 @@
+"""The picture is drawn from a recorded result, whatever is missing in it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.lab.contest import picture
+
+
+def recorded() -> dict[str, Any]:
+    seconds = range(12)
+    return {
+        "title": "A run", "passed": False, "interrupted": False, "score": 1234.5, "p99_ms": 1.9,
+        "accepted": 1200, "settled": 1180, "lag": 20, "audits_differed": 1, "duration_s": 10.0,
+        "stages": [
+            {"at_s": 1, "default": {"delay_ms": 0, "failing": False}, "fallback": {"delay_ms": 0, "failing": False}},
+            {"at_s": 5, "default": {"delay_ms": 2000, "failing": True}, "fallback": {"delay_ms": 0, "failing": True}},
+        ],
+        "audits": [
+            {"kind": "periodic", "at_s": 5.0, "outcome": "ok"},
+            {"kind": "periodic", "at_s": 10.0, "outcome": "differed"},
+            {"kind": "everything", "at_s": 12.0, "outcome": "ok"},
+        ],
+        "series": {
+            "requests": [
+                {"second": s, "accepted": 100, "others": s % 2, "p50_ms": 0.7, "p99_ms": 2.0, "max_ms": 9.0}
+                for s in seconds
+            ],
+            "ticks": [
+                {"at_s": s + 1, "on_default": 70 * s, "on_fallback": 30 * s, "pending": 5, "failed": s // 6,
+                 "cores": {"engine": 0.5, "k6": 0.2, "contest": 0.01}}
+                for s in seconds
+            ],
+        },
+    }  # fmt: skip
+
+
+def blind() -> dict[str, Any]:
+    """A run in which nothing answered and nothing was accepted."""
+    run = recorded()
+    run["p99_ms"] = None
+    for tick in run["series"]["ticks"]:
+        tick.update(on_default=None, on_fallback=None, pending=None, failed=None, cores={})
+    for second in run["series"]["requests"]:
+        second.update(accepted=0, p50_ms=None, p99_ms=None, max_ms=None)
+    return run
+
+
+def empty() -> dict[str, Any]:
+    """A run that was interrupted at once."""
+    return recorded() | {"series": {"requests": [], "ticks": []}, "audits": [], "interrupted": True}
+
+
+@pytest.mark.parametrize("make", [recorded, blind, empty])
+def test_a_recorded_run_becomes_a_png(make: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
+    path = tmp_path / "contest.png"
+    picture.draw(make(), path)
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", content[16:24])
+    assert (width, height) == (1430, 1100)
+    assert 20_000 < len(content) < 1_000_000

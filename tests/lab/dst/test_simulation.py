@@ -1,0 +1,108 @@
+"""What the simulation promises: it replays, it reaches the dark corners, it bites, and the engine stands it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections import Counter
+
+import pytest
+
+from engine.dispatch.outcome import Verdict
+from engine.lab.dst import command
+from engine.lab.dst.plants import PLANTS, planted
+from engine.lab.dst.reach import reached
+from engine.lab.dst.seed import run_seed
+
+CLEAN_SEEDS = range(10_000, 10_200)
+PLANT_SEEDS = range(300)  # each planted bug is found within so many
+SEED = 3
+OFTEN, SELDOM = 10, 3
+REACHED = {
+    **dict.fromkeys(("ACCEPTED", "SAME", "CONFLICT", "FULL", "laps"), OFTEN),
+    **dict.fromkeys(("is here again seen", "is here again unseen", "charged before"), OFTEN),
+    **dict.fromkeys(("is killed api 0", "is killed dispatcher", "purge asked", "put aside"), OFTEN),
+    **dict.fromkeys(("refuses another address", "takes another address"), OFTEN),
+    **dict.fromkeys(("wall clock steps", "a day forwards", "a day back", "sums carried"), OFTEN),
+    **dict.fromkeys((f"ended {verdict.name}" for verdict in Verdict), OFTEN),
+    **dict.fromkeys(("ends: too old", "another amount", "unconfirmed", "dead letters"), OFTEN),
+    **dict.fromkeys(("ends: refused", "ends: amount differs", "ends: unconfirmed"), SELDOM),
+    **dict.fromkeys(("dead letter: contradictory answers", "dead letter: internal error"), SELDOM),
+    "dead letter: no lookup to be had": 1,
+}
+
+
+def run_command(*words: str) -> int:
+    """``python -m engine dst`` with these options."""
+    parser = ArgumentParser()
+    command.configure(parser)
+    return command.run(parser.parse_args(words))
+
+
+@pytest.mark.timeout(300)
+def test_hundreds_of_seeds_pass_and_they_reach_what_they_are_for() -> None:
+    counts: Counter[str] = Counter()
+    for seed in CLEAN_SEEDS:
+        result = run_seed(seed)
+        assert result.failure is None, f"seed {seed}: {result.failure}"
+        counts += reached(result.world)
+    for what, least in REACHED.items():
+        assert counts[what] >= least, f"{what}: {counts[what]}"
+
+
+@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_a_planted_bug_is_found(name: str) -> None:
+    with planted(name):
+        assert any(run_seed(seed).failure for seed in PLANT_SEEDS)
+
+
+def test_a_planted_bug_is_gone_afterwards() -> None:
+    with planted("head-first"):
+        assert run_seed(0).failure
+    assert run_seed(0).failure is None
+
+
+def test_a_seed_does_the_same_twice() -> None:
+    first, second = run_seed(SEED), run_seed(SEED)
+    assert first.world.trace.events == second.world.trace.events
+    assert first.world.trace.digest() != run_seed(SEED + 1).world.trace.digest()
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_a_seed_does_the_same_in_another_process(hash_seed: str) -> None:
+    program = f"from engine.lab.dst.seed import run_seed; print(run_seed({SEED}).world.trace.digest())"
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == run_seed(SEED).world.trace.digest()
+
+
+def test_a_failure_tells_its_story_and_how_to_run_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with planted("recovered-as-queued"):
+        seed = next(seed for seed in PLANT_SEEDS if "charged at both" in (run_seed(seed).failure or ""))
+    assert run_command("--seed", str(seed), "--plant", "recovered-as-queued") == 1
+    told = capsys.readouterr().out
+    assert "once: payment" in told and "charged at both" in told
+    assert "last events:" in told and "sends to payment" in told
+    assert f"python -m engine dst --seed {seed} --plant recovered-as-queued" in told
+
+
+def test_a_trace_is_printed_with_its_hash(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("--seed", str(SEED), "--trace") == 0
+    told = capsys.readouterr().out
+    assert "everything heals" in told
+    assert f"seed {SEED} passed" in told and run_seed(SEED).world.trace.digest() in told
+
+
+def test_a_range_ends_with_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command("--seeds", "0:5") == 0
+    assert "5 of 5 seeds, 0 failed" in capsys.readouterr().out
+    assert run_command("--seeds", "0:500", "--plant", "head-first") == 1
+    assert "given up at seed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "5", "5:", "7:7", "a:b"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(SystemExit):
+        run_command("--seeds", text)
