@@ -28,7 +28,7 @@ RUN apt-get update -qq && \
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY engine engine
-COPY --from=packages /build/engine/intake/libexpress.so engine/intake/
+COPY --from=packages /build/engine/intake/libfastpath.so engine/intake/
 # Compiled here, because the container's own files cannot be written.
 RUN python -m compileall -q engine
 

@@ -55,5 +55,5 @@ containers: setup ## the contest against the containers of docker-compose.yml; S
 	scripts/containers.sh $(SCENARIO)
 
 clean: ## remove what setup, test and contest made here
-	rm -rf engine/intake/libexpress.so .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build contest-results
+	rm -rf engine/intake/libfastpath.so .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build contest-results
 	find engine tests -name __pycache__ -type d -prune -exec rm -rf {} +

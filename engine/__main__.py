@@ -12,6 +12,7 @@ import sys
 
 COMMANDS = {
     "build": "engine.intake.build",
+    "settings": "engine.settings_table",
     "up": "engine.supervise.up",
     "api": "engine.intake.command",
     "dispatch": "engine.dispatch.command",
@@ -30,6 +31,7 @@ USAGE = """usage: python -m engine COMMAND [options]
 
 commands:
   build      compile the part of the intake that is not Python (`make setup` does it)
+  settings   what is set, and what everything that can be set does
   up         start API processes, dispatcher and nginx on this machine
   api        one API process (what `up` and the containers start)
   dispatch   the dispatcher (what `up` and the containers start)

@@ -102,18 +102,18 @@ def test_only_the_dispatcher_reaches_the_processors() -> None:
 @pytest.mark.parametrize("name", sorted(of_engine_image()))
 def test_the_engine_accepts_the_settings_of(name: str) -> None:
     assert all(isinstance(value, str) for value in SERVICES[name]["environment"].values())
-    assert read_settings(SERVICES[name]).run_dir == "/run/engine"
+    assert read_settings(SERVICES[name]).host.run_dir == "/run/engine"
 
 
 def test_the_dispatcher_finds_the_processors_by_their_official_names() -> None:
     (dispatcher,) = of_command("dispatch")
     hosts = ("http://payment-processor-default:8080", "http://payment-processor-fallback:8080")
-    assert read_settings(dispatcher).processor_urls == hosts
+    assert read_settings(dispatcher).processors.urls == list(hosts)
 
 
 def test_the_published_fees_are_set_and_nobody_is_asked_for_them() -> None:
     (dispatcher,) = of_command("dispatch")
-    values = read_settings(dispatcher)
+    values = read_settings(dispatcher).processors
     assert (values.fee_default_ppm, values.fee_fallback_ppm, values.fee_query) == (50_000, 150_000, False)
 
 
@@ -131,7 +131,7 @@ def test_the_simulated_processors_have_the_official_names_and_ports() -> None:
 def test_api_processes_and_dispatcher_share_sockets_memory_and_files() -> None:
     for service in of_engine_image().values():
         assert service["volumes"] == ["run:/run/engine", MEMORY_VOLUME, "data:/var/lib/engine"]
-        assert read_settings(service).data_dir == "/var/lib/engine"
+        assert read_settings(service).storage.data_dir == "/var/lib/engine"
 
 
 def test_nginx_shares_the_sockets_and_keeps_the_memory_from_going_with_the_last_engine_process() -> None:
@@ -153,7 +153,7 @@ def test_a_crash_of_any_service_is_followed_by_a_new_start() -> None:
 def test_the_dispatcher_is_given_the_time_to_settle_what_was_accepted() -> None:
     (dispatcher,) = of_command("dispatch")
     seconds = int(dispatcher["stop_grace_period"].removesuffix("s"))
-    assert seconds > read_settings(dispatcher).drain_seconds
+    assert seconds > read_settings(dispatcher).dispatch.drain_seconds
 
 
 def test_no_service_has_more_rights_than_it_needs() -> None:

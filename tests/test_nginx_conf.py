@@ -75,7 +75,7 @@ def test_a_directory_that_would_break_the_file_is_refused(run_dir: str) -> None:
 
 def test_nginx_lets_every_body_through_that_the_engine_accepts_by_default() -> None:
     limits = re.findall(r"client_(?:max_body|body_buffer)_size ([0-9]+)k;", SHIPPED)
-    assert len(limits) == 2 and all(int(limit) * 1024 > settings.read({}).body_bytes_max for limit in limits)
+    assert len(limits) == 2 and all(int(limit) * 1024 > settings.read({}).intake.body_bytes_max for limit in limits)
 
 
 # --- nginx itself

@@ -3,26 +3,86 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from engine import settings
-from engine.settings import Settings, SettingsError, Variable
+from engine import settings, settings_table
+from engine.__main__ import main
+from engine.processors import FEE_UNKNOWN_PPM, Processor
+from engine.settings import SettingsError
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_without_an_environment_every_variable_has_its_default() -> None:
     values = settings.read({})
-    assert all(getattr(values, variable.field) == variable.default for variable in settings.VARIABLES)
-    assert [field.name for field in fields(Settings)] == [variable.field for variable in settings.VARIABLES]
+    assert all(values.value(variable) == variable.default for variable in settings.VARIABLES)
 
 
 def test_defaults_are_within_their_own_bounds() -> None:
     environment = settings.as_environment(settings.read({}))
     assert settings.read(environment) == settings.read({})
+
+
+def test_an_old_name_goes_on_working_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    old = {variable.was: variable for variable in settings.VARIABLES if variable.was}
+    for name, variable in old.items():
+        caplog.clear()
+        value = variable.low if isinstance(variable.default, int) else variable.default
+        assert settings.read({name: str(value)}).value(variable) == value
+        assert caplog.messages == [f"{name} is called {variable.name} now"]
+        with pytest.raises(SettingsError, match=f"{name} is the old name of {variable.name}, and both are set"):
+            settings.read({name: str(value), variable.name: str(value)})
+    assert "ENGINE_LATE_MS" in old
+
+
+def test_a_child_gets_the_settings_and_no_old_name() -> None:
+    environment = {"ENGINE_LATE_MS": "1000", "PATH": "/bin"}
+    inherited = settings.inherited(environment, settings.read(environment))
+    assert inherited["PATH"] == "/bin" and "ENGINE_LATE_MS" not in inherited
+    assert settings.read(inherited).routing.slow_ms == 1000
+
+
+def test_without_a_list_the_processors_are_the_contests_two() -> None:
+    processors = settings.read({"ENGINE_FEE_FALLBACK_PPM": "150000"}).processors.all
+    assert processors == (
+        Processor("default", "http://127.0.0.1:8001", FEE_UNKNOWN_PPM),
+        Processor("fallback", "http://127.0.0.1:8002", 150_000),
+    )
+
+
+def test_a_list_of_processors_has_its_own_names_order_and_fees() -> None:
+    environment = {
+        "ENGINE_PROCESSORS": "near=http://near:1/, far = http://far:2,third=https://third",
+        "ENGINE_FEES_PPM": "far=70000",
+        "PAYMENT_PROCESSOR_URL_DEFAULT": "http://somewhere:1",
+    }
+    assert settings.read(environment).processors.all == (
+        Processor("near", "http://near:1"),
+        Processor("far", "http://far:2", 70_000),
+        Processor("third", "https://third"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [
+        ({"ENGINE_PROCESSORS": "one=http://one:1"}, "must name 2 to 8 processors"),
+        ({"ENGINE_PROCESSORS": ",".join(f"p{n}=http://p{n}" for n in range(9))}, "must name 2 to 8 processors"),
+        ({"ENGINE_PROCESSORS": "a=http://a:1,A=http://b:1"}, "'A' is there twice"),
+        ({"ENGINE_PROCESSORS": "a=http://a:1,b"}, "'b' is not like name=value"),
+        ({"ENGINE_PROCESSORS": "a=http://a:1,2b=http://b:1"}, "'2b': a name begins with a letter"),
+        ({"ENGINE_PROCESSORS": "a=http://a:1,b=http://b:1/path"}, "b: must not have a path"),
+        ({"ENGINE_PROCESSORS": "a=http://h:1,b=http://H:1/"}, "are one and the same: http://h:1"),
+        ({"ENGINE_FEES_PPM": "default=x"}, "default: must be 0 to 1000000"),
+        ({"ENGINE_FEES_PPM": "default=1000001"}, "default: must be 0 to 1000000"),
+        ({"ENGINE_FEES_PPM": "other=1"}, "ENGINE_FEES_PPM names other, which is no processor"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused_with_the_reason(environment: dict[str, str], why: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(why)):
+        settings.read(environment)
 
 
 def test_everything_wrong_is_told_at_once() -> None:
@@ -66,7 +126,7 @@ def test_what_must_survive_has_no_default_directory(durability: str, directory: 
         SettingsError, match=f"ENGINE_DATA_DIR=.*: ENGINE_DURABILITY={durability} needs the absolute path"
     ):
         settings.read({"ENGINE_DURABILITY": durability} | directory)
-    assert settings.read({"ENGINE_DURABILITY": durability, "ENGINE_DATA_DIR": "/data"}).data_dir == "/data"
+    assert settings.read({"ENGINE_DURABILITY": durability, "ENGINE_DATA_DIR": "/data"}).storage.data_dir == "/data"
 
 
 @pytest.mark.parametrize(
@@ -83,14 +143,21 @@ def test_two_processors_that_are_one_are_refused(default: str, fallback: str) ->
 
 def test_an_origin_may_end_with_a_slash() -> None:
     values = settings.read({"PAYMENT_PROCESSOR_URL_DEFAULT": "http://payment-processor-default:8080/"})
-    assert values.processor_urls[0] == "http://payment-processor-default:8080"
+    assert values.processors.urls[0] == "http://payment-processor-default:8080"
 
 
-def test_tuning_md_shows_exactly_the_variables_that_there_are() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \| (.*?) \|$", (ROOT / "tuning.md").read_text(), re.M)
+def test_tuning_md_has_the_table_that_is_made_from_the_variables() -> None:
+    rows = [line for line in (ROOT / "tuning.md").read_text().splitlines() if re.match(r"\| `(ENGINE|PAYMENT)_", line)]
+    assert rows == settings_table.markdown().splitlines()[2:]
 
-    def row(variable: Variable) -> tuple[str, str, str, str, str]:
-        default = str(int(variable.default)) if isinstance(variable.default, bool) else str(variable.default)
-        return variable.name, f"`{default}`" if default else "", variable.unit, variable.bounds, variable.effect
 
-    assert rows == [row(variable) for variable in settings.VARIABLES]
+def test_the_settings_in_force_are_shown_with_what_differs_from_the_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE_DISPATCH_BATCH", "32")
+    monkeypatch.setenv("ENGINE_ADMIN_TOKEN", "secret")
+    assert main(["settings"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(re.match(r"\* ENGINE_DISPATCH_BATCH +32 payments", line) for line in lines)
+    assert any(re.match(r"  ENGINE_PORT +9999 TCP port", line) for line in lines)
+    assert "secret" not in "".join(lines)

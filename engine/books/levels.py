@@ -27,17 +27,17 @@ class Level:
 
 @dataclass(frozen=True)
 class Shape:
-    """The levels of the books, finest first, where the aside table is, and the length of the segment, in words."""
+    """The levels of the books, finest first, where the parking table is, and the length of the segment, in words."""
 
     recent_seconds: int
     horizon_hours: int
     levels: tuple[Level, ...]
-    aside_at: int
-    aside_slots: int
+    parked_at: int
+    parked_slots: int
     words: int
 
 
-def shape(recent_seconds: int, horizon_hours: int, aside_slots: int) -> Shape:
+def shape(recent_seconds: int, horizon_hours: int, parked_slots: int) -> Shape:
     """Milliseconds for ``recent_seconds``, seconds and minutes for ``horizon_hours`` (the recent time at least).
 
     The minutes are there only to make a long window quick.
@@ -56,7 +56,9 @@ def shape(recent_seconds: int, horizon_hours: int, aside_slots: int) -> Shape:
             Level(width_ms, total, ahead, header, header + 1, (at, at + 2 * total), (at + total, at + 3 * total))
         )
         at += 4 * total
-    return Shape(recent_seconds, horizon_hours, tuple(levels), at, aside_slots, at + aside_slots * layout.ASIDE_WORDS)
+    return Shape(
+        recent_seconds, horizon_hours, tuple(levels), at, parked_slots, at + parked_slots * layout.PARKED_WORDS
+    )
 
 
 def lay_out_books(words: Words, books: Shape, seed: int) -> None:
@@ -64,8 +66,8 @@ def lay_out_books(words: Words, books: Shape, seed: int) -> None:
     words[layout.BOOKS_LAYOUT_AT] = layout.LAYOUT_VERSION
     words[layout.BOOKS_RECENT_SECONDS_AT] = books.recent_seconds
     words[layout.BOOKS_HORIZON_HOURS_AT] = books.horizon_hours
-    words[layout.BOOKS_ASIDE_SLOTS_AT] = books.aside_slots
-    words[layout.BOOKS_ASIDE_SEED_AT] = seed
+    words[layout.BOOKS_PARKED_SLOTS_AT] = books.parked_slots
+    words[layout.BOOKS_PARKED_SEED_AT] = seed
     words[layout.BOOKS_MAGIC_AT] = layout.BOOKS_MAGIC
 
 
@@ -82,9 +84,8 @@ def check_books(words: Words, books: Shape) -> str:
             f"ENGINE_BOOKS_RECENT_SECONDS and ENGINE_BOOKS_HORIZON_HOURS say {books.recent_seconds} and "
             f"{books.horizon_hours}"
         )
-    if words[layout.BOOKS_ASIDE_SLOTS_AT] != books.aside_slots:
+    if words[layout.BOOKS_PARKED_SLOTS_AT] != books.parked_slots:
         return (
-            f"it can put {words[layout.BOOKS_ASIDE_SLOTS_AT]} payments aside, "
-            f"ENGINE_ASIDE_SLOTS says {books.aside_slots}"
+            f"it can park {words[layout.BOOKS_PARKED_SLOTS_AT]} payments, ENGINE_PARKED_SLOTS says {books.parked_slots}"
         )
     return ""

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple, cast
 
-from engine.books import aside
+from engine.books import parked
 from engine.books.levels import Level, Shape
 from engine.memory import layout
 from engine.memory.words import Words
-from engine.ring.ring import Payment
+from engine.payment import Payment
 
 TRIES_MAX = 10_000
 
@@ -61,15 +61,15 @@ class BooksReader:
         (default, fallback), failed, before = self._read(None, None)
         return Totals(default, fallback, failed, before)
 
-    def aside(self, id_high: int, id_low: int) -> Payment | None:
-        """The payment with this correlationId if it has been put aside. Raises BooksBusyError."""
+    def parked(self, id_high: int, id_low: int) -> Payment | None:
+        """The payment with this correlationId if it has been parked. Raises BooksBusyError."""
         words = self._words
-        if not words[layout.BOOKS_ASIDE_TAKEN_AT]:
+        if not words[layout.BOOKS_PARKED_TAKEN_AT]:
             return None
         for _ in range(TRIES_MAX):
             version = words[layout.BOOKS_VERSION_AT]
             redo = self._redo() if version & 1 else {}
-            found = aside.find(partial(self._get, redo), self._shape, id_high, id_low)
+            found = parked.find(partial(self._get, redo), self._shape, id_high, id_low)
             if words[layout.BOOKS_VERSION_AT] == version:
                 return found
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")

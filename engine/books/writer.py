@@ -21,7 +21,7 @@ from engine.memory import layout
 from engine.memory.words import WORD_MAX, Words, packed, zeros
 
 # What one payment can add to a transaction at the most: three levels and the total (count, cents, carry), the words of
-# its place aside and of its slot, and the counts beside. Used to keep a batch inside the redo log.
+# its parking place and of its slot, and the counts beside. Used to keep a batch inside the redo log.
 ENTRIES_OF_A_SETTLEMENT = 32
 _INDEX_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 _CHECK_FACTOR = 0x9E3779B97F4A7C15
@@ -109,7 +109,7 @@ class BooksWriter:
         self.add(carry_at, carry)
 
     def forget(self) -> None:
-        """Empties totals, levels and the aside table as part of the transaction (purge)."""
+        """Empties totals, levels and the parking table as part of the transaction (purge)."""
         for at in (
             *range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FAILED_AT + 2),
             *range(layout.BOOKS_BEFORE_AT, layout.BOOKS_DEAD_AT + 1),
@@ -120,9 +120,9 @@ class BooksWriter:
             # floor beyond head: nothing valid, and the next begin() opens the level anew.
             self.put(0, level.floor_at, 1)
             self.put(0, level.head_at, 0)
-        self.put(0, layout.BOOKS_ASIDE_KEPT_AT, 0)
-        self.put(0, layout.BOOKS_ASIDE_TAKEN_AT, 0)
-        self.put(0, layout.BOOKS_ASIDE_ERA_AT, self.value(layout.BOOKS_ASIDE_ERA_AT) + 1)
+        self.put(0, layout.BOOKS_PARKED_KEPT_AT, 0)
+        self.put(0, layout.BOOKS_PARKED_TAKEN_AT, 0)
+        self.put(0, layout.BOOKS_PARKED_ERA_AT, self.value(layout.BOOKS_PARKED_ERA_AT) + 1)
 
     def value(self, index: int) -> int:
         """Word ``index`` of the books as the transaction leaves it so far."""

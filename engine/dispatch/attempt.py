@@ -19,7 +19,7 @@ class Now(NamedTuple):
 class Attempt:
     """One request to send: a payment, or with ``lookup`` the question what its processor has stored of it.
 
-    ``tries``: requests with this very body before it of which nobody knows how they ended. ``is_question``: it is asked
+    ``tries``: requests with this very body before it of which nobody knows how they ended. ``is_beside``: it is asked
     beside a payment that is under way, and its answer counts only if it finds the payment. ``is_delayed``: a request of
     a payment with a back-off of its own. On the engine's clock are ``began_ms`` and ``ask_ms``, when the next question
     for it is due.
@@ -36,7 +36,7 @@ class Attempt:
     attempts: int
     lookup: bool
     tries: int
-    is_question: bool = False
+    is_beside: bool = False
     began_ms: int = 0
     ask_ms: int = 0
     is_delayed: bool = False

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from engine.memory import layout
-from engine.ring.ring import Payment, RingReader
+from engine.payment import Payment
+from engine.ring.ring import RingReader
 
 TAKEN_MAX = 256  # so many payments that do not wait may be among those that do when a dispatcher starts
 NONE_NEW = (1 << 63, -1, 0)  # later than any payment

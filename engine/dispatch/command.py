@@ -19,18 +19,18 @@ from engine.addresses import normalized
 from engine.books.writer import BooksWriter
 from engine.dispatch.attempt import Now
 from engine.dispatch.dispatcher import Dispatcher
-from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
-from engine.dispatch.transport import Fee, Health, Question, Silence, Transport
+from engine.dispatch.pacing import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
+from engine.dispatch.transport import Fee, Health, Query, Silence, Transport
 from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
+from engine.memory.errors import SegmentError
 from engine.ring.ring import RingReader
 from engine.routing.fees import believed_ppm
-from engine.routing.lane import RouterLimits
-from engine.routing.questions import ANSWER_MS_MAX, fee_wait_ms
+from engine.routing.queries import ANSWER_MS_MAX, fee_wait_ms
 from engine.routing.router import Router
 from engine.settings import Settings
 from engine.storage import mapping, recovery
-from engine.storage.segment import HeldError, Segment, SegmentError
+from engine.storage.segment import HeldError, Segment
 
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
 LOOK_EVERY_MS = 1000  # between two looks whether rings and books are still those that others use
@@ -54,17 +54,17 @@ def run(_arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = settings_module.read(os.environ)
-        os.makedirs(settings.run_dir, exist_ok=True)
+        os.makedirs(settings.host.run_dir, exist_ok=True)
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
         mapping.keep_processors(settings, books, rings)
     except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
-    log.info("default is %s, fallback is %s", *map(normalized, settings.processor_urls))
-    allow_descriptors(len(settings.processor_urls) * settings.in_flight_max + SPARE_DESCRIPTORS)
+    log.info("default is %s, fallback is %s", *map(normalized, settings.processors.urls))
+    allow_descriptors(len(settings.processors.urls) * settings.routing.in_flight_max + SPARE_DESCRIPTORS)
     with contextlib.suppress(PermissionError):
-        os.nice(settings.dispatcher_nice)
+        os.nice(settings.dispatch.nice)
     problem = Loop(settings, books, rings).run()
     if problem:
         print(f"engine: {problem}", file=sys.stderr)
@@ -89,20 +89,20 @@ class Loop:
         self._settings = settings
         self._segments = (*rings, books)
         self._books = books.words
-        self._is_synced = settings.durability == "sync"
+        self._is_synced = settings.storage.durability == "sync"
         self._stop_ms: int | None = None
-        self._drain_ms = settings.drain_seconds * 1000
+        self._drain_ms = settings.dispatch.drain_seconds * 1000
         self._look_ms = 0
         self._lost = ""  # what became of rings or books that are not those of the others any more
         self._epoll = select.epoll()
-        self._doorbell = Doorbell(settings.doorbell_path, books.words)
+        self._doorbell = Doorbell(settings.host.doorbell_path, books.words)
         self._epoll.register(self._doorbell.descriptor, select.EPOLLIN)
-        self._fees_ppm = [settings.fee_default_ppm, settings.fee_fallback_ppm]
+        self._fees_ppm = [processor.fee_ppm for processor in settings.processors.all]
         self._fees_from_ms = [0, 0]  # each may be asked for from then on
         self._fees_refused = [0, 0]  # how often in a row it was not told
         self._show_ms = 0
         self._pass_ms = 0  # when the last pass was
-        self._router = Router(RouterLimits.of(settings, believed_ppm(*self._fees_ppm)))
+        self._router = Router(settings.routing, believed_ppm(*self._fees_ppm), settings.dispatch.request_timeout_ms)
         books_shape = mapping.books_shape(settings)
         self._dispatcher = Dispatcher(
             [RingReader(ring.words) for ring in rings],
@@ -111,17 +111,17 @@ class Loop:
             ),
             books_shape,
             self._router,
-            give_up_ms=settings.give_up_seconds * 1000,
-            aside_ms=settings.aside_seconds * 1000,
-            batch=settings.dispatch_batch,
-            refusals_max=settings.refusals_max,
+            give_up_ms=settings.dispatch.give_up_seconds * 1000,
+            park_ms=settings.dispatch.park_seconds * 1000,
+            batch=settings.dispatch.batch,
+            refusals_max=settings.dispatch.refusals_max,
         )
         self._transport = Transport(
-            settings.processor_urls,
-            connect_timeout_ms=settings.connect_timeout_ms,
-            request_timeout_ms=settings.request_timeout_ms,
-            in_flight_max=settings.in_flight_max,
-            token=settings.processor_token,
+            settings.processors.urls,
+            connect_timeout_ms=settings.dispatch.connect_timeout_ms,
+            request_timeout_ms=settings.dispatch.request_timeout_ms,
+            in_flight_max=settings.routing.in_flight_max,
+            token=settings.processors.token,
             epoll=self._epoll,
         )
 
@@ -154,15 +154,15 @@ class Loop:
                 break
             if is_work or dispatcher.in_flight or now.mono_ms - last_work_ms < AWAKE_MS:
                 for_ms = rest_ms(
-                    settings.dispatch_pause_ms,
-                    settings.dispatch_gather,
-                    settings.dispatch_batch,
+                    settings.dispatch.pause_ms,
+                    settings.dispatch.target_batch,
+                    settings.dispatch.batch,
                     done,
-                    lambda for_ms: self._router.keep_off_ms(self._now().mono_ms + for_ms),
+                    lambda for_ms: self._router.audit_delay_ms(self._now().mono_ms + for_ms),
                 )
-                must_hear = self._router.must_hear(now.mono_ms)
-                self._books[layout.BOARD_HEARS] = must_hear
-                if must_hear:
+                must_listen = self._router.must_listen(now.mono_ms)
+                self._books[layout.STATUS_LISTENS] = must_listen
+                if must_listen:
                     self._hear(self._epoll.poll(for_ms / 1000))
                     continue
                 time.sleep(for_ms / 1000)
@@ -191,12 +191,12 @@ class Loop:
         self._dispatcher.finish(now, ended)
         for attempt in self._dispatcher.take_dropped():
             self._transport.drop(attempt)
-        for processor, lane in enumerate(self._router.lanes):
-            if lane.wants_health(now.mono_ms):
-                lane.health_asked(now.mono_ms)
+        for processor, observed in enumerate(self._router.observed):
+            if observed.wants_health(now.mono_ms):
+                observed.health_asked(now.mono_ms)
                 self._keep_health_from(processor)  # before it leaves: we may not live to hear the answer
                 self._transport.ask_health(processor)
-        if self._settings.fee_query:
+        if self._settings.processors.fee_query:
             self._ask_fees(now)
         # What has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         attempts = [] if self._is_late(now) else self._dispatcher.start(now)
@@ -207,7 +207,7 @@ class Loop:
             self._transport.send(attempt)
         self._transport.kick()
         after_ms, self._pass_ms = now.mono_ms - self._pass_ms, now.mono_ms
-        return Pass(len(attempts), len(ended), after_ms, self._router.are_well, self._router.is_calm(now.mono_ms))
+        return Pass(len(attempts), len(ended), after_ms, self._router.are_healthy, self._router.is_calm(now.mono_ms))
 
     def _wait(self, now: Now, last_work_ms: int) -> None:
         """Waits for a socket, the doorbell or the next thing that is due; not at all soon after a payment."""
@@ -228,7 +228,7 @@ class Loop:
 
     def _due_ms(self, now: Now) -> float:
         """In how many milliseconds the next thing is due, though nothing happens before."""
-        due_ms = [IDLE_WAIT_MS, *(float(lane.health_due_ms() - now.mono_ms) for lane in self._router.lanes)]
+        due_ms = [IDLE_WAIT_MS, *(float(observed.health_due_ms() - now.mono_ms) for observed in self._router.observed)]
         wake_ms = self._dispatcher.wake_ms(now.mono_ms)
         if wake_ms is not None:
             due_ms.append(float(wake_ms - now.mono_ms))
@@ -239,20 +239,22 @@ class Loop:
 
     def _go_on_asking(self, now: Now) -> None:
         """Keeps the distance from the last dispatcher's questions for health too."""
-        for processor, lane in enumerate(self._router.lanes):
-            from_ms = self._books[_board(processor) + layout.BOARD_HEALTH_FROM_MS]
+        for processor, observed in enumerate(self._router.observed):
+            from_ms = self._books[_board(processor) + layout.STATUS_HEALTH_FROM_MS]
             # Never later than a question of this very moment would ask for, whatever stands there.
-            lane.health_from_ms = min(from_ms, now.mono_ms + ANSWER_MS_MAX + self._settings.health_interval_ms)
+            observed.health_from_ms = min(
+                from_ms, now.mono_ms + ANSWER_MS_MAX + self._settings.routing.health_interval_ms
+            )
 
     def _listen(self, now: Now, word: Health | Fee | Silence) -> None:
         """Takes what a question has ended with."""
         processor = word.processor
-        if isinstance(word, Health) or (isinstance(word, Silence) and word.question is Question.HEALTH):
-            lane = self._router.lanes[processor]
-            lane.health_ended(now.mono_ms)
+        if isinstance(word, Health) or (isinstance(word, Silence) and word.query is Query.HEALTH):
+            observed = self._router.observed[processor]
+            observed.health_ended(now.mono_ms)
             self._keep_health_from(processor)
             if isinstance(word, Health):
-                lane.health(now.mono_ms, word.failing, word.min_response_ms)
+                observed.health(now.mono_ms, word.failing, word.min_response_ms)
                 self._show_health(now, word)
             return
         if isinstance(word, Fee):
@@ -317,30 +319,30 @@ class Loop:
         if self._stop_ms is None:
             return False
         if self._is_late(now):
-            late_ms = now.mono_ms - self._stop_ms - self._drain_ms
-            return not self._dispatcher.in_flight or late_ms >= 1000
+            slow_ms = now.mono_ms - self._stop_ms - self._drain_ms
+            return not self._dispatcher.in_flight or slow_ms >= 1000
         return not self._dispatcher.has_work and not self._lost
 
     def _show(self, now: Now) -> None:
         """Writes the board that ``/health`` reads."""
-        self._books[layout.BOARD_ERRORS] = self._dispatcher.errors
-        for processor, lane in enumerate(self._router.lanes):
+        self._books[layout.STATUS_ERRORS] = self._dispatcher.errors
+        for processor, observed in enumerate(self._router.observed):
             at = _board(processor)
-            self._books[at + layout.BOARD_BREAKER_OPEN] = lane.is_open
-            self._books[at + layout.BOARD_IN_FLIGHT] = lane.in_flight
-            self._books[at + layout.BOARD_EXPECTED_MS] = lane.expected_ms(now.mono_ms)
-            self._books[at + layout.BOARD_UNRESOLVED] = self._dispatcher.unresolved(processor)
+            self._books[at + layout.STATUS_BREAKER_OPEN] = observed.is_open
+            self._books[at + layout.STATUS_IN_FLIGHT] = observed.in_flight
+            self._books[at + layout.STATUS_EXPECTED_MS] = observed.expected_ms(now.mono_ms)
+            self._books[at + layout.STATUS_UNRESOLVED] = self._dispatcher.unresolved(processor)
 
     def _show_health(self, now: Now, word: Health) -> None:
         at = _board(word.processor)
-        self._books[at + layout.BOARD_FAILING] = word.failing
-        self._books[at + layout.BOARD_MIN_RESPONSE_MS] = word.min_response_ms
-        self._books[at + layout.BOARD_HEALTH_MS] = now.mono_ms
+        self._books[at + layout.STATUS_FAILING] = word.failing
+        self._books[at + layout.STATUS_MIN_RESPONSE_MS] = word.min_response_ms
+        self._books[at + layout.STATUS_HEALTH_MS] = now.mono_ms
 
     def _keep_health_from(self, processor: int) -> None:
-        self._books[_board(processor) + layout.BOARD_HEALTH_FROM_MS] = self._router.lanes[processor].health_from_ms
+        self._books[_board(processor) + layout.STATUS_HEALTH_FROM_MS] = self._router.observed[processor].health_from_ms
 
 
 def _board(processor: int) -> int:
     """Where the board's words of a processor begin."""
-    return layout.BOARD_PROCESSORS + processor * layout.BOARD_PROCESSOR_WORDS
+    return layout.STATUS_PROCESSORS + processor * layout.STATUS_PROCESSOR_WORDS

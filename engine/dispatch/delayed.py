@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from engine.dispatch import life
 from engine.memory import layout
 
-REFUSALS_COUNTED_MAX = 0xF  # of one payment by one processor, as they are kept with it aside
+REFUSALS_COUNTED_MAX = 0xF  # of one payment by one processor, as they are kept where it is parked
 
 
 @dataclass(slots=True)
 class Delayed:
-    """One of them; ``ring`` may be the aside table's. Lists have an entry for each processor.
+    """One of them; ``ring`` may be the parking table's. Lists have an entry for each processor.
 
     ``refusals``, ``counted``: see :func:`engine.dispatch.life.is_refused_for_good`; ``failures`` in a row; ``charged``:
     how many the processor had charged when it refused this one last, or failed it; ``ask``: processors that must be
@@ -44,14 +44,14 @@ class Delayed:
 
     @classmethod
     def make(cls, key: int, ring: int, position: int, clock_ms: int, refused: int = 0) -> Delayed:
-        """One as it comes in; ``refused``: its word ASIDE_REFUSALS."""
+        """One as it comes in; ``refused``: its word PARKED_REFUSALS."""
         shares = [refused >> 8 * processor & 0xFF for processor in layout.PROCESSORS]
         refusals, counted = [share & 0xF for share in shares], [share >> 4 for share in shares]
         return cls(key, ring, position, clock_ms, refusals, counted, [0] * len(shares), [0] * len(shares))
 
     @property
     def refused(self) -> int:
-        """The word ASIDE_REFUSALS."""
+        """The word PARKED_REFUSALS."""
         return sum(
             (self.refusals[processor] | self.counted[processor] << 4) << 8 * processor
             for processor in layout.PROCESSORS

@@ -9,7 +9,7 @@ one store or one transaction of the books::
                     |           \\-> FAILED         too old to try again, or refused by every processor for what it is
                     |-> PROCESSING at p            unknown: the same body again, to the same processor
                     |-> ALREADY at p               p says that it has it: a lookup must confirm that
-                    \\-> ASIDE                      in the books' aside table, in the same states, until it is over
+                    \\-> PARKED                      in the books' parking table, in the same states, until it is over
 
 PROCESSING is stored before the request is sent, so that a dispatcher that starts after a crash knows which processor to
 ask. What follows from which answer stands in :mod:`engine.dispatch.life`; what is under way is in
@@ -31,7 +31,7 @@ from engine.ring.ring import RingReader
 from engine.routing.router import Queue, Router
 
 OVERDUE_SWEEP_MS = 100  # time between two looks for what is overdue
-SWEEP_MS = 500  # time between two looks for what is to be put aside
+SWEEP_MS = 500  # time between two looks for what is to be parked
 
 
 class Dispatcher:
@@ -42,7 +42,7 @@ class Dispatcher:
       books: the one writer of the books; shape: theirs.
       router: where payments go.
       give_up_ms: age at which a payment that was not charged is given up.
-      aside_ms: age at which a payment that is unresolved or delayed is put aside.
+      park_ms: age at which a payment that is unresolved or delayed is parked.
       batch: most attempts that one call of :meth:`start` begins, lookups for what is overdue or unknown left out.
       refusals_max: see :func:`engine.dispatch.life.is_refused_for_good`.
     """
@@ -55,13 +55,11 @@ class Dispatcher:
         router: Router,
         *,
         give_up_ms: int,
-        aside_ms: int,
+        park_ms: int,
         batch: int,
         refusals_max: int,
     ) -> None:
-        self.work = Work(
-            rings, books, shape, router, give_up_ms=give_up_ms, aside_ms=aside_ms, refusals_max=refusals_max
-        )
+        self.work = Work(rings, books, shape, router, give_up_ms=give_up_ms, park_ms=park_ms, refusals_max=refusals_max)
         self._rings = rings
         self._books = books
         self._router = router
@@ -116,7 +114,7 @@ class Dispatcher:
         work.clocks.look(now)
         if now.mono_ms >= self._sweep_ms and (work.delayed or any(work.unresolved)):
             self._sweep_ms = now.mono_ms + SWEEP_MS
-            work.put_old_aside(now)
+            work.park_old(now)
         attempts: list[Attempt] = []
         for processor in layout.PROCESSORS:
             if work.unresolved[processor]:
@@ -140,7 +138,7 @@ class Dispatcher:
             self._books.begin(now.wall_ms)
         for processor in layout.PROCESSORS:
             for _ in range(min(plan[processor], self._batch - len(attempts))):
-                attempt = starting.begin(work, now, processor, plan.is_trial(processor))
+                attempt = starting.begin(work, now, processor, plan.is_probe(processor))
                 if attempt is not None:
                     attempts.append(attempt)
         return attempts
@@ -199,5 +197,5 @@ class Dispatcher:
             return Queue(0, 0, self.work.settled)
         oldest_ms = now.mono_ms - self.work.backlog.oldest_ms()
         # The newest one matters for probes only.
-        newest_ms = oldest_ms if self._router.are_well else now.mono_ms - self.work.backlog.newest_ms()
+        newest_ms = oldest_ms if self._router.are_healthy else now.mono_ms - self.work.backlog.newest_ms()
         return Queue(waiting, oldest_ms, self.work.settled, newest_ms)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.books import aside
+from engine.books import parked
 from engine.dispatch import life
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.delayed import Delayed
@@ -18,7 +18,7 @@ from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
 from engine.memory import layout
 from engine.memory.layout import ALREADY, QUEUED
-from engine.ring.ring import Payment
+from engine.payment import Payment
 
 _OVER = (Step.SETTLE, Step.CHARGED_BEFORE, Step.UNCONFIRMED)
 
@@ -28,7 +28,7 @@ def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
     if work.in_flight.pop(attempt.ticket, None) is None:
         return  # dropped, and its end came all the same
     if outcome.verdict is Verdict.CHARGED:  # nearly all
-        work.router.lanes[attempt.processor].ended(now.mono_ms, attempt.ticket, True)
+        work.router.observed[attempt.processor].ended(now.mono_ms, attempt.ticket, True)
         if attempt.tries or attempt.is_delayed:
             _forget(work, attempt)
         work.settled += 1
@@ -44,7 +44,7 @@ def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
     elif attempt.lookup:
         work.asking -= 1
         delayed = work.delayed.get(attempt.key)
-        if delayed is not None and not attempt.is_question:
+        if delayed is not None and not attempt.is_beside:
             _finish_first_lookup(work, now, attempt, delayed, outcome)
         else:
             _finish_lookup(work, now, attempt, outcome)
@@ -72,30 +72,30 @@ def _finish_request(work: Work, now: Now, attempt: Attempt, verdict: Verdict) ->
 def _tell_lane(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed: Delayed | None) -> None:
     """What the end of a request says of its processor."""
     processor, ticket = attempt.processor, attempt.ticket
-    lane = work.router.lanes[processor]
+    observed = work.router.observed[processor]
     if verdict is Verdict.REJECTED:
-        lane.rejected(now.mono_ms, ticket)
+        observed.rejected(now.mono_ms, ticket)
     elif verdict is Verdict.REFUSED:
         run, charged = work.refusing[processor]
         now_charged = work.charged(processor)
         run = run + 1 if charged == now_charged else 1
         work.refusing[processor] = run, now_charged
         if run >= life.REFUSING_RUN:
-            lane.refused(now.mono_ms, ticket, attempt.key)
+            observed.refused(now.mono_ms, ticket, attempt.key)
         else:
-            lane.set_apart(now.mono_ms, ticket)
+            observed.set_apart(now.mono_ms, ticket)
     elif verdict is Verdict.FAILED and delayed is not None and delayed.fail(processor, work.charged(processor)):
-        lane.set_apart(now.mono_ms, ticket)  # others were charged since it failed last: it is this payment
+        observed.set_apart(now.mono_ms, ticket)  # others were charged since it failed last: it is this payment
     else:
-        lane.ended(now.mono_ms, ticket, verdict is Verdict.ALREADY, attempt.key)
+        observed.ended(now.mono_ms, ticket, verdict is Verdict.ALREADY, attempt.key)
 
 
 def _put_back(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed: Delayed | None) -> None:
     """Certainly not charged, and no word about the payment itself."""
-    lane = work.router.lanes[attempt.processor]
+    observed = work.router.observed[attempt.processor]
     _store_state(work, attempt, QUEUED)
     if delayed is None:
-        if verdict is not Verdict.FAILED or attempt.attempts < life.FAILURES_FEW or lane.is_open:
+        if verdict is not Verdict.FAILED or attempt.attempts < life.FAILURES_FEW or observed.is_open:
             work.backlog.put_back(attempt.ring, attempt.position)
             return
         delayed = work.new_delayed(attempt.ring, work.settlement.payment(attempt.ring, attempt.position))
@@ -104,7 +104,7 @@ def _put_back(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed:
     if verdict is Verdict.FAILED:
         delayed.rounds += 1
         failures = delayed.failures[attempt.processor]
-        delayed.is_own = delayed.is_own or not (lane.is_open or life.is_explained(failures, lane.failure_ppm))
+        delayed.is_own = delayed.is_own or not (observed.is_open or life.is_explained(failures, observed.failure_ppm))
     work.give_slot_back(now, delayed)
     work.delayed.wait(delayed, now.mono_ms + life.delay_ms(delayed.rounds))
 
@@ -122,7 +122,7 @@ def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | N
             work.delayed.remove(delayed)
         work.settlement.fail(now, delayed.ring, payment, layout.REASON_REFUSED)
         return
-    if delayed.ring == aside.RING:
+    if delayed.ring == parked.RING:
         work.settlement.change(delayed.position, payment, delayed.refused)
     work.give_slot_back(now, delayed)
     wait_ms = 0
@@ -154,7 +154,7 @@ def _keep(work: Work, now: Now, attempt: Attempt, verdict: Verdict, step: Step) 
     one.tries += 1
     if verdict is Verdict.UNKNOWN and work.asking < ASKING_MAX:
         # To ask takes less time than to send again: that would wait for a slow processor once more.
-        work.ask_at_once.append(work.question(now, attempt))
+        work.ask_at_once.append(work.lookup_beside(now, attempt))
     unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
 
 

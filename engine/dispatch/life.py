@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.memory import layout
-from engine.ring.ring import Payment
+from engine.payment import Payment
 
 CONTRADICTIONS_MAX = 10  # "it is not there" after "already there": then it is a dead letter
 LOOKUPS_MAX = 10  # lookups that cannot be had after "already there": then it is settled unconfirmed, or a dead letter

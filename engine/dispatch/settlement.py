@@ -1,6 +1,6 @@
-"""Every store that ends a payment, or moves it between its slot and a place aside. Part of the books' transactions.
+"""Every store that ends a payment, or moves it between its slot and a parking place. Part of the books' transactions.
 
-A payment is named by its ring and position, or by ``aside.RING`` and its place. All that writes belongs between
+A payment is named by its ring and position, or by ``parked.RING`` and its place. All that writes belongs between
 ``books.begin`` and ``books.commit``, but for :meth:`Settlement.store_progress`, :meth:`Settlement.store_request` and
 what is made of them: those are the dispatcher's own words of one slot, stored at once.
 """
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.books import aside
+from engine.books import parked
 from engine.books.levels import Shape
 from engine.books.writer import BooksWriter
 from engine.dispatch.attempt import Now
 from engine.memory import layout
-from engine.memory.layout import ASIDE, CHARGED_BEFORE, COMPLETED, FAILED
-from engine.ring.ring import Payment, RingReader
+from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED, PARKED
+from engine.payment import Payment
+from engine.ring.ring import RingReader
 
 _POSITION_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 
@@ -30,8 +31,8 @@ class Settlement:
 
     def payment(self, ring: int, position: int) -> Payment:
         """What memory says of an open payment."""
-        if ring == aside.RING:
-            payment = aside.read(self._books.value, self._shape, position)
+        if ring == parked.RING:
+            payment = parked.read(self._books.value, self._shape, position)
         else:
             payment = self._rings[ring].read(position)
         assert payment is not None, "a slot was given away before its payment was done"
@@ -42,7 +43,7 @@ class Settlement:
     ) -> None:
         """Charged at ``processor`` under ``requested_ms`` with ``cents``: nearly all end like this."""
         self._books.settle(processor, requested_ms, cents)
-        if ring == aside.RING:
+        if ring == parked.RING:
             done = self.payment(ring, position)._replace(requested_ms=requested_ms)
             self._end(now, ring, done, COMPLETED, layout.REASON_NONE)
             return
@@ -73,22 +74,22 @@ class Settlement:
         self._end(now, ring, payment, FAILED, reason)
 
     def park(self, ring: int, payment: Payment, refused: int = 0) -> int | None:
-        """Gives the slot of an open payment back: its place aside, None when there is no room."""
-        assert ring != aside.RING
-        place = aside.put(self._books, self._shape, payment, refused, layout.pack_home(ring, payment.position))
+        """Gives the slot of an open payment back: its parking place, None when there is no room."""
+        assert ring != parked.RING
+        place = parked.put(self._books, self._shape, payment, refused, layout.pack_home(ring, payment.position))
         if place is not None:
             at = self._rings[ring].offset(payment.position) + layout.SLOT_PROGRESS
-            word = layout.pack_progress(payment.position, ASIDE, payment.processor, payment.attempts)
+            word = layout.pack_progress(payment.position, PARKED, payment.processor, payment.attempts)
             self._books.put(ring + 1, at, word)
         return place
 
     def change(self, place: int, payment: Payment, refused: int | None = None) -> None:
-        """Changes an open payment aside; see :func:`aside.change`."""
-        aside.change(self._books, self._shape, place, payment, refused)
+        """Changes an open payment parked; see :func:`parked.change`."""
+        parked.change(self._books, self._shape, place, payment, refused)
 
     def store_state(self, ring: int, position: int, state: int, processor: int, attempts: int) -> None:
-        """Another state of an open payment: of a slot at once, of a place aside by the transaction."""
-        if ring == aside.RING:
+        """Another state of an open payment: of a slot at once, of a parking place by the transaction."""
+        if ring == parked.RING:
             self.change(position, self.payment(ring, position)._replace(state=state))
         else:
             self.store_progress(ring, position, state, processor, attempts)
@@ -104,24 +105,24 @@ class Settlement:
         self.store_progress(ring, payment.position, payment.state, payment.processor, payment.attempts)
 
     def store_progress(self, ring: int, position: int, state: int, processor: int, attempts: int) -> None:
-        """One store of a slot's progress, outside of any transaction; ``ring`` is no place aside."""
+        """One store of a slot's progress, outside of any transaction; ``ring`` is no parking place."""
         reader = self._rings[ring]
         word = layout.pack_progress(position, state, processor, attempts)
         reader.words[reader.offset(position) + layout.SLOT_PROGRESS] = word
 
     def _end(self, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
         """The last words of a payment; ``payment`` has its processor, attempts and times."""
-        if ring == aside.RING:
+        if ring == parked.RING:
             done = payment._replace(state=state, settled_ms=now.wall_ms, reason=reason)
-            home = aside.home(self._books.value, self._shape, payment.position)
-            aside.change(self._books, self._shape, payment.position, done)
+            home = parked.home(self._books.value, self._shape, payment.position)
+            parked.change(self._books, self._shape, payment.position, done)
             # Its place may be forgotten before its slot is given away.
             ring, position = (home >> layout.ADDRESS_SEGMENT_SHIFT) - 1, home & _POSITION_MASK
             if not 0 <= ring < len(self._rings) or not self._is_there(ring, position, payment):
                 return
             payment = payment._replace(position=position)
         at = self._rings[ring].offset(payment.position)
-        if payment.is_aside or reason == layout.REASON_AMOUNT:
+        if payment.is_parked or reason == layout.REASON_AMOUNT:
             self._books.put(ring + 1, at + layout.SLOT_FIRST_MS, payment.first_ms)
         word = layout.pack_progress(payment.position, state, payment.processor, payment.attempts)
         settled = layout.pack_settled(now.wall_ms, reason)

@@ -6,14 +6,14 @@ caller, after it has brought memory to disk where that is promised.
 
 from __future__ import annotations
 
-from engine.books import aside
+from engine.books import parked
 from engine.dispatch import life
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.delayed import Delayed
 from engine.dispatch.work import Work
 from engine.memory import layout
 from engine.memory.layout import PROCESSING, QUEUED
-from engine.ring.ring import Payment
+from engine.payment import Payment
 
 OVERDUE_MS = 500  # an answer is this much later than usual: the processor is asked whether the payment is there ...
 OVERDUE_AGAIN_MS = 500  # ... and again after this, doubled each time
@@ -58,7 +58,7 @@ def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | Non
         now.mono_ms,
     )
     work.in_flight[ticket] = attempt
-    work.router.lanes[processor].began(now.mono_ms, ticket)
+    work.router.observed[processor].began(now.mono_ms, ticket)
     return attempt
 
 
@@ -77,7 +77,7 @@ def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[At
         one = unresolved.take(looks_up=False)
         payment = work.settlement.payment(one.ring, one.position)
         assert payment.state == PROCESSING and payment.processor == processor
-        if one.ring != aside.RING:
+        if one.ring != parked.RING:
             payment = payment._replace(attempts=payment.attempts + 1)
             work.settlement.store_request(one.ring, payment)
         attempts.append(work.request(now, one.ring, payment, one.tries))
@@ -120,20 +120,20 @@ def overdue(work: Work, now: Now) -> list[Attempt]:
         age_ms = now.mono_ms - attempt.began_ms
         if age_ms < OVERDUE_MS or work.asking + len(late) >= ASKING_MAX:
             break
-        is_overdue = age_ms >= work.router.lanes[attempt.processor].usual_ms + OVERDUE_MS
+        is_overdue = age_ms >= work.router.observed[attempt.processor].usual_ms + OVERDUE_MS
         if is_overdue and now.mono_ms >= attempt.ask_ms and not attempt.lookup:
             attempt.ask_ms = now.mono_ms + max(OVERDUE_AGAIN_MS, age_ms)
             late.append(attempt)
-    return [work.question(now, attempt) for attempt in late]
+    return [work.lookup_beside(now, attempt) for attempt in late]
 
 
 def wake_ms(work: Work, now_ms: int) -> int | None:
     """When something of this is due though nothing happens before; None: nothing (engine's clock)."""
     times = []
-    for lane, unresolved in zip(work.router.lanes, work.unresolved, strict=True):
+    for observed, unresolved in zip(work.router.observed, work.unresolved, strict=True):
         due_ms = unresolved.due_ms(looks_up=False)
         if due_ms is not None:
-            times.append(max(due_ms, lane.wake_ms(now_ms) or 0))
+            times.append(max(due_ms, observed.wake_ms(now_ms) or 0))
         due_ms = unresolved.due_ms(looks_up=True)
         if due_ms is not None and work.asking < ASKING_MAX:  # else an answer comes first
             times.append(due_ms)
@@ -146,14 +146,14 @@ def wake_ms(work: Work, now_ms: int) -> int | None:
 def _choose(work: Work, now: Now, one: Delayed) -> int | None:
     """Where a delayed payment goes now, None when nobody has room for it."""
     costs_ppm = [work.router.cost_ppm(processor) for processor in layout.PROCESSORS]
-    order = one.choose(costs_ppm, [lane.failure_ppm for lane in work.router.lanes])
+    order = one.choose(costs_ppm, [observed.failure_ppm for observed in work.router.observed])
     return next((processor for processor in order if _may_go(work, now, processor)), None)
 
 
 def _may_go(work: Work, now: Now, processor: int) -> bool:
     """Whether a delayed payment may be sent. One that refuses all answers them at once: that costs it nothing."""
     if work.refusing[processor][0] >= life.REFUSING_RUN:
-        return work.router.lanes[processor].room(now.mono_ms) > 0
+        return work.router.observed[processor].room(now.mono_ms) > 0
     return work.router.allows(now.mono_ms, processor)
 
 
@@ -166,10 +166,10 @@ def _begin_delayed(work: Work, now: Now, one: Delayed, payment: Payment, process
         first_ms=min(payment.first_ms, now.wall_ms) if payment.attempts else now.wall_ms,
     )
     work.books.begin(now.wall_ms)  # its bucket is open then when it is settled
-    if one.ring == aside.RING:
+    if one.ring == parked.RING:
         work.settlement.change(one.position, payment)
     work.books.commit()
-    if one.ring != aside.RING:
+    if one.ring != parked.RING:
         work.settlement.store_request(one.ring, payment)
     attempt = work.request(now, one.ring, payment, 0)
     attempt.is_delayed = one.is_out = True

@@ -36,7 +36,7 @@ from engine.correlation import format_id
 from engine.dispatch import outcome
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome
-from engine.routing.questions import ANSWER_MS_MAX
+from engine.routing.queries import ANSWER_MS_MAX
 
 MIN_RESPONSE_MS_MAX = 3_600_000  # a longer time is no processor's
 FEE_PATH = "/admin/payments-summary?from=2000-01-01T00:00:00Z&to=2000-01-01T00:00:00Z"
@@ -62,7 +62,7 @@ class Fee(NamedTuple):
     ppm: int
 
 
-class Question(IntEnum):
+class Query(IntEnum):
     """What a request asks that carries no payment."""
 
     HEALTH = 0
@@ -73,20 +73,20 @@ class Silence(NamedTuple):
     """A question has ended without a word that can be used."""
 
     processor: int
-    question: Question
+    query: Query
 
 
 class _Request:
     """A curl handle that is used again and again, with what it is carrying now."""
 
-    __slots__ = ("attempt", "body", "handle", "lookup", "processor", "question", "sending")
+    __slots__ = ("attempt", "body", "handle", "lookup", "processor", "query", "sending")
 
     def __init__(self, processor: int, lookup: bool) -> None:
         self.handle: Any = pycurl.Curl()
         self.processor = processor
         self.lookup = lookup
         self.attempt: Attempt | None = None  # None: it asks
-        self.question = Question.HEALTH
+        self.query = Query.HEALTH
         self.sending = BytesIO()  # what is still to be sent of the request's body
         self.body = bytearray()
 
@@ -97,7 +97,7 @@ class _Request:
 
 
 class Transport:
-    """Sends attempts and health questions.
+    """Sends attempts and health queries.
 
     Parameters:
       urls: origins of default and fallback.
@@ -152,18 +152,18 @@ class Transport:
 
     def ask_health(self, processor: int) -> None:
         """Asks a processor how it is; its word, or that it said none, is in a later :meth:`results`."""
-        self._ask(processor, Question.HEALTH, "/payments/service-health", [])
+        self._ask(processor, Query.HEALTH, "/payments/service-health", [])
 
     def ask_fee(self, processor: int) -> None:
         """Asks a processor what it keeps; its word, or that it said none, is in a later :meth:`results`.
 
         The fee stands in its summary, of whatever window: the shortest costs it least.
         """
-        self._ask(processor, Question.FEE, FEE_PATH, [f"X-Rinha-Token: {self._token}"])
+        self._ask(processor, Query.FEE, FEE_PATH, [f"X-Rinha-Token: {self._token}"])
 
-    def _ask(self, processor: int, question: Question, path: str, headers: list[str]) -> None:
+    def _ask(self, processor: int, query: Query, path: str, headers: list[str]) -> None:
         request = self._take(processor, True)
-        request.question = question
+        request.query = query
         request.handle.setopt(pycurl.URL, f"{self._urls[processor]}{path}")
         request.handle.setopt(pycurl.HTTPHEADER, headers)
         request.handle.setopt(pycurl.TIMEOUT_MS, ANSWER_MS_MAX)
@@ -211,9 +211,9 @@ class Transport:
                 request = self._busy.pop(handle)
                 status = handle.getinfo(pycurl.RESPONSE_CODE)
                 if request.attempt is None:
-                    read = _health if request.question is Question.HEALTH else _fee
+                    read = _health if request.query is Query.HEALTH else _fee
                     word = read(request.processor, status, request.body)
-                    words.append(word or Silence(request.processor, request.question))
+                    words.append(word or Silence(request.processor, request.query))
                 else:
                     payments.append((request.attempt, _read(request.attempt, status, request.body)))
                 self._give_back(request)
@@ -224,7 +224,7 @@ class Transport:
                     sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
                     payments.append((request.attempt, outcome.of_error(sent)))
                 else:
-                    words.append(Silence(request.processor, request.question))
+                    words.append(Silence(request.processor, request.query))
                 self._give_back(request)
         return payments, words
 

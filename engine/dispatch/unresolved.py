@@ -16,7 +16,7 @@ from engine.memory import layout
 
 @dataclass(slots=True)
 class Unresolved:
-    """One of them; ``ring`` may be the aside table's. See :class:`engine.dispatch.life.Course` for its fields.
+    """One of them; ``ring`` may be the parking table's. See :class:`engine.dispatch.life.Course` for its fields.
 
     ``tries``: unknown outcomes of requests with this body; ``asked``: lookups of a dead letter; ``out``: the ticket of
     its own request or lookup that is under way, 0 while it waits for the next.

@@ -27,9 +27,9 @@ class ClockWatch:
         value = self._books.value
         pairs = [(value(at), value(at + 1)) for at in _places()]
         self.spans = [pair for pair in pairs if pair[1]]
-        heartbeat_ms = value(layout.BOARD_HEARTBEAT_MS)
+        heartbeat_ms = value(layout.STATUS_HEARTBEAT_MS)
         if heartbeat_ms:
-            self._ahead_ms = heartbeat_ms - value(layout.BOARD_CLOCK_MS)
+            self._ahead_ms = heartbeat_ms - value(layout.STATUS_CLOCK_MS)
 
     def look(self, now: Now) -> None:
         """Looks at both clocks, and shows them. Not within a transaction of the books."""
@@ -38,8 +38,8 @@ class ClockWatch:
             self._keep(now, (now.wall_ms, now.mono_ms + self._ahead_ms))
         self._ahead_ms = ahead_ms
         # Who is killed between the two leaves a span that is too long: rather one too many is doubted than one too few.
-        self._books.show(layout.BOARD_HEARTBEAT_MS, now.wall_ms)
-        self._books.show(layout.BOARD_CLOCK_MS, now.mono_ms)
+        self._books.show(layout.STATUS_HEARTBEAT_MS, now.wall_ms)
+        self._books.show(layout.STATUS_CLOCK_MS, now.mono_ms)
 
     def _keep(self, now: Now, span: tuple[int, int]) -> None:
         """Keeps a span, joined with what it touches; when there is no place left, the oldest one is forgotten."""

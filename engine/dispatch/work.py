@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from engine.books import aside
+from engine.books import parked
 from engine.books.levels import Shape
 from engine.books.writer import SETTLEMENTS_MAX, BooksWriter
 from engine.correlation import format_id
@@ -24,7 +24,8 @@ from engine.dispatch.unresolved import Unresolved, UnresolvedPayments
 from engine.dispatch.watch import ClockWatch
 from engine.memory import layout
 from engine.memory.layout import ALREADY, QUEUED
-from engine.ring.ring import Payment, RingReader
+from engine.payment import Payment
+from engine.ring.ring import RingReader
 from engine.routing.router import Router
 
 log = logging.getLogger("engine.dispatch")
@@ -42,14 +43,14 @@ class Work:
         router: Router,
         *,
         give_up_ms: int,
-        aside_ms: int,
+        park_ms: int,
         refusals_max: int,
     ) -> None:
         self.rings = rings
         self.books = books
         self.router = router
         self.give_up_ms = give_up_ms
-        self.aside_ms = aside_ms
+        self.park_ms = park_ms
         self.refusals_max = refusals_max
         self.settlement = Settlement(rings, books, shape)
         self.backlog = Backlog(rings)
@@ -79,19 +80,19 @@ class Work:
         return self.books.value(layout.BOOKS_TOTALS_AT + 2 * processor)
 
     def recover(self, now: Now) -> None:
-        """Takes up what the rings and the aside table hold."""
+        """Takes up what the rings and the parking table hold."""
         self.books.recover()
         self.clocks.recover()
         self.settled = sum(map(self.charged, layout.PROCESSORS))
         for index in range(len(self.rings)):
             for payment in self.backlog.recover(index):
                 self._take_up(now, index, payment)
-        for payment in aside.open_payments(self.books.value, self._shape):
+        for payment in parked.open_payments(self.books.value, self._shape):
             if payment.state == QUEUED:
-                refused = aside.refusals(self.books.value, self._shape, payment.position)
-                self.delayed.wait(self.new_delayed(aside.RING, payment, refused), now.mono_ms)
+                refused = parked.refusals(self.books.value, self._shape, payment.position)
+                self.delayed.wait(self.new_delayed(parked.RING, payment, refused), now.mono_ms)
             else:
-                self._take_up(now, aside.RING, payment)
+                self._take_up(now, parked.RING, payment)
 
     def clear(self) -> None:
         """Forgets everything that is under way, but not the backlog's payments."""
@@ -109,7 +110,7 @@ class Work:
     def request(self, now: Now, ring: int, payment: Payment, tries: int) -> Attempt:
         """The request of a payment whose words say already where it goes."""
         attempt = self._attempt(now, ring, payment, payment.processor, tries)
-        self.router.lanes[payment.processor].began(now.mono_ms, attempt.ticket)
+        self.router.observed[payment.processor].began(now.mono_ms, attempt.ticket)
         return attempt
 
     def lookup(self, now: Now, ring: int, payment: Payment, processor: int, tries: int) -> Attempt:
@@ -119,21 +120,21 @@ class Work:
         attempt.lookup = True
         return attempt
 
-    def question(self, now: Now, attempt: Attempt) -> Attempt:
+    def lookup_beside(self, now: Now, attempt: Attempt) -> Attempt:
         """The same, beside a request that is under way or has just ended."""
         self.asking += 1
         self.last_ticket += 1
-        question = replace(
-            attempt, ticket=self.last_ticket, lookup=True, is_question=True, is_delayed=False, began_ms=now.mono_ms
+        lookup = replace(
+            attempt, ticket=self.last_ticket, lookup=True, is_beside=True, is_delayed=False, began_ms=now.mono_ms
         )
-        self.in_flight[question.ticket] = question
-        return question
+        self.in_flight[lookup.ticket] = lookup
+        return lookup
 
     def drop(self, request: Attempt) -> None:
         """The answer to a request is not waited for any more."""
         del self.in_flight[request.ticket]
         self.dropped.append(request)
-        self.router.lanes[request.processor].dropped(request.ticket)
+        self.router.observed[request.processor].dropped(request.ticket)
 
     def request_of(self, attempt: Attempt) -> Attempt | None:
         """The request in flight for the payment, and at the processor, of ``attempt``."""
@@ -154,7 +155,7 @@ class Work:
     # --- where a payment is kept -------------------------------------------------------------------------------------
 
     def new_delayed(self, ring: int, payment: Payment, refused: int = 0) -> Delayed:
-        """A payment with a back-off of its own; ``refused``: its word ASIDE_REFUSALS."""
+        """A payment with a back-off of its own; ``refused``: its word PARKED_REFUSALS."""
         key = payment.id_high << 64 | payment.id_low
         delayed = Delayed.make(key, ring, payment.position, payment.clock_ms, refused)
         # What was charged before a crash does not show that a processor charges others and refuses this one.
@@ -174,26 +175,26 @@ class Work:
         unresolved = self.unresolved[one.processor]
         unresolved.bury(one, reason)
         payment = self.settlement.payment(one.ring, one.position)._replace(reason=reason, settled_ms=now.wall_ms)
-        if one.ring == aside.RING:
+        if one.ring == parked.RING:
             self.settlement.change(one.position, payment)
         else:
-            self._move_aside(one, payment)
+            self._park(one, payment)
         one.asked = 0
         unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
 
     def give_slot_back(self, now: Now, delayed: Delayed) -> None:
-        """Puts a delayed payment aside when its trouble is its own, or old; part of the books' transaction."""
-        is_old = now.mono_ms - delayed.clock_ms >= self.aside_ms
-        if delayed.ring != aside.RING and (delayed.is_own or is_old):
-            self._move_aside(delayed, self._plain(delayed), delayed.refused)
+        """Parks a delayed payment when its trouble is its own, or old; part of the books' transaction."""
+        is_old = now.mono_ms - delayed.clock_ms >= self.park_ms
+        if delayed.ring != parked.RING and (delayed.is_own or is_old):
+            self._park(delayed, self._plain(delayed), delayed.refused)
 
-    def put_old_aside(self, now: Now) -> None:
+    def park_old(self, now: Now) -> None:
         """Gives the slots of payments back that have been open for long and wait just now."""
-        old = [one for one in self._waiting() if one.ring != aside.RING and now.mono_ms - one.clock_ms >= self.aside_ms]
+        old = [one for one in self._waiting() if one.ring != parked.RING and now.mono_ms - one.clock_ms >= self.park_ms]
         for begin in range(0, len(old), SETTLEMENTS_MAX):
             self.books.begin(now.wall_ms)
             for one in old[begin : begin + SETTLEMENTS_MAX]:
-                self._move_aside(one, self._plain(one), one.refused if isinstance(one, Delayed) else 0)
+                self._park(one, self._plain(one), one.refused if isinstance(one, Delayed) else 0)
             self.books.commit()
 
     def _waiting(self) -> Iterator[Unresolved | Delayed]:
@@ -207,11 +208,11 @@ class Work:
         reason = one.reason if isinstance(one, Unresolved) else layout.REASON_NONE
         return payment._replace(settled_ms=0, reason=reason)
 
-    def _move_aside(self, one: Unresolved | Delayed, payment: Payment, refused: int = 0) -> None:
+    def _park(self, one: Unresolved | Delayed, payment: Payment, refused: int = 0) -> None:
         """Part of the books' transaction. Without room it keeps its slot."""
         place = self.settlement.park(one.ring, payment, refused)
         if place is not None:
-            one.ring, one.position = aside.RING, place
+            one.ring, one.position = parked.RING, place
 
     def _take_up(self, now: Now, ring: int, payment: Payment) -> None:
         """A payment that an earlier dispatcher had sent. The crash is an unknown outcome, if nothing else is known."""
@@ -225,7 +226,7 @@ class Work:
             tries=0 if is_told else 1,
             is_told=is_told,
             is_doubted=not is_told,
-            reason=payment.reason if ring == aside.RING else layout.REASON_NONE,
+            reason=payment.reason if ring == parked.RING else layout.REASON_NONE,
         )
         unresolved = self.unresolved[payment.processor]
         unresolved.add(one)

@@ -1,4 +1,4 @@
-"""``python -m engine build``: compiles ``express.c``, the intake's part that is not Python. `make setup` runs it."""
+"""``python -m engine build``: compiles ``fast_path.c``, the intake's part that is not Python. `make setup` runs it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from engine.memory import layout
 
-HELP = "Compile the express lane of POST /payments; does nothing when it is built already."
+HELP = "Compile the fast path of POST /payments; does nothing when it is built already."
 DIRECTORY = Path(__file__).parent
-SOURCES = (DIRECTORY / "express.c", DIRECTORY / "express.h")
-LIBRARY = DIRECTORY / "libexpress.so"
+SOURCES = (DIRECTORY / "fast_path.c", DIRECTORY / "fast_path.h")
+LIBRARY = DIRECTORY / "libfastpath.so"
 # -Wl,...: without a build id the same sources make the same library.
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIC")
 LINK_FLAGS = ("-shared", "-Wl,--build-id=none")
@@ -33,7 +33,7 @@ def run(_arguments: argparse.Namespace) -> int:
     try:
         build(LIBRARY)
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"engine: express.c cannot be compiled: {error}", file=sys.stderr)
+        print(f"engine: fast_path.c cannot be compiled: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -58,13 +58,13 @@ def build(library: Path) -> None:
 
 def compiler() -> list[str]:
     """The compiler and what it must be told of the sources."""
-    return [os.environ.get("CC", "cc"), *FLAGS, f'-DEXPRESS_STAMP="{stamp()}"', *_defines()]
+    return [os.environ.get("CC", "cc"), *FLAGS, f'-DFAST_PATH_STAMP="{stamp()}"', *_defines()]
 
 
 def stamp() -> str:
     """Names what a library is made of: the sources, the numbers of the layout, the flags."""
     parts = [source.read_text() for source in SOURCES] + [*_defines(), *FLAGS, *LINK_FLAGS]
-    return f"express-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:32]}"
+    return f"fast-path-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:32]}"
 
 
 def _defines() -> list[str]:

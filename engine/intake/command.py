@@ -11,19 +11,20 @@ import sys
 
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
+from engine.intake.acceptor import Acceptor
 from engine.intake.committer import Committer
-from engine.intake.desk import Desk
-from engine.intake.express import Express, NotBuiltError
+from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.intake.http import Http
 from engine.intake.keeper import Keeper
 from engine.intake.server import Server
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell
+from engine.memory.errors import SegmentError
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import mapping, recovery
-from engine.storage.segment import HeldError, Segment, SegmentError
+from engine.storage.segment import HeldError, Segment
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
 LOOK_MS = 2000  # between two looks whether rings and books are still those that others use
@@ -43,10 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         settings = settings_module.read(os.environ)
-        if not 0 <= arguments.index < settings.api_processes:
-            problem = f"--index {arguments.index}: must be 0 to {settings.api_processes - 1} (ENGINE_API_PROCESSES - 1)"
+        if not 0 <= arguments.index < settings.host.api_processes:
+            problem = (
+                f"--index {arguments.index}: must be 0 to {settings.host.api_processes - 1} (ENGINE_API_PROCESSES - 1)"
+            )
             raise settings_module.SettingsError([problem])
-        os.makedirs(settings.run_dir, exist_ok=True)
+        os.makedirs(settings.host.run_dir, exist_ok=True)
         serve(settings, arguments.index)
     except (settings_module.SettingsError, SegmentError) as error:
         print(f"engine: {error}", file=sys.stderr)
@@ -65,21 +68,21 @@ def serve(settings: Settings, index: int) -> None:
     segments = mapping.open_rings(settings)
     mapping.hold(segments[index], "another API process with this --index runs; a ring has one writer")
     books = mapping.open_books(settings)
-    own = RingWriter(segments[index].words, is_synced=settings.durability == "sync")
+    own = RingWriter(segments[index].words, is_synced=settings.storage.durability == "sync")
     rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
-    doorbell = Doorbell(settings.doorbell_path, books.words)
+    doorbell = Doorbell(settings.host.doorbell_path, books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))
-    _point(f"{settings.run_dir}/intake.lock", books.path)
+    _point(f"{settings.host.run_dir}/intake.lock", books.path)
     ids = mapping.open_ids(settings, segments[0])
-    desk = Desk(rings, own, reader, books.lock_path, IdMemory(ids.words) if ids is not None else None)
-    keeper = Keeper(desk, own, ids) if ids is not None else None
+    acceptor = Acceptor(rings, own, reader, books.lock_path, IdMemory(ids.words) if ids is not None else None)
+    keeper = Keeper(acceptor, own, ids) if ids is not None else None
     if keeper is not None:
         keeper.start()
     else:
         own.words[layout.RING_IDS_AT] = 0  # what is accepted now is not remembered
     http = Http()
-    committer = express = None
-    if settings.durability == "sync":
+    committer = fast_path = None
+    if settings.storage.durability == "sync":
 
         def committed() -> None:
             doorbell.ring_if_asleep()
@@ -92,10 +95,10 @@ def serve(settings: Settings, index: int) -> None:
     else:
         recovery.mark(segments[index], layout.UNCLEAN, layout.RING_CLOSED_AT)
         try:
-            express = Express(settings, rings, own, books.words, mapping.books_shape(settings), desk, doorbell)
+            fast_path = FastPath(settings, rings, own, books.words, mapping.books_shape(settings), acceptor, doorbell)
         except NotBuiltError as error:
             log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
-    Server(settings, desk, own, books.words, reader, doorbell, committer, express).add_routes(http)
+    Server(settings, acceptor, own, books.words, reader, doorbell, committer, fast_path).add_routes(http)
     opened = segments if ids is None else [*segments, ids]
     used = (*opened, books)
     for segment in opened:
@@ -113,7 +116,7 @@ def serve(settings: Settings, index: int) -> None:
 
     alarm = http.alarm(look)
     alarm.set(LOOK_MS)
-    path = settings.api_socket(index)
+    path = settings.host.api_socket(index)
     log.info("api %d on %s", index, path)
     http.serve(path, SOCKET_MODE)
     log.info("api %d stopped", index)
@@ -122,12 +125,12 @@ def serve(settings: Settings, index: int) -> None:
         raise SegmentError(problem)
     if keeper is not None:
         keeper.stop()
-    if settings.durability != "sync":
+    if settings.storage.durability != "sync":
         recovery.mark(segments[index], layout.CLEAN, layout.RING_CLOSED_AT)
-    if express is not None:
-        express.close()
+    if fast_path is not None:
+        fast_path.close()
     doorbell.close()
-    desk.close()
+    acceptor.close()
     for segment in used:
         segment.close()
 

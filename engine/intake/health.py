@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.books.reader import Totals
-from engine.intake.desk import Usage
+from engine.intake.acceptor import Usage
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.settings import Settings
@@ -23,15 +23,15 @@ def report(
     accepted all the same, except into a ring that is full.
 
     Parameters:
-      books: the books' words: the board and the number of payments put aside.
+      books: the books' words: the board and the number of payments parked.
       totals: what is done; read before ``rings``.
       now_ms, clock_ms: the time by the wall clock, and by the engine's.
     """
-    heartbeat_ms = books[layout.BOARD_HEARTBEAT_MS]
+    heartbeat_ms = books[layout.STATUS_HEARTBEAT_MS]
     age_ms = max(0, now_ms - heartbeat_ms) if heartbeat_ms else None
     alive = age_ms is not None and age_ms <= HEARTBEAT_MS_MAX
     processors = {
-        name: _processor(books, layout.BOARD_PROCESSORS + number * layout.BOARD_PROCESSOR_WORDS, clock_ms)
+        name: _processor(books, layout.STATUS_PROCESSORS + number * layout.STATUS_PROCESSOR_WORDS, clock_ms)
         for number, name in enumerate(layout.PROCESSOR_NAMES)
     }
     accepted = sum(ring.accepted for ring in rings)
@@ -53,7 +53,7 @@ def report(
             "pending": max(0, accepted - sum(total.payments for total in totals)),
             "failed": totals.failed.payments,
             # Part of the pending: their processor has not said for long what became of them.
-            "aside": books[layout.BOOKS_ASIDE_KEPT_AT],
+            "parked": books[layout.BOOKS_PARKED_KEPT_AT],
             # Part of those: only a person can tell what became of them.
             "deadLetters": books[layout.BOOKS_DEAD_AT],
             # Beside the books: a processor had the id before we sent it.
@@ -63,30 +63,30 @@ def report(
             "amountDiffers": books[layout.BOOKS_DISCREPANCIES_AT],
             "unconfirmed": books[layout.BOOKS_UNCONFIRMED_AT],
         },
-        "dispatcher": {"alive": alive, "heartbeatAgeMs": age_ms, "errors": books[layout.BOARD_ERRORS]},
+        "dispatcher": {"alive": alive, "heartbeatAgeMs": age_ms, "errors": books[layout.STATUS_ERRORS]},
         "rings": [{"full": ring.full, "refused": ring.refused} for ring in rings],
         "limits": {
-            "ringSlots": settings.ring_slots,
-            "pendingMax": settings.ring_slots * len(rings),
-            "inFlightMax": settings.in_flight_max,
-            "bodyBytesMax": settings.body_bytes_max,
-            "amountCentsMax": settings.amount_cents_max,
-            "asideMax": settings.aside_slots,
-            "giveUpSeconds": settings.give_up_seconds,
-            "refusalsMax": settings.refusals_max,
+            "ringSlots": settings.storage.ring_slots,
+            "pendingMax": settings.storage.ring_slots * len(rings),
+            "inFlightMax": settings.routing.in_flight_max,
+            "bodyBytesMax": settings.intake.body_bytes_max,
+            "amountCentsMax": settings.intake.amount_cents_max,
+            "parkedMax": settings.storage.parked_slots,
+            "giveUpSeconds": settings.dispatch.give_up_seconds,
+            "refusalsMax": settings.dispatch.refusals_max,
         },
     }
 
 
 def _processor(books: Words, at: int, clock_ms: int) -> dict[str, Any]:
-    health_ms = books[at + layout.BOARD_HEALTH_MS]
+    health_ms = books[at + layout.STATUS_HEALTH_MS]
     return {
-        "failing": bool(books[at + layout.BOARD_FAILING]),
-        "minResponseTime": books[at + layout.BOARD_MIN_RESPONSE_MS],
+        "failing": bool(books[at + layout.STATUS_FAILING]),
+        "minResponseTime": books[at + layout.STATUS_MIN_RESPONSE_MS],
         # How old the two above are; null while the processor has not said anything.
         "healthAgeMs": max(0, clock_ms - health_ms) if health_ms else None,
-        "breaker": "open" if books[at + layout.BOARD_BREAKER_OPEN] else "closed",
-        "inFlight": books[at + layout.BOARD_IN_FLIGHT],
-        "expectedMs": books[at + layout.BOARD_EXPECTED_MS],
-        "unresolved": books[at + layout.BOARD_UNRESOLVED],
+        "breaker": "open" if books[at + layout.STATUS_BREAKER_OPEN] else "closed",
+        "inFlight": books[at + layout.STATUS_IN_FLIGHT],
+        "expectedMs": books[at + layout.STATUS_EXPECTED_MS],
+        "unresolved": books[at + layout.STATUS_UNRESOLVED],
     }

@@ -21,7 +21,7 @@ from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
 from engine.intake.alarm import Alarm
-from engine.intake.express import Express
+from engine.intake.fast_path import FastPath
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
 from engine.intake.signals import SignalWatch
 
@@ -96,7 +96,7 @@ class Http:
         self._native: list[object] = []  # callbacks and timers live as long as they can be called
         self._stop_at: float | None = None
         self._aborted = self._callback(ON_ABORTED, self._forget)
-        self._express: Express | None = None
+        self._fast_path: FastPath | None = None
         self._ticks = self.alarm(self._tick)
         self._ticking = False
 
@@ -125,12 +125,12 @@ class Http:
         bytes_max: int,
         check: Callable[[Request], Answer | None],
         handler: Callable[[bytes], Answer | Later],
-        express: Express | None = None,
+        fast_path: FastPath | None = None,
     ) -> None:
         """POST on ``path`` is answered with what ``handler`` makes of the body, or with 413 beyond ``bytes_max`` bytes.
 
         ``check`` sees the headers first and may refuse. The body of what is refused is not kept, and its connection
-        stays usable: the native code skips the rest. What ``express`` takes comes neither to ``check`` nor to
+        stays usable: the native code skips the rest. What ``fast_path`` takes comes neither to ``check`` nor to
         ``handler``; one route may have such a lane.
         """
         digits_max = len(str(bytes_max))
@@ -170,17 +170,17 @@ class Http:
 
         def receive_other(response: Pointer, chunk: Pointer, length: int, is_end: bool, unused: Pointer) -> None:
             """A piece of what was begun in the lane."""
-            assert express is not None
+            assert fast_path is not None
             if response not in self._open:
-                express.hand_over()
+                fast_path.hand_over()
                 self._hold(response, b"")
             receive(response, chunk, length, is_end, unused)
 
         on_data = self._callback(ON_DATA, receive)
         native = self._callback(ON_REQUEST, on_request)
-        if express is not None:
-            self._express = express
-            native = express.serve(native, self._callback(ON_DATA, receive_other))
+        if fast_path is not None:
+            self._fast_path = fast_path
+            native = fast_path.serve(native, self._callback(ON_DATA, receive_other))
         METHODS["POST"](PLAIN, self._app.app, path.encode(), native, ffi.NULL)
 
     def serve(self, path: str, mode: int) -> None:
@@ -226,8 +226,8 @@ class Http:
             self._stop_at = time.monotonic()
             lib.us_listen_socket_close(PLAIN, self._app.socket)
             self._app.socket = ffi.NULL
-            if self._express is not None:
-                self._express.stop()
+            if self._fast_path is not None:
+                self._fast_path.stop()
             self._tick_soon()
 
     def _tick_soon(self) -> None:
@@ -250,7 +250,7 @@ class Http:
 
     def _is_busy(self) -> bool:
         """Whether any request is under way."""
-        return bool(self._open) or (self._express is not None and self._express.waiting > 0)
+        return bool(self._open) or (self._fast_path is not None and self._fast_path.waiting > 0)
 
     def _stopping_seconds(self) -> float:
         """How long ago :meth:`stop` was called; 0 when it was not."""

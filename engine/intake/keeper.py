@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
-from engine.intake.desk import Desk
+from engine.intake.acceptor import Acceptor
 from engine.memory import layout
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingWriter
@@ -28,13 +28,15 @@ class Keeper:
     """The id memory as one API process keeps it.
 
     Parameters:
-      desk: whose locks are taken; its memory is the one in ``segment``.
+      acceptor: whose locks are taken; its memory is the one in ``segment``.
       ring: the ring that this process writes.
       executor: where syncing goes on, one after the other.
     """
 
-    def __init__(self, desk: Desk, ring: RingWriter, segment: Segment, executor: Executor | None = None) -> None:
-        self._desk = desk
+    def __init__(
+        self, acceptor: Acceptor, ring: RingWriter, segment: Segment, executor: Executor | None = None
+    ) -> None:
+        self._acceptor = acceptor
         self._memory = IdMemory(segment.words)
         self._ring = ring
         self._segment = segment
@@ -50,7 +52,7 @@ class Keeper:
             return
         oldest = max(0, ring.head - ring.slots)
         for begin in range(oldest, ring.head, BATCH):
-            with self._desk.locked_whole():
+            with self._acceptor.locked_whole():
                 for position in range(begin, min(begin + BATCH, ring.head)):
                     at = ring.offset(position)
                     self._memory.remember_once(words[at + layout.SLOT_ID_HIGH], words[at + layout.SLOT_ID_LOW])
@@ -60,7 +62,7 @@ class Keeper:
         """Makes the first sync write all of it, also what the disk had refused a process before."""
         pages = range(0, len(self._segment.words), PAGE_WORDS)
         for begin in range(0, len(pages), BATCH):
-            with self._desk.locked_whole():
+            with self._acceptor.locked_whole():
                 self._segment.write_again(pages[begin : begin + BATCH])
 
     def keep(self, head: int) -> None:

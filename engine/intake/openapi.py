@@ -90,7 +90,7 @@ def _pay(settings: Settings) -> Json:
             "amount": {
                 "type": "number",
                 "exclusiveMinimum": 0,
-                "maximum": orjson.Fragment(payment.format_cents(settings.amount_cents_max)),
+                "maximum": orjson.Fragment(payment.format_cents(settings.intake.amount_cents_max)),
                 "multipleOf": 0.01,
                 "examples": [19.9],
             },
@@ -103,14 +103,14 @@ def _pay(settings: Settings) -> Json:
             202: {"description": "Accepted, now or before."},
             400: _problem(f"The body is no payment; `field` says what is wrong. Or: {COMMON[400]}"),
             409: _problem("This correlationId was accepted with another amount, or its payment has failed."),
-            413: _problem(f"The body is longer than {settings.body_bytes_max} bytes."),
+            413: _problem(f"The body is longer than {settings.intake.body_bytes_max} bytes."),
             415: _problem("The Content-Type is not JSON. A body without one is taken for JSON."),
         },
     )
     return operation | {
         "requestBody": {
             "required": True,
-            "description": f"At most {settings.body_bytes_max} bytes. Other fields are ignored.",
+            "description": f"At most {settings.intake.body_bytes_max} bytes. Other fields are ignored.",
             # Open, unlike what is answered: a shop may send more.
             "content": {"application/json": {"schema": body | {"additionalProperties": True}}},
         }
@@ -183,7 +183,7 @@ def _health() -> Json:
         "inFlightMax",
         "bodyBytesMax",
         "amountCentsMax",
-        "asideMax",
+        "parkedMax",
         "giveUpSeconds",
         "refusalsMax",
     )
@@ -192,7 +192,7 @@ def _health() -> Json:
             "status": {"enum": ["ok", "degraded"]},
             "reasons": {"type": "array", "items": {"type": "string"}},
             "processors": _object(dict.fromkeys(layout.PROCESSOR_NAMES, processor)),
-            "queues": _object(dict.fromkeys(("pending", "failed", "aside", "deadLetters", "chargedBefore"), INTEGER)),
+            "queues": _object(dict.fromkeys(("pending", "failed", "parked", "deadLetters", "chargedBefore"), INTEGER)),
             "discrepancies": _object({"amountDiffers": INTEGER, "unconfirmed": INTEGER}),
             "dispatcher": _object(
                 {
@@ -221,7 +221,7 @@ def _purge(settings: Settings) -> Json:
             403: _problem("It is switched off, or the token is wrong."),
         },
     )
-    return operation | {"security": [{"token": []}, {}] if settings.purge else [{"token": []}]}
+    return operation | {"security": [{"token": []}, {}] if settings.intake.purge else [{"token": []}]}
 
 
 def _reading(operation: Json) -> Json:

@@ -11,9 +11,9 @@ import orjson
 from engine.books.reader import BooksBusyError, BooksReader
 from engine.correlation import format_id
 from engine.intake import health, openapi, payment, problem, window
+from engine.intake.acceptor import Acceptor, Verdict
 from engine.intake.committer import Committer
-from engine.intake.desk import Desk, Verdict
-from engine.intake.express import Express
+from engine.intake.fast_path import FastPath
 from engine.intake.http import Held, Http, Later, Request
 from engine.intake.problem import Answer
 from engine.memory import clock, layout
@@ -33,32 +33,34 @@ ANSWERS = {
 
 
 class Server:
-    """What the API knows: its desk, its ring, the books, the doorbell."""
+    """What the API knows: its acceptor, its ring, the books, the doorbell."""
 
     def __init__(
         self,
         settings: Settings,
-        desk: Desk,
+        acceptor: Acceptor,
         ring: RingWriter,
         books_words: Words,
         books: BooksReader,
         doorbell: Doorbell,
         committer: Committer | None = None,
-        express: Express | None = None,
+        fast_path: FastPath | None = None,
     ) -> None:
         self._settings = settings
-        self._desk = desk
+        self._acceptor = acceptor
         self._ring = ring
         self._books_words = books_words
         self._books = books
         self._doorbell = doorbell
         self._committer = committer
-        self._express = express
-        self._token = settings.admin_token.encode()
+        self._fast_path = fast_path
+        self._token = settings.intake.admin_token.encode()
 
     def add_routes(self, http: Http) -> None:
         """Puts all routes on ``http``."""
-        http.route_body("/payments", self._settings.body_bytes_max, check_content_type, self.pay, self._express)
+        http.route_body(
+            "/payments", self._settings.intake.body_bytes_max, check_content_type, self.pay, self._fast_path
+        )
         description = openapi.prepared(self._settings)
         gets = {
             "/payments-summary": self.summary,
@@ -79,11 +81,11 @@ class Server:
     def pay(self, body: bytes) -> Answer | Later:
         """POST /payments. 202 means: in the ring, and with a committer: on disk."""
         try:
-            id_high, id_low, cents = payment.parse(body, self._settings.amount_cents_max)
+            id_high, id_low, cents = payment.parse(body, self._settings.intake.amount_cents_max)
         except payment.BadPayment as error:
             return problem.bad_request(error.field, error.reason)
         try:
-            verdict = self._desk.accept(
+            verdict = self._acceptor.accept(
                 id_high, id_low, cents, time.time_ns() // 1_000_000, clock.read_ms(self._books_words)
             )
         except BooksBusyError:
@@ -98,7 +100,7 @@ class Server:
 
     def _has_failed(self, id_high: int, id_low: int) -> Answer:
         try:
-            found = self._desk.find(id_high, id_low)
+            found = self._acceptor.find(id_high, id_low)
         except BooksBusyError:
             return problem.BUSY
         return problem.HAS_FAILED[found.reason if found is not None else layout.REASON_NONE]
@@ -107,7 +109,7 @@ class Server:
         """202 when the payment is on disk."""
 
         def done() -> Answer | None:
-            if self._desk.is_kept(id_high, id_low):
+            if self._acceptor.is_kept(id_high, id_low):
                 return problem.ACCEPTED
             committer.gather()  # it is in another process's ring, which has not committed it yet
             return None
@@ -121,7 +123,7 @@ class Server:
             bounds = window.parse(request.query())
         except window.BadBound as error:
             return problem.bad_request(error.field, error.reason)
-        if self._books_words[layout.BOARD_HEARS] and not request.is_head():
+        if self._books_words[layout.STATUS_LISTENS] and not request.is_head():
             return Held(lambda: self._sums(*bounds), window.HELD_MS)
         return self._sums(*bounds)
 
@@ -144,7 +146,7 @@ class Server:
         except payment.BadPayment as error:
             return problem.bad_request(error.field, error.reason)
         try:
-            found = self._desk.find(id_high, id_low)
+            found = self._acceptor.find(id_high, id_low)
         except BooksBusyError:
             return problem.BUSY
         if found is None:
@@ -152,8 +154,8 @@ class Server:
         # Of a payment that waits (again) the dispatcher's words may be an older payment's, or an attempt's that failed.
         attempted = found.state in (layout.PROCESSING, layout.ALREADY, layout.COMPLETED, layout.CHARGED_BEFORE)
         settled = found.state in (layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE)
-        # Of a slot that is not done the reason is what an older payment has left; a place aside has its own.
-        reason = found.reason if settled or found.is_aside else layout.REASON_NONE
+        # Of a slot that is not done the reason is what an older payment has left; a parking place has its own.
+        reason = found.reason if settled or found.is_parked else layout.REASON_NONE
         differs = settled and reason == layout.REASON_AMOUNT
         document = {
             "correlationId": format_id(id_high, id_low),
@@ -180,7 +182,7 @@ class Server:
         document = health.report(
             self._books_words,
             totals,
-            self._desk.usage(),
+            self._acceptor.usage(),
             self._settings,
             time.time_ns() // 1_000_000,
             clock.read_ms(self._books_words),
@@ -190,7 +192,7 @@ class Server:
     def purge(self, request: Request) -> Answer | Later:
         """POST /purge-payments: asks the dispatcher to forget everything, and answers when it has."""
         token = request.header(b"x-engine-token")
-        if not self._settings.purge and not (self._token and hmac.compare_digest(token, self._token)):
+        if not self._settings.intake.purge and not (self._token and hmac.compare_digest(token, self._token)):
             return problem.FORBIDDEN
         words = self._ring.words
         asked = words[layout.RING_PURGE_ASKED_AT] + 1

@@ -26,4 +26,4 @@ def read_ms(books: Words) -> int:
 
 def go_on(books: Words) -> None:
     """Lets the clock go on where it was last seen: after the machine was started anew, before anybody reads it."""
-    books[layout.BOOKS_CLOCK_OFFSET_AT] = books[layout.BOARD_CLOCK_MS] - boot_ms() & WORD_MAX
+    books[layout.BOOKS_CLOCK_OFFSET_AT] = books[layout.STATUS_CLOCK_MS] - boot_ms() & WORD_MAX

@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 
-from engine.memory.layout import BOARD_ASLEEP
+from engine.memory.layout import STATUS_ASLEEP
 from engine.memory.words import Words
 
 
@@ -32,7 +32,7 @@ class Doorbell:
         """Called after something was published. Costs a load when the dispatcher is awake."""
         # The load must not overtake the store that published: taking a lock is a full memory barrier.
         with self._fence:
-            asleep = self._books[BOARD_ASLEEP]
+            asleep = self._books[STATUS_ASLEEP]
         if asleep:
             with contextlib.suppress(BlockingIOError):  # a full pipe has rung often enough
                 os.write(self.descriptor, b"!")
@@ -40,13 +40,13 @@ class Doorbell:
     def fall_asleep(self) -> None:
         """Says that the caller, the dispatcher, is about to wait; it must look once more before it does."""
         with self._fence:
-            self._books[BOARD_ASLEEP] = 1
+            self._books[STATUS_ASLEEP] = 1
         with self._fence:  # the store above must be out before the last look
             pass
 
     def wake_up(self) -> None:
         """Says that the dispatcher is awake and takes away the rings that woke it."""
-        self._books[BOARD_ASLEEP] = 0
+        self._books[STATUS_ASLEEP] = 0
         with contextlib.suppress(BlockingIOError):
             os.read(self.descriptor, 4096)
 

@@ -23,7 +23,7 @@ words                 content
 64 .. 127             board: what the dispatcher shows of itself (not part of any transaction)
 128 ..                redo log: REDO_ENTRIES pairs (address, value)
 then                  for each level, for each processor: counts, then cents
-then                  aside table: ASIDE_WORDS for each entry, ASIDE_WAYS entries for each bucket
+then                  parking table: PARKED_WORDS for each entry, PARKED_WAYS entries for each bucket
 ====================  ==========================================================================================
 
 id memory (one, where ENGINE_ID_MEMORY asks for it; ``NAME-ids``), written by the API processes
@@ -104,7 +104,7 @@ QUEUED: Final = 0  # waiting, certainly not charged
 PROCESSING: Final = 1  # an attempt was begun at the processor: charged or not, only that processor can say
 COMPLETED: Final = 2  # charged, and in the books
 FAILED: Final = 3  # given up, certainly not charged
-ASIDE: Final = 4  # the books' aside table has the payment now, and the slot may be given away
+PARKED: Final = 4  # the books' parking table has the payment now, and the slot may be given away
 CHARGED_BEFORE: Final = 5  # the processor had the id before this payment was accepted; counted beside the books
 ALREADY: Final = 6  # as PROCESSING, but the first request with this body was answered with "already there"
 STATE_NAMES: Final = (  # as people are told
@@ -112,7 +112,7 @@ STATE_NAMES: Final = (  # as people are told
 )  # fmt: skip
 
 # Why a payment is as it is, where its state does not say all. The first two go with FAILED, the next two with
-# COMPLETED, the others with a payment aside that is a dead letter: unknown beyond what asking can tell.
+# COMPLETED, the others with a parked payment that is a dead letter: unknown beyond what asking can tell.
 REASON_NONE: Final = 0
 REASON_TOO_OLD: Final = 1  # ENGINE_GIVE_UP_SECONDS are over, and it was never charged
 REASON_REFUSED: Final = 2  # every processor has refused it for what it is
@@ -175,7 +175,7 @@ def pack_settled(settled_ms: int, reason: int) -> int:
 
 
 def pack_home(ring: int, position: int) -> int:
-    """The word ASIDE_HOME of what had the slot of ``position``."""
+    """The word PARKED_HOME of what had the slot of ``position``."""
     return ring + 1 << ADDRESS_SEGMENT_SHIFT | position
 
 
@@ -225,14 +225,14 @@ BOOKS_RECENT_SECONDS_AT: Final = 2
 BOOKS_HORIZON_HOURS_AT: Final = 3
 BOOKS_VERSION_AT: Final = 4  # odd while a transaction is being applied
 BOOKS_REDO_COUNT_AT: Final = 5  # entries of the redo log that are valid; storing it commits a transaction
-BOOKS_ASIDE_SLOTS_AT: Final = 6
-BOOKS_ASIDE_SEED_AT: Final = 7  # odd random multiplier
+BOOKS_PARKED_SLOTS_AT: Final = 6
+BOOKS_PARKED_SEED_AT: Final = 7  # odd random multiplier
 BOOKS_TOTALS_AT: Final = 8  # for each processor: count, cents
 BOOKS_FAILED_AT: Final = 12  # payments given up: count, cents
-BOOKS_ASIDE_KEPT_AT: Final = 14  # payments in the aside table that are not settled
-BOOKS_ASIDE_ERA_AT: Final = 15  # raised by a purge: entries of an older era are free
+BOOKS_PARKED_KEPT_AT: Final = 14  # payments in the parking table that are not settled
+BOOKS_PARKED_ERA_AT: Final = 15  # raised by a purge: entries of an older era are free
 BOOKS_LEVELS_AT: Final = 16  # for each level: floor, head (bucket numbers; valid are floor to head, both included)
-BOOKS_ASIDE_TAKEN_AT: Final = 24  # payments ever put aside in this era: 0 spares every search
+BOOKS_PARKED_TAKEN_AT: Final = 24  # payments ever parked in this era: 0 spares every search
 BOOKS_BOOT_AT: Final = 25  # as RING_BOOT_AT
 BOOKS_CLEAN_AT: Final = 26  # as RING_CLEAN_AT
 BOOKS_REDO_CHECK_AT: Final = 27  # a sum over the redo log (files only): a log half on disk does not have it
@@ -241,7 +241,7 @@ BOOKS_CLOCK_OFFSET_AT: Final = 29  # engine's clock less CLOCK_BOOTTIME, in ms, 
 BOOKS_BEFORE_AT: Final = 30  # payments that a processor had before they were accepted: count, cents
 BOOKS_DISCREPANCIES_AT: Final = 32  # payments of which a processor has stored another amount
 BOOKS_UNCONFIRMED_AT: Final = 33  # payments settled without a lookup that shows them
-BOOKS_DEAD_AT: Final = 34  # dead letters: payments aside with a reason, which only a person can resolve
+BOOKS_DEAD_AT: Final = 34  # dead letters: parked payments with a reason, which only a person can resolve
 BOOKS_RINGS_AT: Final = 35  # how many rings the engine has: all of them are made with the books
 BOOKS_REPLACED_AT: Final = 36  # generation whose payments these books have taken over (its rings may go); 0 for none
 BOOKS_CARRIES_AT: Final = 37  # for each processor: how many times SUM_MODULUS its cents have beside the total
@@ -250,44 +250,46 @@ BOOKS_BEFORE_CARRY_AT: Final = 46  # ... and of what had been charged before
 BOOKS_FINGERPRINTS_AT: Final = 48  # for each processor: which one it is; 0 while nothing was sent
 BOOKS_SET_BACK_AT: Final = 56  # SET_BACKS_MAX spans of the wall clock that have come twice: from, to (0, 0: none)
 SET_BACKS_MAX: Final = 4
-BOARD_AT: Final = 64
-BOARD_HEARTBEAT_MS: Final = BOARD_AT  # last pass of the dispatcher
-BOARD_ASLEEP: Final = BOARD_AT + 1  # 1 while the dispatcher waits for the doorbell
-BOARD_CLOCK_MS: Final = BOARD_AT + 3  # the engine's clock at the last pass
-BOARD_ERRORS: Final = BOARD_AT + 4  # times that deciding has raised since the dispatcher started
-BOARD_HEARS: Final = BOARD_AT + 2  # 1 while it listens for answers that an audit may see at the processors already
-BOARD_PROCESSORS: Final = BOARD_AT + 8  # BOARD_PROCESSOR_WORDS for each processor
-BOARD_PROCESSOR_WORDS: Final = 8
-BOARD_FAILING: Final = 0  # last health answer: 1 failing, 0 not
-BOARD_MIN_RESPONSE_MS: Final = 1  # last health answer
-BOARD_BREAKER_OPEN: Final = 2
-BOARD_IN_FLIGHT: Final = 3
-BOARD_EXPECTED_MS: Final = 4  # what an attempt is expected to take
-BOARD_UNRESOLVED: Final = 5  # payments whose outcome there is not known
-BOARD_HEALTH_MS: Final = 6  # the engine's clock at its last health answer; 0: none was there yet
-BOARD_HEALTH_FROM_MS: Final = 7  # the engine's clock from which on its health may be asked for again
+STATUS_AT: Final = 64
+STATUS_HEARTBEAT_MS: Final = STATUS_AT  # last pass of the dispatcher
+STATUS_ASLEEP: Final = STATUS_AT + 1  # 1 while the dispatcher waits for the doorbell
+STATUS_CLOCK_MS: Final = STATUS_AT + 3  # the engine's clock at the last pass
+STATUS_ERRORS: Final = STATUS_AT + 4  # times that deciding has raised since the dispatcher started
+STATUS_LISTENS: Final = STATUS_AT + 2  # 1 while it listens for answers that an audit may see at the processors already
+STATUS_PROCESSORS: Final = STATUS_AT + 8  # STATUS_PROCESSOR_WORDS for each processor
+STATUS_PROCESSOR_WORDS: Final = 8
+STATUS_FAILING: Final = 0  # last health answer: 1 failing, 0 not
+STATUS_MIN_RESPONSE_MS: Final = 1  # last health answer
+STATUS_BREAKER_OPEN: Final = 2
+STATUS_IN_FLIGHT: Final = 3
+STATUS_EXPECTED_MS: Final = 4  # what an attempt is expected to take
+STATUS_UNRESOLVED: Final = 5  # payments whose outcome there is not known
+STATUS_HEALTH_MS: Final = 6  # the engine's clock at its last health answer; 0: none was there yet
+STATUS_HEALTH_FROM_MS: Final = 7  # the engine's clock from which on its health may be asked for again
 REDO_AT: Final = 128
 REDO_ENTRIES: Final = 2048
 ADDRESS_SEGMENT_SHIFT: Final = 48  # a redo address is segment << 48 | word; segment 0: books, i + 1: ring i
 
 SUM_MODULUS: Final = 1 << 63  # cents of a total beyond it are carried into BOOKS_CARRIES_AT
 
-ASIDE_WAYS: Final = 8
-ASIDE_WORDS: Final = 12
-ASIDE_ERA_AND_STATE: Final = 0  # era << 8 | 1 + state of the payment (QUEUED, PROCESSING ...); all 0: free
-ASIDE_FREE: Final = 0
-ASIDE_OPEN: Final = (1 + QUEUED, 1 + PROCESSING, 1 + ALREADY)  # not done: the place is taken
-ASIDE_ID_HIGH: Final = 1
-ASIDE_ID_LOW: Final = 2
-ASIDE_CENTS: Final = 3
-ASIDE_ACCEPTED_MS: Final = 4
-ASIDE_ORIGIN: Final = 5  # as SLOT_ORIGIN
-ASIDE_PROGRESS: Final = 6  # attempts << 16 | processor << 8
-ASIDE_REQUESTED_MS: Final = 7
-ASIDE_SETTLED: Final = 8  # as SLOT_SETTLED; of a payment that is open: 0, or of a dead letter its reason and since when
-ASIDE_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
-ASIDE_REFUSALS: Final = 10  # for each processor a byte: refusals, and << 4 those with others charged in between
-ASIDE_HOME: Final = 11  # the slot that it had: 1 + ring << ADDRESS_SEGMENT_SHIFT | position; 0 for none
+PARKED_WAYS: Final = 8
+PARKED_WORDS: Final = 12
+PARKED_ERA_AND_STATE: Final = 0  # era << 8 | 1 + state of the payment (QUEUED, PROCESSING ...); all 0: free
+PARKED_FREE: Final = 0
+PARKED_OPEN: Final = (1 + QUEUED, 1 + PROCESSING, 1 + ALREADY)  # not done: the place is taken
+PARKED_ID_HIGH: Final = 1
+PARKED_ID_LOW: Final = 2
+PARKED_CENTS: Final = 3
+PARKED_ACCEPTED_MS: Final = 4
+PARKED_ORIGIN: Final = 5  # as SLOT_ORIGIN
+PARKED_PROGRESS: Final = 6  # attempts << 16 | processor << 8
+PARKED_REQUESTED_MS: Final = 7
+PARKED_SETTLED: Final = (
+    8  # as SLOT_SETTLED; of a payment that is open: 0, or of a dead letter its reason and since when
+)
+PARKED_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
+PARKED_REFUSALS: Final = 10  # for each processor a byte: refusals, and << 4 those with others charged in between
+PARKED_HOME: Final = 11  # the slot that it had: 1 + ring << ADDRESS_SEGMENT_SHIFT | position; 0 for none
 
 # --- id memory -------------------------------------------------------------------------------------------------------
 

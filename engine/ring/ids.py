@@ -7,11 +7,11 @@ way only: an id that was never here is taken for known with a chance of 255 / 65
 That costs a lookup and nothing else, for a payment is never refused because of it.
 
 Several processes write the same memory without atomic instructions, so a bucket is written under the record lock of
-its stripe (:class:`engine.intake.desk.Desk`): both come from the same mix. Of the two stores of an insertion a kill, or
-the loss of power, may lose the second: a place is then left out this time, and its old id is known for longer.
+its stripe (:class:`engine.intake.acceptor.Acceptor`): both come from the same mix. Of the two stores of an insertion a
+kill, or the loss of power, may lose the second: a place is then left out this time, and its old id is known for longer.
 
 The mix is a finaliser over both halves, after a multiplication by odd secret seeds: every input bit changes every bit
-of it, so nobody outside can aim ids at one bucket. engine/intake/express.c does the same.
+of it, so nobody outside can aim ids at one bucket. engine/intake/fast_path.c does the same.
 
 *Limit*: lanes are counted from the low end of a word, which is where a little-endian machine has the first two bytes.
 """

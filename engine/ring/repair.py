@@ -17,9 +17,9 @@ is whole, a slot may lie in two). What the books' redo log says of the ring has 
 from __future__ import annotations
 
 from engine.memory import layout
+from engine.memory.errors import SegmentError
 from engine.memory.words import Words
 from engine.ring.ring import RingReader
-from engine.storage.segment import SegmentError
 
 
 def repair(words: Words) -> None:

@@ -10,8 +10,6 @@ the next older one of its bucket, and a chain ends where the slots have been ove
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from engine.memory import layout
 from engine.memory.layout import (
     RING_FORGOTTEN_AT,
@@ -33,43 +31,10 @@ from engine.memory.layout import (
     SLOT_WORDS,
 )
 from engine.memory.words import WORD_MAX, Words
+from engine.payment import Payment
 
 # States in which a slot may be used again.
-DONE = (layout.COMPLETED, layout.FAILED, layout.ASIDE, layout.CHARGED_BEFORE)
-
-
-class Payment(NamedTuple):
-    """What a slot, or a place aside, says of a payment at one moment.
-
-    ``settled_ms`` and ``reason`` are true of one that is done, and of a dead letter; ``origin``: its word SLOT_ORIGIN.
-    ``first_ms`` is the earliest requestedAt of its attempts, or with REASON_AMOUNT the cents that its processor has.
-    ``is_aside``: it holds a place aside, and no slot.
-    """
-
-    position: int
-    id_high: int
-    id_low: int
-    cents: int
-    accepted_ms: int
-    state: int
-    processor: int
-    attempts: int
-    requested_ms: int
-    settled_ms: int
-    reason: int = layout.REASON_NONE
-    origin: int = 0
-    first_ms: int = 0
-    is_aside: bool = False
-
-    @property
-    def clock_ms(self) -> int:
-        """The engine's clock when it was accepted."""
-        return self.origin & layout.ORIGIN_CLOCK_MASK
-
-    @property
-    def is_seen(self) -> bool:
-        """Whether its id may have been here before."""
-        return bool(self.origin & layout.ORIGIN_SEEN)
+DONE = (layout.COMPLETED, layout.FAILED, layout.PARKED, layout.CHARGED_BEFORE)
 
 
 class RingReader:
@@ -222,7 +187,7 @@ class RingWriter(RingReader):
         When it returns True the payment survives the death of every process. The caller has made sure that the
         correlationId is not in any ring.
         """
-        # The head is not kept here as well: engine/intake/express.c, in this very process, puts payments in too.
+        # The head is not kept here as well: engine/intake/fast_path.c, in this very process, puts payments in too.
         words, position = self.words, self.words[RING_HEAD_AT]
         if not self.has_room():
             return False

@@ -41,7 +41,7 @@ class Audits:
             return False
         return (to_ms - last_ms) // interval_ms != (from_ms - 1 - last_ms) // interval_ms
 
-    def keep_off_ms(self, now_ms: int) -> int:
+    def audit_delay_ms(self, now_ms: int) -> int:
         """How long to wait until what is sent arrives at no audit if it takes a multiple of ``ROUND_MS``."""
         last_ms, interval_ms = self._last_ms, self._interval_ms
         if last_ms is None or now_ms - last_ms > MEMORY_INTERVALS * interval_ms:

@@ -105,8 +105,8 @@ class Concurrency:
         self._base_ms = took_ms
         self._window_ms, self._window_shortest_ms = now_ms, -1
 
-    def _adapt(self, late_ms: int, took_ms: int) -> None:
-        queued = self.limit * late_ms // max(took_ms, 1)
+    def _adapt(self, slow_ms: int, took_ms: int) -> None:
+        queued = self.limit * slow_ms // max(took_ms, 1)
         if queued > QUEUED_MANY:
             self._grows_fast = False
             self.limit = max(self._low, self.limit - (self.limit >> SHRINK_SHIFT))

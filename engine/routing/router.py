@@ -15,8 +15,8 @@ than the other; the rest is sent to the other, so both work when one alone canno
 The cheap one not well: nobody knows for how long. Each payment waits for as long as the bound allows, and who has
 waited for long enough goes to the dear one; only time counts in which somebody could have had them. When the cheap one
 has been ill for so long that the wait has cost as much as the higher fee, it is not waited for any more (the rule of
-the ski rental: that costs at most twice as much as knowing the future). Single trials show when it is back. When
-it is the dear one that has just recovered, only trials go there for a moment: troubles often end together.
+the ski rental: that costs at most twice as much as knowing the future). Single probes show when it is back. When
+it is the dear one that has just recovered, only probes go there for a moment: troubles often end together.
 
 What waits is lost whole when all ends before it is sent. But an end shows: payments stop coming (see
 :mod:`engine.routing.arrivals`), and then all that waits goes to whoever is well. If that one is quick, as many are in
@@ -35,12 +35,14 @@ prospects", Nature 363, 1993): the higher fee must be more than that.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from engine.memory.layout import DEFAULT, FALLBACK
 from engine.routing.arrivals import Arrivals
 from engine.routing.audits import Audits
-from engine.routing.lane import PPM, Lane, RouterLimits, State
+from engine.routing.observed import PPM, ObservedProcessor, ProcessorState
+from engine.setting_groups import RoutingSettings
 
 LOOK_MS = 20  # while payments wait by choice, the choice is made anew this often
 CROWD = 64  # so many are not held back for a few milliseconds while both are well: a backlog is being settled
@@ -51,19 +53,19 @@ HELD_FEW = 16  # so many may wait by choice, however little was settled yet
 QUICK_MS = 500  # who takes no longer has settled ...
 FLUSHED = 5_000  # ... so many at most a second after payments have stopped: 4,919 in `make containers SCENARIO=ending`
 FLUSHED_MS = 700  # so much of the second is left when that has been seen
-HEAR_MS = 100  # an answer is listened for when it is so close to being late: longer than a usual rest
+LISTEN_MS = 100  # an answer is listened for when it is so close to being late: longer than a usual rest
 BARRED_MAX = 16  # times that are remembered in which nobody was well
-RECOVERY_TRIALS = 2  # trial intervals in which the cheap processor may recover after the dear one has
+RECOVERY_PROBES = 2  # probe intervals in which the cheap processor may recover after the dear one has
 BURST_EVERY_MS = 500  # at late processors, while no audit was seen yet ...
 BURST_MS = 50  # ... and how long one lasts
 FOR_EVER_MS = 1 << 40
-TRIAL_GUARD_SHIFT = 2  # a single trial at one that fails keeps a quarter of the distance
+PROBE_GUARD_SHIFT = 2  # a single probe at one that fails keeps a quarter of the distance
 ARRIVAL_SHIFT = 4  # an answer of a late processor comes within a sixteenth of its usual time
 
 
 class Queue(NamedTuple):
     """What waits: ``waiting`` payments that may go anywhere, the oldest of them accepted ``oldest_ms`` ago and the one
-    for a trial ``newest_ms`` ago, beside ``settled`` payments that are done.
+    for a probe ``newest_ms`` ago, beside ``settled`` payments that are done.
     """
 
     waiting: int
@@ -73,109 +75,116 @@ class Queue(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How many payments to begin now at each processor; ``trials``: bit ``p`` is set when the one for ``p`` is a trial.
+    """How many payments to begin now at each processor; ``probes``: bit ``p`` is set when the one for ``p`` is a probe.
 
-    Payments are sent in the order of their age. Only a trial is for the newest one: it may fail late, and one that has
+    Payments are sent in the order of their age. Only a probe is for the newest one: it may fail late, and one that has
     waited already would have waited for too long by then.
     """
 
     default: int
     fallback: int
-    trials: int = 0
+    probes: int = 0
 
-    def is_trial(self, processor: int) -> bool:
-        """Whether what goes to ``processor`` is a trial."""
-        return bool(self.trials >> processor & 1)
+    def is_probe(self, processor: int) -> bool:
+        """Whether what goes to ``processor`` is a probe."""
+        return bool(self.probes >> processor & 1)
 
 
 NOTHING = Plan(0, 0)
-BOTH_WELL = (State.WELL, State.WELL)
+BOTH_HEALTHY = (ProcessorState.HEALTHY, ProcessorState.HEALTHY)
 
 
 class Router:
-    """Chooses for all payments that wait."""
+    """Chooses for all payments that wait.
 
-    LANE: ClassVar[type[Lane]] = Lane
+    Parameters:
+      limits: what people have set.
+      fees_ppm: what each processor keeps, in millionths of an amount.
+      took_ms_max: no request is waited for longer.
+    """
 
-    def __init__(self, limits: RouterLimits) -> None:
+    OBSERVED: ClassVar[type[ObservedProcessor]] = ObservedProcessor
+
+    def __init__(self, limits: RoutingSettings, fees_ppm: Sequence[int], took_ms_max: int) -> None:
         self._limits = limits
         self._audits = Audits(limits.audit_interval_ms)
         # What has waited so long is sent while there is still time to do it within the bound.
         self._wait_ms = limits.wait_max_ms * 9 // 10
         self._arrivals = Arrivals()
         self._have_stopped = False
-        self.are_well = True  # both, when it was last planned
+        self.are_healthy = True  # both, when it was last planned
         self._looked_ms = 0
         self._is_barred = False  # nobody was well when it was last looked
         self._barred: deque[tuple[int, int]] = deque(maxlen=BARRED_MAX)  # from when to when nobody was
         self._burst_ms = 0
-        self.lanes = (self.LANE(limits, limits.fees_ppm[DEFAULT]), self.LANE(limits, limits.fees_ppm[FALLBACK]))
+        self.observed = tuple(self.OBSERVED(limits, fee_ppm, took_ms_max) for fee_ppm in fees_ppm)
 
     def plan(self, now_ms: int, queue: Queue) -> Plan:
-        """How many of the payments that wait to send now, and where to; trials included."""
-        states = (self.lanes[DEFAULT].state(now_ms), self.lanes[FALLBACK].state(now_ms))
+        """How many of the payments that wait to send now, and where to; probes included."""
+        states = (self.observed[DEFAULT].state(now_ms), self.observed[FALLBACK].state(now_ms))
         self._look(now_ms, states, queue)
-        self.are_well = states == BOTH_WELL
+        self.are_healthy = states == BOTH_HEALTHY
         if not queue.waiting:
             return NOTHING
-        if self.keep_off_ms(now_ms) and (queue.waiting <= CROWD or not self.are_well):
+        if self.audit_delay_ms(now_ms) and (queue.waiting <= CROWD or not self.are_healthy):
             return NOTHING
-        if self.are_well:  # nearly always, so this is done first
+        if self.are_healthy:  # nearly always, so this is done first
             best = DEFAULT if self.cost_ppm(DEFAULT) <= self.cost_ppm(FALLBACK) else FALLBACK
-            if self.lanes[best].failures.weight and self._has_failed_for_long(now_ms, best, queue):
+            if self.observed[best].failures.weight and self._has_failed_for_long(now_ms, best, queue):
                 best = 1 - best
-            if self.lanes[best].room(now_ms) >= queue.waiting:
+            if self.observed[best].room(now_ms) >= queue.waiting:
                 return Plan(queue.waiting, 0) if best == DEFAULT else Plan(0, queue.waiting)
         queue = queue._replace(
             oldest_ms=self._by_choice_ms(now_ms, now_ms - queue.oldest_ms),
             newest_ms=self._by_choice_ms(now_ms, now_ms - queue.newest_ms),
         )
-        counts, left, trials = [0, 0], queue.waiting, 0
+        counts, left, probes = [0, 0], queue.waiting, 0
         for processor in (DEFAULT, FALLBACK):
             if left and self._may_try(now_ms, processor, states, queue):
                 counts[processor] += 1
-                trials |= 1 << processor
+                probes |= 1 << processor
                 left -= 1
         order = sorted(
-            (DEFAULT, FALLBACK), key=lambda processor: (states[processor] is not State.WELL, self.cost_ppm(processor))
+            (DEFAULT, FALLBACK),
+            key=lambda processor: (states[processor] is not ProcessorState.HEALTHY, self.cost_ppm(processor)),
         )
         rooms = [self._room(now_ms, processor, states[processor], counts[processor]) for processor in order]
         best, other = order
-        one_well = states[best] is State.WELL and states[other] is not State.WELL
-        if one_well and self.lanes[other].fee_ppm < self.lanes[best].fee_ppm:
+        one_well = states[best] is ProcessorState.HEALTHY and states[other] is not ProcessorState.HEALTHY
+        if one_well and self.observed[other].fee_ppm < self.observed[best].fee_ppm:
             left = self._spare(now_ms, best, queue, left, counts, rooms)
         sent = min(left, rooms[0])
         counts[best] += sent
         left -= sent
         if left and rooms[1]:
             counts[other] += min(rooms[1], self._overflow(best, other, queue, left))
-        # More than one at a late processor are no trial.
-        trials = sum(trials & 1 << processor for processor in order if counts[processor] == 1)
-        return Plan(counts[0], counts[1], trials)
+        # More than one at a late processor are no probe.
+        probes = sum(probes & 1 << processor for processor in order if counts[processor] == 1)
+        return Plan(counts[0], counts[1], probes)
 
     def allows(self, now_ms: int, processor: int) -> bool:
         """Whether a payment that belongs to ``processor`` may be sent there now."""
-        lane = self.lanes[processor]
-        state = lane.state(now_ms)
-        if state is State.WELL or state is State.LATE:
-            return lane.room(now_ms) > 0
-        return lane.wants_trial(now_ms)
+        observed = self.observed[processor]
+        state = observed.state(now_ms)
+        if state is ProcessorState.HEALTHY or state is ProcessorState.SLOW:
+            return observed.room(now_ms) > 0
+        return observed.wants_probe(now_ms)
 
-    def must_hear(self, now_ms: int) -> bool:
+    def must_listen(self, now_ms: int) -> bool:
         """Whether an answer that is due counts at once: an audit may see it."""
-        seen_ms, (default, fallback) = max(self._limits.late_ms - HEAR_MS, 1), self.lanes
+        seen_ms, (default, fallback) = max(self._limits.slow_ms - LISTEN_MS, 1), self.observed
         return default.oldest_ms(now_ms) >= seen_ms or fallback.oldest_ms(now_ms) >= seen_ms
 
     def is_calm(self, now_ms: int) -> bool:
         """Whether all is as usual, so that it does no harm to look only after a while."""
-        default, fallback = self.lanes
+        default, fallback = self.observed
         return default.is_calm(now_ms) and fallback.is_calm(now_ms)
 
-    def keep_off_ms(self, now_ms: int) -> int:
+    def audit_delay_ms(self, now_ms: int) -> int:
         """How much later than at ``now_ms`` payments are better sent, for the sake of audits: a few milliseconds. When
         payments have stopped coming there may be no later.
         """
-        return 0 if self._have_stopped else self._audits.keep_off_ms(now_ms)
+        return 0 if self._have_stopped else self._audits.audit_delay_ms(now_ms)
 
     def audited(self, now_ms: int) -> None:
         """Somebody has asked for a summary."""
@@ -183,26 +192,26 @@ class Router:
 
     def wake_ms(self, now_ms: int, waiting: int) -> int | None:
         """When a choice for ``waiting`` payments may become another one by time alone."""
-        return now_ms + (self.keep_off_ms(now_ms) or LOOK_MS) if waiting else None
+        return now_ms + (self.audit_delay_ms(now_ms) or LOOK_MS) if waiting else None
 
-    def learn_fees(self, fees_ppm: tuple[int, int]) -> None:
+    def learn_fees(self, fees_ppm: Sequence[int]) -> None:
         """The processors' fees are known, or have changed."""
-        for lane, fee_ppm in zip(self.lanes, fees_ppm, strict=True):
-            lane.fee_ppm = fee_ppm
+        for observed, fee_ppm in zip(self.observed, fees_ppm, strict=True):
+            observed.fee_ppm = fee_ppm
 
     def forget_requests(self) -> None:
         """All requests in flight have been abandoned."""
-        for lane in self.lanes:
-            lane.forget_requests()
+        for observed in self.observed:
+            observed.forget_requests()
 
     def cost_ppm(self, processor: int) -> int:
         """What a payment costs at a processor: its fee, and the time until it is settled, tries that fail included."""
-        lane = self.lanes[processor]
-        return lane.fee_ppm + self._limits.wait_cost_ppm * lane.settled_ms // 1000
+        observed = self.observed[processor]
+        return observed.fee_ppm + self._limits.wait_cost_ppm * observed.settled_ms // 1000
 
-    def _look(self, now_ms: int, states: tuple[State, State], queue: Queue) -> None:
+    def _look(self, now_ms: int, states: tuple[ProcessorState, ProcessorState], queue: Queue) -> None:
         """Notes what is to be seen in every pass, whether payments wait or not."""
-        default, fallback = self.lanes
+        default, fallback = self.observed
         self._arrivals.counted(now_ms, queue.settled + queue.waiting + default.in_flight + fallback.in_flight)
         self._have_stopped = self._arrivals.have_stopped(now_ms)
         if self._is_barred:
@@ -210,7 +219,7 @@ class Router:
             if barred and barred[-1][1] == from_ms:
                 from_ms = barred.pop()[0]
             barred.append((from_ms, now_ms))
-        self._is_barred = State.WELL not in states
+        self._is_barred = ProcessorState.HEALTHY not in states
         self._looked_ms = now_ms
 
     def _by_choice_ms(self, now_ms: int, since_ms: int) -> int:
@@ -220,25 +229,25 @@ class Router:
 
     def _has_failed_for_long(self, now_ms: int, best: int, queue: Queue) -> bool:
         """Whether a payment has waited enough, while ``best`` fails at random, and more often than the other one."""
-        lane, other = self.lanes[best], self.lanes[1 - best]
-        if not self._is_last_try(lane, self._by_choice_ms(now_ms, now_ms - queue.oldest_ms)):
+        observed, other = self.observed[best], self.observed[1 - best]
+        if not self._is_last_try(observed, self._by_choice_ms(now_ms, now_ms - queue.oldest_ms)):
             return False
-        return other.failure_ppm < lane.failure_ppm
+        return other.failure_ppm < observed.failure_ppm
 
-    def _is_last_try(self, lane: Lane, waited_ms: int) -> bool:
-        """Whether who has waited for so long would have waited enough if one more try at ``lane`` failed."""
-        return waited_ms + lane.failing_ms >= self._wait_ms
+    def _is_last_try(self, observed: ObservedProcessor, waited_ms: int) -> bool:
+        """Whether who has waited for so long would have waited enough if one more try at ``observed`` failed."""
+        return waited_ms + observed.failing_ms >= self._wait_ms
 
-    def _room(self, now_ms: int, processor: int, state: State, trials: int) -> int:
+    def _room(self, now_ms: int, processor: int, state: ProcessorState, probes: int) -> int:
         """How many may go to a processor now."""
-        lane = self.lanes[processor]
-        if state is State.WELL:
-            return lane.room(now_ms, is_end=self._have_stopped)
-        if state is not State.LATE or self._may_be_seen(now_ms, lane, state):
+        observed = self.observed[processor]
+        if state is ProcessorState.HEALTHY:
+            return observed.room(now_ms, is_end=self._have_stopped)
+        if state is not ProcessorState.SLOW or self._may_be_seen(now_ms, observed, state):
             return 0
         if not self._audits.are_known and not self._is_burst(now_ms):
             return 0
-        return max(0, lane.room(now_ms) - trials)
+        return max(0, observed.room(now_ms) - probes)
 
     def _is_burst(self, now_ms: int) -> bool:
         """Whether late processors may be used just now."""
@@ -250,13 +259,15 @@ class Router:
         """The cheaper one is ill, the other well: how many go to that one. What may be lost, should all end now, is a
         budget; it is spent on payments at the cheaper one that is late, and on those that wait for it.
         """
-        lane, ill = self.lanes[best], self.lanes[1 - best]
+        observed, ill = self.observed[best], self.observed[1 - best]
         if self._have_stopped:
             rooms[1] = 0
             return left
         budget = max(HELD_FEW, queue.settled * self._limits.wait_share_ppm // PPM) - ill.in_flight
-        is_worth_it = ill.usual_ms < self._risk_worth_ms(ill, lane) and self.cost_ppm(1 - best) < self.cost_ppm(best)
-        if ill.is_late and is_worth_it and not (ill.failures.weight and self._is_last_try(ill, queue.oldest_ms)):
+        is_worth_it = ill.usual_ms < self._risk_worth_ms(ill, observed) and self.cost_ppm(1 - best) < self.cost_ppm(
+            best
+        )
+        if ill.is_slow and is_worth_it and not (ill.failures.weight and self._is_last_try(ill, queue.oldest_ms)):
             sent = max(0, min(left, rooms[1], budget))
             counts[1 - best] += sent
             rooms[1] -= sent
@@ -265,11 +276,11 @@ class Router:
             if not rooms[1] and queue.oldest_ms < self._wait_ms:
                 # It has no room just now, or an audit is near: the next moment will do as well.
                 left -= max(0, min(left, budget, ill.concurrency.limit - ill.in_flight))
-        if lane.changed_ms and now_ms - lane.changed_ms < RECOVERY_TRIALS * self._limits.trial_interval_ms:
+        if observed.changed_ms and now_ms - observed.changed_ms < RECOVERY_PROBES * self._limits.probe_interval_ms:
             return 0
-        if not ill.is_late and lane.usual_ms <= QUICK_MS:
-            passes = lane.concurrency.passes(FLUSHED_MS, lane.usual_ms + LOOK_MS)
-            budget += min(FLUSHED, passes - passes * lane.failure_ppm // PPM)
+        if not ill.is_slow and observed.usual_ms <= QUICK_MS:
+            passes = observed.concurrency.passes(FLUSHED_MS, observed.usual_ms + LOOK_MS)
+            budget += min(FLUSHED, passes - passes * observed.failure_ppm // PPM)
         if self._is_patient(now_ms, 1 - best, queue):
             left -= max(0, min(left, budget))
         elif self._wait_ms >= LEAVING_MS and self._is_hoped_for(now_ms, 1 - best):
@@ -282,10 +293,10 @@ class Router:
 
     def _is_hoped_for(self, now_ms: int, ill: int) -> bool:
         """Whether the cheaper one may be back so soon that a wait is worth it."""
-        dearer_ppm = self.lanes[1 - ill].fee_ppm - self.lanes[ill].fee_ppm
-        return self._by_choice_ms(now_ms, self.lanes[ill].ill_ms) < self._patience_ms(dearer_ppm)
+        dearer_ppm = self.observed[1 - ill].fee_ppm - self.observed[ill].fee_ppm
+        return self._by_choice_ms(now_ms, self.observed[ill].ill_ms) < self._patience_ms(dearer_ppm)
 
-    def _risk_worth_ms(self, cheap: Lane, dear: Lane) -> int:
+    def _risk_worth_ms(self, cheap: ObservedProcessor, dear: ObservedProcessor) -> int:
         """How long until a payment is settled at the cheap one is as great a risk as the higher fee is a cost: that all
         ends in d, in d / (t + d) of all cases, and not already in the time that the dear one takes.
         """
@@ -296,40 +307,42 @@ class Router:
         """How many of those that ``best`` has no room for go to the other: those that would wait too long."""
         if self._have_stopped or queue.oldest_ms >= self._wait_ms:
             return left
-        lane = self.lanes[best]
+        observed = self.observed[best]
         patience_ms = self._patience_ms(self.cost_ppm(other) - self.cost_ppm(best))
-        if lane.is_late and self.lanes[other].is_late:  # nobody waits by choice then, but it is a risk
-            patience_ms = min(patience_ms, self._risk_worth_ms(lane, self.lanes[other]) - lane.usual_ms)
+        if observed.is_slow and self.observed[other].is_slow:  # nobody waits by choice then, but it is a risk
+            patience_ms = min(patience_ms, self._risk_worth_ms(observed, self.observed[other]) - observed.usual_ms)
         else:
             patience_ms = min(patience_ms, self._wait_ms)
         # Payments leave at limit / time; those at the end of the queue wait for all before them.
-        leave = lane.concurrency.limit * max(0, patience_ms) // max(lane.usual_ms, 1)
-        return max(0, left - (leave - leave * lane.failure_ppm // PPM))
+        leave = observed.concurrency.limit * max(0, patience_ms) // max(observed.usual_ms, 1)
+        return max(0, left - (leave - leave * observed.failure_ppm // PPM))
 
-    def _may_try(self, now_ms: int, processor: int, states: tuple[State, State], queue: Queue) -> bool:
-        """Whether to send a trial: not while a cheaper one is well, for then it does not matter; nor, while the dear
+    def _may_try(
+        self, now_ms: int, processor: int, states: tuple[ProcessorState, ProcessorState], queue: Queue
+    ) -> bool:
+        """Whether to send a probe: not while a cheaper one is well, for then it does not matter; nor, while the dear
         one is well, a payment that would have waited enough when it fails, for it would be the one to try each time.
         """
-        if states[processor] is State.WELL:
+        if states[processor] is ProcessorState.HEALTHY:
             return False
-        lane = self.lanes[processor]
-        if states[1 - processor] is State.WELL:
-            is_worth_it = lane.fee_ppm < self.lanes[1 - processor].fee_ppm
+        observed = self.observed[processor]
+        if states[1 - processor] is ProcessorState.HEALTHY:
+            is_worth_it = observed.fee_ppm < self.observed[1 - processor].fee_ppm
             if not is_worth_it or (queue.waiting == 1 and not self._is_patient(now_ms, processor, queue)):
                 return False
-            if queue.newest_ms + lane.failing_ms >= self._wait_ms:
+            if queue.newest_ms + observed.failing_ms >= self._wait_ms:
                 return False
-        return lane.wants_trial(now_ms) and not self._may_be_seen(now_ms, lane, states[processor])
+        return observed.wants_probe(now_ms) and not self._may_be_seen(now_ms, observed, states[processor])
 
-    def _may_be_seen(self, now_ms: int, lane: Lane, state: State) -> bool:
+    def _may_be_seen(self, now_ms: int, observed: ObservedProcessor, state: ProcessorState) -> bool:
         """Whether what is sent now would be settled late, and about when an audit is expected. What fails late may have
-        recovered by then; single trials keep a smaller distance, so that this is found all the same.
+        recovered by then; single probes keep a smaller distance, so that this is found all the same.
         """
-        if state is State.DOWN:
-            took_ms, around_ms = lane.failing_ms, self._limits.audit_guard_ms >> TRIAL_GUARD_SHIFT
+        if state is ProcessorState.OPEN:
+            took_ms, around_ms = observed.failing_ms, self._limits.audit_guard_ms >> PROBE_GUARD_SHIFT
         else:
-            took_ms, around_ms = lane.usual_ms, self._limits.audit_guard_ms + (lane.usual_ms >> ARRIVAL_SHIFT)
-        if took_ms < self._limits.late_ms:
+            took_ms, around_ms = observed.usual_ms, self._limits.audit_guard_ms + (observed.usual_ms >> ARRIVAL_SHIFT)
+        if took_ms < self._limits.slow_ms:
             return False
         return self._audits.may_hit(now_ms + took_ms - around_ms, now_ms + took_ms + around_ms)
 

@@ -10,9 +10,10 @@ import os
 import sys
 
 from engine import settings as settings_module
+from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import making, mapping, names
-from engine.storage.segment import SegmentError, Store
+from engine.storage.segment import Store
 
 HELP = "Remove the memory (rings and books) of an engine that is not running, with every payment that it remembers."
 
@@ -30,34 +31,34 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     kept = mapping.store(settings)
-    if not names.own(settings.name, kept.names()):
-        print(f"there is no memory of an engine called {settings.name}")
+    if not names.own(settings.host.name, kept.names()):
+        print(f"there is no memory of an engine called {settings.host.name}")
         return 0
-    with making.locked(kept, settings.name):
+    with making.locked(kept, settings.host.name):
         reason = "" if arguments.force else why_not(kept, settings)
         if reason:
             print(f"engine: {reason} (or --force)", file=sys.stderr)
             return 1
-        for name in making.remove(kept, settings.name):
+        for name in making.remove(kept, settings.host.name):
             print(f"removed {name}")
     return 0
 
 
 def why_not(kept: Store, settings: Settings) -> str:
     """Why the memory should stay, "" when nothing is lost with it. The sizes are the memory's, not the settings'."""
-    used = making.used(kept, settings.name)
+    used = making.used(kept, settings.host.name)
     if used:
         return f"the engine is running, a process holds {', '.join(used)}; stop it first"
     try:
-        with making.supervising(kept, settings.name):
-            left = making.unfinished(kept, settings.name, settings.durability)
+        with making.supervising(kept, settings.host.name):
+            left = making.unfinished(kept, settings.host.name, settings.storage.durability)
     except BlockingIOError:
         return "the engine is running under `engine up`; stop it first"
     except SegmentError as error:
         return f"it cannot be told whether payments are unfinished: {error}"
-    if left.in_rings or left.aside:
+    if left.in_rings or left.parked:
         return (
-            f"{left.in_rings + left.aside} payments are unfinished ({left.aside} of them put aside) and would be "
+            f"{left.in_rings + left.parked} payments are unfinished ({left.parked} of them parked) and would be "
             "forgotten; start the engine and let it settle them first"
         )
     return ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.addresses import fingerprint, normalized
-from engine.books import aside
+from engine.books import parked
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.ring.ring import RingReader
@@ -30,7 +30,7 @@ def unresolved(memory: Memory) -> list[int]:
             state, processor, _ = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])
             if state in _UNRESOLVED and words[at + layout.SLOT_SEQUENCE] == position + 1:
                 counts[processor] += 1
-    for payment in aside.open_payments(memory.books.__getitem__, memory.shape):
+    for payment in parked.open_payments(memory.books.__getitem__, memory.shape):
         if payment.state in _UNRESOLVED:
             counts[payment.processor] += 1
     return counts

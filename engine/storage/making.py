@@ -21,10 +21,11 @@ from typing import NamedTuple
 from engine.books.levels import Shape, check_books, lay_out_books, shape
 from engine.books.writer import BooksWriter
 from engine.memory import layout
+from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES, Words
 from engine.storage import migration, names, recovery, sizes
 from engine.storage.migration import Memory, MisfitError, Unfinished
-from engine.storage.segment import Segment, SegmentError, Store
+from engine.storage.segment import Segment, Store
 from engine.storage.sizes import Sizes
 
 RESET = "`python -m engine reset --force` removes rings and books with everything that they remember"
@@ -154,7 +155,7 @@ def attached(store: Store, name: str) -> Segment:
 
 def _complaint(words: Words, is_books: bool) -> str:
     """Why this memory cannot be used, ``""`` when it can."""
-    if len(words) <= layout.BOARD_AT:
+    if len(words) <= layout.STATUS_AT:
         return f"it was cut short: {len(words) * WORD_BYTES} bytes are left"
     if is_books:
         found = _shape_of(words)
@@ -173,7 +174,7 @@ def _shape_of(books: Words) -> Shape:
     return shape(
         books[layout.BOOKS_RECENT_SECONDS_AT],
         books[layout.BOOKS_HORIZON_HOURS_AT],
-        books[layout.BOOKS_ASIDE_SLOTS_AT],
+        books[layout.BOOKS_PARKED_SLOTS_AT],
     )
 
 
@@ -293,7 +294,7 @@ def _finish(store: Store, engine: str) -> None:
             contextlib.suppress(OSError, ValueError),
             contextlib.closing(store.open(names.books_name(engine))) as books,
         ):
-            if len(books.words) > layout.BOARD_AT and books.words[layout.BOOKS_LAYOUT_AT] == layout.LAYOUT_VERSION:
+            if len(books.words) > layout.STATUS_AT and books.words[layout.BOOKS_LAYOUT_AT] == layout.LAYOUT_VERSION:
                 generation = books.words[layout.BOOKS_GENERATION_AT]
                 replaced = books.words[layout.BOOKS_REPLACED_AT]
     for index in found.new_rings:

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from engine.books.levels import Shape
 from engine.memory import layout
+from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
 from engine.settings import Settings
 from engine.storage import filesystem, fingerprints, making, names, recovery, sizes
 from engine.storage.migration import Memory
-from engine.storage.segment import FileStore, HeldError, Segment, SegmentError, SharedMemoryStore, Store
+from engine.storage.segment import FileStore, HeldError, Segment, SharedMemoryStore, Store
 
 HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: how long a predecessor may take to go
 HOLD_PAUSE_SECONDS = 0.1
@@ -27,12 +28,12 @@ log = logging.getLogger(__name__)
 
 def ring_name(settings: Settings, index: int) -> str:
     """Name of the ring of API process ``index``."""
-    return names.ring_name(settings.name, index)
+    return names.ring_name(settings.host.name, index)
 
 
 def books_name(settings: Settings) -> str:
     """Name of the books."""
-    return names.books_name(settings.name)
+    return names.books_name(settings.host.name)
 
 
 def books_shape(settings: Settings) -> Shape:
@@ -42,7 +43,7 @@ def books_shape(settings: Settings) -> Shape:
 
 def store(settings: Settings) -> Store:
     """Where the engine's segments are."""
-    return SharedMemoryStore() if settings.durability == "memory" else FileStore(settings.data_dir)
+    return SharedMemoryStore() if settings.storage.durability == "memory" else FileStore(settings.storage.data_dir)
 
 
 def open_ring(settings: Settings, index: int) -> Segment:
@@ -54,7 +55,7 @@ def open_ring(settings: Settings, index: int) -> Segment:
 def open_rings(settings: Settings) -> list[Segment]:
     """Attaches to all rings, in the order of their index. Raises SegmentError."""
     with _ready(settings) as kept:
-        return [_open_ring(settings, kept, index) for index in range(settings.api_processes)]
+        return [_open_ring(settings, kept, index) for index in range(settings.host.api_processes)]
 
 
 def open_books(settings: Settings) -> Segment:
@@ -63,7 +64,7 @@ def open_books(settings: Settings) -> Segment:
         books = making.attached(kept, books_name(settings))
         unless_it_fails.callback(books.close)
         with making.told_of(books.name):
-            recovery.recover_books(books, settings.durability)
+            recovery.recover_books(books, settings.storage.durability)
         unless_it_fails.pop_all()
         return books
 
@@ -74,9 +75,9 @@ def open_ids(settings: Settings, ring: Segment) -> Segment | None:
     It is only a memory: one of another size or with other seeds is made anew, and the log says so. But nobody may go on
     with the old one meanwhile, so all who use it share its lock. Raises SegmentError.
     """
-    if settings.id_memory == 0:
+    if settings.storage.id_memory == 0:
         return None
-    name, buckets = names.ids_name(settings.name), layout.ids_buckets(settings.id_memory)
+    name, buckets = names.ids_name(settings.host.name), layout.ids_buckets(settings.storage.id_memory)
     with _ready(settings) as kept:
         try:
             segment = kept.open(name)
@@ -148,11 +149,11 @@ def supervising(settings: Settings) -> Iterator[None]:
     """Holds the right to run the engine of this name. Raises HeldError, SegmentError."""
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(making.supervising(_usable(settings), settings.name))
+            held.enter_context(making.supervising(_usable(settings), settings.host.name))
         except BlockingIOError:
             raise HeldError(_runs_already(settings)) from None
         except OSError as error:
-            raise SegmentError(f"{names.lock_name(settings.name)}: {error}") from error
+            raise SegmentError(f"{names.lock_name(settings.host.name)}: {error}") from error
         yield
 
 
@@ -163,8 +164,8 @@ def wait_until_free(settings: Settings) -> None:
     """
     kept = _usable(settings)
     for _ in range(HOLD_TRIES):
-        with making.locked(kept, settings.name):
-            used = making.used(kept, settings.name)
+        with making.locked(kept, settings.host.name):
+            used = making.used(kept, settings.host.name)
         if not used:
             return
         time.sleep(HOLD_PAUSE_SECONDS)
@@ -178,7 +179,7 @@ def check_processors(settings: Settings, books: Segment, rings: Sequence[Segment
     """
     making.finish_log(books, rings)
     memory = Memory(books.words, books_shape(settings), [ring.words for ring in rings])
-    problem = fingerprints.complaint(settings.processor_urls, memory)
+    problem = fingerprints.complaint(settings.processors.urls, memory)
     if problem:
         raise SegmentError(problem)
 
@@ -186,17 +187,17 @@ def check_processors(settings: Settings, books: Segment, rings: Sequence[Segment
 def keep_processors(settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
     """As :func:`check_processors`, and from now on these are the processors. The caller is the dispatcher."""
     check_processors(settings, books, rings)
-    fingerprints.keep(settings.processor_urls, books.words)
+    fingerprints.keep(settings.processors.urls, books.words)
     books.sync()  # before anything is sent there
 
 
 def remove_all(settings: Settings) -> list[str]:
-    """Removes all segments of the engine called ``settings.name``, used or not; returns their names."""
+    """Removes all segments of the engine called ``settings.host.name``, used or not; returns their names."""
     kept = store(settings)
-    if not names.own(settings.name, kept.names()) and names.lock_name(settings.name) not in kept.names():
+    if not names.own(settings.host.name, kept.names()) and names.lock_name(settings.host.name) not in kept.names():
         return []
-    with making.locked(kept, settings.name):
-        return making.remove(kept, settings.name)
+    with making.locked(kept, settings.host.name):
+        return making.remove(kept, settings.host.name)
 
 
 def _open_ring(settings: Settings, kept: Store, index: int) -> Segment:
@@ -207,7 +208,7 @@ def _open_ring(settings: Settings, kept: Store, index: int) -> Segment:
             contextlib.closing(making.attached(kept, books_name(settings))) as books,
             making.told_of(ring.name),
         ):
-            recovery.recover_ring(ring, index, books.words, settings.durability)
+            recovery.recover_ring(ring, index, books.words, settings.storage.durability)
         unless_it_fails.pop_all()
         return ring
 
@@ -218,24 +219,24 @@ def _ready(settings: Settings) -> Iterator[Store]:
     kept = _usable(settings)
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(making.locked(kept, settings.name))
+            held.enter_context(making.locked(kept, settings.host.name))
         except OSError as error:
-            raise SegmentError(f"{names.lock_name(settings.name)}: {error}") from error
-        making.make_ready(kept, settings.name, sizes.asked(settings), settings.durability)
+            raise SegmentError(f"{names.lock_name(settings.host.name)}: {error}") from error
+        making.make_ready(kept, settings.host.name, sizes.asked(settings), settings.storage.durability)
         yield kept
 
 
 def _usable(settings: Settings) -> Store:
     """The store, once it is sure that it keeps what it should. Raises SegmentError."""
-    if settings.durability != "memory":
-        problem = filesystem.complaint(settings.data_dir)
+    if settings.storage.durability != "memory":
+        problem = filesystem.complaint(settings.storage.data_dir)
         if problem:
-            raise SegmentError(f"ENGINE_DATA_DIR={settings.data_dir}: {problem}")
+            raise SegmentError(f"ENGINE_DATA_DIR={settings.storage.data_dir}: {problem}")
     return store(settings)
 
 
 def _runs_already(settings: Settings) -> str:
     return (
-        f"an engine called {settings.name} runs already; for a second one set ENGINE_NAME, ENGINE_RUN_DIR and "
+        f"an engine called {settings.host.name} runs already; for a second one set ENGINE_NAME, ENGINE_RUN_DIR and "
         "ENGINE_PORT"
     )

@@ -1,7 +1,7 @@
 """Taking over what an engine's memory holds into new memory of other sizes. Pure, over words.
 
 First :func:`plan` says where everything goes, and refuses when there is no room; then :func:`carry_over` copies. What
-is unfinished goes over with all that is known of it: in the rings in the order of age, in the aside table as it is.
+is unfinished goes over with all that is known of it: in the rings in the order of age, in the parking table as it is.
 What is done is there for its status and for payments that are sent twice: as much of it as there is room for, the
 newest first. Totals, counters and the engine's clock are the same afterwards; the levels of the books have what the new
 ones reach.
@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from engine.books import aside
+from engine.books import parked
 from engine.books.levels import Level, Shape, lay_out_books
 from engine.memory import layout
 from engine.memory.words import Words, packed
 from engine.ring.ring import DONE, RingReader
 
-SEEDS_MAX = 100  # seeds of the aside table that are tried until all that is open finds a place
+SEEDS_MAX = 100  # seeds of the parking table that are tried until all that is open finds a place
 
 # Words of the header that belong to the books' own memory; all others are taken over.
 _OWN_WORDS = frozenset(
@@ -32,8 +32,8 @@ _OWN_WORDS = frozenset(
         layout.BOOKS_HORIZON_HOURS_AT,
         layout.BOOKS_VERSION_AT,
         layout.BOOKS_REDO_COUNT_AT,
-        layout.BOOKS_ASIDE_SLOTS_AT,
-        layout.BOOKS_ASIDE_SEED_AT,
+        layout.BOOKS_PARKED_SLOTS_AT,
+        layout.BOOKS_PARKED_SEED_AT,
         layout.BOOKS_BOOT_AT,
         layout.BOOKS_CLEAN_AT,
         layout.BOOKS_REDO_CHECK_AT,
@@ -67,26 +67,26 @@ class Slot(NamedTuple):
 class Plan(NamedTuple):
     """Where everything goes.
 
-    ``rings``: for each new ring, what it gets, in the order of its positions. ``seed``: of the new aside table;
-    ``aside``: by new place, the old one.
+    ``rings``: for each new ring, what it gets, in the order of its positions. ``seed``: of the new parking table;
+    ``parked``: by new place, the old one.
     """
 
     rings: list[list[Slot]]
     seed: int
-    aside: dict[int, int]
+    parked: dict[int, int]
 
 
 class Unfinished(NamedTuple):
     """How many payments are not done."""
 
     in_rings: int
-    aside: int
+    parked: int
 
 
 def unfinished(memory: Memory) -> Unfinished:
-    """How many payments are waiting or under way, and how many are aside. Raises MisfitError."""
+    """How many payments are waiting or under way, and how many are parked. Raises MisfitError."""
     waiting, _ = _payments(memory.rings)
-    return Unfinished(len(waiting), sum(1 for _ in aside.open_payments(memory.books.__getitem__, memory.shape)))
+    return Unfinished(len(waiting), sum(1 for _ in parked.open_payments(memory.books.__getitem__, memory.shape)))
 
 
 def plan(old: Memory, ring_count: int, ring_slots: int, shape: Shape, draw: Callable[[], int]) -> Plan:
@@ -108,14 +108,14 @@ def plan(old: Memory, ring_count: int, ring_slots: int, shape: Shape, draw: Call
     for slot, index in zip(reversed(done), targets, strict=False):
         remembered[index].append(slot)
     rings = [newest_first[::-1] + slots for newest_first, slots in zip(remembered, dealt, strict=True)]
-    return Plan(rings, *_plan_aside(old, shape, draw))
+    return Plan(rings, *_plan_parked(old, shape, draw))
 
 
 def carry_over(plan: Plan, old: Memory, new: Memory) -> None:
     """Fills ``new``, whose rings are laid out and whose books are all 0, with what ``old`` holds."""
     old_rings = [RingReader(words) for words in old.rings]
     accepted = sum(ring.head - ring.forgotten_below for ring in old_rings)
-    homes: dict[int, int] = {}  # the words ASIDE_HOME, of old and of new
+    homes: dict[int, int] = {}  # the words PARKED_HOME, of old and of new
     for index, (words, slots) in enumerate(zip(new.rings, plan.rings, strict=True)):
         # The number of all that were accepted is that of all positions: the first ring has those of payments that are
         # remembered no more.
@@ -184,13 +184,13 @@ def _carry_books(plan: Plan, old: Memory, new: Memory, homes: Mapping[int, int])
             words[at] = old.books[at]
     for have, want in zip(old.shape.levels, new.shape.levels, strict=True):
         _carry_level(old.books, have, words, want)
-    for place, old_place in plan.aside.items():
+    for place, old_place in plan.parked.items():
         begin, at = (
-            shape.aside_at + number * layout.ASIDE_WORDS
+            shape.parked_at + number * layout.PARKED_WORDS
             for shape, number in ((old.shape, old_place), (new.shape, place))
         )
-        words[at : at + layout.ASIDE_WORDS] = old.books[begin : begin + layout.ASIDE_WORDS]
-        words[at + layout.ASIDE_HOME] = homes.get(old.books[begin + layout.ASIDE_HOME], 0)
+        words[at : at + layout.PARKED_WORDS] = old.books[begin : begin + layout.PARKED_WORDS]
+        words[at + layout.PARKED_HOME] = homes.get(old.books[begin + layout.PARKED_HOME], 0)
 
 
 def _carry_level(old: Words, have: Level, new: Words, want: Level) -> None:
@@ -217,16 +217,16 @@ def _spans(first: int, end: int, *lengths: int) -> Iterator[tuple[int, int]]:
         first = stop
 
 
-def _plan_aside(old: Memory, shape: Shape, draw: Callable[[], int]) -> tuple[int, dict[int, int]]:
-    """A seed of the aside table with which all that is open finds a place; and which place gets what."""
+def _plan_parked(old: Memory, shape: Shape, draw: Callable[[], int]) -> tuple[int, dict[int, int]]:
+    """A seed of the parking table with which all that is open finds a place; and which place gets what."""
     get = old.books.__getitem__
-    read = [aside.read(get, old.shape, place) for place in range(old.shape.aside_slots)]
+    read = [parked.read(get, old.shape, place) for place in range(old.shape.parked_slots)]
     known = [payment for payment in read if payment is not None]
-    kept = [payment for payment in known if 1 + payment.state in layout.ASIDE_OPEN]
-    done = [payment for payment in known if 1 + payment.state not in layout.ASIDE_OPEN]
+    kept = [payment for payment in known if 1 + payment.state in layout.PARKED_OPEN]
+    done = [payment for payment in known if 1 + payment.state not in layout.PARKED_OPEN]
     done.sort(key=lambda payment: payment.settled_ms, reverse=True)
     # With the old seed all find a place in a table of the same size, or of a multiple of it.
-    seed = get(layout.BOOKS_ASIDE_SEED_AT)
+    seed = get(layout.BOOKS_PARKED_SEED_AT)
     for _ in range(SEEDS_MAX):
         ids = [[(one.position, one.id_high, one.id_low) for one in payments] for payments in (kept, done)]
         taken: dict[int, int] = {}
@@ -234,9 +234,7 @@ def _plan_aside(old: Memory, shape: Shape, draw: Callable[[], int]) -> tuple[int
             _place(taken, ids[1], shape, seed)
             return seed, taken
         seed = draw()
-    raise MisfitError(
-        f"{len(kept)} payments are put aside, and ENGINE_ASIDE_SLOTS={shape.aside_slots} cannot hold them"
-    )
+    raise MisfitError(f"{len(kept)} payments are parked, and ENGINE_PARKED_SLOTS={shape.parked_slots} cannot hold them")
 
 
 def _place(taken: dict[int, int], payments: Iterable[tuple[int, int, int]], shape: Shape, seed: int) -> int:
@@ -244,7 +242,7 @@ def _place(taken: dict[int, int], payments: Iterable[tuple[int, int, int]], shap
     placed = 0
     for old_place, id_high, id_low in payments:
         # The seed is the only word of the books that a bucket depends on.
-        free = (place for place in aside.bucket(lambda _: seed, shape, id_high, id_low) if place not in taken)
+        free = (place for place in parked.bucket(lambda _: seed, shape, id_high, id_low) if place not in taken)
         place = next(free, None)
         if place is not None:
             taken[place] = old_place

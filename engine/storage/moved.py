@@ -10,9 +10,9 @@ import sys
 from engine import settings as settings_module
 from engine.addresses import fingerprint, normalized
 from engine.memory import layout
+from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import making, mapping, names
-from engine.storage.segment import SegmentError
 
 HELP = (
     "Say that a processor has moved: the address that is set now is the very processor to which payments were sent "
@@ -37,20 +37,20 @@ def run(arguments: argparse.Namespace) -> int:
     except SegmentError as error:
         print(f"engine: {error}", file=sys.stderr)
         return 1
-    print(f"{arguments.processor} is at {normalized(settings.processor_urls[number])} from now on")
+    print(f"{arguments.processor} is at {normalized(settings.processors.urls[number])} from now on")
     return 0
 
 
 def move(settings: Settings, processor: int) -> None:
     """Keeps the address of one processor in the books. Raises SegmentError."""
     kept = mapping.store(settings)
-    if not names.find(settings.name, kept.names()).books:
+    if not names.find(settings.host.name, kept.names()).books:
         raise SegmentError(f"there are no {mapping.books_name(settings)}: nothing was sent")
     with (
-        making.locked(kept, settings.name),
+        making.locked(kept, settings.host.name),
         contextlib.closing(making.attached(kept, mapping.books_name(settings))) as books,
     ):
         if not books.lock():
             raise SegmentError(f"{books.name} is held: stop the engine first")
-        books.words[layout.BOOKS_FINGERPRINTS_AT + processor] = fingerprint(settings.processor_urls[processor])
+        books.words[layout.BOOKS_FINGERPRINTS_AT + processor] = fingerprint(settings.processors.urls[processor])
         books.sync()

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from engine.books.writer import is_log_whole, redo_ring, seal_log
 from engine.memory import clock, layout
+from engine.memory.errors import SegmentError
 from engine.memory.words import Words
 from engine.ring import repair
-from engine.storage.segment import Segment, SegmentError
+from engine.storage.segment import Segment
 
 BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id"
 

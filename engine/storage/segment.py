@@ -25,10 +25,6 @@ from engine.storage import locks
 SHARED_MEMORY_DIRECTORY = "/dev/shm"
 
 
-class SegmentError(Exception):
-    """A segment cannot be used: it has another layout or size, is damaged, or there is no room for it."""
-
-
 class HeldError(Exception):
     """Another process has what only one may have. Holds a sentence."""
 

@@ -18,14 +18,14 @@ class Sizes:
 
     api_processes: int
     ring_slots: int
-    aside_slots: int
+    parked_slots: int
     books_recent_seconds: int
     books_horizon_hours: int
 
     @property
     def shape(self) -> Shape:
         """The shape of the books."""
-        return levels.shape(self.books_recent_seconds, self.books_horizon_hours, self.aside_slots)
+        return levels.shape(self.books_recent_seconds, self.books_horizon_hours, self.parked_slots)
 
     def differences(self, asked: Sizes) -> str:
         """In which of the variables ``asked`` differs from these sizes, for people."""
@@ -39,7 +39,14 @@ class Sizes:
 
 def asked(settings: Settings) -> Sizes:
     """What the settings ask for."""
-    return Sizes(**{field.name: getattr(settings, field.name) for field in fields(Sizes)})
+    storage = settings.storage
+    return Sizes(
+        settings.host.api_processes,
+        storage.ring_slots,
+        storage.parked_slots,
+        storage.books_recent_seconds,
+        storage.books_horizon_hours,
+    )
 
 
 def read(books: Words, rings: Sequence[Words]) -> Sizes:
@@ -47,7 +54,7 @@ def read(books: Words, rings: Sequence[Words]) -> Sizes:
     return Sizes(
         len(rings),
         rings[0][layout.RING_SLOTS_AT],
-        books[layout.BOOKS_ASIDE_SLOTS_AT],
+        books[layout.BOOKS_PARKED_SLOTS_AT],
         books[layout.BOOKS_RECENT_SECONDS_AT],
         books[layout.BOOKS_HORIZON_HOURS_AT],
     )

@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine import settings as settings_module
+from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import mapping
-from engine.storage.segment import HeldError, Segment, SegmentError
+from engine.storage.segment import HeldError, Segment
 from engine.supervise import nginx
+from engine.supervise.alive import is_alive
 from engine.supervise.child import Child
-from engine.supervise.probe import is_alive
 
 HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ctrl-C stops them all cleanly."
 READY_SECONDS = 30.0
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
                 mapping.remove_all(settings)
                 held.callback(mapping.remove_all, settings)
             segments = held.enter_context(_memory(settings))
-            _check_port(settings.port)
+            _check_port(settings.host.port)
             children = _children(settings, simulate=arguments.simulate)
         except (UpError, SegmentError, HeldError, nginx.ConfError) as error:
             print(f"engine: {error}", file=sys.stderr)
@@ -111,17 +112,17 @@ def _alone(settings: Settings) -> Iterator[None]:
     Their memory is not protected by that, see :func:`mapping.supervising`.
     """
     try:
-        os.makedirs(settings.run_dir, mode=0o755, exist_ok=True)
-        descriptor = os.open(f"{settings.run_dir}/up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.makedirs(settings.host.run_dir, mode=0o755, exist_ok=True)
+        descriptor = os.open(f"{settings.host.run_dir}/up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise UpError(f"ENGINE_RUN_DIR={settings.run_dir}: {error.strerror}") from error
+        raise UpError(f"ENGINE_RUN_DIR={settings.host.run_dir}: {error.strerror}") from error
     with contextlib.closing(os.fdopen(descriptor)) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UpError(
-                f"an engine runs in {settings.run_dir} already; for a second one set ENGINE_RUN_DIR, ENGINE_NAME and "
-                "ENGINE_PORT"
+                f"an engine runs in {settings.host.run_dir} already; for a second one set ENGINE_RUN_DIR, "
+                "ENGINE_NAME and ENGINE_PORT"
             ) from None
         yield
 
@@ -155,20 +156,20 @@ def _children(settings: Settings, *, simulate: bool) -> list[Child]:
     """All processes, in the order of starting."""
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         raise UpError("nginx is not installed: `make setup` installs it")
-    conf_path = f"{settings.run_dir}/nginx.conf"
+    conf_path = f"{settings.host.run_dir}/nginx.conf"
     conf = nginx.render(
         nginx.find_conf().read_text(),
-        port=settings.port,
-        run_dir=settings.run_dir,
-        api_processes=settings.api_processes,
+        port=settings.host.port,
+        run_dir=settings.host.run_dir,
+        api_processes=settings.host.api_processes,
     )
     Path(conf_path).write_text(conf)
-    environment = os.environ | settings_module.as_environment(settings)
+    environment = settings_module.inherited(os.environ, settings)
     python = [sys.executable, "-m", "engine"]
     children = [Child("dispatcher", [*python, "dispatch"], environment)]
-    for index in range(settings.api_processes):
+    for index in range(settings.host.api_processes):
         children.append(Child(f"api {index}", [*python, "api", "--index", str(index)], environment))
-    children.append(Child("nginx", nginx.command(conf_path, settings.run_dir), environment, signal.SIGQUIT))
+    children.append(Child("nginx", nginx.command(conf_path, settings.host.run_dir), environment, signal.SIGQUIT))
     if simulate:
         children.insert(0, Child("processors", [*python, "simulate"], environment))
     return children
@@ -177,10 +178,10 @@ def _children(settings: Settings, *, simulate: bool) -> list[Child]:
 def _start(settings: Settings, children: list[Child], stop: _Stop) -> str:
     """Starts all, nginx only when the API processes answer, so that its first request finds them; says what failed."""
     *engine, front = children
-    sockets = [settings.api_socket(index) for index in range(settings.api_processes)]
+    sockets = [settings.host.api_socket(index) for index in range(settings.host.api_processes)]
     problem = _until(engine, stop, lambda: all(map(_connects, sockets)), "the API processes")
     return problem or _until(
-        children, stop, lambda: is_alive("127.0.0.1", settings.port), f"{front.name} on port {settings.port}"
+        children, stop, lambda: is_alive("127.0.0.1", settings.host.port), f"{front.name} on port {settings.host.port}"
     )
 
 
@@ -221,11 +222,11 @@ def _stop(settings: Settings, children: list[Child]) -> None:
         for child in stopping:
             child.ask_to_stop()
         for child in stopping:
-            child.wait(STOP_SECONDS + (settings.drain_seconds if child.name == "dispatcher" else 0))
+            child.wait(STOP_SECONDS + (settings.dispatch.drain_seconds if child.name == "dispatcher" else 0))
 
 
 def _greet(settings: Settings, children: list[Child]) -> None:
-    url = f"http://127.0.0.1:{settings.port}"
+    url = f"http://127.0.0.1:{settings.host.port}"
     log.info("serving on %s (%s)", url, ", ".join(f"{child.name}: {child.pid}" for child in children))
     print(
         f"""

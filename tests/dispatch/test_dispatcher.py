@@ -10,7 +10,7 @@ from engine.dispatch.dispatcher import OVERDUE_SWEEP_MS
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.dispatch.starting import OVERDUE_MS
 from engine.memory import layout
-from engine.memory.layout import ASIDE, COMPLETED, DEFAULT, FAILED, FALLBACK, PROCESSING, QUEUED
+from engine.memory.layout import COMPLETED, DEFAULT, FAILED, FALLBACK, PARKED, PROCESSING, QUEUED
 
 from .world import START_MS, World
 
@@ -160,37 +160,37 @@ def test_the_oldest_payment_of_all_rings_goes_first() -> None:
 def _both_down(world: World) -> None:
     """Both processors fail; payment 0 was settled by neither and waits."""
     world.accept(0)
-    for lane in world.router.lanes:
-        lane.health(world.mono_ms, True, 0)
+    for observed in world.router.observed:
+        observed.health(world.mono_ms, True, 0)
     for _ in range(9):
         world.end(world.start(later_ms=200), outcome.FAILED)
-    assert world.router.lanes[DEFAULT].is_open and world.router.lanes[FALLBACK].is_open
+    assert world.router.observed[DEFAULT].is_open and world.router.observed[FALLBACK].is_open
     assert world.payment(0).state == QUEUED
 
 
-def test_a_trial_is_for_the_newest_payment_and_when_it_fails_that_still_has_its_place() -> None:
+def test_a_probe_is_for_the_newest_payment_and_when_it_fails_that_still_has_its_place() -> None:
     world = World(rings=2)
     _both_down(world)
     for number in range(1, 7):
         world.mono_ms += 1
         world.accept(number, ring=number % 2)
-    trials = world.start(later_ms=200)
-    assert [(trial.processor, trial.id_low) for trial in trials] == [(DEFAULT, 6), (FALLBACK, 5)]
+    probes = world.start(later_ms=200)
+    assert [(probe.processor, probe.id_low) for probe in probes] == [(DEFAULT, 6), (FALLBACK, 5)]
     assert world.dispatcher.waiting == 5
-    world.end(trials, outcome.FAILED)
+    world.end(probes, outcome.FAILED)
     assert world.dispatcher.waiting == 7
-    trials = world.start(later_ms=200)
-    assert [trial.id_low for trial in trials] == [6, 5]
-    world.end(trials[:1], outcome.CHARGED)
+    probes = world.start(later_ms=200)
+    assert [probe.id_low for probe in probes] == [6, 5]
+    world.end(probes[:1], outcome.CHARGED)
     rest = world.start()
     assert [attempt.id_low for attempt in rest] == [0, 1, 2, 3, 4]
-    world.end([*rest, trials[1]], outcome.CHARGED)
+    world.end([*rest, probes[1]], outcome.CHARGED)
     assert world.totals() == (Sum(6, 6 * 1990), Sum(1, 1990), NOTHING)
     world.accept(7)
     assert [attempt.id_low for attempt in world.start()] == [7]
 
 
-def test_a_trial_that_fails_when_those_behind_it_were_sent_is_sent_next() -> None:
+def test_a_probe_that_fails_when_those_behind_it_were_sent_is_sent_next() -> None:
     world = World()
     _both_down(world)
     for number in range(1, 4):
@@ -203,28 +203,28 @@ def test_a_trial_that_fails_when_those_behind_it_were_sent_is_sent_next() -> Non
     assert [attempt.id_low for attempt in world.start()] == [fallback.id_low] == [2]
 
 
-def test_a_trial_of_one_ring_that_fails_does_not_go_before_older_payments_of_another() -> None:
+def test_a_probe_of_one_ring_that_fails_does_not_go_before_older_payments_of_another() -> None:
     world = World(rings=2)
     _both_down(world)
     for number in range(1, 6):
         world.mono_ms += 1
         world.accept(number, ring=number == 5)
-    trials = world.start(later_ms=200)
-    assert [trial.id_low for trial in trials] == [5, 4]  # all of the second ring: its cursor passes it
+    probes = world.start(later_ms=200)
+    assert [probe.id_low for probe in probes] == [5, 4]  # all of the second ring: its cursor passes it
     assert not world.start(later_ms=1)
-    world.end(trials, outcome.FAILED)
+    world.end(probes, outcome.FAILED)
     default, fallback = world.start(later_ms=200)
     assert (default.id_low, fallback.id_low) == (4, 3)
     world.end([default], outcome.CHARGED)
     assert [attempt.id_low for attempt in world.start()] == [0, 1, 2, 5]
 
 
-def test_after_a_crash_in_an_outage_what_waits_costs_no_object_though_trials_are_among_it() -> None:
+def test_after_a_crash_in_an_outage_what_waits_costs_no_object_though_probes_are_among_it() -> None:
     world = World(slots=1024)
     _both_down(world)
     for number in range(1, 900):
         world.accept(number)
-    for _ in range(3):  # trials that are in flight, with newer payments behind them
+    for _ in range(3):  # probes that are in flight, with newer payments behind them
         assert world.start(later_ms=200)
         world.accept(world.mono_ms)
     waiting = world.dispatcher.waiting
@@ -238,21 +238,21 @@ def test_after_a_crash_in_an_outage_what_waits_costs_no_object_though_trials_are
     assert sum(total.payments for total in world.totals()) == 903
 
 
-def test_after_a_crash_in_a_trial_everything_before_it_is_taken_up_in_order() -> None:
+def test_after_a_crash_in_a_probe_everything_before_it_is_taken_up_in_order() -> None:
     world = World()
     _both_down(world)
     for number in range(1, 5):
         world.accept(number)
-    trials = world.start(later_ms=200)
+    probes = world.start(later_ms=200)
     world.restart()
     again = world.start()
-    assert [attempt.id_low for attempt in again if attempt.tries] == [trial.id_low for trial in trials] == [4, 3]
+    assert [attempt.id_low for attempt in again if attempt.tries] == [probe.id_low for probe in probes] == [4, 3]
     assert [attempt.id_low for attempt in again if not attempt.tries] == [0, 1, 2]
     world.end(again, outcome.CHARGED)
     assert world.totals() == (Sum(4, 4 * 1990), Sum(1, 1990), NOTHING) and not world.dispatcher.has_work
 
 
-def test_a_purge_forgets_trials_too() -> None:
+def test_a_purge_forgets_probes_too() -> None:
     world = World()
     _both_down(world)
     for number in range(1, 5):
@@ -299,12 +299,12 @@ def test_a_full_ring_takes_payments_again_once_its_oldest_is_settled() -> None:
 
 
 def _unknown_for_long(world: World) -> None:
-    """Payment 1 was sent to default, which has said nothing for so long that it is put aside."""
+    """Payment 1 was sent to default, which has said nothing for so long that it is parked."""
     world.accept(1, cents=1234)
     world.end(world.start(), outcome.UNKNOWN)
     world.end(world.start(later_ms=20_000), outcome.UNKNOWN)
     world.end(world.start(later_ms=1000), outcome.UNKNOWN)
-    assert world.payment(1).state == ASIDE
+    assert world.payment(1).state == PARKED
 
 
 def test_a_payment_unknown_for_long_gives_its_slot_back_and_is_still_settled_once() -> None:
@@ -312,20 +312,20 @@ def test_a_payment_unknown_for_long_gives_its_slot_back_and_is_still_settled_onc
     _unknown_for_long(world)
     for number in range(2, 66):
         world.accept(number)
-    world.router.lanes[DEFAULT].health(world.mono_ms, False, 0)
-    kept = world.books.aside(1, 1)
+    world.router.observed[DEFAULT].health(world.mono_ms, False, 0)
+    kept = world.books.parked(1, 1)
     assert kept is not None and (kept.state, kept.cents, kept.processor) == (PROCESSING, 1234, DEFAULT)
     attempts = world.start(later_ms=3000) + world.start()
     (again,) = [attempt for attempt in attempts if attempt.id_low == 1]
     assert (again.processor, again.requested_ms, again.cents) == (DEFAULT, START_MS + 1000, 1234)
     world.end(attempts, outcome.CHARGED)
-    settled = world.books.aside(1, 1)
+    settled = world.books.parked(1, 1)
     assert settled is not None and settled.state == COMPLETED
     assert sum(total.payments for total in world.totals()) == 65
     assert not world.dispatcher.has_work
 
 
-def test_what_is_aside_survives_a_crash() -> None:
+def test_what_is_parked_survives_a_crash() -> None:
     world = World()
     _unknown_for_long(world)
     world.restart()
@@ -337,7 +337,7 @@ def test_what_is_aside_survives_a_crash() -> None:
     assert world.books.window(START_MS + 1000, START_MS + 1000) == (Sum(1, 1234), NOTHING)
 
 
-def test_with_no_room_aside_a_payment_keeps_its_slot() -> None:
+def test_with_no_room_parked_a_payment_keeps_its_slot() -> None:
     world = World(slots=256, in_flight_max=256)
     for number in range(200):
         world.accept(number)
@@ -345,16 +345,16 @@ def test_with_no_room_aside_a_payment_keeps_its_slot() -> None:
     world.end(attempts, outcome.UNKNOWN)
     world.start(later_ms=20_000)
     states = [world.payment(number).state for number in range(200)]
-    assert 32 <= states.count(ASIDE) <= 64
-    assert states.count(ASIDE) + states.count(PROCESSING) == 200
+    assert 32 <= states.count(PARKED) <= 64
+    assert states.count(PARKED) + states.count(PROCESSING) == 200
 
 
-def test_a_purge_forgets_what_is_aside() -> None:
+def test_a_purge_forgets_what_is_parked() -> None:
     world = World()
     _unknown_for_long(world)
     world.writers[0].words[layout.RING_PURGE_ASKED_AT] += 1
     assert world.dispatcher.purge_if_asked(world.now)
-    assert world.books.aside(1, 1) is None
+    assert world.books.parked(1, 1) is None
     world.restart()
     assert not world.dispatcher.has_work
 

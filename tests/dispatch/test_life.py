@@ -8,7 +8,7 @@ from engine.dispatch import life, outcome
 from engine.dispatch.life import Course, Decision, Step
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.memory import layout
-from engine.ring.ring import Payment
+from engine.payment import Payment
 
 NO_REASON = layout.REASON_NONE
 

@@ -76,7 +76,7 @@ def test_words_that_contradict_each_other_make_a_dead_letter_that_is_asked_for_n
     asked = ask(world, outcome.ABSENT)
     assert life.CONTRADICTIONS_MAX < len(asked) < 2 * life.CONTRADICTIONS_MAX
     assert asked[-1] - asked[-2] >= 2 * life.DEAD_FIRST_MS  # rarely, ...
-    kept = world.books.aside(1, 1)
+    kept = world.books.parked(1, 1)
     assert kept is not None and kept.reason == layout.REASON_CONTRADICTION
     assert kept.state in (PROCESSING, layout.ALREADY)  # ... and pending: neither failed nor completed
     assert world.books.totals() == (NOTHING,) * 4 and world.word(layout.BOOKS_DEAD_AT) == 1
@@ -98,7 +98,7 @@ def test_already_there_after_an_unknown_outcome_is_settled_unconfirmed_when_no_l
     assert world.books.window(attempt.requested_ms, attempt.requested_ms) == (Sum(1, 1234), NOTHING)
     assert world.payment(1).reason == layout.REASON_UNCONFIRMED
     assert world.word(layout.BOOKS_UNCONFIRMED_AT) == 1
-    assert not world.router.lanes[DEFAULT].is_open
+    assert not world.router.observed[DEFAULT].is_open
 
 
 def test_already_there_to_the_first_request_without_a_lookup_is_a_dead_letter_also_through_a_crash() -> None:
@@ -108,7 +108,7 @@ def test_already_there_to_the_first_request_without_a_lookup_is_a_dead_letter_al
         if crash:
             world.restart()
         ask(world, outcome.UNKNOWN)
-        kept = world.books.aside(1, 1)
+        kept = world.books.parked(1, 1)
         assert kept is not None and (kept.state, kept.reason) == (layout.ALREADY, layout.REASON_NO_LOOKUP)
         assert world.books.totals() == (NOTHING,) * 4
 
@@ -169,7 +169,7 @@ def test_a_lookup_that_cannot_be_had_holds_the_payment_back_and_the_others_go_on
             sent.append(attempt)
             world.end([attempt], outcome.UNKNOWN if attempt.processor == FALLBACK else outcome.ABSENT)
     assert 5 < len(sent) < 30
-    kept = world.books.aside(1, 1)
+    kept = world.books.parked(1, 1)
     assert kept is not None and kept.state == QUEUED and kept.is_seen
     world.restart()
     lookups = [attempt for attempt in world.start() if attempt.id_low == 1]
@@ -212,7 +212,7 @@ def test_a_record_from_a_time_that_came_twice_is_for_a_person() -> None:
     world.end(sent, outcome.UNKNOWN)
     _, (question,) = world.start_all()
     world.end([question], Outcome(Verdict.FOUND, first.requested_ms - 1000, 1990))
-    kept = world.books.aside(1, 1)
+    kept = world.books.parked(1, 1)
     assert kept is not None and kept.reason == layout.REASON_CLOCK
     assert world.books.totals() == (NOTHING,) * 4
 
@@ -239,7 +239,7 @@ def test_a_payment_that_makes_deciding_raise_is_a_dead_letter_and_the_others_go_
     _, questions = world.start_all()
     world.end([questions[0]], Outcome(Verdict.FOUND, attempts[0].requested_ms, 13))
     world.end([questions[1]], Outcome(Verdict.FOUND, attempts[1].requested_ms, 1990))
-    kept = world.books.aside(1, 1)
+    kept = world.books.parked(1, 1)
     assert kept is not None and (kept.state, kept.reason) == (PROCESSING, layout.REASON_ERROR)
     assert world.dispatcher.errors == 1 and world.totals()[0].payments == 1
 
@@ -263,7 +263,7 @@ def test_a_dead_letter_has_no_request_under_way_that_would_settle_it_at_another_
     assert world.dispatcher.open_payments() == 1 and world.totals()[0].payments == 0
     world.end(world.start(later_ms=life.DEAD_FIRST_MS), Outcome(Verdict.FOUND, again.requested_ms, 1990))
     assert world.dispatcher.open_payments() == 0 and world.totals()[0].payments == 1
-    assert world.word(layout.BOOKS_ASIDE_KEPT_AT) == 0
+    assert world.word(layout.BOOKS_PARKED_KEPT_AT) == 0
 
 
 def test_sums_beyond_64_bits_are_exact() -> None:

@@ -8,7 +8,7 @@ from engine.dispatch import life, outcome
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome
 from engine.memory import layout
-from engine.memory.layout import ASIDE, COMPLETED, DEFAULT, FAILED, FALLBACK, PROCESSING, QUEUED
+from engine.memory.layout import COMPLETED, DEFAULT, FAILED, FALLBACK, PARKED, PROCESSING, QUEUED
 
 from .world import World
 
@@ -45,13 +45,13 @@ def test_a_payment_that_one_processor_refuses_is_sent_to_the_other_at_once() -> 
     assert (again.id_low, again.processor, again.requested_ms) == (POISONED, FALLBACK, world.now.wall_ms)
     world.end([again], outcome.CHARGED)
     assert world.totals()[1].payments == 1 and not world.dispatcher.has_work
-    settled = world.books.aside(POISONED, POISONED)
+    settled = world.books.parked(POISONED, POISONED)
     assert settled is not None and (settled.state, settled.processor) == (COMPLETED, FALLBACK)
 
 
 def test_a_payment_that_one_refuses_while_the_other_has_no_room_has_a_back_off() -> None:
     world = World(slots=4096, in_flight_max=1)
-    world.router.lanes[FALLBACK].began(world.mono_ms, 1 << 60)  # and never ends
+    world.router.observed[FALLBACK].began(world.mono_ms, 1 << 60)  # and never ends
     world.accept(POISONED)
     sent = live(world, {DEFAULT: outcome.REFUSED}, others=0, ms=40_000)
     assert 5 < len(sent) < 12
@@ -63,9 +63,9 @@ def test_a_payment_that_every_processor_refuses_while_others_are_settled_has_fai
     sent = live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.REFUSED})
     assert [attempt.processor for attempt in sent] == [DEFAULT, FALLBACK] * REFUSALS_MAX
     assert world.books.totals().failed == (1, 500)
-    failed = world.books.aside(POISONED, POISONED)
+    failed = world.books.parked(POISONED, POISONED)
     assert failed is not None and (failed.state, failed.reason) == (FAILED, layout.REASON_REFUSED)
-    assert not any(lane.is_open for lane in world.router.lanes)
+    assert not any(observed.is_open for observed in world.router.observed)
     gaps = [later.began_ms - sooner.began_ms for sooner, later in zip(sent[::2], sent[2::2], strict=False)]
     assert gaps == sorted(gaps) and gaps[0] >= life.DELAY_FIRST_MS  # with a back-off of its own
 
@@ -77,18 +77,18 @@ def test_what_is_refused_gives_its_slot_back_at_once() -> None:
     refused = world.start()
     world.end(refused, outcome.REFUSED)
     states = [world.payment(number).state for number in range(64)]
-    assert states.count(ASIDE) >= 32  # the others found no place
+    assert states.count(PARKED) >= 32  # the others found no place
     world.accept(100)
 
 
 @pytest.mark.parametrize("is_charged", [True, False])
-def test_what_ends_aside_is_told_by_its_slot_as_long_as_that_is_there(is_charged: bool) -> None:
+def test_what_ends_parked_is_told_by_its_slot_as_long_as_that_is_there(is_charged: bool) -> None:
     world = World(slots=1024)
     world.accept(POISONED)
     live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.CHARGED if is_charged else outcome.REFUSED}, ms=20_000)
-    told, kept = world.payment(POISONED), world.books.aside(POISONED, POISONED)
+    told, kept = world.payment(POISONED), world.books.parked(POISONED, POISONED)
     assert kept is not None
-    assert told == kept._replace(position=0, is_aside=False)
+    assert told == kept._replace(position=0, is_parked=False)
     assert (told.state, told.processor) == ((COMPLETED, FALLBACK) if is_charged else (FAILED, FALLBACK))
 
 
@@ -97,7 +97,7 @@ def test_where_nobody_is_charged_a_refusal_is_the_processors_state_and_makes_not
     world.accept(POISONED)
     live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.REFUSED}, others=0, ms=50_000)
     assert world.books.totals().failed.payments == 0
-    waiting = world.books.aside(POISONED, POISONED)
+    waiting = world.books.parked(POISONED, POISONED)
     assert waiting is not None and waiting.state == QUEUED
     world.end(world.start(later_ms=50_000), outcome.CHARGED)
     assert world.books.totals().failed.payments == 1  # given up for its age, certainly not charged
@@ -146,7 +146,7 @@ def test_a_refusal_after_an_unknown_outcome_proves_nothing() -> None:
     sent = live(world, {DEFAULT: outcome.REFUSED, FALLBACK: outcome.REFUSED})
     assert {attempt.processor for attempt in sent} == {DEFAULT}
     assert world.books.totals().failed.payments == 0
-    kept = world.books.aside(POISONED, POISONED)
+    kept = world.books.parked(POISONED, POISONED)
     assert kept is not None and kept.state == PROCESSING
 
 
@@ -157,11 +157,11 @@ def test_a_single_payment_that_always_fails_opens_no_breaker_and_is_tried_ever_m
     sent: list[Attempt] = []
     for _ in range(50):
         sent += live(world, {DEFAULT: outcome.FAILED, FALLBACK: outcome.FAILED}, ms=1000)
-        opened.append([lane.is_open for lane in world.router.lanes])
-    assert not any(any(lanes) for lanes in opened)
+        opened.append([observed.is_open for observed in world.router.observed])
+    assert not any(any(observed) for observed in opened)
     assert {attempt.processor for attempt in sent} == {DEFAULT, FALLBACK}
     assert len(sent) < 30
-    waiting = world.books.aside(POISONED, POISONED)
+    waiting = world.books.parked(POISONED, POISONED)
     assert waiting is not None and waiting.state == QUEUED  # its slot is free
     assert world.books.totals().failed.payments == 0
     world.end(world.start(later_ms=60_000), outcome.CHARGED)

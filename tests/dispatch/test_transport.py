@@ -15,7 +15,7 @@ import pytest
 from engine.dispatch import outcome
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.outcome import Outcome
-from engine.dispatch.transport import MIN_RESPONSE_MS_MAX, Fee, Health, Question, Silence, Transport
+from engine.dispatch.transport import MIN_RESPONSE_MS_MAX, Fee, Health, Query, Silence, Transport
 
 CHARGED = b'{"message":"payment processed successfully"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(CHARGED), CHARGED)
@@ -281,7 +281,7 @@ def test_a_question_is_asked_by_get() -> None:
 
 
 Word = Health | Fee | Silence
-NO_HEALTH, NO_FEE = Silence(1, Question.HEALTH), Silence(1, Question.FEE)
+NO_HEALTH, NO_FEE = Silence(1, Query.HEALTH), Silence(1, Query.FEE)
 
 
 def _ask(answer: bytes, ask: Callable[[Transport], None], status: bytes = b"200 OK") -> tuple[Server, list[Word]]:
@@ -432,5 +432,5 @@ def test_a_question_is_asked_once_though_its_connection_breaks() -> None:
         with socket.socket() as last:
             last.connect_ex(("127.0.0.1", server.port))  # lets the server end if nobody came
     server.join()
-    assert heard == [Silence(0, Question.HEALTH)]
+    assert heard == [Silence(0, Query.HEALTH)]
     assert len(asked) == 1

@@ -13,12 +13,12 @@ from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.outcome import Outcome
 from engine.memory import layout
 from engine.memory.words import zeros
-from engine.ring.ring import Payment, RingReader, RingWriter
-from engine.routing.router import Router
-from tests.routing.limits import limits
+from engine.payment import Payment
+from engine.ring.ring import RingReader, RingWriter
+from tests.routing import making
 
 START_MS = 1_760_000_000_000
-SHAPE = shape(recent_seconds=60, horizon_hours=1, aside_slots=64)
+SHAPE = shape(recent_seconds=60, horizon_hours=1, parked_slots=64)
 
 
 class World:
@@ -47,8 +47,8 @@ class World:
 
     def restart(self) -> None:
         """The dispatcher is killed; another one takes up what shared memory holds."""
-        self.router = Router(
-            limits(in_flight_min=self._in_flight_max, in_flight_max=self._in_flight_max, wait_cost_ppm=10_000_000)
+        self.router = making.router(
+            in_flight_min=self._in_flight_max, in_flight_max=self._in_flight_max, wait_cost_ppm=10_000_000
         )
         self.dispatcher = Dispatcher(
             [RingReader(words) for words in self._ring_words],
@@ -56,7 +56,7 @@ class World:
             SHAPE,
             self.router,
             give_up_ms=self._give_up_ms,
-            aside_ms=20_000,
+            park_ms=20_000,
             batch=64,
             refusals_max=3,
         )
@@ -77,8 +77,8 @@ class World:
         """What the dispatcher sends ``later_ms`` from now, and its questions for what is overdue or unknown."""
         self.mono_ms += later_ms
         started = self.dispatcher.start(self.now)
-        attempts = [attempt for attempt in started if not attempt.is_question]
-        return attempts, [attempt for attempt in started if attempt.is_question]
+        attempts = [attempt for attempt in started if not attempt.is_beside]
+        return attempts, [attempt for attempt in started if attempt.is_beside]
 
     def end(self, attempts: Sequence[Attempt], ended: Outcome, later_ms: int = 1) -> None:
         """All these attempts end with ``ended``, ``later_ms`` from now."""

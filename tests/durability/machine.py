@@ -16,10 +16,10 @@ from engine.books.reader import BooksReader, Sum
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.command import Loop
 from engine.dispatch.outcome import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
-from engine.intake import desk
+from engine.intake import acceptor
+from engine.intake.acceptor import Acceptor
 from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
-from engine.intake.desk import Desk
 from engine.memory import layout
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
@@ -146,19 +146,19 @@ class Api:
         self.own = RingWriter(segments[index].words, is_synced=True)
         rings = [self.own if number == index else RingReader(one.words) for number, one in enumerate(segments)]
         reader = BooksReader(books.words, mapping.books_shape(settings))
-        self.desk = Desk(rings, self.own, reader, _lock_file(settings))
+        self.acceptor = Acceptor(rings, self.own, reader, _lock_file(settings))
         self.committer = Committer(self.own, segments[index], lambda _: cast(Alarm, NoAlarm()), lambda: None)
         self.committer.start()
 
 
 def _lock_file(settings: Settings) -> str:
     """In the place of the books' file, which is none here."""
-    path = f"{settings.run_dir}/locks"
+    path = f"{settings.host.run_dir}/locks"
     Path(path).touch()
     return path
 
 
-Plant = Callable[["Machine"], None]
+Mutant = Callable[["Machine"], None]
 
 
 class Machine:
@@ -167,19 +167,19 @@ class Machine:
     Parameters:
       seed: of everything that is left to chance.
       settings: of the engine.
-      plant: called when the dispatcher has started, to plant a fault in it.
+      mutant: called when the dispatcher has started, to plant a fault in it.
     """
 
-    def __init__(self, seed: int, settings: Settings, plant: Plant | None = None) -> None:
+    def __init__(self, seed: int, settings: Settings, mutant: Mutant | None = None) -> None:
         self.chance = random.Random(seed)
         self.settings = settings
         self.disk = Disk(self.chance)
         self.world = World()
-        self._plant = plant
+        self._plant = mutant
         self._mono_ms = 0
         self._next_id = 0
-        self._forgotten = [0] * settings.api_processes
-        self.apis: list[Api | None] = [None] * settings.api_processes
+        self._forgotten = [0] * settings.host.api_processes
+        self.apis: list[Api | None] = [None] * settings.host.api_processes
         self.loop: Loop | None = None
         self.network = Network(self.world, self.chance)
 
@@ -244,15 +244,15 @@ class Machine:
         for _ in range(chance.randint(0, 5)):
             again = [one for one in list(world.payments.values())[-12:] if not one.forgotten]
             payment = chance.choice(again) if again and chance.random() < 0.3 else self._new_payment()
-            verdict = api.desk.accept(*payment.identity, payment.cents, self.now.wall_ms, self.now.mono_ms)
-            if verdict is desk.Verdict.CONFLICT:
+            verdict = api.acceptor.accept(*payment.identity, payment.cents, self.now.wall_ms, self.now.mono_ms)
+            if verdict is acceptor.Verdict.CONFLICT:
                 raise BrokenPromiseError(f"{payment} is there with another amount")
-            if verdict is not desk.Verdict.FULL:
+            if verdict is not acceptor.Verdict.FULL:
                 handed_in.append(payment)
         if chance.random() < 0.7:
             api.committer.commit()
         for payment in handed_in:
-            payment.promised = payment.promised or api.desk.is_kept(*payment.identity)
+            payment.promised = payment.promised or api.acceptor.is_kept(*payment.identity)
         if chance.random() < 0.01:
             api.own.words[layout.RING_PURGE_ASKED_AT] += 1
 
@@ -315,7 +315,7 @@ class Machine:
     # --- what must hold ----------------------------------------------------------------------------------------------
 
     def _rings(self) -> Iterator[RingReader]:
-        for index in range(self.settings.api_processes):
+        for index in range(self.settings.host.api_processes):
             yield RingReader(mapping.open_ring(self.settings, index).words)
 
     def _see_purges(self) -> None:
@@ -332,9 +332,9 @@ class Machine:
         books = BooksReader(mapping.open_books(self.settings).words, mapping.books_shape(self.settings))
         for ring in self._rings():
             payment = ring.find(*identity)
-            if payment is not None and payment.state != layout.ASIDE:
+            if payment is not None and payment.state != layout.PARKED:
                 return payment
-        return books.aside(*identity)
+        return books.parked(*identity)
 
     def _check_recovered(self) -> None:
         """After every start of the dispatcher: what was promised is there, whole, and what was sent is not QUEUED."""

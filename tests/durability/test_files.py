@@ -19,10 +19,11 @@ from engine.books.writer import BooksWriter
 from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.memory import layout
+from engine.memory.errors import SegmentError
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import mapping, recovery
-from engine.storage.segment import Segment, SegmentError
+from engine.storage.segment import Segment
 from tests.durability.disk import Disk
 
 PAGE_SECTORS = 8
@@ -63,7 +64,7 @@ def pay(ring: Segment) -> None:
 
 
 def file_of(settings: Settings, name: str) -> Path:
-    return Path(settings.data_dir, f"{settings.name}-{name}")
+    return Path(settings.storage.data_dir, f"{settings.host.name}-{name}")
 
 
 def cut(to_bytes: int) -> Callable[[Path], None]:
@@ -215,7 +216,7 @@ def test_a_disk_without_room_stops_the_start_in_clear_words_and_leaves_nothing(t
     assert "files-books: it cannot be made with its" in result.stderr
     assert "File too large" in result.stderr
     assert "Traceback" not in result.stderr
-    assert os.listdir(settings.data_dir) == ["files.lock"]
+    assert os.listdir(settings.storage.data_dir) == ["files.lock"]
 
 
 class DeafSegment(Segment):

@@ -18,7 +18,7 @@ from tests.durability.machine import Machine
 SEEDS = range(200)
 STEPS = 120
 LOSSES = 5
-PLANT_SEEDS = range(600)  # within so many a planted fault has to show
+MUTANT_SEEDS = range(600)  # within so many a planted fault has to show
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
             "ENGINE_RING_SLOTS": "64",
             "ENGINE_BOOKS_RECENT_SECONDS": "30",
             "ENGINE_BOOKS_HORIZON_HOURS": "1",
-            "ENGINE_ASIDE_SECONDS": "1",
-            "ENGINE_ASIDE_SLOTS": "16",
+            "ENGINE_PARK_SECONDS": "1",
+            "ENGINE_PARKED_SLOTS": "16",
             "ENGINE_IN_FLIGHT_MAX": "32",
         }
     )
 
-    def run(seed: int, plant: Callable[[Machine], None] | None = None) -> None:
-        machine = Machine(seed, settings, plant)
+    def run(seed: int, mutant: Callable[[Machine], None] | None = None) -> None:
+        machine = Machine(seed, settings, mutant)
         monkeypatch.setattr(mapping, "store", lambda _: machine.disk)
         monkeypatch.setattr(filesystem, "complaint", lambda _: "")
         monkeypatch.setattr(recovery, "boot", lambda: machine.disk.boot)
@@ -85,7 +85,7 @@ def give_the_log_up_before_it_is_done_on_disk(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "plant",
+    "mutant",
     [
         send_before_sync,
         apply_before_the_log_is_synced,
@@ -93,9 +93,9 @@ def give_the_log_up_before_it_is_done_on_disk(machine: Machine) -> None:
     ],
 )
 def test_a_sync_that_the_dispatcher_leaves_out_is_found(
-    live: Callable[..., None], plant: Callable[[Machine], None]
+    live: Callable[..., None], mutant: Callable[[Machine], None]
 ) -> None:
-    assert find_seed(lambda seed: live(seed, plant)) is not None
+    assert find_seed(lambda seed: live(seed, mutant)) is not None
 
 
 def answer_before_sync(patch: pytest.MonkeyPatch) -> None:
@@ -111,22 +111,22 @@ def trust_any_log(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.timeout(600)  # it takes a minute and a half until a log is torn just so, and more beside other work
 @pytest.mark.parametrize(
-    "plant",
+    "mutant",
     [
         answer_before_sync,
         trust_any_log,
     ],
 )
 def test_what_the_repair_relies_on_is_found_when_it_is_missing(
-    live: Callable[..., None], monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], None]
+    live: Callable[..., None], monkeypatch: pytest.MonkeyPatch, mutant: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
-    plant(monkeypatch)
+    mutant(monkeypatch)
     assert find_seed(live) is not None
 
 
 def find_seed(run: Callable[[int], None]) -> int | None:
     """The first seed that shows a fault."""
-    for seed in PLANT_SEEDS:
+    for seed in MUTANT_SEEDS:
         try:
             run(seed)
         except Exception:  # a broken promise, or an assertion of the engine itself

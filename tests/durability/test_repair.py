@@ -7,10 +7,10 @@ import pytest
 from engine.books.levels import lay_out_books
 from engine.books.writer import BooksWriter, redo_ring
 from engine.memory import layout
+from engine.memory.errors import SegmentError
 from engine.memory.words import Words, zeros
 from engine.ring.repair import repair
 from engine.ring.ring import RingReader, RingWriter
-from engine.storage.segment import SegmentError
 from tests.books.ledger import SHAPE
 
 SLOTS = 8

@@ -73,7 +73,9 @@ class Engine:
 
     def client(self, index: int = 0) -> httpx.Client:
         """A client of API process ``index``, with one connection."""
-        transport = httpx.HTTPTransport(uds=self.settings.api_socket(index), limits=httpx.Limits(max_connections=1))
+        transport = httpx.HTTPTransport(
+            uds=self.settings.host.api_socket(index), limits=httpx.Limits(max_connections=1)
+        )
         return httpx.Client(transport=transport, base_url="http://engine", timeout=WAIT_SECONDS)
 
     def settle(self, ring: int, position: int, processor: int = layout.DEFAULT) -> int:

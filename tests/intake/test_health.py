@@ -8,7 +8,7 @@ import pytest
 
 from engine import settings as settings_module
 from engine.books.reader import Sum, Totals
-from engine.intake.desk import Usage
+from engine.intake.acceptor import Usage
 from engine.intake.health import HEARTBEAT_MS_MAX, report
 from engine.memory import layout
 from engine.memory.words import Words, zeros
@@ -23,7 +23,7 @@ IDLE = [Usage(0, 0, False)]
 @pytest.fixture
 def books() -> Words:
     words = zeros(layout.REDO_AT)
-    words[layout.BOARD_HEARTBEAT_MS] = NOW_MS - 100
+    words[layout.STATUS_HEARTBEAT_MS] = NOW_MS - 100
     return words
 
 
@@ -39,19 +39,19 @@ def test_an_engine_that_runs_well_is_ok(books: Words) -> None:
 
 def test_a_dispatcher_that_is_silent_or_was_never_there_is_down(books: Words) -> None:
     for heartbeat_ms, age_ms in ((NOW_MS - HEARTBEAT_MS_MAX - 1, HEARTBEAT_MS_MAX + 1), (0, None)):
-        books[layout.BOARD_HEARTBEAT_MS] = heartbeat_ms
+        books[layout.STATUS_HEARTBEAT_MS] = heartbeat_ms
         shown = show(books)
         assert (shown["status"], shown["reasons"]) == ("degraded", ["dispatcher is down"])
         assert shown["dispatcher"] == {"alive": False, "heartbeatAgeMs": age_ms, "errors": 0}
 
 
 def test_a_clock_that_was_set_back_does_not_make_the_dispatcher_look_dead(books: Words) -> None:
-    books[layout.BOARD_HEARTBEAT_MS] = NOW_MS + 5000
+    books[layout.STATUS_HEARTBEAT_MS] = NOW_MS + 5000
     assert show(books)["dispatcher"] == {"alive": True, "heartbeatAgeMs": 0, "errors": 0}
 
 
 def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None:
-    at = layout.BOARD_PROCESSORS + layout.FALLBACK * layout.BOARD_PROCESSOR_WORDS
+    at = layout.STATUS_PROCESSORS + layout.FALLBACK * layout.STATUS_PROCESSOR_WORDS
     for offset, value in enumerate((1, 120, 1, 7, 150, 3, CLOCK_MS - 4200)):
         books[at + offset] = value
     shown = show(books)
@@ -71,10 +71,10 @@ def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None
 
 
 def test_pending_is_what_was_accepted_less_what_is_settled_or_failed(books: Words) -> None:
-    books[layout.BOOKS_ASIDE_KEPT_AT] = 2
+    books[layout.BOOKS_PARKED_KEPT_AT] = 2
     totals = Totals(Sum(10, 1), Sum(5, 1), Sum(3, 1), Sum(1, 1))
     shown = show(books, totals, [Usage(20, 0, False), Usage(8, 4, True)])
-    assert shown["queues"] == {"pending": 9, "failed": 3, "aside": 2, "deadLetters": 0, "chargedBefore": 1}
+    assert shown["queues"] == {"pending": 9, "failed": 3, "parked": 2, "deadLetters": 0, "chargedBefore": 1}
     assert shown["rings"] == [{"full": False, "refused": 0}, {"full": True, "refused": 4}]
     assert shown["reasons"] == ["ring 1 is full"]
 
@@ -91,12 +91,12 @@ def test_what_only_a_person_can_resolve_is_a_reason(books: Words) -> None:
 
 def test_every_limit_is_shown(books: Words) -> None:
     assert show(books, rings=IDLE * 2)["limits"] == {
-        "ringSlots": SETTINGS.ring_slots,
-        "pendingMax": 2 * SETTINGS.ring_slots,
-        "inFlightMax": SETTINGS.in_flight_max,
-        "bodyBytesMax": SETTINGS.body_bytes_max,
-        "amountCentsMax": SETTINGS.amount_cents_max,
-        "asideMax": SETTINGS.aside_slots,
-        "giveUpSeconds": SETTINGS.give_up_seconds,
-        "refusalsMax": SETTINGS.refusals_max,
+        "ringSlots": SETTINGS.storage.ring_slots,
+        "pendingMax": 2 * SETTINGS.storage.ring_slots,
+        "inFlightMax": SETTINGS.routing.in_flight_max,
+        "bodyBytesMax": SETTINGS.intake.body_bytes_max,
+        "amountCentsMax": SETTINGS.intake.amount_cents_max,
+        "parkedMax": SETTINGS.storage.parked_slots,
+        "giveUpSeconds": SETTINGS.dispatch.give_up_seconds,
+        "refusalsMax": SETTINGS.dispatch.refusals_max,
     }

@@ -17,20 +17,21 @@ import pytest
 
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
+from engine.intake.acceptor import Acceptor, Verdict
 from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
-from engine.intake.desk import Desk, Verdict
 from engine.intake.keeper import Keeper
 from engine.intake.payment import parse_id
 from engine.memory import layout
+from engine.payment import Payment
 from engine.ring.ids import IdMemory
-from engine.ring.ring import Payment, RingReader, RingWriter
+from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import filesystem, making, mapping, recovery
 from engine.storage.segment import SHARED_MEMORY_DIRECTORY, Segment
 from tests.durability.disk import NEVER, Disk, DiskSegment, KilledError, PowerLossError
 from tests.intake.engine import Engine, engine, new_id, pay
-from tests.intake.test_desk import CLOCK_MS, NOW_MS, lock_file
+from tests.intake.test_acceptor import CLOCK_MS, NOW_MS, lock_file
 from tests.ring.test_ids import LEAST
 from tests.ring.test_ring import finish
 
@@ -51,7 +52,7 @@ def opened_ids(made: Engine, **others: str) -> Iterator[Segment]:
 
 
 def segments_of(made: Engine) -> set[str]:
-    return {path.name for path in Path(SHARED_MEMORY_DIRECTORY).glob(f"{made.settings.name}-*")}
+    return {path.name for path in Path(SHARED_MEMORY_DIRECTORY).glob(f"{made.settings.host.name}-*")}
 
 
 def pay_and_settle(made: Engine, *identities: str) -> Payment:
@@ -86,7 +87,7 @@ def test_by_default_there_is_no_id_memory_and_an_id_that_left_its_ring_is_new(tm
         pay_and_settle(made, identity)
         lap(made)
         assert not pay_and_settle(made, identity).is_seen
-        assert segments_of(made) == {f"{made.settings.name}-{part}" for part in ("books", "ring-0", "ring-1")}
+        assert segments_of(made) == {f"{made.settings.host.name}-{part}" for part in ("books", "ring-0", "ring-1")}
 
 
 @pytest.mark.parametrize("durability", ["memory", "disk", "sync"])
@@ -134,7 +135,7 @@ def test_what_was_accepted_while_it_was_off_is_known_from_the_ring_when_it_is_on
 def test_reset_removes_it(tmp_path: Path) -> None:
     with engine(str(tmp_path), **ON) as made:
         stop(made.start())
-        assert f"{made.settings.name}-ids" in segments_of(made)
+        assert f"{made.settings.host.name}-ids" in segments_of(made)
         subprocess.run(
             [sys.executable, "-m", "engine", "reset", "--force"], env=made.environment, check=True, capture_output=True
         )
@@ -155,7 +156,7 @@ def test_a_memory_of_another_size_is_made_anew_the_log_says_so_and_it_knows_what
         process = made.launch(0, ENGINE_ID_MEMORY=str(LEAST + 1))
         assert process.stderr is not None
         said = process.stderr.readline()
-        assert "WARNING" in said and f"{made.settings.name}-ids: it has 1024 buckets" in said
+        assert "WARNING" in said and f"{made.settings.host.name}-ids: it has 1024 buckets" in said
         assert "asks for 2048; it is made anew and knows what the rings remember" in said
         assert "api 0 on" in process.stderr.readline()
         with opened_ids(made, ENGINE_ID_MEMORY=str(LEAST + 1)) as segment:
@@ -237,8 +238,8 @@ class Api:
         assert ids is not None
         reader = BooksReader(books.words, mapping.books_shape(settings))
         self.memory = IdMemory(ids.words)
-        self.desk = Desk(rings, self.own, reader, lock_file(Path(settings.run_dir)), self.memory)
-        keeper = Keeper(self.desk, self.own, ids, Later(chance))
+        self.acceptor = Acceptor(rings, self.own, reader, lock_file(Path(settings.host.run_dir)), self.memory)
+        keeper = Keeper(self.acceptor, self.own, ids, Later(chance))
         keeper.start()
         keeper.write_again()
         alarm = cast(Alarm, NoAlarm())
@@ -247,7 +248,7 @@ class Api:
         self.index = index
 
     def knows(self, identity: Id) -> bool:
-        return self.desk.find(*identity) is not None or self.memory.contains(*identity)
+        return self.acceptor.find(*identity) is not None or self.memory.contains(*identity)
 
 
 class Machine:
@@ -294,9 +295,9 @@ class Machine:
         for _ in range(chance.choice((1, 5, 40, 100))):
             again = self.promised and chance.random() < 0.1
             identity = chance.choice(self.promised) if again else (chance.getrandbits(64), chance.getrandbits(64))
-            if api.desk.accept(*identity, 100, NOW_MS, CLOCK_MS) in (Verdict.ACCEPTED, Verdict.SAME):
+            if api.acceptor.accept(*identity, 100, NOW_MS, CLOCK_MS) in (Verdict.ACCEPTED, Verdict.SAME):
                 self._waiting.append((self._who, identity))
-                if not api.desk.is_kept(*identity):
+                if not api.acceptor.is_kept(*identity):
                     api.committer.gather()
             if chance.random() < 0.05:
                 self._settle(api)
@@ -307,7 +308,7 @@ class Machine:
     def _settle(self, api: Api) -> None:
         """What is on disk has its 202, and most of it is settled."""
         mine = [identity for index, identity in self._waiting if index == api.index]
-        self.promised += [identity for identity in mine if api.desk.is_kept(*identity)]
+        self.promised += [identity for identity in mine if api.acceptor.is_kept(*identity)]
         self._waiting = [(index, one) for index, one in self._waiting if index != api.index or one not in self.promised]
         for position in range(max(0, api.own.head - SLOTS), api.own.ready):
             if not api.own.is_done(position) and self.chance.random() < 0.95:
@@ -317,7 +318,7 @@ class Machine:
     def _close(self, index: int) -> None:
         api = self.apis[index]
         if api is not None:
-            api.desk.close()
+            api.acceptor.close()
         self.apis[index] = None
 
 
@@ -332,7 +333,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Non
             "ENGINE_RING_SLOTS": str(SLOTS),
             "ENGINE_BOOKS_RECENT_SECONDS": "30",
             "ENGINE_BOOKS_HORIZON_HOURS": "1",
-            "ENGINE_ASIDE_SLOTS": "16",
+            "ENGINE_PARKED_SLOTS": "16",
             **ON,
         }
     )
@@ -350,7 +351,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Non
 
 
 SEEDS = range(30)
-PLANT_SEEDS = range(60)  # within so many a planted fault has to show
+MUTANT_SEEDS = range(60)  # within so many a planted fault has to show
 
 
 def test_with_sync_every_id_that_has_had_its_202_is_known_wherever_the_power_goes(live: Callable[[int], None]) -> None:
@@ -383,7 +384,7 @@ def test_whatever_is_left_out_is_found_out(
 ) -> None:
     monkeypatch.setattr(where, what, instead)
     with pytest.raises(AssertionError, match="forgotten"):
-        for seed in PLANT_SEEDS:
+        for seed in MUTANT_SEEDS:
             live(seed)
 
 
@@ -403,10 +404,10 @@ def kept(tmp_path: Path) -> Iterator[tuple[Keeper, Slow, RingWriter]]:
     with engine(str(tmp_path), **ON) as made, opened_ids(made) as segment:
         own = RingWriter(made.segments[0].words)
         rings: list[RingReader] = [own, made.rings[1]]
-        desk = Desk(rings, own, made.reader, lock_file(tmp_path), IdMemory(segment.words))
+        acceptor = Acceptor(rings, own, made.reader, lock_file(tmp_path), IdMemory(segment.words))
         slow = Slow()
-        yield Keeper(desk, own, segment, slow), slow, own
-        desk.close()
+        yield Keeper(acceptor, own, segment, slow), slow, own
+        acceptor.close()
 
 
 def test_a_sync_begins_each_quarter_of_a_lap_and_one_at_a_time(kept: tuple[Keeper, Slow, RingWriter]) -> None:
@@ -431,9 +432,9 @@ def test_a_process_that_starts_writes_every_page_again(tmp_path: Path) -> None:
     file = cast(DiskSegment, segment)._file
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[0].words)
-        desk = Desk([own], own, made.reader, lock_file(tmp_path))
-        Keeper(desk, own, segment).write_again()
-        desk.close()
+        acceptor = Acceptor([own], own, made.reader, lock_file(tmp_path))
+        Keeper(acceptor, own, segment).write_again()
+        acceptor.close()
     pages = -(-len(content) // 512)
     assert {sector // 8 for sector in file.versions} == set(range(pages))
     assert file.cache == content

@@ -364,7 +364,7 @@ def test_a_summary_waits_a_moment_for_answers_that_are_due(tmp_path: Path) -> No
         world.start()
         with world.client() as client:
             at_once = client.get("/payments-summary")
-            world.books.words[layout.BOARD_HEARS] = 1
+            world.books.words[layout.STATUS_LISTENS] = 1
             assert client.get("/payments-summary").text == at_once.text
             head = client.head("/payments-summary")
             assert (head.status_code, head.text) == (200, "")
@@ -392,7 +392,7 @@ def test_a_summary_that_waits_has_what_was_settled_meanwhile() -> None:
 
     words, books, anything = zeros(layout.REDO_AT), Books(), cast(Any, Anything())
     server = Server(cast(Any, SimpleNamespace(admin_token="")), anything, anything, words, cast(Any, books), anything)
-    words[layout.BOARD_HEARS] = 1
+    words[layout.STATUS_LISTENS] = 1
     held = server.summary(anything)
     assert isinstance(held, Held)
     books.sums = (Sum(1, 1990), Sum(0, 0))
@@ -422,14 +422,14 @@ def test_health_shows_the_dispatchers_board_and_is_200_without_one(world: Engine
     pending = shown["queues"]["pending"]
     pay(client, new_id())
     assert client.get("/health").json()["queues"] == {
-        "pending": pending + 1, "failed": 0, "aside": 0, "deadLetters": 0, "chargedBefore": 0,
+        "pending": pending + 1, "failed": 0, "parked": 0, "deadLetters": 0, "chargedBefore": 0,
     }  # fmt: skip
     board = world.books.words
-    board[layout.BOARD_HEARTBEAT_MS] = time.time_ns() // 1_000_000
-    board[layout.BOARD_PROCESSORS + layout.BOARD_MIN_RESPONSE_MS] = 120
+    board[layout.STATUS_HEARTBEAT_MS] = time.time_ns() // 1_000_000
+    board[layout.STATUS_PROCESSORS + layout.STATUS_MIN_RESPONSE_MS] = 120
     alive = client.get("/health").json()
     assert (alive["status"], alive["processors"]["default"]["minResponseTime"]) == ("ok", 120)
-    board[layout.BOARD_HEARTBEAT_MS] = 0
+    board[layout.STATUS_HEARTBEAT_MS] = 0
 
 
 # --- a full ring -----------------------------------------------------------------------------------------------------
@@ -475,8 +475,8 @@ def test_without_a_token_set_no_token_is_right(tmp_path: Path) -> None:
 def test_a_purge_is_answered_when_the_dispatcher_has_done_it_and_wakes_it(tmp_path: Path) -> None:
     with engine(str(tmp_path), ENGINE_PURGE="1") as world:
         world.start()
-        bell = os.open(world.settings.doorbell_path, os.O_RDWR | os.O_NONBLOCK)
-        world.books.words[layout.BOARD_ASLEEP] = 1
+        bell = os.open(world.settings.host.doorbell_path, os.O_RDWR | os.O_NONBLOCK)
+        world.books.words[layout.STATUS_ASLEEP] = 1
         with world.client() as client, purging(world):
             identity = new_id()
             pay(client, identity)
@@ -608,13 +608,13 @@ def test_what_cannot_be_used_stops_the_start_with_a_clear_sentence(
 
 
 def test_the_socket_lets_every_user_connect(world: Engine) -> None:
-    assert os.stat(world.settings.api_socket(0)).st_mode & 0o777 == 0o666
+    assert os.stat(world.settings.host.api_socket(0)).st_mode & 0o777 == 0o666
 
 
 def connect(world: Engine, index: int = 0) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(5)
-    connection.connect(world.settings.api_socket(index))
+    connection.connect(world.settings.host.api_socket(index))
     return connection
 
 

@@ -1,4 +1,4 @@
-// Linked with express.c compiled by -fsanitize=thread: the compiler then calls these instead of touching memory itself, so
+// Linked with fast_path.c compiled by -fsanitize=thread: the compiler then calls these instead of touching memory itself, so
 // that every store to shared memory is seen, one by one and in its order. Nothing here looks for races.
 
 #include <stdint.h>

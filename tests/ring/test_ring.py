@@ -80,13 +80,13 @@ def test_only_the_oldest_payment_keeps_a_ring_full() -> None:
     assert writer.put(0, 99, 100, 1, 0)
 
 
-def test_a_slot_is_given_away_when_its_payment_is_completed_failed_or_put_aside() -> None:
+def test_a_slot_is_given_away_when_its_payment_is_completed_failed_or_put_parked() -> None:
     for state, may in {
         layout.QUEUED: False,
         layout.PROCESSING: False,
         layout.COMPLETED: True,
         layout.FAILED: True,
-        layout.ASIDE: True,
+        layout.PARKED: True,
     }.items():
         words: Words = make_ring()  # type: ignore[assignment]
         writer = RingWriter(words)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from engine.memory import layout
-from engine.ring.ring import Payment, RingReader, RingWriter
+from engine.payment import Payment
+from engine.ring.ring import RingReader, RingWriter
 from tests.ring.memory import Recorded, Store, Watched, apply, copy
 from tests.ring.test_ring import ONE_BUCKET, SLOTS, SPREAD, finish, make_ring
 

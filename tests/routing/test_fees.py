@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from engine.routing.fees import ASSUMED_PPM, PPM, believed_ppm
-from engine.routing.questions import FEE_FIRST_MS, FEE_LAST_MS, fee_wait_ms
+from engine.routing.queries import FEE_FIRST_MS, FEE_LAST_MS, fee_wait_ms
 
 APART_PPM = ASSUMED_PPM[1] - ASSUMED_PPM[0]
 

@@ -8,23 +8,22 @@ import pytest
 
 from engine.memory.layout import DEFAULT, FALLBACK
 from engine.routing.arrivals import STOPPED_LONG_MS
-from engine.routing.lane import State
+from engine.routing.observed import ProcessorState
 from engine.routing.router import (
     BURST_EVERY_MS,
     CROWD,
     FLUSHED,
     FLUSHED_MS,
-    HEAR_MS,
     HELD_FEW,
     LEAVING_FEW,
     LEAVING_SHIFT,
+    LISTEN_MS,
     LOOK_MS,
     NOTHING,
     Plan,
     Queue,
-    Router,
 )
-from tests.routing.limits import limits
+from tests.routing.making import router
 
 T = 1_000_000  # a moment
 
@@ -33,7 +32,7 @@ class World:
     """A router, a clock, and processors that answer as the test says."""
 
     def __init__(self, **changes: int | tuple[int, int]) -> None:
-        self.router = Router(limits(**changes))
+        self.router = router(**changes)
         self.now_ms = T
         self._ticket = 0
 
@@ -50,12 +49,12 @@ class World:
     def begin(self, processor: int) -> int:
         """One request is begun; its ticket."""
         self._ticket += 1
-        self.router.lanes[processor].began(self.now_ms, self._ticket)
+        self.router.observed[processor].began(self.now_ms, self._ticket)
         return self._ticket
 
     def end(self, processor: int, ticket: int, answered: bool = True) -> None:
         """It ends now."""
-        self.router.lanes[processor].ended(self.now_ms, ticket, answered)
+        self.router.observed[processor].ended(self.now_ms, ticket, answered)
 
     def answer(self, processor: int, took_ms: int, times: int = 20) -> None:
         """So many requests, one after the other, are answered after ``took_ms``."""
@@ -85,9 +84,9 @@ class World:
         self.state(processor)
         return ticket
 
-    def state(self, processor: int) -> State:
+    def state(self, processor: int) -> ProcessorState:
         """How the processor is taken to be."""
-        return self.router.lanes[processor].state(self.now_ms)
+        return self.router.observed[processor].state(self.now_ms)
 
 
 def test_the_cheaper_one_is_taken_while_it_is_well() -> None:
@@ -130,9 +129,9 @@ def test_few_failures_in_a_row_are_enough_and_a_success_starts_the_count_anew() 
     world.fail(DEFAULT, times=2)
     world.answer(DEFAULT, took_ms=1, times=1)
     world.fail(DEFAULT, times=2)
-    assert world.state(DEFAULT) is State.WELL
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
     world.fail(DEFAULT, times=1)
-    assert world.state(DEFAULT) is State.DOWN
+    assert world.state(DEFAULT) is ProcessorState.OPEN
 
 
 def test_payments_wait_for_the_cheaper_one_only_for_as_long_as_that_costs_less() -> None:
@@ -140,7 +139,7 @@ def test_payments_wait_for_the_cheaper_one_only_for_as_long_as_that_costs_less()
     world.fail(DEFAULT)
     assert world.plan(10, settled=10_000) == NOTHING
     world.now_ms += 1999
-    assert world.plan(10, settled=10_000) == Plan(1, 0)  # a trial
+    assert world.plan(10, settled=10_000) == Plan(1, 0)  # a probe
     world.now_ms += 1
     assert world.plan(10, settled=10_000) == Plan(0, 10)
 
@@ -180,7 +179,7 @@ def test_what_waits_is_sent_at_once_when_payments_stop_coming() -> None:
         waiting += 1
         plan = world.plan(waiting, settled=300)
         assert plan[FALLBACK] == 0
-        waiting -= plan[DEFAULT]  # trials
+        waiting -= plan[DEFAULT]  # probes
         world.now_ms += 20
     world.now_ms += STOPPED_LONG_MS - 20
     plan = world.plan(waiting, settled=300)
@@ -194,12 +193,12 @@ def test_when_payments_have_stopped_coming_a_processor_is_given_all_that_it_take
     world = World(in_flight_max=800, in_flight_min=16)
     world.come(300)
     world.fail(DEFAULT)
-    limit = world.router.lanes[FALLBACK].concurrency.limit
+    limit = world.router.observed[FALLBACK].concurrency.limit
     assert limit < 700
     assert world.plan(700, settled=300) == NOTHING
     world.now_ms += STOPPED_LONG_MS + 1
     plan = world.plan(700, oldest_ms=STOPPED_LONG_MS, settled=300)
-    assert sum(plan) == 700 and plan[FALLBACK] >= 699  # but for a trial
+    assert sum(plan) == 700 and plan[FALLBACK] >= 699  # but for a probe
 
 
 def test_nothing_is_kept_off_audits_when_payments_have_stopped_coming() -> None:
@@ -207,9 +206,9 @@ def test_nothing_is_kept_off_audits_when_payments_have_stopped_coming() -> None:
     world.come(300)
     world.router.audited(world.now_ms)
     world.now_ms += 1000
-    assert world.router.keep_off_ms(world.now_ms) > 0
+    assert world.router.audit_delay_ms(world.now_ms) > 0
     world.plan(0, settled=300)
-    assert world.router.keep_off_ms(world.now_ms) == 0
+    assert world.router.audit_delay_ms(world.now_ms) == 0
 
 
 def test_time_in_which_nobody_was_well_is_no_wait_by_choice() -> None:
@@ -249,28 +248,28 @@ def test_with_a_bound_that_is_nearly_nothing_all_leave_at_once(wait_max_ms: int)
     assert world.plan(400, oldest_ms=wait_max_ms) == Plan(0, 400)
 
 
-def test_a_payment_that_would_have_waited_enough_when_it_fails_is_no_trial() -> None:
+def test_a_payment_that_would_have_waited_enough_when_it_fails_is_no_probe() -> None:
     world = World(wait_cost_ppm=0)
     world.fail(DEFAULT)
     late = world.begin(DEFAULT)
     world.now_ms += 1500
     world.end(DEFAULT, late, answered=False)
     world.now_ms += 1000
-    assert not world.router.plan(world.now_ms, Queue(2, 7600, 0, 7500)).trials
-    assert world.router.plan(world.now_ms, Queue(2, 7600, 0, 7499)).is_trial(DEFAULT)
+    assert not world.router.plan(world.now_ms, Queue(2, 7600, 0, 7500)).probes
+    assert world.router.plan(world.now_ms, Queue(2, 7600, 0, 7499)).is_probe(DEFAULT)
     world.fail(FALLBACK)  # then nobody has a choice
     world.now_ms += 1000
-    assert world.router.plan(world.now_ms, Queue(2, 7600, 0, 7600)).is_trial(DEFAULT)
+    assert world.router.plan(world.now_ms, Queue(2, 7600, 0, 7600)).is_probe(DEFAULT)
 
 
 def test_an_answer_is_listened_for_before_it_is_late() -> None:
     world = World()
     world.begin(FALLBACK)
-    world.now_ms += 1450 - HEAR_MS - 1
-    assert not world.router.must_hear(world.now_ms)
+    world.now_ms += 1450 - LISTEN_MS - 1
+    assert not world.router.must_listen(world.now_ms)
     world.now_ms += 1
-    assert world.router.must_hear(world.now_ms)
-    assert not World(late_ms=1).router.must_hear(T)
+    assert world.router.must_listen(world.now_ms)
+    assert not World(slow_ms=1).router.must_listen(T)
 
 
 def test_a_single_payment_is_not_tried_for_ever() -> None:
@@ -283,15 +282,15 @@ def test_a_single_payment_is_not_tried_for_ever() -> None:
     assert world.plan(1) == Plan(0, 1)
 
 
-def test_single_payments_at_one_that_is_not_well_are_trials() -> None:
+def test_single_payments_at_one_that_is_not_well_are_probes() -> None:
     world = World(wait_share_ppm=0)
     world.answer(FALLBACK, took_ms=600)
     world.fail(DEFAULT)
     world.now_ms += 1000
     plan = world.router.plan(world.now_ms, Queue(50, 0, 0))
     assert plan.default == 1 and plan.fallback > 1
-    assert plan.is_trial(DEFAULT) and not plan.is_trial(FALLBACK)
-    assert not World().router.plan(T, Queue(1, 0, 0)).trials
+    assert plan.is_probe(DEFAULT) and not plan.is_probe(FALLBACK)
+    assert not World().router.plan(T, Queue(1, 0, 0)).probes
 
 
 def test_nobody_waits_longer_than_the_bound() -> None:
@@ -301,7 +300,7 @@ def test_nobody_waits_longer_than_the_bound() -> None:
     assert world.plan(1, oldest_ms=2700) == Plan(0, 1)
 
 
-def test_while_none_is_well_single_trials_look_for_the_one_that_recovers() -> None:
+def test_while_none_is_well_single_probes_look_for_the_one_that_recovers() -> None:
     world = World()
     world.fail(DEFAULT)
     world.fail(FALLBACK)
@@ -321,25 +320,25 @@ def test_one_that_failed_slowly_is_trusted_when_it_has_answered_what_it_got_afte
     world.fail(DEFAULT)
     world.now_ms += 500
     world.end(DEFAULT, before)
-    assert world.state(DEFAULT) is State.SUSPECT  # that one tells how long it took before
-    trial = world.begin(DEFAULT)
+    assert world.state(DEFAULT) is ProcessorState.SUSPECT  # that one tells how long it took before
+    probe = world.begin(DEFAULT)
     world.now_ms += 100
-    world.end(DEFAULT, trial)
-    assert world.state(DEFAULT) is State.WELL
+    world.end(DEFAULT, probe)
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
 
 
 def test_one_that_failed_quickly_is_trusted_at_once_and_its_own_word_is_believed() -> None:
     quick = World()
     quick.fail(DEFAULT)
     quick.end(DEFAULT, quick.begin(DEFAULT))
-    assert quick.state(DEFAULT) is State.WELL
+    assert quick.state(DEFAULT) is ProcessorState.HEALTHY
     slow = World()
     before = slow.begin(DEFAULT)
     slow.fail(DEFAULT)
     slow.now_ms += 500
     slow.end(DEFAULT, before)
-    slow.router.lanes[DEFAULT].health(slow.now_ms, False, 300)
-    assert slow.state(DEFAULT) is State.WELL
+    slow.router.observed[DEFAULT].health(slow.now_ms, False, 300)
+    assert slow.state(DEFAULT) is ProcessorState.HEALTHY
 
 
 def test_all_is_calm_until_an_answer_is_later_than_usual_or_a_processor_is_not_well() -> None:
@@ -357,14 +356,14 @@ def test_all_is_calm_until_an_answer_is_later_than_usual_or_a_processor_is_not_w
     assert not world.router.is_calm(world.now_ms)
 
 
-def test_trials_in_flight_are_bounded() -> None:
-    world = World(trials_max=4)
+def test_probes_in_flight_are_bounded() -> None:
+    world = World(probes_max=4)
     world.fail(DEFAULT)
     world.fail(FALLBACK)
     for _ in range(20):
         world.now_ms += 100
         world.plan(50)
-    assert [lane.in_flight for lane in world.router.lanes] == [4, 4]
+    assert [observed.in_flight for observed in world.router.observed] == [4, 4]
 
 
 def test_what_the_dear_one_is_like_is_not_asked_while_the_cheap_one_is_well() -> None:
@@ -392,32 +391,32 @@ def test_one_that_hangs_is_noticed_before_it_answers() -> None:
     world = World()
     world.answer(DEFAULT, took_ms=5)
     ticket = world.hang(DEFAULT, for_ms=106)
-    assert world.state(DEFAULT) is State.SUSPECT
+    assert world.state(DEFAULT) is ProcessorState.SUSPECT
     assert world.plan(4, settled=10_000) == NOTHING
     world.end(DEFAULT, ticket)
-    assert world.state(DEFAULT) is State.WELL
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
 
 
 def test_what_a_later_request_has_overtaken_tells_nothing_any_more() -> None:
     world = World()
     slow = world.begin(DEFAULT)
     world.now_ms += 3000
-    assert world.state(DEFAULT) is State.SUSPECT
+    assert world.state(DEFAULT) is ProcessorState.SUSPECT
     world.answer(DEFAULT, took_ms=2, times=1)
-    assert world.state(DEFAULT) is State.WELL
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
     world.now_ms += 2000
     world.end(DEFAULT, slow)
-    assert world.router.lanes[DEFAULT].usual_ms < 100
+    assert world.router.observed[DEFAULT].usual_ms < 100
 
 
 def test_late_ones_are_used_in_bursts_when_none_is_well() -> None:
     world = World()
     world.answer(DEFAULT, took_ms=2000)
     world.answer(FALLBACK, took_ms=3000)
-    assert world.state(DEFAULT) is world.state(FALLBACK) is State.LATE
+    assert world.state(DEFAULT) is world.state(FALLBACK) is ProcessorState.SLOW
     assert world.plan(30)[DEFAULT] >= 29
     world.now_ms += BURST_EVERY_MS - 10
-    assert sum(world.plan(30)) <= 2  # trials
+    assert sum(world.plan(30)) <= 2  # probes
     world.now_ms += 10
     assert sum(world.plan(30)) >= 29
 
@@ -437,14 +436,14 @@ def test_payments_are_sent_off_the_audits_hundredths_of_a_second_unless_a_backlo
     world.router.audited(T)
     for after_ms in range(1000, 1020):
         world.now_ms = T + after_ms
-        off_ms = world.router.keep_off_ms(world.now_ms)
+        off_ms = world.router.audit_delay_ms(world.now_ms)
         assert 0 <= off_ms < 10
         assert 2 < (after_ms + off_ms) % 10 < 8
         assert world.plan(1) == (NOTHING if off_ms else Plan(1, 0))
     world.now_ms = T + 1030
     assert world.plan(CROWD + 1) == Plan(CROWD + 1, 0)
     world.now_ms = T + 60_000  # nobody asks any more
-    assert world.router.keep_off_ms(world.now_ms) == 0
+    assert world.router.audit_delay_ms(world.now_ms) == 0
 
 
 def test_a_late_cheap_one_is_given_no_more_than_may_be_lost() -> None:
@@ -469,7 +468,7 @@ def test_a_late_cheap_one_is_not_worth_the_risk_when_payments_have_just_begun_to
 
 
 def test_with_both_late_no_more_wait_for_the_cheap_one_than_the_risk_is_worth() -> None:
-    world = World(wait_cost_ppm=0, in_flight_min=100, late_ms=1000)
+    world = World(wait_cost_ppm=0, in_flight_min=100, slow_ms=1000)
     world.plan(1)
     world.end(DEFAULT, world.sent[DEFAULT][0])
     world.answer(DEFAULT, took_ms=2000, times=1)
@@ -481,10 +480,10 @@ def test_with_both_late_no_more_wait_for_the_cheap_one_than_the_risk_is_worth() 
 def test_a_rejection_pauses_a_processor_and_gives_it_fewer_at_once() -> None:
     world = World()
     tickets = [world.begin(DEFAULT) for _ in range(60)]
-    lane = world.router.lanes[DEFAULT]
-    before = lane.concurrency.limit
-    lane.rejected(world.now_ms, tickets[0])
-    assert lane.concurrency.limit < before
+    observed = world.router.observed[DEFAULT]
+    before = observed.concurrency.limit
+    observed.rejected(world.now_ms, tickets[0])
+    assert observed.concurrency.limit < before
     assert world.plan(5) == NOTHING
     world.now_ms += 100
     for ticket in tickets[1:]:
@@ -494,43 +493,43 @@ def test_a_rejection_pauses_a_processor_and_gives_it_fewer_at_once() -> None:
 
 def test_health_is_asked_for_when_payments_do_not_tell() -> None:
     world = World()
-    lane = world.router.lanes[DEFAULT]
-    assert lane.wants_health(world.now_ms)
+    observed = world.router.observed[DEFAULT]
+    assert observed.wants_health(world.now_ms)
     world.answer(DEFAULT, took_ms=1)
-    assert not lane.wants_health(world.now_ms)
+    assert not observed.wants_health(world.now_ms)
     world.fail(DEFAULT)
-    assert lane.wants_health(world.now_ms)
-    lane.health_asked(world.now_ms)
-    assert not lane.wants_health(world.now_ms + 5000)  # one at a time
+    assert observed.wants_health(world.now_ms)
+    observed.health_asked(world.now_ms)
+    assert not observed.wants_health(world.now_ms + 5000)  # one at a time
     world.now_ms += 70
-    lane.health_ended(world.now_ms)
-    assert not lane.wants_health(world.now_ms + 4999)
-    assert lane.wants_health(world.now_ms + 5000)
+    observed.health_ended(world.now_ms)
+    assert not observed.wants_health(world.now_ms + 4999)
+    assert observed.wants_health(world.now_ms + 5000)
 
 
 def test_the_next_health_question_is_due_when_it_will_be_wanted() -> None:
     world = World()
-    lane = world.router.lanes[DEFAULT]
-    lane.health_asked(world.now_ms)
-    lane.health_ended(world.now_ms)
+    observed = world.router.observed[DEFAULT]
+    observed.health_asked(world.now_ms)
+    observed.health_ended(world.now_ms)
     world.now_ms += 4900
     world.answer(DEFAULT, took_ms=1)
     for _ in range(2):
-        due_ms = lane.health_due_ms()
-        assert not lane.wants_health(due_ms - 1)
-        assert lane.wants_health(due_ms)
+        due_ms = observed.health_due_ms()
+        assert not observed.wants_health(due_ms - 1)
+        assert observed.wants_health(due_ms)
         world.fail(DEFAULT)
 
 
 def test_health_answers_are_believed() -> None:
     world = World()
-    lane = world.router.lanes[DEFAULT]
-    lane.health(world.now_ms, True, 0)
-    assert world.state(DEFAULT) is State.DOWN
-    lane.health(world.now_ms, False, 2000)
-    assert world.state(DEFAULT) is State.LATE
-    lane.health(world.now_ms, False, 10)
-    assert world.state(DEFAULT) is State.WELL
+    observed = world.router.observed[DEFAULT]
+    observed.health(world.now_ms, True, 0)
+    assert world.state(DEFAULT) is ProcessorState.OPEN
+    observed.health(world.now_ms, False, 2000)
+    assert world.state(DEFAULT) is ProcessorState.SLOW
+    observed.health(world.now_ms, False, 10)
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
 
 
 def test_a_payment_that_belongs_to_a_processor_goes_there_only_when_it_may() -> None:
@@ -545,8 +544,8 @@ def test_a_payment_that_belongs_to_a_processor_goes_there_only_when_it_may() -> 
 def test_answers_count_at_once_while_an_audit_may_see_what_is_in_flight() -> None:
     world = World()
     world.begin(DEFAULT)
-    assert not world.router.must_hear(world.now_ms)
-    assert world.router.must_hear(world.now_ms + 1400)
+    assert not world.router.must_listen(world.now_ms)
+    assert world.router.must_listen(world.now_ms + 1400)
 
 
 def test_fees_can_be_learnt_later() -> None:
@@ -559,9 +558,9 @@ def test_requests_that_were_abandoned_are_forgotten() -> None:
     world = World()
     world.plan(40)
     world.router.forget_requests()
-    assert world.router.lanes[DEFAULT].in_flight == 0
+    assert world.router.observed[DEFAULT].in_flight == 0
     world.now_ms += 60_000
-    assert world.state(DEFAULT) is State.WELL
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
 
 
 def fail_at_random(world: World, processor: int, took_ms: int, answers: int = 200) -> None:
@@ -570,33 +569,33 @@ def fail_at_random(world: World, processor: int, took_ms: int, answers: int = 20
         ticket = world.begin(processor)
         world.now_ms += took_ms
         is_failure = number % 5 in (1, 3)
-        world.router.lanes[processor].ended(world.now_ms, ticket, not is_failure, key=number)
+        world.router.observed[processor].ended(world.now_ms, ticket, not is_failure, key=number)
         world.state(processor)
 
 
 def test_one_that_fails_at_random_is_used_as_long_as_that_costs_less() -> None:
     quick = World(wait_cost_ppm=2000)
     fail_at_random(quick, DEFAULT, took_ms=5)
-    assert quick.state(DEFAULT) is State.WELL
+    assert quick.state(DEFAULT) is ProcessorState.HEALTHY
     assert quick.plan(20) == Plan(20, 0)
     slow = World(wait_cost_ppm=200_000, fees_ppm=(50_000, 150_000))
     fail_at_random(slow, DEFAULT, took_ms=400)
-    assert slow.state(DEFAULT) is State.WELL
+    assert slow.state(DEFAULT) is ProcessorState.HEALTHY
     # 0.4 s are 8 %, less than the higher fee; two thirds of a try more, and the wait after it, make it 14 %.
     assert slow.plan(20) == Plan(0, 20)
 
 
 def test_how_often_it_fails_is_told_with_the_answers_that_it_rests_on() -> None:
     world = World()
-    lane = world.router.lanes[DEFAULT]
-    assert (lane.failure_ppm, lane.answers) == (0, 0)
+    observed = world.router.observed[DEFAULT]
+    assert (observed.failure_ppm, observed.answers) == (0, 0)
     fail_at_random(world, DEFAULT, took_ms=1, answers=10)
-    assert 150_000 < lane.failure_ppm < 250_000  # of so few it is not said without reserve
-    assert lane.answers == 10
+    assert 150_000 < observed.failure_ppm < 250_000  # of so few it is not said without reserve
+    assert observed.answers == 10
     fail_at_random(world, DEFAULT, took_ms=1)
-    assert 350_000 < lane.failure_ppm < 400_000
-    assert lane.answers > 100
-    assert isinstance(lane.failure_ppm, int) and isinstance(lane.answers, int)
+    assert 350_000 < observed.failure_ppm < 400_000
+    assert observed.answers > 100
+    assert isinstance(observed.failure_ppm, int) and isinstance(observed.answers, int)
 
 
 def test_one_that_was_left_for_its_failures_is_tried_again_one_day() -> None:
@@ -624,59 +623,59 @@ def test_a_payment_that_has_failed_for_long_goes_to_the_other_one() -> None:
 
 def test_a_single_payment_that_fails_again_and_again_opens_no_breaker() -> None:
     world = World()
-    lane = world.router.lanes[DEFAULT]
+    observed = world.router.observed[DEFAULT]
     for _ in range(1000):
-        lane.ended(world.now_ms, world.begin(DEFAULT), False, key=7)
-    assert world.state(DEFAULT) is State.WELL
-    lane.ended(world.now_ms, world.begin(DEFAULT), False, key=8)
-    assert world.state(DEFAULT) is State.WELL
-    lane.ended(world.now_ms, world.begin(DEFAULT), False, key=9)
-    assert world.state(DEFAULT) is State.DOWN
+        observed.ended(world.now_ms, world.begin(DEFAULT), False, key=7)
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
+    observed.ended(world.now_ms, world.begin(DEFAULT), False, key=8)
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
+    observed.ended(world.now_ms, world.begin(DEFAULT), False, key=9)
+    assert world.state(DEFAULT) is ProcessorState.OPEN
 
 
 def test_a_refusal_is_no_success_no_time_and_no_rate_but_many_are_an_outage() -> None:
     world = World()
     world.answer(DEFAULT, took_ms=10)
-    lane = world.router.lanes[DEFAULT]
-    usual_ms, answers = lane.usual_ms, lane.answers
+    observed = world.router.observed[DEFAULT]
+    usual_ms, answers = observed.usual_ms, observed.answers
     for _ in range(100):
         ticket = world.begin(DEFAULT)
         world.now_ms += 500
-        lane.refused(world.now_ms, ticket, key=7)
-    assert (lane.in_flight, lane.usual_ms, lane.answers, lane.failure_ppm) == (0, usual_ms, answers, 0)
-    assert world.state(DEFAULT) is State.WELL
+        observed.refused(world.now_ms, ticket, key=7)
+    assert (observed.in_flight, observed.usual_ms, observed.answers, observed.failure_ppm) == (0, usual_ms, answers, 0)
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
     for key in (8, 9):
-        lane.refused(world.now_ms, world.begin(DEFAULT), key)
-    assert world.state(DEFAULT) is State.DOWN
+        observed.refused(world.now_ms, world.begin(DEFAULT), key)
+    assert world.state(DEFAULT) is ProcessorState.OPEN
     world.answer(DEFAULT, took_ms=10)
-    assert lane.failure_ppm == 0
+    assert observed.failure_ppm == 0
 
 
 def test_what_is_set_apart_teaches_nothing() -> None:
     world = World()
     world.answer(DEFAULT, took_ms=10)
-    lane = world.router.lanes[DEFAULT]
-    before = (lane.usual_ms, lane.answers, lane.failing_ms)
+    observed = world.router.observed[DEFAULT]
+    before = (observed.usual_ms, observed.answers, observed.failing_ms)
     for _ in range(100):
         ticket = world.begin(DEFAULT)
         world.now_ms += 50
-        lane.set_apart(world.now_ms, ticket)
-    assert lane.in_flight == 0
-    assert (lane.usual_ms, lane.answers, lane.failing_ms) == before
-    assert world.state(DEFAULT) is State.WELL
+        observed.set_apart(world.now_ms, ticket)
+    assert observed.in_flight == 0
+    assert (observed.usual_ms, observed.answers, observed.failing_ms) == before
+    assert world.state(DEFAULT) is ProcessorState.HEALTHY
 
 
 @pytest.mark.parametrize("way_ms", [[0, 0], [60, 0], [1500, 0], [3900, 0], [3999, 0, 2000, 0]])
 def test_two_health_questions_never_arrive_closer_than_a_processor_allows(way_ms: list[int]) -> None:
-    lane, now_ms, arrived_ms = World().router.lanes[DEFAULT], T, []
+    observed, now_ms, arrived_ms = World().router.observed[DEFAULT], T, []
     for number in range(6):
-        while not lane.wants_health(now_ms):
+        while not observed.wants_health(now_ms):
             now_ms += 1
-        lane.health_asked(now_ms)
-        assert not lane.wants_health(now_ms + 1)
+        observed.health_asked(now_ms)
+        assert not observed.wants_health(now_ms + 1)
         now_ms += way_ms[number % len(way_ms)]
         arrived_ms.append(now_ms)
-        lane.health_ended(now_ms)
+        observed.health_ended(now_ms)
     assert min(after - before for before, after in pairwise(arrived_ms)) >= 5000
 
 
@@ -686,4 +685,4 @@ def test_a_request_that_was_in_flight_while_the_machine_slept_says_no_more_than_
     world.plan(1)
     world.now_ms += 8 * 3_600_000
     world.end(DEFAULT, world.sent[DEFAULT][0])
-    assert world.router.lanes[DEFAULT].usual_ms <= 10_000
+    assert world.router.observed[DEFAULT].usual_ms <= 10_000

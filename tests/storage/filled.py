@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.books import aside
+from engine.books import parked
 from engine.books.reader import BooksReader, Totals
 from engine.books.writer import BooksWriter
 from engine.memory import layout
-from engine.ring.ring import DONE, Payment, RingReader, RingWriter
+from engine.payment import Payment
+from engine.ring.ring import DONE, RingReader, RingWriter
 from engine.storage.migration import Memory
 
 NOW_MS = 1_760_000_000_000
@@ -20,8 +21,8 @@ OPEN = (layout.QUEUED, layout.PROCESSING, layout.ALREADY)
 Id = tuple[int, int]
 
 
-class Aside(NamedTuple):
-    """A payment aside, without its place."""
+class Parked(NamedTuple):
+    """A payment parked, without its place."""
 
     payment: Payment
     refusals: int
@@ -33,8 +34,8 @@ class Seen:
 
     unfinished: dict[Id, Payment]
     done: dict[Id, Payment]
-    aside: dict[Id, Aside]
-    aside_done: dict[Id, Aside]
+    parked: dict[Id, Parked]
+    parked_done: dict[Id, Parked]
     totals: Totals
     counters: list[int]
     accepted: int
@@ -44,7 +45,7 @@ class Seen:
 
 
 def fill(memory: Memory, chance: random.Random, payments: int, parked: int = 12) -> None:
-    """Payments in every state, in rings, books and aside table, with the counters that belong to them."""
+    """Payments in every state, in rings, books and parking table, with the counters that belong to them."""
     books = BooksWriter(memory.books, memory.shape, memory.rings)
     rings = [RingWriter(words) for words in memory.rings]
     for number in range(payments):
@@ -77,17 +78,17 @@ def fill(memory: Memory, chance: random.Random, payments: int, parked: int = 12)
         ):
             books.put(index + 1, at + field, value)
         books.commit()
-    _fill_aside(memory, books, chance, parked)
+    _fill_parked(memory, books, chance, parked)
     for words in memory.rings:
         words[layout.RING_REFUSED_AT] += chance.randrange(5)
     memory.books[layout.BOOKS_CLOCK_OFFSET_AT] = 12345
     memory.books[layout.BOOKS_DISCREPANCIES_AT] = 3
     memory.books[layout.BOOKS_FINGERPRINTS_AT] = 0xFEED
-    memory.books[layout.BOARD_CLOCK_MS] = CLOCK_MS + 9
+    memory.books[layout.STATUS_CLOCK_MS] = CLOCK_MS + 9
 
 
-def _fill_aside(memory: Memory, books: BooksWriter, chance: random.Random, parked: int) -> None:
-    for number in range(parked):
+def _fill_parked(memory: Memory, books: BooksWriter, chance: random.Random, count: int) -> None:
+    for number in range(count):
         dead = chance.choice((layout.REASON_NONE, layout.REASON_CONTRADICTION))
         payment = Payment(
             0, chance.getrandbits(64), 10**6 + number, chance.randint(1, 10**6), NOW_MS - number, chance.choice(OPEN),
@@ -95,10 +96,10 @@ def _fill_aside(memory: Memory, books: BooksWriter, chance: random.Random, parke
             CLOCK_MS - number, NOW_MS - 1,
         )  # fmt: skip
         books.begin(NOW_MS)
-        place = aside.put(books, memory.shape, payment, chance.getrandbits(16))
+        place = parked.put(books, memory.shape, payment, chance.getrandbits(16))
         if place is not None and number % 3 == 0:
             ended = payment._replace(state=layout.COMPLETED, settled_ms=NOW_MS + number, reason=layout.REASON_NONE)
-            aside.change(books, memory.shape, place, ended)
+            parked.change(books, memory.shape, place, ended)
         books.commit()
 
 
@@ -123,21 +124,21 @@ def see(memory: Memory) -> Seen:
             assert key not in unfinished and key not in done
             (done if payment.state in DONE else unfinished)[key] = payment._replace(position=0)
     get = memory.books.__getitem__
-    parked: dict[Id, Aside] = {}
-    parked_done: dict[Id, Aside] = {}
-    for place in range(memory.shape.aside_slots):
-        payment = aside.read(get, memory.shape, place)
+    kept: dict[Id, Parked] = {}
+    parked_done: dict[Id, Parked] = {}
+    for place in range(memory.shape.parked_slots):
+        payment = parked.read(get, memory.shape, place)
         if payment is not None:
             key = payment.id_high, payment.id_low
-            assert aside.find(get, memory.shape, *key) == payment
-            assert key not in parked and key not in parked_done
-            one = Aside(payment._replace(position=0), aside.refusals(get, memory.shape, place))
-            (parked if payment.state in OPEN else parked_done)[key] = one
-    assert memory.books[layout.BOOKS_ASIDE_KEPT_AT] == len(parked)
+            assert parked.find(get, memory.shape, *key) == payment
+            assert key not in kept and key not in parked_done
+            one = Parked(payment._replace(position=0), parked.refusals(get, memory.shape, place))
+            (kept if payment.state in OPEN else parked_done)[key] = one
+    assert memory.books[layout.BOOKS_PARKED_KEPT_AT] == len(kept)
     floors = [(memory.books[level.floor_at], memory.books[level.head_at]) for level in memory.shape.levels]
     totals = BooksReader(memory.books, memory.shape).totals()
     return Seen(
-        unfinished, done, parked, parked_done, totals, _counters(get), accepted, refused, floors, _buckets(memory)
+        unfinished, done, kept, parked_done, totals, _counters(get), accepted, refused, floors, _buckets(memory)
     )
 
 
@@ -145,10 +146,10 @@ def _counters(get: Callable[[int], int]) -> list[int]:
     """Every word of the header that a person may be told of, and when the engine's clock was last seen."""
     places = [
         *range(layout.BOOKS_TOTALS_AT, layout.BOOKS_LEVELS_AT),
-        layout.BOOKS_ASIDE_TAKEN_AT,
+        layout.BOOKS_PARKED_TAKEN_AT,
         *range(layout.BOOKS_BEFORE_AT, layout.BOOKS_RINGS_AT),
-        *range(layout.BOOKS_CARRIES_AT, layout.BOARD_AT),
-        layout.BOARD_CLOCK_MS,
+        *range(layout.BOOKS_CARRIES_AT, layout.STATUS_AT),
+        layout.STATUS_CLOCK_MS,
     ]
     return [get(at) for at in places]
 
@@ -170,7 +171,7 @@ def _buckets(memory: Memory) -> dict[tuple[int, int, int], tuple[int, int]]:
 def check_taken_over(before: Seen, after: Seen, room: int) -> None:
     """What a start with other sizes promises; ``room``: slots of all rings."""
     assert after.unfinished == before.unfinished
-    assert after.aside == before.aside
+    assert after.parked == before.parked
     assert after.totals == before.totals
     assert after.counters == before.counters
     assert (after.accepted, after.refused) == (before.accepted, before.refused)
@@ -179,5 +180,5 @@ def check_taken_over(before: Seen, after: Seen, room: int) -> None:
     assert len(after.done) == count
     assert sorted(one.clock_ms for one in after.done.values()) == sorted(one.clock_ms for one in newest[:count])
     assert after.done.items() <= before.done.items()
-    assert after.aside_done.items() <= before.aside_done.items()
+    assert after.parked_done.items() <= before.parked_done.items()
     assert after.buckets == {key: value for key, value in before.buckets.items() if key[2] >= after.floors[key[0]][0]}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine import settings as settings_module
+from engine.memory.errors import SegmentError
 from engine.storage import filesystem, mapping
 from engine.storage.filesystem import Mount
-from engine.storage.segment import SegmentError
 
 # Of a container: its own layer, a volume, memory mounted twice at one place, a name with a space.
 MOUNTINFO = """\

@@ -45,7 +45,9 @@ def test_another_address_is_refused_while_payments_are_open_there_and_the_way_ou
     assert fingerprints.complaint(("http://DEFAULT:8080/", OLD[1]), made) == ""
 
 
-@pytest.mark.parametrize("state", [layout.QUEUED, layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE, layout.ASIDE])
+@pytest.mark.parametrize(
+    "state", [layout.QUEUED, layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE, layout.PARKED]
+)
 def test_another_address_is_taken_when_nothing_is_open_there(state: int) -> None:
     made = memory()
     put(made, state)
@@ -53,14 +55,14 @@ def test_another_address_is_taken_when_nothing_is_open_there(state: int) -> None
     assert fingerprints.complaint(NEW, made) == ""
 
 
-def test_what_is_aside_counts_too() -> None:
+def test_what_is_parked_counts_too() -> None:
     made = memory()
     fill(made, random.Random(2), 0, parked=20)
     fingerprints.keep(OLD, made.books)
     expected = [
         sum(
             one.payment.state != layout.QUEUED and one.payment.processor == processor
-            for one in see(made).aside.values()
+            for one in see(made).parked.values()
         )
         for processor in layout.PROCESSORS
     ]

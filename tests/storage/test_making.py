@@ -10,17 +10,17 @@ import pytest
 
 from engine import settings as settings_module
 from engine.memory import layout
+from engine.memory.errors import SegmentError
 from engine.ring.ring import RingWriter
 from engine.settings import Settings
 from engine.storage import filesystem, making, mapping, recovery
 from engine.storage.migration import Memory
-from engine.storage.segment import SegmentError
 from tests.durability.disk import NEVER, Disk, File, KilledError, PowerLossError
 from tests.storage.filled import CLOCK_MS, NOW_MS, Seen, check_taken_over, fill, see
 
 STEP = 9  # every so many stores somebody is killed: a prime to what the code does in rounds
 SIZES = {"ENGINE_API_PROCESSES": "2", "ENGINE_RING_SLOTS": "128"}
-OTHERS = {"ENGINE_API_PROCESSES": "3", "ENGINE_RING_SLOTS": "64", "ENGINE_ASIDE_SLOTS": "32"}
+OTHERS = {"ENGINE_API_PROCESSES": "3", "ENGINE_RING_SLOTS": "64", "ENGINE_PARKED_SLOTS": "32"}
 FEWER = {"ENGINE_API_PROCESSES": "1", "ENGINE_RING_SLOTS": "256"}
 
 
@@ -32,7 +32,7 @@ def settings_of(durability: str = "sync", **environment: str) -> Settings:
             "ENGINE_DATA_DIR": "/the/disk",
             "ENGINE_BOOKS_RECENT_SECONDS": "30",
             "ENGINE_BOOKS_HORIZON_HOURS": "1",
-            "ENGINE_ASIDE_SLOTS": "64",
+            "ENGINE_PARKED_SLOTS": "64",
             **SIZES,
             **environment,
         }
@@ -116,7 +116,7 @@ def test_nothing_is_lost_or_there_twice_wherever_a_start_with_other_sizes_is_kil
 ) -> None:
     old, new = settings_of(), settings_of(**others)
     before = fill_and_see(old, seed=5)
-    room = {id(settings): settings.api_processes * settings.ring_slots for settings in (old, new)}
+    room = {id(settings): settings.host.api_processes * settings.storage.ring_slots for settings in (old, new)}
     for file in disk.files.values():
         file.synced()
     kept = copy_of(disk.files)
@@ -129,12 +129,12 @@ def test_nothing_is_lost_or_there_twice_wherever_a_start_with_other_sizes_is_kil
             start_in_trouble(disk, again, chance.randrange(700), trouble)
             again = chance.choice((old, new))
         after = see(memory_of(again))
-        assert after.unfinished == before.unfinished and after.aside == before.aside
+        assert after.unfinished == before.unfinished and after.parked == before.parked
         assert (after.totals, after.counters, after.accepted) == (before.totals, before.counters, before.accepted)
         memory = memory_of(new)
         check_taken_over(before, see(memory), room[id(new)]) if again is new else None
         assert len(generations(memory)) == 1
-        assert len(disk.files) == 1 + new.api_processes
+        assert len(disk.files) == 1 + new.host.api_processes
         disk.files = copy_of(kept)
         left += STEP
     assert left > 30 * STEP
@@ -177,7 +177,7 @@ def test_after_a_reboot_the_engines_clock_goes_on_where_it_was_last_seen(disk: D
     from engine.memory import clock
 
     memory = memory_of(settings_of())
-    memory.books[layout.BOARD_CLOCK_MS] = 123_456
+    memory.books[layout.STATUS_CLOCK_MS] = 123_456
     disk.boot += 1
     assert 0 <= clock.read_ms(memory_of(settings_of()).books) - 123_456 < 60_000
     disk.boot += 1

@@ -20,7 +20,7 @@ from tests.storage.filled import CLOCK_MS, NOW_MS, check_taken_over, fill, see
 
 SEEDS = range(12)
 Sizes = tuple[int, int, int, int, int]
-PLAIN: Sizes = (2, 128, 30, 1, 64)  # rings, slots, seconds, hours, places aside
+PLAIN: Sizes = (2, 128, 30, 1, 64)  # rings, slots, seconds, hours, places parked
 
 
 def blank(sizes: Sizes, chance: random.Random) -> Memory:
@@ -75,7 +75,7 @@ def test_all_that_is_unfinished_is_there_once_and_as_it_was_and_of_the_rest_the_
     assert new.books[layout.BOOKS_CLOCK_OFFSET_AT] == old.books[layout.BOOKS_CLOCK_OFFSET_AT]
     back = take_over(new, PLAIN, chance)
     assert see(back).unfinished == before.unfinished
-    assert see(back).aside == before.aside
+    assert see(back).parked == before.parked
     assert see(back).totals == before.totals
     assert see(old) == before, "the old memory is as it was"
 
@@ -121,7 +121,7 @@ def test_a_purge_stays_carried_out() -> None:
     books.forget()
     books.commit()
     after = see(take_over(old, (3, 64, 60, 2, 32), chance))
-    assert (after.unfinished, after.done, after.aside, after.aside_done, after.accepted) == ({}, {}, {}, {}, 0)
+    assert (after.unfinished, after.done, after.parked, after.parked_done, after.accepted) == ({}, {}, {}, {}, 0)
     assert after.totals.default.payments == after.totals.fallback.payments == 0
 
 
@@ -167,13 +167,13 @@ def test_what_does_not_fit_is_refused_with_its_numbers() -> None:
     assert len(see(take_over(old, (4, 64, 30, 1, 64), chance)).unfinished) == 200
 
 
-def test_payments_aside_that_do_not_fit_are_refused_with_their_number() -> None:
+def test_payments_parked_that_do_not_fit_are_refused_with_their_number() -> None:
     chance = random.Random(6)
     old = empty(PLAIN, chance)
     fill(old, chance, 10, parked=30)
-    kept = len(see(old).aside)
+    kept = len(see(old).parked)
     assert kept > 16
-    with pytest.raises(MisfitError, match=f"{kept} payments are put aside, and ENGINE_ASIDE_SLOTS=16"):
+    with pytest.raises(MisfitError, match=f"{kept} payments are parked, and ENGINE_PARKED_SLOTS=16"):
         take_over(old, (2, 128, 30, 1, 16), chance)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from engine import settings as settings_module
 from engine.addresses import fingerprint
-from engine.books import aside
+from engine.books import parked
 from engine.books.writer import BooksWriter
 from engine.memory import layout
 from engine.ring.ring import RingReader, RingWriter
@@ -84,14 +84,14 @@ def test_unfinished_payments_are_kept_and_counted_until_it_is_forced(environment
     payment = RingReader(rings[0].words).read(0)
     assert payment is not None
     writer.begin(NOW_MS)
-    aside.put(writer, mapping.books_shape(settings), payment._replace(state=layout.PROCESSING))
+    parked.put(writer, mapping.books_shape(settings), payment._replace(state=layout.PROCESSING))
     at = layout.slot_offset(64, 0) + layout.SLOT_PROGRESS
-    writer.put(1, at, layout.pack_progress(0, layout.ASIDE, layout.DEFAULT, 1))
+    writer.put(1, at, layout.pack_progress(0, layout.PARKED, layout.DEFAULT, 1))
     writer.commit()
     before = names_of(environment)
     code, said = run("reset", environment)
     assert code == 1
-    assert "3 payments are unfinished (1 of them put aside)" in said and "--force" in said
+    assert "3 payments are unfinished (1 of them parked)" in said and "--force" in said
     assert names_of(environment) == before
     assert run("reset", environment, "--force")[0] == 0
     assert names_of(environment) == []

@@ -13,7 +13,7 @@ import pytest
 from engine import settings as settings_module
 from engine.settings import Settings
 from engine.supervise import up
-from engine.supervise.probe import is_alive
+from engine.supervise.alive import is_alive
 from tests.system.running import free_port
 
 Read = Callable[..., Settings]

@@ -194,7 +194,7 @@ def test_health_tells_how_processors_and_queues_are(world: World, shop: Client) 
     assert health["queues"]["failed"] == 0
     assert set(health["processors"]) == {"default", "fallback"}
     assert health["dispatcher"]["alive"]
-    wait_until(lambda: all(are_failing(shop)), 15, "both health questions")
+    wait_until(lambda: all(are_failing(shop)), 15, "both health queries")
     assert shop.request("GET", "/health").json()["status"] == "degraded"
     world.processors.default.set_failing(False)
     world.processors.fallback.set_failing(False)

@@ -97,7 +97,7 @@ def test_while_both_processors_fail_payments_wait_and_then_are_settled_once(larg
     assert set(burst(large.engine.port, payments).values()) == {202}
     both = (large.processors.default, large.processors.fallback)
     # An outage of some seconds: each has been tried in vain again and again.
-    wait_until(lambda: min(processor.stats()["failed"] for processor in both) >= 20, 20, "20 trials of each")
+    wait_until(lambda: min(processor.stats()["failed"] for processor in both) >= 20, 20, "20 probes of each")
     with client(large.engine.port) as shop:
         assert (shop.pending(), shop.summary().count) == (len(payments), 0)
     fail(large.processors, False)
@@ -202,7 +202,7 @@ def test_processors_that_are_not_there_are_waited_for() -> None:
         waiting = new_payments(500, cents)
         assert set(burst(engine.port, waiting).values()) == {202}
         with client(engine.port) as shop:
-            tried = waiting[:3]  # one after the other: a trial is for a payment that was not tried yet
+            tried = waiting[:3]  # one after the other: a probe is for a payment that was not tried yet
             wait_until(lambda: all(shop.status(one).json()["attempts"] for one in tried), 20, "three attempts")
             assert shop.pending() == len(waiting)
         with processes.processors(where) as first:

@@ -197,8 +197,8 @@ def test_what_the_processor_had_before_is_beside_the_books(world: World) -> None
     shown = world.wait(payment, "completed")
     assert shown["chargedBefore"] is True
     assert world.booked() == (0, 0) and not world.fallback.ledger
-    assert world.health()["queues"] | {"aside": 0} == {
-        "pending": 0, "failed": 0, "aside": 0, "deadLetters": 0, "chargedBefore": 1,
+    assert world.health()["queues"] | {"parked": 0} == {
+        "pending": 0, "failed": 0, "parked": 0, "deadLetters": 0, "chargedBefore": 1,
     }  # fmt: skip
 
 

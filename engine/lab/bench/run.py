@@ -158,7 +158,7 @@ def saturation_variables(seconds: float) -> dict[str, str]:
 
     A ring size in the environment is left as it is. Raises SettingsError.
     """
-    api_processes = settings_module.read(os.environ).api_processes
+    api_processes = settings_module.read(os.environ).host.api_processes
     slots = os.environ.get("ENGINE_RING_SLOTS") or str(saturation.ring_slots(seconds, api_processes))
     return {"ENGINE_RING_SLOTS": slots}
 
@@ -212,7 +212,7 @@ def hold_splits(
 
 def why_no_limits(limits: Mapping[str, Limit]) -> str:
     """Tries the limits out: ``""`` when they can be applied, else why not. Raises SettingsError."""
-    started = settings_module.read(os.environ).api_processes
+    started = settings_module.read(os.environ).host.api_processes
     if unlimited := {f"api-{index}" for index in range(started)} - set(limits):
         return f"ENGINE_API_PROCESSES={started}, and there is no limit for {', '.join(sorted(unlimited))}"
     try:

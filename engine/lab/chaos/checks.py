@@ -35,13 +35,13 @@ class Queues:
 
     pending: int
     failed: int
-    aside: int
+    parked: int
     unresolved: int
 
     @property
     def are_empty(self) -> bool:
         """Whether all is settled."""
-        return not (self.pending or self.aside or self.unresolved)
+        return not (self.pending or self.parked or self.unresolved)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def settled(queues: Queues | None, after_s: float, limit_s: float) -> list[Check
     name = f"nothing is pending or unresolved {limit_s:g} s after the last trouble"
     if queues is None:
         return [Check(name, False, "the engine does not say")]
-    left = f"pending {queues.pending}, unresolved {queues.unresolved}, aside {queues.aside}"
+    left = f"pending {queues.pending}, unresolved {queues.unresolved}, parked {queues.parked}"
     return [
         Check(name, queues.are_empty and after_s <= limit_s, f"{left} after {after_s:.1f} s"),
         Check("no payment was given up", queues.failed == 0, f"{queues.failed} failed"),

@@ -42,7 +42,7 @@ def queues(engine: Engine) -> Queues:
     content = engine.json("GET", "/health")
     counts = content["queues"]
     unresolved = sum(processor["unresolved"] for processor in content["processors"].values())
-    return Queues(counts["pending"], counts["failed"], counts["aside"], unresolved)
+    return Queues(counts["pending"], counts["failed"], counts["parked"], unresolved)
 
 
 def charges(processors: tuple[ProcessorAdmin, ProcessorAdmin]) -> dict[str, list[Charged]]:

@@ -138,12 +138,12 @@ def _questions(
     """Asks everybody, once everything is settled or should be."""
     clock = Clock(recording.begin_epoch_s)
     queues = evidence.await_empty(world.addresses, calm_s + settle_s - clock.now_s())
-    # The contest has seen it if all was settled by the time it ended; what is unresolved or aside is pending too.
+    # The contest has seen it if all was settled by the time it ended; what is unresolved or parked is pending too.
     end_s, drain_s = recording.end_s, recording.drain_s
     settled_s = clock.now_s() if end_s is None or drain_s is None else end_s + drain_s
     charges = evidence.charges(world.processors())
     # Each ring remembers the last `ring_slots` payments that it took, so these are remembered wherever they are.
-    remembered = sent[-world.settings.ring_slots :]
+    remembered = sent[-world.settings.storage.ring_slots :]
     accepted = [request.correlation_id for request in remembered if request.is_accepted]
     asked = random.Random(f"{seed} statuses").sample(accepted, min(len(accepted), ACCEPTED_ASKED_MAX))
     asked += [request.correlation_id for request in remembered if not request.is_accepted]

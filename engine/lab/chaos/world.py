@@ -174,7 +174,7 @@ class World:
     @property
     def apis(self) -> list[str]:
         """The roles of the API processes."""
-        return [processes.api(index) for index in range(self.settings.api_processes)]
+        return [processes.api(index) for index in range(self.settings.host.api_processes)]
 
     @property
     def roles(self) -> list[str]:
@@ -201,7 +201,7 @@ class World:
         process = processes.find(self._engine.process.pid).get(role)
         if process is None or process.pid == pid or not healthy(self.addresses.engine):
             return False
-        sockets = [self.settings.api_socket(index) for index in range(self.settings.api_processes)]
+        sockets = [self.settings.host.api_socket(index) for index in range(self.settings.host.api_processes)]
         return all(map(_connects, sockets)) and self._dispatcher_was_seen_since(killed_at_epoch_s)
 
     def _dispatcher_was_seen_since(self, epoch_s: float) -> bool:

@@ -21,7 +21,7 @@ Listing = Sequence[Mapping[str, Any]]  # what `engine.lab.simulate.client.Proces
 @dataclass(frozen=True)
 class Onset:
     """``processor`` (its name) began to fail at ``at_s``. Attempts that failed there until it recovered or the load
-    ended: ``caught`` had arrived before, ``sent_soon`` arrived within ``SOON_MS`` after it, ``sent_later`` were trials.
+    ended: ``caught`` had arrived before, ``sent_soon`` arrived within ``SOON_MS`` after it, ``sent_later`` were probes.
     """
 
     processor: str

@@ -299,7 +299,7 @@ def _add_changes(table: Table, middle: Json) -> None:
     table.add_row("wasted on failing", _number(middle["wasted"]), f"median of {middle['onsets']}: {', '.join(parts)}")
 
 
-_WASTED = {"caught": "caught there", "sent_soon": "sent within 1 s", "sent_later": "later (trials)"}
+_WASTED = {"caught": "caught there", "sent_soon": "sent within 1 s", "sent_later": "later (probes)"}
 
 
 def _number(value: float | None) -> str:

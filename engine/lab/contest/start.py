@@ -18,7 +18,7 @@ from engine.lab.contest.run import ContestError
 from engine.lab.contest.scenario import Fees
 from engine.lab.contest.services import Addresses
 from engine.routing.fees import PPM
-from engine.supervise.probe import is_alive
+from engine.supervise.alive import is_alive
 
 ROOT = Path(__file__).parents[3]  # where `-m engine` is found, wherever the contest was called
 READY_S_MAX = 40.0  # longer than `up` gives its own children

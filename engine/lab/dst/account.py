@@ -12,7 +12,7 @@ from engine.dispatch.outcome import Verdict
 from engine.lab.dst.plan import PLAIN, Oddity, Plan
 from engine.memory import layout
 from engine.memory.layout import PROCESSING, PROCESSORS, QUEUED
-from engine.ring.ring import Payment
+from engine.payment import Payment
 
 NOT_CHARGED = -1
 
@@ -95,7 +95,7 @@ class Account:
         """The dispatcher hears an end; the books have ``charged`` payments of that processor just now."""
         processor = attempt.processor
         if attempt.lookup:
-            if self.already >> processor & 1 and not attempt.is_question:
+            if self.already >> processor & 1 and not attempt.is_beside:
                 self.absent[processor] += verdict is Verdict.ABSENT
                 self.silent[processor] += verdict not in (Verdict.ABSENT, Verdict.FOUND)
             return
@@ -137,7 +137,7 @@ class Account:
     def may_last(self, held: Payment, plan: Plan, *, has_other: bool) -> bool:
         """Whether it may be open for ever though everything else has healed."""
         processor, odd = held.processor, self.odd
-        if held.is_aside and held.reason != layout.REASON_NONE:
+        if held.is_parked and held.reason != layout.REASON_NONE:
             if held.reason == layout.REASON_CONTRADICTION:
                 return odd.is_phantom(processor)
             if held.reason == layout.REASON_NO_LOOKUP:

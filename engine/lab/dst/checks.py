@@ -18,7 +18,8 @@ from engine.lab.dst.scheduler import Scheduler
 from engine.memory import layout
 from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED, PROCESSOR_NAMES, PROCESSORS
 from engine.memory.words import Words
-from engine.ring.ring import DONE, Payment, RingReader
+from engine.payment import Payment
+from engine.ring.ring import DONE, RingReader
 from engine.routing.router import Router
 
 LOOKED_UP = 3  # payments that are looked up by their id at each look
@@ -162,15 +163,19 @@ class Checks:
 
     def check_dispatcher(self, dispatcher: Dispatcher, router: Router, sent: int, in_flight_max: int) -> None:
         """What must be true of the dispatcher between two passes: nothing is lost, and nothing grows."""
-        for lane in router.lanes:
-            if lane.in_flight > in_flight_max:
-                raise ViolationError(f"bounded: {lane.in_flight} requests in flight, the limit is {in_flight_max}")
+        for observed in router.observed:
+            if observed.in_flight > in_flight_max:
+                raise ViolationError(f"bounded: {observed.in_flight} requests in flight, the limit is {in_flight_max}")
         if dispatcher.asking > ASKING_MAX:
             raise ViolationError(f"bounded: {dispatcher.asking} questions, the limit is {ASKING_MAX}")
-        if not dispatcher.in_flight == sum(lane.in_flight for lane in router.lanes) + dispatcher.asking == sent:
+        if (
+            not dispatcher.in_flight
+            == sum(observed.in_flight for observed in router.observed) + dispatcher.asking
+            == sent
+        ):
             raise ViolationError(f"in flight are {sent}, the dispatcher believes {dispatcher.in_flight}")
         handled = dispatcher.open_payments()
-        pending = self._words[layout.BOOKS_ASIDE_KEPT_AT] + sum(map(_pending, self._rings))
+        pending = self._words[layout.BOOKS_PARKED_KEPT_AT] + sum(map(_pending, self._rings))
         if handled != pending:
             raise ViolationError(f"conservation: {pending} payments are pending, the dispatcher knows of {handled}")
 
@@ -297,10 +302,10 @@ class Checks:
 
     def _look_up(self, account: Account) -> None:
         """A customer asks for a payment's status."""
-        desk = next((api.desk for api in self._apis if api.alive), None)
-        if desk is None:
+        acceptor = next((api.acceptor for api in self._apis if api.alive), None)
+        if acceptor is None:
             return
-        known = desk.find(account.id_high, account.id_low)
+        known = acceptor.find(account.id_high, account.id_low)
         lives = [one for one in (account, *self._model.lives(account)) if one.position >= 0 and not one.forgotten]
         if known is not None:
             for life in lives:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 
-from engine.lab.dst.plants import PLANTS, planted
+from engine.lab.dst.mutants import MUTANTS, mutated
 from engine.lab.dst.reach import reached
 from engine.lab.dst.seed import Result, run_seed
 
@@ -26,27 +26,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--trace", action="store_true", help="with --seed: print everything that happened, and its hash"
     )
     parser.add_argument("--reached", action="store_true", help="with --seeds: how often what has happened")
-    plants = "; ".join(f"{name}: {plant.text}" for name, plant in PLANTS.items())
-    parser.add_argument("--plant", choices=sorted(PLANTS), metavar="NAME", help=f"with a bug put in ({plants})")
+    mutants = "; ".join(f"{name}: {mutant.text}" for name, mutant in MUTANTS.items())
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), metavar="NAME", help=f"with a bug put in ({mutants})")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the seeds; 1 when one has failed."""
-    with planted(arguments.plant) if arguments.plant else contextlib.nullcontext():
+    with mutated(arguments.mutant) if arguments.mutant else contextlib.nullcontext():
         if arguments.seed is None:
-            return _run_many(arguments.seeds, arguments.plant, arguments.reached)
+            return _run_many(arguments.seeds, arguments.mutant, arguments.reached)
         result = run_seed(arguments.seed)
     if arguments.trace:
         print("\n".join(result.world.trace.lines(result.world.plan.start_ms)))
     if result.failure is not None:
-        _tell(result, arguments.plant)
+        _tell(result, arguments.mutant)
     else:
         print(f"seed {arguments.seed} passed")
     print(f"trace {result.world.trace.digest()}")
     return int(result.failure is not None)
 
 
-def _run_many(seeds: range, plant: str | None, is_counted: bool) -> int:
+def _run_many(seeds: range, mutant: str | None, is_counted: bool) -> int:
     begun_s = shown_s = time.monotonic()
     failed = 0
     done = 0
@@ -56,9 +56,9 @@ def _run_many(seeds: range, plant: str | None, is_counted: bool) -> int:
         if result.failure is not None:
             failed += 1
             if failed == 1:
-                _tell(result, plant)
+                _tell(result, mutant)
             else:
-                print(f"seed {seed} FAILED: {result.failure}\n  {_again(seed, plant)}", flush=True)
+                print(f"seed {seed} FAILED: {result.failure}\n  {_again(seed, mutant)}", flush=True)
         if is_counted:
             counts += reached(result.world)
         now_s = time.monotonic()
@@ -74,15 +74,15 @@ def _run_many(seeds: range, plant: str | None, is_counted: bool) -> int:
     return int(failed > 0)
 
 
-def _tell(result: Result, plant: str | None) -> None:
+def _tell(result: Result, mutant: str | None) -> None:
     print(
-        f"seed {result.seed} FAILED: {result.failure}\n{result.account}\nagain: {_again(result.seed, plant)}",
+        f"seed {result.seed} FAILED: {result.failure}\n{result.account}\nagain: {_again(result.seed, mutant)}",
         flush=True,
     )
 
 
-def _again(seed: int, plant: str | None) -> str:
-    return f"python -m engine dst --seed {seed}" + (f" --plant {plant}" if plant else "")
+def _again(seed: int, mutant: str | None) -> str:
+    return f"python -m engine dst --seed {seed}" + (f" --mutant {mutant}" if mutant else "")
 
 
 def _progress(done: int, of: int, failed: int, took_s: float) -> str:

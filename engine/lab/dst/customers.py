@@ -1,11 +1,11 @@
-"""Customers: they send payments, again and again when they must, and hold the desk to what it has said."""
+"""Customers: they send payments, again and again when they must, and hold the acceptor to what it has said."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
 
-from engine.intake import desk
+from engine.intake import acceptor
 from engine.lab.dst.account import Account
 from engine.lab.dst.checks import Checks
 from engine.lab.dst.model import Model, ViolationError
@@ -106,9 +106,9 @@ class Customers:
         # As an id memory has it.
         origin = clock_ms | layout.ORIGIN_SEEN if is_seen else clock_ms
         others = [other for other in model.lives(account) if not other.forgotten]
-        verdict = api.desk.accept(account.id_high, account.id_low, cents, self._scheduler.now.wall_ms, origin)
+        verdict = api.acceptor.accept(account.id_high, account.id_low, cents, self._scheduler.now.wall_ms, origin)
         model.note(verdict.name, number, api.name, cents)
-        if verdict is desk.Verdict.ACCEPTED:
+        if verdict is acceptor.Verdict.ACCEPTED:
             if account.position >= 0 and (account.ring, account.position) != (api.index, head):
                 raise ViolationError(f"payment {number} is accepted a second time", number)
             self.notice_published()
@@ -119,20 +119,20 @@ class Customers:
             account.promised = True
             if self._chance.random() < 0.8:
                 self._wake()
-        elif verdict is desk.Verdict.FULL:
+        elif verdict is acceptor.Verdict.FULL:
             if self._passes() == passes:  # else the oldest may have been settled since
                 self._checks.check_refusal(api.index)
-        elif verdict is desk.Verdict.CONFLICT and others:
+        elif verdict is acceptor.Verdict.CONFLICT and others:
             pass
         elif account.position < 0:
             raise ViolationError(f"{verdict.name} for payment {number}, which is not there", number)
-        elif (verdict is desk.Verdict.CONFLICT) != (cents != account.cents):
+        elif (verdict is acceptor.Verdict.CONFLICT) != (cents != account.cents):
             raise ViolationError(f"{verdict.name} for payment {number} with {cents} cents", number)
-        elif verdict is desk.Verdict.FAILED:
+        elif verdict is acceptor.Verdict.FAILED:
             held = model.held(account)
             if held is not None and held.state != layout.FAILED:
                 raise ViolationError(f"payment {number} is said to have failed, and is {held}", number)
-        elif verdict is desk.Verdict.SAME:
+        elif verdict is acceptor.Verdict.SAME:
             if final is not None and final.state == layout.FAILED:
                 raise ViolationError(f"payment {number} has failed, and is accepted as if it had not", number)
             account.promised = True

@@ -16,17 +16,18 @@ from engine.lab.dst.trace import Trace
 from engine.memory import layout
 from engine.memory.layout import (
     ALREADY,
-    ASIDE,
     CHARGED_BEFORE,
     COMPLETED,
     FAILED,
+    PARKED,
     PROCESSING,
     PROCESSOR_NAMES,
     PROCESSORS,
     QUEUED,
 )
 from engine.memory.words import Words
-from engine.ring.ring import Payment, RingReader
+from engine.payment import Payment
+from engine.ring.ring import RingReader
 
 BASE = 1 << BITS  # the bit of what the sums began with
 STRANGER_MS = 7 * DAY_STEP_MS  # how old somebody else's payments are
@@ -208,15 +209,15 @@ class Model:
         if account.position > ring.head - ring.slots:
             return True
         held = self.held(account)
-        return held is not None and held.is_aside and held.state in (QUEUED, PROCESSING, ALREADY)
+        return held is not None and held.is_parked and held.state in (QUEUED, PROCESSING, ALREADY)
 
     def held(self, account: Account) -> Payment | None:
-        """What shared memory holds of an accepted payment: its slot or, once that is given back, its place aside."""
+        """What shared memory holds of an accepted payment: its slot or, once that is given back, its parking place."""
         held = self.rings[account.ring].read(account.position)
-        if held is not None and held.state != ASIDE:
+        if held is not None and held.state != PARKED:
             return held
-        aside = self._books.aside(account.id_high, account.id_low)
-        return aside if aside is not None and aside.cents == account.cents else None
+        parked = self._books.parked(account.id_high, account.id_low)
+        return parked if parked is not None and parked.cents == account.cents else None
 
     def may_last(self, account: Account) -> bool:
         """Whether an open payment may stay so for ever."""
@@ -324,7 +325,7 @@ class Model:
             if charged and charged != [processor]:
                 return "said to be elsewhere"
             has_other = self.has_other(processor, account)
-            is_dead = held.is_aside and held.reason != layout.REASON_NONE
+            is_dead = held.is_parked and held.reason != layout.REASON_NONE
             if is_dead and not account.may_be_dead(held, is_set_back=self._scheduler.is_set_back, has_other=has_other):
                 return "a dead letter without a reason"
         elif charged:

@@ -73,14 +73,14 @@ class Plan:
     ring_slots: int
     in_flight_max: int
     breaker_failures: int
-    trial_interval_ms: int
+    probe_interval_ms: int
     wait_cost_ppm: int
     request_timeout_ms: int
     connect_timeout_ms: int
     health_interval_ms: int
     give_up_ms: int
-    aside_ms: int
-    aside_slots: int
+    park_ms: int
+    parked_slots: int
     refusals_max: int
     dispatch_batch: int
     dispatch_pause_ms: int
@@ -120,14 +120,14 @@ def draw(chance: Random) -> Plan:
         ring_slots=pick((4, 4, 8) if again else (4, 4, 8, 8, 16, 32, 64)),
         in_flight_max=pick((1, 2, 4, 8, 32)),
         breaker_failures=chance.randint(1, 5),
-        trial_interval_ms=chance.randint(20, 500),
+        probe_interval_ms=chance.randint(20, 500),
         wait_cost_ppm=pick((0, 20_000, 1_000_000)),
         request_timeout_ms=request_timeout_ms,
         connect_timeout_ms=chance.randint(10, 600),
         health_interval_ms=chance.randint(500, 5050),
         give_up_ms=pick((NEVER_MS, NEVER_MS, chance.randint(500, 6000))),
-        aside_ms=pick((NEVER_MS, chance.randint(100, 4000), chance.randint(100, 4000))),
-        aside_slots=pick((8, 8, 16)),
+        park_ms=pick((NEVER_MS, chance.randint(100, 4000), chance.randint(100, 4000))),
+        parked_slots=pick((8, 8, 16)),
         refusals_max=pick((1, 2, 5)),
         dispatch_batch=pick((1, 3, 64)),
         dispatch_pause_ms=chance.randint(2, 60),

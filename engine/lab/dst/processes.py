@@ -11,7 +11,7 @@ from engine.books.writer import BooksWriter
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.outcome import Outcome
-from engine.intake.desk import Desk, Verdict
+from engine.intake.acceptor import Acceptor, Verdict
 from engine.lab.dst.memory import Points
 from engine.lab.dst.network import Network
 from engine.lab.dst.plan import Plan
@@ -21,8 +21,8 @@ from engine.memory import layout
 from engine.memory.layout import STRIPES
 from engine.memory.words import Words
 from engine.ring.ring import RingReader, RingWriter
-from engine.routing.lane import RouterLimits
 from engine.routing.router import Router
+from engine.setting_groups import RoutingSettings
 
 
 class Process:
@@ -61,8 +61,8 @@ class Lock:
             self._held.remove(stripe)
 
 
-class VirtualDesk(Desk):
-    """The desk with a lock that is no file."""
+class VirtualAcceptor(Acceptor):
+    """The acceptor with a lock that is no file."""
 
     def __init__(self, rings: Sequence[RingReader], own: RingWriter, books: BooksReader, lock: Lock) -> None:
         # The base class would open the file.
@@ -90,7 +90,7 @@ class ApiProcess(Process):
     def boot(self) -> None:
         own = RingWriter(self._rings[self.index])
         rings = [own if index == self.index else RingReader(words) for index, words in enumerate(self._rings)]
-        self.desk = VirtualDesk(rings, own, BooksReader(self._books, self._shape), self._lock)
+        self.acceptor = VirtualAcceptor(rings, own, BooksReader(self._books, self._shape), self._lock)
 
     def ask_purge(self) -> None:
         """Asks the dispatcher to forget everything."""
@@ -147,23 +147,23 @@ class DispatcherProcess(Process):
     def boot(self) -> None:
         plan = self._plan
         self.router = Router(
-            RouterLimits(
-                fees_ppm=(50_000, 150_000),
+            RoutingSettings(
                 in_flight_min=1,
                 in_flight_max=plan.in_flight_max,
                 breaker_failures=plan.breaker_failures,
-                trial_interval_ms=plan.trial_interval_ms,
-                trials_max=plan.in_flight_max,
+                probe_interval_ms=plan.probe_interval_ms,
+                probes_max=plan.in_flight_max,
                 suspect_ms=100,
-                late_ms=1450,
+                slow_ms=1450,
                 wait_cost_ppm=plan.wait_cost_ppm,
                 wait_share_ppm=20_000,
                 wait_max_ms=10_000,
                 audit_interval_ms=10_000,
                 audit_guard_ms=150,
                 health_interval_ms=plan.health_interval_ms,
-                took_ms_max=plan.request_timeout_ms,
-            )
+            ),
+            (50_000, 150_000),
+            plan.request_timeout_ms,
         )
         self.dispatcher = Dispatcher(
             [RingReader(words) for words in self._rings],
@@ -171,7 +171,7 @@ class DispatcherProcess(Process):
             self._shape,
             self.router,
             give_up_ms=plan.give_up_ms,
-            aside_ms=plan.aside_ms,
+            park_ms=plan.park_ms,
             batch=plan.dispatch_batch,
             refusals_max=plan.refusals_max,
         )
@@ -185,13 +185,13 @@ class DispatcherProcess(Process):
         if dispatcher.purge_if_asked(now):
             network.abandon()
         ended = network.results()
-        for processor, lane in enumerate(self.router.lanes):
-            if lane.wants_health(now.mono_ms):
-                lane.health_asked(now.mono_ms)
-                lane.health_ended(now.mono_ms)
+        for processor, observed in enumerate(self.router.observed):
+            if observed.wants_health(now.mono_ms):
+                observed.health_asked(now.mono_ms)
+                observed.health_ended(now.mono_ms)
                 health = self._processors[processor].health()
                 if health is not None:
-                    lane.health(now.mono_ms, *health)
+                    observed.health(now.mono_ms, *health)
         self._heard(ended)
         dispatcher.finish(now, ended)
         for attempt in dispatcher.take_dropped():
@@ -205,7 +205,7 @@ class DispatcherProcess(Process):
     def wait_ms(self) -> int:
         """How long the loop would wait now for a socket or the doorbell."""
         now_ms = self._scheduler.mono_ms
-        due_ms = [*(lane.health_due_ms() for lane in self.router.lanes), now_ms + 500]
+        due_ms = [*(observed.health_due_ms() for observed in self.router.observed), now_ms + 500]
         wake_ms = self.dispatcher.wake_ms(now_ms)
         if wake_ms is not None:
             due_ms.append(wake_ms)

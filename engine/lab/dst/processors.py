@@ -170,8 +170,8 @@ class Processor:
         elif treatment is Treatment.MISLEAD:
             answer(attempt, self._misleading(attempt))
         else:
-            late_ms = self._request_timeout_ms if treatment is Treatment.ANSWER_LATE else 0
-            self._scheduler.after(late_ms, answer, attempt, self._stored(attempt))
+            slow_ms = self._request_timeout_ms if treatment is Treatment.ANSWER_LATE else 0
+            self._scheduler.after(slow_ms, answer, attempt, self._stored(attempt))
 
     def _stored(self, attempt: Attempt) -> Outcome:
         """The truth, though a new record is not to be seen for a while."""

@@ -11,7 +11,7 @@ from engine.memory.layout import PROCESSORS
 
 _DETAILED = ("is killed", "ended", "is here again")  # whose last detail is counted too
 _WORDS = {
-    "put aside": layout.BOOKS_ASIDE_TAKEN_AT,
+    "parked": layout.BOOKS_PARKED_TAKEN_AT,
     "dead letters": layout.BOOKS_DEAD_AT,
     "another amount": layout.BOOKS_DISCREPANCIES_AT,
     "unconfirmed": layout.BOOKS_UNCONFIRMED_AT,

@@ -15,7 +15,7 @@ from engine.lab.dst.checks import Checks, Floors, Masks, mask_of, masks_of
 from engine.lab.dst.memory import Store
 from engine.lab.dst.model import BASE, Model, ViolationError
 from engine.memory import layout
-from engine.memory.layout import ASIDE, PROCESSORS
+from engine.memory.layout import PARKED, PROCESSORS
 from engine.memory.words import Words
 from engine.ring.ring import RingReader
 
@@ -186,11 +186,11 @@ class Replay:
         if account.position < ring_after[layout.RING_FORGOTTEN_AT]:
             return
         found = RingReader(views[account.ring + 1]).find(account.id_high, account.id_low)
-        if found is not None and found.state == ASIDE:
-            aside = BooksReader(views[0], self._shape).aside(account.id_high, account.id_low)
+        if found is not None and found.state == PARKED:
+            parked = BooksReader(views[0], self._shape).parked(account.id_high, account.id_low)
             is_over = span.masks_after.done & account.bits
-            if aside is not None or not is_over:  # else it may have been forgotten aside
-                found = aside
+            if parked is not None or not is_over:  # else it may have been forgotten where it was parked
+                found = parked
         if found is None or found.cents != account.cents:
             raise ViolationError(f"a reader found payment {account.number} as {found}", account.number)
 

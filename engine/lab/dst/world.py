@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 from unittest import mock
 
-from engine.books import aside
+from engine.books import parked
 from engine.books.levels import lay_out_books, shape
 from engine.books.writer import BooksWriter
 from engine.dispatch import life, work
@@ -26,7 +26,8 @@ from engine.lab.dst.replay import Replay
 from engine.lab.dst.scheduler import Scheduler
 from engine.lab.dst.trace import Trace
 from engine.memory import layout
-from engine.ring.ring import Payment, RingReader
+from engine.payment import Payment
+from engine.ring.ring import RingReader
 from engine.storage import fingerprints
 from engine.storage.migration import Memory
 
@@ -54,7 +55,7 @@ class World:
         self.plan = plan = draw(chance)
         self._scheduler = Scheduler(chance, plan.start_ms, plan.start_wall_ms)
         self._points = points = Points()
-        books_shape = shape(plan.books_recent_seconds, 0, plan.aside_slots)
+        books_shape = shape(plan.books_recent_seconds, 0, plan.parked_slots)
         self.books = shared_words(0, books_shape.words, points)
         lay_out_books(self.books, books_shape, plan.seeds[-1])
         self.rings = []
@@ -140,7 +141,7 @@ class World:
 
     def dead_letters(self) -> list[Payment]:
         """Payments that only a person can tell of, at the end of the run."""
-        payments = aside.open_payments(self.books.__getitem__, self._shape)
+        payments = parked.open_payments(self.books.__getitem__, self._shape)
         return [payment for payment in payments if payment.reason != layout.REASON_NONE]
 
     def run(self) -> None:

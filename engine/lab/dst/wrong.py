@@ -1,4 +1,4 @@
-"""The wrong code that :mod:`engine.lab.dst.plants` puts in the place of the right one."""
+"""The wrong code that :mod:`engine.lab.dst.mutants` puts in the place of the right one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from engine.dispatch.life import Course, Decision, Step
 from engine.dispatch.outcome import Outcome, Verdict
 from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
-from engine.intake import desk
-from engine.intake.desk import Desk
+from engine.intake import acceptor
+from engine.intake.acceptor import Acceptor
 from engine.memory import layout
 from engine.memory.words import WORD_MAX
-from engine.ring.ring import Payment, RingReader, RingWriter
+from engine.payment import Payment
+from engine.ring.ring import RingReader, RingWriter
 from engine.routing.router import Queue
 
 
@@ -122,7 +123,7 @@ def read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> 
 _of_payment = outcome.of_payment
 _of_lookup = outcome.of_lookup
 _after_lookup = life.after_lookup
-_desk_accept = Desk._accept
+_acceptor_accept = Acceptor._accept
 _queue = Dispatcher._queue
 _counts = BooksWriter._counts
 
@@ -184,9 +185,9 @@ def undecided(self: Work, attempt: Attempt, decide: Any, otherwise: Any) -> Any:
     return decide()
 
 
-def same_though_failed(self: Desk, *details: Any) -> desk.Verdict:
-    verdict = _desk_accept(self, *details)
-    return desk.Verdict.SAME if verdict is desk.Verdict.FAILED else verdict
+def same_though_failed(self: Acceptor, *details: Any) -> acceptor.Verdict:
+    verdict = _acceptor_accept(self, *details)
+    return acceptor.Verdict.SAME if verdict is acceptor.Verdict.FAILED else verdict
 
 
 def aged_by_the_wall(self: Dispatcher, now: Now, waiting: int) -> Queue:

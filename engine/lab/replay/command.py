@@ -262,7 +262,7 @@ def _print_events(console: Console, result: Result) -> None:
     names = ("default", "fallback")
     events: list[tuple[float, str]] = []
     for onset in result.onsets:
-        text = f"fails: {onset.caught} caught, {onset.sent_soon} sent within a second, {onset.sent_later} trials later"
+        text = f"fails: {onset.caught} caught, {onset.sent_soon} sent within a second, {onset.sent_later} probes later"
         events.append((onset.at_s, f"{names[onset.processor]} {text}"))
     for recovery in result.recoveries:
         first = "nothing settled" if recovery.first_ms is None else f"first settled after {recovery.first_ms:,.0f} ms"

@@ -103,7 +103,7 @@ def _fallback_failing(random: Random) -> list[_Part]:
 
 
 def _flapping(random: Random) -> list[_Part]:
-    """Stages shorter than the time between two health questions: default fails in every other, or the two by turns."""
+    """Stages shorter than the time between two health queries: default fails in every other, or the two by turns."""
     by_turns = random.random() < 0.4
     parts = []
     for number in range(random.randint(3, 5)):
@@ -334,7 +334,7 @@ def _taken_per_s(condition: Condition) -> float:
 
 
 def to_toml(scenario: Scenario) -> str:
-    """The scenario as a file that :func:`engine.lab.contest.scenario.parse` reads back equal, its name being the file's."""
+    """The scenario as a file that :func:`engine.lab.contest.scenario.parse` reads back; its name is the file's."""
     load, audit = scenario.load, scenario.audit
     ramps = ", ".join(f"{{ duration_s = {ramp.duration_s}, target = {ramp.target} }}" for ramp in load.ramps)
     lines = [

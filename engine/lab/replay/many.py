@@ -148,7 +148,7 @@ def play_seed(seed: int, policies: Sequence[str], settings: Settings, terms: Ter
             played.accounts[name].ratio,
             result.audits_missed,
             result.voluntary_ms,
-            result.voluntary_ms <= settings.wait_max_ms,
+            result.voluntary_ms <= settings.routing.wait_max_ms,
             result.wasted,
             [recovery.first_ms for recovery in result.recoveries],
         )

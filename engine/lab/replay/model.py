@@ -25,7 +25,7 @@ class Model:
         :class:`engine.lab.simulate.behaviour.ProcessorSettings`.
       service_us: µs of the processor's thread for a request. 0: any number at once.
       transit_us: µs from the engine to the processor, and as much back.
-      health_window_ms: ms between two health questions that are answered.
+      health_window_ms: ms between two health queries that are answered.
 
     Raises ValueError when there is no room for a request, or a number is negative.
     """

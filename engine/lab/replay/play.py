@@ -13,7 +13,7 @@ from engine.lab.replay.oracle import Best, best
 from engine.lab.replay.policies import OURS, POLICIES, RIVALS
 from engine.lab.replay.result import Result
 from engine.lab.replay.world import Pace, World
-from engine.routing.lane import PPM, RouterLimits
+from engine.processors import PPM
 from engine.settings import Settings
 
 SIMPLE_PAUSE_MS = 1  # of the policies that ours is compared with, whatever the settings say
@@ -46,12 +46,12 @@ def play(
     """
     model, pace = model or Model(), pace or Pace()
     load = arrivals(scenario.load)
-    limits = RouterLimits.of(settings, _ppm(believed) if believed else _known_fees_ppm(scenario.fees, settings))
+    fees_ppm = _ppm(believed) if believed else _known_fees_ppm(scenario.fees, settings)
     makers = {**POLICIES, **RIVALS}
-    results = {
-        name: World(scenario, load, makers[name](limits), _own(settings, name), model, pace).run(name)
-        for name in policies
-    }
+    results = {}
+    for name in policies:
+        router = makers[name](settings.routing, fees_ppm, settings.dispatch.request_timeout_ms)
+        results[name] = World(scenario, load, router, _own(settings, name), model, pace).run(name)
     accepted_ms = [accepted_us // 1000 for accepted_us in load.accepted_us]
     most = best(scenario, accepted_ms, model, load.end_us // 1000)
     return Played(scenario, most, results, {name: account(result, most) for name, result in results.items()})
@@ -59,7 +59,9 @@ def play(
 
 def _own(settings: Settings, policy: str) -> Settings:
     """The simple systems send each payment when it comes and take each answer when it comes: they hardly rest."""
-    return settings if policy == OURS or policy in RIVALS else replace(settings, dispatch_pause_ms=SIMPLE_PAUSE_MS)
+    if policy == OURS or policy in RIVALS:
+        return settings
+    return replace(settings, dispatch=replace(settings.dispatch, pause_ms=SIMPLE_PAUSE_MS))
 
 
 def _ppm(fees: Fees) -> tuple[int, int]:
@@ -68,8 +70,8 @@ def _ppm(fees: Fees) -> tuple[int, int]:
 
 def _known_fees_ppm(fees: Fees, settings: Settings) -> tuple[int, int]:
     default_ppm, fallback_ppm = _ppm(fees)
-    if settings.fee_default_ppm >= 0:
-        default_ppm = settings.fee_default_ppm
-    if settings.fee_fallback_ppm >= 0:
-        fallback_ppm = settings.fee_fallback_ppm
+    if settings.processors.fee_default_ppm >= 0:
+        default_ppm = settings.processors.fee_default_ppm
+    if settings.processors.fee_fallback_ppm >= 0:
+        fallback_ppm = settings.processors.fee_fallback_ppm
     return default_ppm, fallback_ppm

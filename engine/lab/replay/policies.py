@@ -1,52 +1,58 @@
 """What the engine's policy is compared with.
 
-Each knows the processors through the same lanes as the engine's router: what is learnt from answers, overdue answers
-and health, breakers, trials and limits of concurrency. Only the choice differs, and the rhythm: they neither rest
+Each knows the processors through the same observed as the engine's router: what is learnt from answers, overdue answers
+and health, breakers, probes and limits of concurrency. Only the choice differs, and the rhythm: they neither rest
 between passes to save CPU (see :mod:`engine.lab.replay.play`) nor hurry for the sake of an audit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.memory.layout import DEFAULT, FALLBACK, PROCESSORS
 from engine.routing.failures import NOBODY, Failures
-from engine.routing.lane import Lane, RouterLimits, State
+from engine.routing.observed import ObservedProcessor, ProcessorState
 from engine.routing.router import NOTHING, Plan, Queue, Router
+from engine.setting_groups import RoutingSettings
 
 SIMPLE_SLOWER_MS = 50  # the simple systems of the contest leave default for fallback when it is slower by more
 
 
 class _Baseline(Router):
-    """Sends to what can be used, in an order; what cannot is given its trials.
+    """Sends to what can be used, in an order; what cannot is given its probes.
 
     *Late* processors are used like others: that an audit may see it is what these policies do not think of.
     """
 
     def plan(self, now_ms: int, queue: Queue) -> Plan:
         """See :meth:`engine.routing.router.Router.plan`."""
-        usable = [self.lanes[processor].state(now_ms) <= State.LATE for processor in PROCESSORS]
+        usable = [self.observed[processor].state(now_ms) <= ProcessorState.SLOW for processor in PROCESSORS]
         if not queue.waiting:
             return NOTHING
         counts = [0, 0]
         self._share_out(now_ms, queue.waiting, usable, counts)
         left = queue.waiting - sum(counts)
         for processor in PROCESSORS:
-            if left and not usable[processor] and self._tries(processor) and self.lanes[processor].wants_trial(now_ms):
+            if (
+                left
+                and not usable[processor]
+                and self._tries(processor)
+                and self.observed[processor].wants_probe(now_ms)
+            ):
                 counts[processor] += 1
                 left -= 1
         return Plan(*counts)
 
-    def must_hear(self, now_ms: int) -> bool:
+    def must_listen(self, now_ms: int) -> bool:
         """Never: what an audit may see is what these policies do not think of."""
         return False
 
-    def keep_off_ms(self, now_ms: int) -> int:
+    def audit_delay_ms(self, now_ms: int) -> int:
         """Never, for the same reason."""
         return 0
 
     def _tries(self, processor: int) -> bool:
-        """Whether trials are sent to a processor that cannot be used."""
+        """Whether probes are sent to a processor that cannot be used."""
         raise NotImplementedError
 
     def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
@@ -62,7 +68,7 @@ class DefaultOnly(_Baseline):
 
     def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
         if usable[DEFAULT]:
-            counts[DEFAULT] = min(waiting, self.lanes[DEFAULT].room(now_ms))
+            counts[DEFAULT] = min(waiting, self.observed[DEFAULT].room(now_ms))
 
 
 class Simple(_Baseline):
@@ -75,7 +81,7 @@ class Simple(_Baseline):
         return True
 
     def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
-        default, fallback = self.lanes
+        default, fallback = self.observed
         slower_ms = default.expected_ms(now_ms) - fallback.expected_ms(now_ms)
         if usable[DEFAULT] and not (usable[FALLBACK] and slower_ms > SIMPLE_SLOWER_MS):
             counts[DEFAULT] = min(waiting, default.room(now_ms))
@@ -96,19 +102,19 @@ class EarliestFinish(_Baseline):
     def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
         order = sorted(
             (processor for processor in PROCESSORS if usable[processor]),
-            key=lambda processor: self.lanes[processor].expected_ms(now_ms),
+            key=lambda processor: self.observed[processor].expected_ms(now_ms),
         )
         if not order:
             return
-        quicker = self.lanes[order[0]]
+        quicker = self.observed[order[0]]
         counts[order[0]] = min(waiting, quicker.room(now_ms))
         if len(order) == 2:
-            slower = self.lanes[order[1]]
+            slower = self.observed[order[1]]
             left = waiting - counts[order[0]] - _worth_waiting_for(now_ms, quicker, slower)
             counts[order[1]] = max(0, min(left, slower.room(now_ms)))
 
 
-def _worth_waiting_for(now_ms: int, quicker: Lane, slower: Lane) -> int:
+def _worth_waiting_for(now_ms: int, quicker: ObservedProcessor, slower: ObservedProcessor) -> int:
     """How many payments that wait for the quicker one are settled before the slower one would have done it."""
     quick_ms = max(quicker.expected_ms(now_ms), 1)
     return quicker.concurrency.limit * max(0, slower.expected_ms(now_ms) - quick_ms) // quick_ms
@@ -127,22 +133,23 @@ class _RowOnly(Failures):
         return False
 
 
-class _RowLane(Lane):
+class _InARowProcessor(ObservedProcessor):
     FAILURES = _RowOnly
 
 
 class InARow(Router):
     """Ours in all but one thing: it knows no failure rate."""
 
-    LANE = _RowLane
+    OBSERVED = _InARowProcessor
 
 
 OURS = "ours"
-POLICIES: Mapping[str, Callable[[RouterLimits], Router]] = {
+Maker = Callable[[RoutingSettings, Sequence[int], int], Router]
+POLICIES: Mapping[str, Maker] = {
     OURS: Router,
     "default-only": DefaultOnly,
     "simple": Simple,
     "earliest": EarliestFinish,
 }
 # Earlier rules of ours, to be held against what has become of them; they rest between passes as ours does.
-RIVALS: Mapping[str, Callable[[RouterLimits], Router]] = {"in-a-row": InARow}
+RIVALS: Mapping[str, Maker] = {"in-a-row": InARow}

@@ -16,8 +16,8 @@ BIN_MS = 250  # of the series
 @dataclass(frozen=True)
 class Onset:
     """A processor began to fail at ``at_s``. Attempts that failed there until it recovered: ``caught`` were there
-    already, ``sent_soon`` were sent within ``SOON_MS`` (:mod:`engine.lab.simulate.changes`) after it, while it was noticed,
-    and ``sent_later`` were trials.
+    already, ``sent_soon`` were sent within ``SOON_MS`` (:mod:`engine.lab.simulate.changes`) after it, while it was
+    noticed, and ``sent_later`` were probes.
     """
 
     processor: int

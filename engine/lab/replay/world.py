@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.dispatch.life import RESEND_FIRST_MS, RESEND_LAST_MS
-from engine.dispatch.rhythm import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
+from engine.dispatch.pacing import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
 from engine.dispatch.starting import OVERDUE_AGAIN_MS
 from engine.intake import window
 from engine.lab.contest.scenario import Scenario
@@ -36,13 +36,14 @@ BIN_US = BIN_MS * 1000
 NEVER_US = 1 << 62
 UNHEARD_US = 100_000  # more than lies between any two readings of an audit, or between an insertion and our books
 
-# What differs from audit to audit was measured with 576 of them: 24 of :class:`engine.lab.contest.timetable.Auditor`, each
-# asking every 10 s, as in a contest, of `python -m engine up` and `simulate` with 250 payments/s of k6. Copies of both
-# noted the time in `engine/intake/server.py` (around BooksReader.window), `engine/lab/simulate/routes.py` (before
-# PaymentStore.totals), `engine/lab/simulate/behaviour.py` (before PaymentStore.insert) and `engine/dispatch/dispatcher.py`
-# (after BooksWriter.commit), each as time.monotonic_ns(). In 120 s with both well, and 130 s with a default that takes
-# 2 s and a fallback that fails, so that every answer must be heard at once; of the second's 300 audits 27 differed.
-# The same scenario replayed (`python -m engine replay FILE`, audit.every_s = 0.4167): 28 of 305, mean of eight.
+# What differs from audit to audit was measured with 576 of them: 24 of :class:`engine.lab.contest.timetable.Auditor`,
+# each asking every 10 s, as in a contest, of `python -m engine up` and `simulate` with 250 payments/s of k6. Copies of
+# both noted the time in `engine/intake/server.py` (around BooksReader.window), `engine/lab/simulate/routes.py` (before
+# PaymentStore.totals), `engine/lab/simulate/behaviour.py` (before PaymentStore.insert) and
+# `engine/dispatch/dispatcher.py` (after BooksWriter.commit), each as time.monotonic_ns(). In 120 s with both well, and
+# 130 s with a default that takes 2 s and a fallback that fails, so that every answer must be heard at once; of the
+# second's 300 audits 27 differed. The same scenario replayed (`python -m engine replay FILE`, audit.every_s = 0.4167):
+# 28 of 305, mean of eight.
 ASKED_LATER = Spread(
     (
         (0.0, -4456), (0.01, -2002), (0.05, -1221), (0.1, -867), (0.25, -488), (0.5, 389),
@@ -164,15 +165,15 @@ class World:
         self._router = router
         self._model = model
         self._pace = pace
-        self._pause_ms = settings.dispatch_pause_ms
-        self._gather = settings.dispatch_gather
-        self._batch = settings.dispatch_batch
-        self._timeout_us = settings.request_timeout_ms * 1000
+        self._pause_ms = settings.dispatch.pause_ms
+        self._gather = settings.dispatch.target_batch
+        self._batch = settings.dispatch.batch
+        self._timeout_us = settings.dispatch.request_timeout_ms * 1000
         self._end_us = arrivals.end_us
         self._accepted_us = [*arrivals.accepted_us, NEVER_US]
         self._processors = [ModelledProcessor(Course(scenario, processor), model) for processor in PROCESSORS]
 
-        # The queue: payments from ``_cursor`` to ``_head`` that no trial has taken; before them those to send again.
+        # The queue: payments from ``_cursor`` to ``_head`` that no probe has taken; before them those to send again.
         self._head = 0
         self._cursor = 0
         self._taken: set[int] = set()
@@ -218,7 +219,7 @@ class World:
             at_us = round(at_s * 1_000_000)
             self._run_until(at_us)
             self._router.audited(EPOCH_MS + at_us // 1000)
-            held_us = self._pace.held_us if self._router.must_hear(EPOCH_MS + at_us // 1000) else 0
+            held_us = self._pace.held_us if self._router.must_listen(EPOCH_MS + at_us // 1000) else 0
             self._run_until(at_us + held_us)
             self._audits.append(AuditSeen(at_us / 1_000_000, self._missed(at_us, held_us)))
         self._run_until(self._end_us)
@@ -243,18 +244,18 @@ class World:
         flight, accepted_us, router = self._flight, self._accepted_us, self._router
         while self._healths and self._healths[0][0] <= now_us:
             _, processor, said = self._healths.pop(0)
-            router.lanes[processor].health_ended(now_ms)
+            router.observed[processor].health_ended(now_ms)
             if said is not None:
-                router.lanes[processor].health(now_ms, *said)
+                router.observed[processor].health(now_ms, *said)
         while flight and flight[0][0] <= now_us:
             self._finish(now_us, now_ms)
         head = self._head
         while accepted_us[head] <= now_us:
             head += 1
         self._head = head
-        for processor, lane in enumerate(router.lanes):
-            if lane.wants_health(now_ms):
-                lane.health_asked(now_ms)
+        for processor, observed in enumerate(router.observed):
+            if observed.wants_health(now_ms):
+                observed.health_asked(now_ms)
                 self._ask_health(now_us, processor)
         while self._due and self._due[0][0] <= now_us:
             self._act_on_unresolved(now_us, now_ms)
@@ -268,7 +269,7 @@ class World:
         if plan[0] or plan[1]:
             for processor in PROCESSORS:
                 for _ in range(min(plan[processor], self._batch - self._begins)):
-                    self._begin(now_us, now_ms, processor, plan.is_trial(processor))
+                    self._begin(now_us, now_ms, processor, plan.is_probe(processor))
             waiting = self.waiting
         if waiting > self._backlog_max:
             self._backlog_max = waiting
@@ -291,7 +292,7 @@ class World:
         return payment
 
     def _newest(self) -> int:
-        """The payment for a trial: the newest that has not been taken; at least one waits."""
+        """The payment for a probe: the newest that has not been taken; at least one waits."""
         payment = self._head - 1
         while payment in self._taken:
             payment -= 1
@@ -304,9 +305,9 @@ class World:
         self._taken.add(payment)
         return payment
 
-    def _begin(self, now_us: int, now_ms: int, processor: int, is_trial: bool) -> None:
-        """Sends the next payment to ``processor``; as a trial the newest one."""
-        payment = self._take_newest() if is_trial else self._take()
+    def _begin(self, now_us: int, now_ms: int, processor: int, is_probe: bool) -> None:
+        """Sends the next payment to ``processor``; as a probe the newest one."""
+        payment = self._take_newest() if is_probe else self._take()
         accepted_us = self._accepted_us[payment]
         if now_us - accepted_us > self._waited_us:
             self._waited_us = now_us - accepted_us
@@ -323,7 +324,7 @@ class World:
         """
         self._ticket += 1
         self._begins += 1
-        self._router.lanes[processor].began(now_ms, self._ticket)
+        self._router.observed[processor].began(now_ms, self._ticket)
         sent_us = now_us + self._begins * self._pace.begin_us
         transit_us = self._model.transit_us
         end_us, verdict = self._processors[processor].pay(sent_us + transit_us)
@@ -339,17 +340,17 @@ class World:
         self._ends += 1
         if verdict == CHARGED and payment not in self._unresolved:
             assert inserted_us is not None
-            self._router.lanes[processor].ended(now_ms, ticket, True)
+            self._router.observed[processor].ended(now_ms, ticket, True)
             self._settle(processor, inserted_us)
             if now_us - requested_us > self._looks_back_us - UNHEARD_US:
                 self._settled_late.append((processor, requested_us, inserted_us))
             return
-        lane = self._router.lanes[processor]
+        observed = self._router.observed[processor]
         if verdict == REJECTED:
-            lane.rejected(now_ms, ticket)
+            observed.rejected(now_ms, ticket)
             self._rejected += 1
         else:
-            lane.ended(now_ms, ticket, verdict == CHARGED, payment)
+            observed.ended(now_ms, ticket, verdict == CHARGED, payment)
         entry = self._unresolved.get(payment)
         if verdict == FAILED:
             self._note_failure(processor, requested_us, answer_us, now_us)
@@ -362,7 +363,7 @@ class World:
                 # Questions for what is overdue find it so much later at most.
                 heapq.heappush(self._due, (max(inserted_us, now_us) + OVERDUE_AGAIN_MS * 1000, payment, True))
         if entry is None:
-            if payment >= self._cursor:  # a trial: it still has its place in the queue
+            if payment >= self._cursor:  # a probe: it still has its place in the queue
                 self._taken.remove(payment)
             else:
                 heapq.heappush(self._again, payment)
@@ -381,7 +382,7 @@ class World:
             return
         if found:
             if entry.ticket is not None:
-                self._router.lanes[entry.processor].dropped(entry.ticket)
+                self._router.observed[entry.processor].dropped(entry.ticket)
                 self._flight = [request for request in self._flight if request[1] != entry.ticket]
                 heapq.heapify(self._flight)
             self._resolve(payment, entry)
@@ -446,7 +447,7 @@ class World:
         """
         pace = self._pace
         done = Pass(
-            self._begins, self._ends, now_ms - self._pass_ms, self._router.are_well, self._router.is_calm(now_ms)
+            self._begins, self._ends, now_ms - self._pass_ms, self._router.are_healthy, self._router.is_calm(now_ms)
         )
         self._pass_ms = now_ms
         if self._begins or self._ends:
@@ -454,7 +455,7 @@ class World:
         free_us = now_us + pace.pass_us + self._begins * pace.begin_us + self._ends * pace.end_us
         pause_us = self._rest_us(free_us, done)
         awake_until_us = self._worked_us + AWAKE_MS * 1000
-        if self._router.must_hear(now_ms):
+        if self._router.must_listen(now_ms):
             due_us = self._flight[0][0] + pace.wake_us if self._flight else NEVER_US
             next_us = max(free_us, min(due_us, free_us + pause_us))
         elif waiting and now_us < awake_until_us:
@@ -477,7 +478,11 @@ class World:
         """How long the rest is that begins then."""
         from_ms = EPOCH_MS + from_us // 1000
         return 1000 * rest_ms(
-            self._pause_ms, self._gather, self._batch, done, lambda for_ms: self._router.keep_off_ms(from_ms + for_ms)
+            self._pause_ms,
+            self._gather,
+            self._batch,
+            done,
+            lambda for_ms: self._router.audit_delay_ms(from_ms + for_ms),
         )
 
     def _due_us(self, now_us: int, now_ms: int, waiting: int) -> int:
@@ -492,8 +497,8 @@ class World:
         wake_ms = self._router.wake_ms(now_ms, waiting)
         if wake_ms is not None:
             due_us = min(due_us, (wake_ms - EPOCH_MS) * 1000)
-        for lane in self._router.lanes:
-            health_ms = lane.health_due_ms()
+        for observed in self._router.observed:
+            health_ms = observed.health_due_ms()
             if health_ms > now_ms:
                 due_us = min(due_us, (health_ms - EPOCH_MS) * 1000)
         return due_us
@@ -503,13 +508,13 @@ class World:
         begin_us = from_us
         while begin_us < to_us:
             end_us, is_voluntary = to_us, False
-            for processor, lane in zip(self._processors, self._router.lanes, strict=True):
+            for processor, observed in zip(self._processors, self._router.observed, strict=True):
                 course = processor.course
                 index = course.index(begin_us)
                 if index + 1 < len(course.changes_us):
                     end_us = min(end_us, course.changes_us[index + 1])
                 is_well = not course.failing[index] and course.delays_us[index] < SLOW_MS * 1000
-                if is_well and not processor.is_saturated(begin_us, lane.in_flight, to_us - from_us):
+                if is_well and not processor.is_saturated(begin_us, observed.in_flight, to_us - from_us):
                     is_voluntary = True
             if is_voluntary:
                 self._waits.run(begin_us, end_us)
@@ -545,8 +550,8 @@ class World:
         """Notes the state for every step of the series that is over."""
         while self._sample_us <= now_us:
             self._waiting_at.append(self.waiting)
-            for processor, lane in enumerate(self._router.lanes):
-                self._in_flight_at[processor].append(lane.in_flight)
+            for processor, observed in enumerate(self._router.observed):
+                self._in_flight_at[processor].append(observed.in_flight)
             self._sample_us += BIN_US
 
     def _result(self, policy: str) -> Result:

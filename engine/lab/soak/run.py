@@ -66,7 +66,7 @@ def hold(plan: Plan, directory: Path, show: Callable[[Recording, float], None]) 
     )
     try:
         settings = settings_module.read(os.environ)
-        pending_max = settings.ring_slots * settings.api_processes
+        pending_max = settings.storage.ring_slots * settings.host.api_processes
         if plan.backlog_max > pending_max:
             raise SoakError(f"a backlog of {plan.backlog_max:,} does not fit into the rings, {pending_max:,} payments")
         with (
@@ -137,14 +137,14 @@ class _Soak:
         keep: Callable[[recording.Window], None],
     ) -> None:
         self._plan = plan
-        self._recent_s = settings.books_recent_seconds
+        self._recent_s = settings.storage.books_recent_seconds
         self._addresses = addresses
         self._children = children
         self._payer = payer
         self._engine = engine
         self._show = show
         self._keep = keep
-        self._seen = Recording(plan, settings.in_flight_max)
+        self._seen = Recording(plan, settings.routing.in_flight_max)
         self._latencies = Histogram()  # of the window under way
         self._window_s = self._audit_s = 0.0
         self._heard_s = 0.0

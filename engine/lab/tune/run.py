@@ -103,7 +103,7 @@ def hold(plan: Plan, slot: Slot, scenario: Scenario, directory: Path, show: Call
         with contextlib.ExitStack() as held:
             groups = None
             if split is not None:
-                groups = held.enter_context(control_groups(split, settings_module.read(settings).api_processes))
+                groups = held.enter_context(control_groups(split, settings_module.read(settings).host.api_processes))
             outcome, found = _contest(stretched, settings, groups, plan.drain_s_max, logs, show)
     except (ContestError, ServiceError, LoadError, NoSuchTreeError, CgroupError) as error:
         return Run({}, str(error))

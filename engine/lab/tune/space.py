@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine import settings
-from engine.settings import PREFIX, VARIABLES, SettingsError, Variable
+from engine.settings import VARIABLES, SettingsError
+from engine.variables import PREFIX, Variable
 
 VALUES_MAX = 64
 POINTS_MAX = 1024

@@ -113,7 +113,7 @@ def test_changes_of_the_processors_are_told_with_their_medians() -> None:
     text = printed(outcome)
     assert "123.46 ms" in text
     assert "median of 1, 1 left out: the cheaper processor was well" in text
-    assert "median of 1: 7 caught there, 3 sent within 1 s, 2 later (trials)" in text
+    assert "median of 1: 7 caught there, 3 sent within 1 s, 2 later (probes)" in text
 
 
 def test_processors_that_do_not_tell_their_changes_leave_that_part_out() -> None:

@@ -12,18 +12,18 @@ import pytest
 
 from engine.dispatch.outcome import Verdict
 from engine.lab.dst import command
-from engine.lab.dst.plants import PLANTS, planted
+from engine.lab.dst.mutants import MUTANTS, mutated
 from engine.lab.dst.reach import reached
 from engine.lab.dst.seed import run_seed
 
 CLEAN_SEEDS = range(10_000, 10_200)
-PLANT_SEEDS = range(300)  # each planted bug is found within so many
+MUTANT_SEEDS = range(300)  # each planted bug is found within so many
 SEED = 3
 OFTEN, SELDOM = 10, 3
 REACHED = {
     **dict.fromkeys(("ACCEPTED", "SAME", "CONFLICT", "FULL", "laps"), OFTEN),
     **dict.fromkeys(("is here again seen", "is here again unseen", "charged before"), OFTEN),
-    **dict.fromkeys(("is killed api 0", "is killed dispatcher", "purge asked", "put aside"), OFTEN),
+    **dict.fromkeys(("is killed api 0", "is killed dispatcher", "purge asked", "parked"), OFTEN),
     **dict.fromkeys(("refuses another address", "takes another address"), OFTEN),
     **dict.fromkeys(("wall clock steps", "a day forwards", "a day back", "sums carried"), OFTEN),
     **dict.fromkeys((f"ended {verdict.name}" for verdict in Verdict), OFTEN),
@@ -52,14 +52,14 @@ def test_hundreds_of_seeds_pass_and_they_reach_what_they_are_for() -> None:
         assert counts[what] >= least, f"{what}: {counts[what]}"
 
 
-@pytest.mark.parametrize("name", sorted(PLANTS))
-def test_a_planted_bug_is_found(name: str) -> None:
-    with planted(name):
-        assert any(run_seed(seed).failure for seed in PLANT_SEEDS)
+@pytest.mark.parametrize("name", sorted(MUTANTS))
+def test_a_mutant_is_found(name: str) -> None:
+    with mutated(name):
+        assert any(run_seed(seed).failure for seed in MUTANT_SEEDS)
 
 
-def test_a_planted_bug_is_gone_afterwards() -> None:
-    with planted("head-first"):
+def test_a_mutant_is_gone_afterwards() -> None:
+    with mutated("head-first"):
         assert run_seed(0).failure
     assert run_seed(0).failure is None
 
@@ -79,13 +79,13 @@ def test_a_seed_does_the_same_in_another_process(hash_seed: str) -> None:
 
 
 def test_a_failure_tells_its_story_and_how_to_run_it_again(capsys: pytest.CaptureFixture[str]) -> None:
-    with planted("recovered-as-queued"):
-        seed = next(seed for seed in PLANT_SEEDS if "charged at both" in (run_seed(seed).failure or ""))
-    assert run_command("--seed", str(seed), "--plant", "recovered-as-queued") == 1
+    with mutated("recovered-as-queued"):
+        seed = next(seed for seed in MUTANT_SEEDS if "charged at both" in (run_seed(seed).failure or ""))
+    assert run_command("--seed", str(seed), "--mutant", "recovered-as-queued") == 1
     told = capsys.readouterr().out
     assert "once: payment" in told and "charged at both" in told
     assert "last events:" in told and "sends to payment" in told
-    assert f"python -m engine dst --seed {seed} --plant recovered-as-queued" in told
+    assert f"python -m engine dst --seed {seed} --mutant recovered-as-queued" in told
 
 
 def test_a_trace_is_printed_with_its_hash(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,7 @@ def test_a_trace_is_printed_with_its_hash(capsys: pytest.CaptureFixture[str]) ->
 def test_a_range_ends_with_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("--seeds", "0:5") == 0
     assert "5 of 5 seeds, 0 failed" in capsys.readouterr().out
-    assert run_command("--seeds", "0:500", "--plant", "head-first") == 1
+    assert run_command("--seeds", "0:500", "--mutant", "head-first") == 1
     assert "given up at seed" in capsys.readouterr().out
 
 

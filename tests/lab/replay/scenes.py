@@ -10,8 +10,8 @@ from engine.lab.replay.load import arrivals
 from engine.lab.replay.model import Model
 from engine.lab.replay.result import Result
 from engine.lab.replay.world import Pace, World
-from engine.routing.lane import RouterLimits
 from engine.routing.router import Router
+from engine.setting_groups import RoutingSettings
 
 WELL = Condition(0, False)
 FEES = Fees(Decimal("0.05"), Decimal("0.15"))
@@ -41,8 +41,10 @@ def scenario(*stages: tuple[float, Condition, Condition], users: int = 100, seco
     )
 
 
-def limits(**environment: str) -> RouterLimits:
-    return RouterLimits.of(settings_module.read(environment), (50_000, 150_000))
+def parameters(**environment: str) -> tuple[RoutingSettings, tuple[int, int], int]:
+    """What a router is made with: settings, the preview's fees, and the time-out."""
+    settings = settings_module.read(environment)
+    return settings.routing, (50_000, 150_000), settings.dispatch.request_timeout_ms
 
 
 def play(

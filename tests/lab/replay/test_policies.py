@@ -53,7 +53,7 @@ def test_in_a_row_is_ours_in_all_but_the_failure_rate() -> None:
 def test_default_only_waits_for_default_and_drains() -> None:
     result = play(scenario((5.0, failing(), WELL), (10.0, WELL, WELL)), "default-only")
     assert result.settled == (result.accepted, 0)
-    assert result.wasted < 200  # trials, and what was sent before it was noticed
+    assert result.wasted < 200  # probes, and what was sent before it was noticed
 
 
 @pytest.mark.parametrize("policy", ["simple", "earliest"])

@@ -16,7 +16,7 @@ from engine.lab.replay.result import BIN_MS, Result
 from engine.lab.replay.world import Pace
 from engine.memory.layout import DEFAULT, FALLBACK
 from engine.routing.router import NOTHING, Plan, Queue, Router
-from tests.lab.replay.scenes import WELL, failing, flaky, limits, play, scenario, slow
+from tests.lab.replay.scenes import WELL, failing, flaky, parameters, play, scenario, slow
 
 SETTINGS = settings_module.read({})
 
@@ -25,7 +25,7 @@ class Fixed(Router):
     """Sends everything to one processor from a moment on (ms of the load), knowing nothing."""
 
     def __init__(self, processor: int, from_ms: int = 0, until_ms: int = 1 << 40) -> None:
-        super().__init__(limits())
+        super().__init__(*parameters())
         self._processor = processor
         self._from_ms = from_ms + 1_000_000  # where the world's clock begins
         self._until_ms = until_ms + 1_000_000
@@ -67,7 +67,7 @@ def test_with_both_well_all_is_settled_at_once() -> None:
     result = play(scenario(), Fixed(DEFAULT))
     check_books(result)
     assert result.settled == (result.accepted, 0)
-    assert result.waited_ms < SETTINGS.dispatch_pause_ms + 10  # it keeps off the audits
+    assert result.waited_ms < SETTINGS.dispatch.pause_ms + 10  # it keeps off the audits
     assert result.wasted == result.audits_missed == result.voluntary_ms == 0
     assert [audit.at_s for audit in result.audits] == [5, 10, 15, 20]
 
@@ -142,20 +142,20 @@ def test_audits_of_the_measured_scenario_differ_as_often_as_they_did_for_real() 
     # 27 of 300 differed for real, by 117 payments, when no summary was held and nothing kept off. See ASKED_LATER.
 
     class AsMeasured(Router):
-        def keep_off_ms(self, now_ms: int) -> int:
+        def audit_delay_ms(self, now_ms: int) -> int:
             return 0
 
     scene = dataclasses.replace(scene, audit=AuditPlan(10 / 24, 15.0, 1.5))
-    result = play(scene, AsMeasured(limits()), pace=Pace(held_us=0))
+    result = play(scene, AsMeasured(*parameters()), pace=Pace(held_us=0))
     share = result.audits_missed / len(result.audits)
     assert 0.06 < share < 0.13
-    held = play(scene, AsMeasured(limits()))
+    held = play(scene, AsMeasured(*parameters()))
     assert held.audits_missed < result.audits_missed
 
 
 def test_a_dispatcher_that_must_hear_does_not_sleep_through_an_answer() -> None:
     class Deaf(Fixed):
-        def must_hear(self, now_ms: int) -> bool:
+        def must_listen(self, now_ms: int) -> bool:
             return False
 
     scene = dataclasses.replace(scenario((1.0, slow(1800), WELL), users=400), audit=AuditPlan(0.11, 15.0, 1.5))
@@ -181,7 +181,7 @@ def test_a_wait_is_not_voluntary_while_none_is_well() -> None:
 def test_a_wait_is_not_voluntary_while_all_that_are_well_are_kept_busy() -> None:
     class Full(Fixed):
         def plan(self, now_ms: int, queue: Queue) -> Plan:
-            return Plan(min(queue.waiting, 200 - self.lanes[DEFAULT].in_flight), 0)
+            return Plan(min(queue.waiting, 200 - self.observed[DEFAULT].in_flight), 0)
 
     scene = scenario((1.0, slow(1000), failing()), users=600)
     enough, too_few = (play(scene, Full(DEFAULT), Model(handled_max=handled_max)) for handled_max in (200, 201))

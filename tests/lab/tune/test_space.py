@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine import settings
 from engine.lab.tune import space
 from engine.lab.tune.space import Axis, SpaceError
 from engine.settings import VARIABLES
+from engine.variables import Variable
 
 PAUSE = "ENGINE_DISPATCH_PAUSE_MS"
 
@@ -66,7 +66,7 @@ def test_what_no_engine_would_start_with_is_refused_with_the_reason(text: str, r
 
 
 @pytest.mark.parametrize("variable", [v for v in VARIABLES if v.name not in space.RESERVED], ids=lambda v: v.name)
-def test_every_variable_can_be_varied_at_its_default(variable: settings.Variable) -> None:
+def test_every_variable_can_be_varied_at_its_default(variable: Variable) -> None:
     text = space._text(variable.default)
     if text:
         axis = space.parse_axis(f"{variable.name}={text}")

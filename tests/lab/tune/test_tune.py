@@ -24,7 +24,7 @@ from engine.lab.tune import run as run_module
 from engine.lab.tune.command import DONE, INTERRUPTED, UNUSABLE
 from engine.lab.tune.objective import Run
 from engine.lab.tune.plan import Slot
-from engine.settings import PREFIX
+from engine.variables import PREFIX
 from tests.lab.tune.plans import PAUSE, brought, plan
 
 ROOT = Path(__file__).parents[3]

@@ -26,23 +26,23 @@ class Pass(NamedTuple):
     begun: int
     ended: int
     after_ms: int
-    are_well: bool
+    are_healthy: bool
     is_calm: bool
 
 
-def rest_ms(pause_ms: int, gather: int, batch: int, done: Pass, keep_off: Callable[[int], int]) -> int:
+def rest_ms(pause_ms: int, gather: int, batch: int, done: Pass, audit_delay: Callable[[int], int]) -> int:
     """The rest after the pass ``done``.
 
     Parameters:
       pause_ms, gather, batch: the settings: the longest rest, payments that it should last for, most in a pass.
-      keep_off: how much longer than a time from now on it should be for the sake of audits, in ms. A backlog is held up
-        for that only when a processor is not well.
+      audit_delay: how much longer than a time from now on it should be for the sake of audits, in ms. A backlog is held
+        up for that only when a processor is not well.
     """
     if 2 * (done.begun + done.ended) >= batch:
         for_ms = min(pause_ms, BUSY_REST_MS)
-        return for_ms if done.are_well else for_ms + keep_off(for_ms)
+        return for_ms if done.are_healthy else for_ms + audit_delay(for_ms)
     for_ms = min(pause_ms, WATCHFUL_REST_MS)
     if done.is_calm:
         # As long as so many took to come.
         for_ms = max(for_ms, min(pause_ms, done.after_ms * gather // max(done.begun, 1)))
-    return for_ms + keep_off(for_ms)
+    return for_ms + audit_delay(for_ms)

@@ -1,4 +1,4 @@
-"""The aside table: open payments that hold no slot of a ring.
+"""The parking table: open payments that hold no slot of a ring.
 
 A payment goes there when its outcome has been unknown for long, when its processors refuse it for what it is, or when
 deciding about it has raised; it is settled, sent again or given up from there. The table is part of the books, so that
@@ -14,7 +14,7 @@ from engine.books.levels import Shape
 from engine.books.writer import BooksWriter
 from engine.memory import layout
 from engine.memory.words import WORD_MAX
-from engine.ring.ring import Payment
+from engine.payment import Payment
 
 # A Payment of the table has this instead of a ring; its position is the number of its place.
 RING = -1
@@ -24,7 +24,7 @@ def find(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> 
     """The payment with this correlationId; ``get(index)`` is a word of the books at one moment."""
     for place in bucket(get, shape, id_high, id_low):
         at = _at(shape, place)
-        if get(at + layout.ASIDE_ID_LOW) == id_low and get(at + layout.ASIDE_ID_HIGH) == id_high:
+        if get(at + layout.PARKED_ID_LOW) == id_low and get(at + layout.PARKED_ID_HIGH) == id_high:
             payment = read(get, shape, place)
             if payment is not None:
                 return payment
@@ -35,41 +35,41 @@ def read(get: Callable[[int], int], shape: Shape, place: int) -> Payment | None:
     """The payment at ``place``, None when the place is free."""
     at = _at(shape, place)
     code = _code(get, at)
-    if code == layout.ASIDE_FREE:
+    if code == layout.PARKED_FREE:
         return None
-    progress, settled = get(at + layout.ASIDE_PROGRESS), get(at + layout.ASIDE_SETTLED)
+    progress, settled = get(at + layout.PARKED_PROGRESS), get(at + layout.PARKED_SETTLED)
     return Payment(
         place,
-        get(at + layout.ASIDE_ID_HIGH),
-        get(at + layout.ASIDE_ID_LOW),
-        get(at + layout.ASIDE_CENTS),
-        get(at + layout.ASIDE_ACCEPTED_MS),
+        get(at + layout.PARKED_ID_HIGH),
+        get(at + layout.PARKED_ID_LOW),
+        get(at + layout.PARKED_CENTS),
+        get(at + layout.PARKED_ACCEPTED_MS),
         code - 1,
         progress >> 8 & 0xFF,
         progress >> 16,
-        get(at + layout.ASIDE_REQUESTED_MS),
+        get(at + layout.PARKED_REQUESTED_MS),
         settled & layout.SETTLED_MS_MASK,
         settled >> layout.REASON_SHIFT,
-        get(at + layout.ASIDE_ORIGIN),
-        get(at + layout.ASIDE_FIRST_MS),
+        get(at + layout.PARKED_ORIGIN),
+        get(at + layout.PARKED_FIRST_MS),
         True,
     )
 
 
 def refusals(get: Callable[[int], int], shape: Shape, place: int) -> int:
-    """The word ASIDE_REFUSALS of the payment at ``place``."""
-    return get(_at(shape, place) + layout.ASIDE_REFUSALS)
+    """The word PARKED_REFUSALS of the payment at ``place``."""
+    return get(_at(shape, place) + layout.PARKED_REFUSALS)
 
 
 def home(get: Callable[[int], int], shape: Shape, place: int) -> int:
-    """The word ASIDE_HOME of the payment at ``place``."""
-    return get(_at(shape, place) + layout.ASIDE_HOME)
+    """The word PARKED_HOME of the payment at ``place``."""
+    return get(_at(shape, place) + layout.PARKED_HOME)
 
 
 def open_payments(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
     """Every payment of the table that is not done."""
-    for place in range(shape.aside_slots):
-        if _code(get, _at(shape, place)) in layout.ASIDE_OPEN:
+    for place in range(shape.parked_slots):
+        if _code(get, _at(shape, place)) in layout.PARKED_OPEN:
             payment = read(get, shape, place)
             assert payment is not None
             yield payment
@@ -78,30 +78,30 @@ def open_payments(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
 def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, home: int = 0) -> int | None:
     """Takes an open payment in, as it is, as part of the books' transaction; its place, None when its bucket is full.
 
-    ``refused``, ``home``: its words ASIDE_REFUSALS and ASIDE_HOME. ``payment.reason`` makes it a dead letter, since
+    ``refused``, ``home``: its words PARKED_REFUSALS and PARKED_HOME. ``payment.reason`` makes it a dead letter, since
     ``payment.settled_ms``.
     """
-    assert 1 + payment.state in layout.ASIDE_OPEN
+    assert 1 + payment.state in layout.PARKED_OPEN
     places = bucket(books.value, shape, payment.id_high, payment.id_low)
-    usable = [place for place in places if _code(books.value, _at(shape, place)) not in layout.ASIDE_OPEN]
+    usable = [place for place in places if _code(books.value, _at(shape, place)) not in layout.PARKED_OPEN]
     if not usable:
         return None
     place = min(usable, key=lambda place: _free_since(books.value, _at(shape, place)))
     at = _at(shape, place)
-    books.put(0, at + layout.ASIDE_ERA_AND_STATE, _era(books) | 1 + payment.state)
-    books.put(0, at + layout.ASIDE_ID_HIGH, payment.id_high)
-    books.put(0, at + layout.ASIDE_ID_LOW, payment.id_low)
-    books.put(0, at + layout.ASIDE_CENTS, payment.cents)
-    books.put(0, at + layout.ASIDE_ACCEPTED_MS, payment.accepted_ms)
-    books.put(0, at + layout.ASIDE_ORIGIN, payment.origin)
-    books.put(0, at + layout.ASIDE_PROGRESS, payment.attempts << 16 | payment.processor << 8)
-    books.put(0, at + layout.ASIDE_REQUESTED_MS, payment.requested_ms)
-    books.put(0, at + layout.ASIDE_SETTLED, _dead_since(payment.settled_ms, payment.reason))
-    books.put(0, at + layout.ASIDE_FIRST_MS, payment.first_ms)
-    books.put(0, at + layout.ASIDE_REFUSALS, refused)
-    books.put(0, at + layout.ASIDE_HOME, home)
-    books.add(layout.BOOKS_ASIDE_KEPT_AT, 1)
-    books.add(layout.BOOKS_ASIDE_TAKEN_AT, 1)
+    books.put(0, at + layout.PARKED_ERA_AND_STATE, _era(books) | 1 + payment.state)
+    books.put(0, at + layout.PARKED_ID_HIGH, payment.id_high)
+    books.put(0, at + layout.PARKED_ID_LOW, payment.id_low)
+    books.put(0, at + layout.PARKED_CENTS, payment.cents)
+    books.put(0, at + layout.PARKED_ACCEPTED_MS, payment.accepted_ms)
+    books.put(0, at + layout.PARKED_ORIGIN, payment.origin)
+    books.put(0, at + layout.PARKED_PROGRESS, payment.attempts << 16 | payment.processor << 8)
+    books.put(0, at + layout.PARKED_REQUESTED_MS, payment.requested_ms)
+    books.put(0, at + layout.PARKED_SETTLED, _dead_since(payment.settled_ms, payment.reason))
+    books.put(0, at + layout.PARKED_FIRST_MS, payment.first_ms)
+    books.put(0, at + layout.PARKED_REFUSALS, refused)
+    books.put(0, at + layout.PARKED_HOME, home)
+    books.add(layout.BOOKS_PARKED_KEPT_AT, 1)
+    books.add(layout.BOOKS_PARKED_TAKEN_AT, 1)
     books.add(layout.BOOKS_DEAD_AT, payment.reason != layout.REASON_NONE)
     return place
 
@@ -109,52 +109,52 @@ def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, ho
 def change(books: BooksWriter, shape: Shape, place: int, payment: Payment, refused: int | None = None) -> None:
     """Makes the payment at ``place``, which is open, what ``payment`` says, as part of the books' transaction.
 
-    Changed are state, processor, attempts, times, reason and, unless it is None, the word ASIDE_REFUSALS. A state that
+    Changed are state, processor, attempts, times, reason and, unless it is None, the word PARKED_REFUSALS. A state that
     is not open ends the payment: its place may be given to another one from then on.
     """
     at = _at(shape, place)
-    assert _code(books.value, at) in layout.ASIDE_OPEN
-    was_dead, is_open = books.value(at + layout.ASIDE_SETTLED) != 0, 1 + payment.state in layout.ASIDE_OPEN
+    assert _code(books.value, at) in layout.PARKED_OPEN
+    was_dead, is_open = books.value(at + layout.PARKED_SETTLED) != 0, 1 + payment.state in layout.PARKED_OPEN
     settled = layout.pack_settled(payment.settled_ms, payment.reason)
     if is_open:
         settled = _dead_since(payment.settled_ms, payment.reason)
-    books.put(0, at + layout.ASIDE_ERA_AND_STATE, _era(books) | 1 + payment.state)
-    books.put(0, at + layout.ASIDE_PROGRESS, payment.attempts << 16 | payment.processor << 8)
-    books.put(0, at + layout.ASIDE_REQUESTED_MS, payment.requested_ms)
-    books.put(0, at + layout.ASIDE_SETTLED, settled)
-    books.put(0, at + layout.ASIDE_FIRST_MS, payment.first_ms)
+    books.put(0, at + layout.PARKED_ERA_AND_STATE, _era(books) | 1 + payment.state)
+    books.put(0, at + layout.PARKED_PROGRESS, payment.attempts << 16 | payment.processor << 8)
+    books.put(0, at + layout.PARKED_REQUESTED_MS, payment.requested_ms)
+    books.put(0, at + layout.PARKED_SETTLED, settled)
+    books.put(0, at + layout.PARKED_FIRST_MS, payment.first_ms)
     if refused is not None:
-        books.put(0, at + layout.ASIDE_REFUSALS, refused)
+        books.put(0, at + layout.PARKED_REFUSALS, refused)
     if not is_open:
-        books.add(layout.BOOKS_ASIDE_KEPT_AT, -1)
+        books.add(layout.BOOKS_PARKED_KEPT_AT, -1)
     books.add(layout.BOOKS_DEAD_AT, (is_open and settled != 0) - was_dead)
 
 
 def _dead_since(since_ms: int, reason: int) -> int:
-    """The word ASIDE_SETTLED of a payment that is open."""
+    """The word PARKED_SETTLED of a payment that is open."""
     return layout.pack_settled(since_ms, reason) if reason != layout.REASON_NONE else 0
 
 
 def _free_since(get: Callable[[int], int], at: int) -> int:
     """When the payment of a place that is not open was done; 0 of a place that was never used."""
-    return get(at + layout.ASIDE_SETTLED) & layout.SETTLED_MS_MASK
+    return get(at + layout.PARKED_SETTLED) & layout.SETTLED_MS_MASK
 
 
 def _at(shape: Shape, place: int) -> int:
-    return shape.aside_at + place * layout.ASIDE_WORDS
+    return shape.parked_at + place * layout.PARKED_WORDS
 
 
 def _era(books: BooksWriter) -> int:
-    return books.value(layout.BOOKS_ASIDE_ERA_AT) << 8
+    return books.value(layout.BOOKS_PARKED_ERA_AT) << 8
 
 
 def _code(get: Callable[[int], int], at: int) -> int:
-    word = get(at + layout.ASIDE_ERA_AND_STATE)
-    return word & 0xFF if word >> 8 == get(layout.BOOKS_ASIDE_ERA_AT) else layout.ASIDE_FREE
+    word = get(at + layout.PARKED_ERA_AND_STATE)
+    return word & 0xFF if word >> 8 == get(layout.BOOKS_PARKED_ERA_AT) else layout.PARKED_FREE
 
 
 def bucket(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> range:
     """The places where a payment with this id may be."""
-    mixed = ((3 * id_high + id_low) * get(layout.BOOKS_ASIDE_SEED_AT) & WORD_MAX) >> 32
-    first = mixed % (shape.aside_slots // layout.ASIDE_WAYS) * layout.ASIDE_WAYS
-    return range(first, first + layout.ASIDE_WAYS)
+    mixed = ((3 * id_high + id_low) * get(layout.BOOKS_PARKED_SEED_AT) & WORD_MAX) >> 32
+    first = mixed % (shape.parked_slots // layout.PARKED_WAYS) * layout.PARKED_WAYS
+    return range(first, first + layout.PARKED_WAYS)

@@ -1,4 +1,4 @@
-"""What the desk promises: a correlationId is accepted once, wherever it comes in."""
+"""What the acceptor promises: a correlationId is accepted once, wherever it comes in."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.books import aside
+from engine.books import parked
 from engine.books.reader import BooksReader
-from engine.intake.desk import Desk, Usage, Verdict
+from engine.intake.acceptor import Acceptor, Usage, Verdict
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.ring.ids import IdMemory, mix, stripe
@@ -35,33 +35,33 @@ def world(tmp_path: Path) -> Iterator[Engine]:
         yield made
 
 
-def make_desk(world: Engine, index: int) -> Desk:
+def make_acceptor(world: Engine, index: int) -> Acceptor:
     own = RingWriter(world.segments[index].words)
     rings = [own if number == index else ring for number, ring in enumerate(world.rings)]
-    return Desk(rings, own, world.reader, world.books.lock_path)
+    return Acceptor(rings, own, world.reader, world.books.lock_path)
 
 
 def test_a_payment_is_accepted_and_found(world: Engine) -> None:
-    desk = make_desk(world, 0)
-    assert desk.accept(1, 2, 1990, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
-    found = desk.find(1, 2)
+    acceptor = make_acceptor(world, 0)
+    assert acceptor.accept(1, 2, 1990, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+    found = acceptor.find(1, 2)
     assert found is not None
     assert (found.cents, found.accepted_ms, found.state) == (1990, NOW_MS, layout.QUEUED)
-    assert desk.find(2, 1) is None
-    desk.close()
+    assert acceptor.find(2, 1) is None
+    acceptor.close()
 
 
 def test_the_same_payment_again_changes_nothing_and_another_amount_is_a_conflict(world: Engine) -> None:
-    desk = make_desk(world, 0)
-    desk.accept(1, 2, 1990, NOW_MS, CLOCK_MS)
-    assert desk.accept(1, 2, 1990, NOW_MS + 1, CLOCK_MS) is Verdict.SAME
-    assert desk.accept(1, 2, 1991, NOW_MS + 1, CLOCK_MS) is Verdict.CONFLICT
+    acceptor = make_acceptor(world, 0)
+    acceptor.accept(1, 2, 1990, NOW_MS, CLOCK_MS)
+    assert acceptor.accept(1, 2, 1990, NOW_MS + 1, CLOCK_MS) is Verdict.SAME
+    assert acceptor.accept(1, 2, 1991, NOW_MS + 1, CLOCK_MS) is Verdict.CONFLICT
     assert world.rings[0].head == 1
-    desk.close()
+    acceptor.close()
 
 
 def test_an_id_in_another_processs_ring_is_known(world: Engine) -> None:
-    first, second = make_desk(world, 0), make_desk(world, 1)
+    first, second = make_acceptor(world, 0), make_acceptor(world, 1)
     first.accept(1, 2, 1990, NOW_MS, CLOCK_MS)
     assert second.accept(1, 2, 1990, NOW_MS, CLOCK_MS) is Verdict.SAME
     assert second.accept(1, 2, 1, NOW_MS, CLOCK_MS) is Verdict.CONFLICT
@@ -72,16 +72,16 @@ def test_an_id_in_another_processs_ring_is_known(world: Engine) -> None:
 
 
 def test_a_full_ring_refuses_what_is_new_and_still_knows_what_is_old(world: Engine) -> None:
-    desk = make_desk(world, 0)
+    acceptor = make_acceptor(world, 0)
     for number in range(64):
-        assert desk.accept(0, number, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
-    assert desk.usage()[0] == Usage(accepted=64, refused=0, full=True)
-    assert desk.accept(0, 64, 100, NOW_MS, CLOCK_MS) is Verdict.FULL
-    assert desk.accept(0, 0, 100, NOW_MS, CLOCK_MS) is Verdict.SAME
-    assert desk.usage() == [Usage(64, 1, True), Usage(0, 0, False)]
+        assert acceptor.accept(0, number, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+    assert acceptor.usage()[0] == Usage(accepted=64, refused=0, full=True)
+    assert acceptor.accept(0, 64, 100, NOW_MS, CLOCK_MS) is Verdict.FULL
+    assert acceptor.accept(0, 0, 100, NOW_MS, CLOCK_MS) is Verdict.SAME
+    assert acceptor.usage() == [Usage(64, 1, True), Usage(0, 0, False)]
     world.settle(0, 0)
-    assert desk.accept(0, 64, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
-    desk.close()
+    assert acceptor.accept(0, 64, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+    acceptor.close()
 
 
 def lock_file(directory: Path) -> str:
@@ -99,36 +99,36 @@ def put_aside(world: Engine, position: int) -> None:
     payment = reader.read(position)
     assert payment is not None
     world.writer.begin(NOW_MS)
-    aside.put(world.writer, mapping.books_shape(world.settings), payment)
-    world.writer.put(1, at, layout.pack_progress(position, layout.ASIDE, layout.FALLBACK, 3))
+    parked.put(world.writer, mapping.books_shape(world.settings), payment)
+    world.writer.put(1, at, layout.pack_progress(position, layout.PARKED, layout.FALLBACK, 3))
     world.writer.commit()
 
 
-def test_a_payment_put_aside_is_known_before_and_after_its_slot_is_given_away(world: Engine) -> None:
-    desk = make_desk(world, 1)
-    filler = make_desk(world, 0)
+def test_a_payment_put_parked_is_known_before_and_after_its_slot_is_given_away(world: Engine) -> None:
+    acceptor = make_acceptor(world, 1)
+    filler = make_acceptor(world, 0)
     filler.accept(7, 7, 1990, NOW_MS, CLOCK_MS)
     put_aside(world, 0)
     for _ in range(2):
-        found = desk.find(7, 7)
+        found = acceptor.find(7, 7)
         assert found is not None
         assert (found.state, found.processor, found.attempts, found.cents) == (layout.PROCESSING, 1, 3, 1990)
-        assert desk.accept(7, 7, 1990, NOW_MS, CLOCK_MS) is Verdict.SAME
-        assert desk.accept(7, 7, 5, NOW_MS, CLOCK_MS) is Verdict.CONFLICT
+        assert acceptor.accept(7, 7, 1990, NOW_MS, CLOCK_MS) is Verdict.SAME
+        assert acceptor.accept(7, 7, 5, NOW_MS, CLOCK_MS) is Verdict.CONFLICT
         for number in range(64):
             filler.accept(0, number, 1, NOW_MS, CLOCK_MS)
     assert world.rings[0].find(7, 7) is None
-    desk.close()
+    acceptor.close()
     filler.close()
 
 
 def hand_in_all(environment: dict[str, str], index: int, barrier: Barrier, count: int) -> None:
     """One of two processes that accept the same ids at the same time."""
     world = Engine(environment)
-    desk = make_desk(world, index)
+    acceptor = make_acceptor(world, index)
     barrier.wait()
     for number in range(count):
-        assert desk.accept(0, number, 100, NOW_MS, CLOCK_MS) in (Verdict.ACCEPTED, Verdict.SAME)
+        assert acceptor.accept(0, number, 100, NOW_MS, CLOCK_MS) in (Verdict.ACCEPTED, Verdict.SAME)
 
 
 def test_an_id_that_comes_in_at_two_processes_at_once_is_accepted_by_one(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_processes_share_the_locks_of_ids_whatever_becomes_of_their_run_director
     world: Engine, tmp_path: Path
 ) -> None:
     elsewhere = Engine(world.environment | {"ENGINE_RUN_DIR": str(tmp_path / "elsewhere")})
-    first, second = make_desk(world, 0), make_desk(elsewhere, 1)
+    first, second = make_acceptor(world, 0), make_acceptor(elsewhere, 1)
     assert os.listdir(tmp_path) == [], "there is nothing that anybody could remove"
     assert locks.take(first.lock_descriptor, 3)
     assert not locks.take(second.lock_descriptor, 3, wait=False)
@@ -174,15 +174,15 @@ def test_a_process_that_dies_while_it_accepts_leaves_no_lock_behind(world: Engin
     def die() -> None:
         own = DyingRing(world.segments[0].words)
         rings: list[RingReader] = [own, world.rings[1]]
-        Desk(rings, own, world.reader, world.books.lock_path).accept(1, 2, 100, NOW_MS, CLOCK_MS)
+        Acceptor(rings, own, world.reader, world.books.lock_path).accept(1, 2, 100, NOW_MS, CLOCK_MS)
 
     process = context.Process(target=die)
     process.start()
     process.join(10)
     assert process.exitcode == 9
-    desk = make_desk(world, 1)
-    assert desk.accept(1, 2, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
-    desk.close()
+    acceptor = make_acceptor(world, 1)
+    assert acceptor.accept(1, 2, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+    acceptor.close()
 
 
 # --- the id memory ---------------------------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ def test_wherever_a_process_is_killed_what_it_accepted_is_remembered(
 
 def accept_alone(directory: Path, books: BooksReader, ring: Words, ids: Words, one: Id) -> None:
     own = RingWriter(ring)
-    desk = Desk([own], own, books, lock_file(directory), IdMemory(ids))
-    assert desk.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
-    desk.close()
+    acceptor = Acceptor([own], own, books, lock_file(directory), IdMemory(ids))
+    assert acceptor.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+    acceptor.close()
 
 
 def test_an_id_that_the_ring_has_forgotten_is_marked_and_one_that_a_purge_has_is_too(
@@ -227,23 +227,23 @@ def test_an_id_that_the_ring_has_forgotten_is_marked_and_one_that_a_purge_has_is
     memory = used_ring(0, SPREAD)
     words: Words = memory  # type: ignore[assignment]
     own = RingWriter(words)
-    desk = Desk([own], own, world.reader, lock_file(tmp_path), IdMemory(make_ids()))  # type: ignore[arg-type]
+    acceptor = Acceptor([own], own, world.reader, lock_file(tmp_path), IdMemory(make_ids()))  # type: ignore[arg-type]
 
     def accept(number: int) -> bool:
         """Whether the payment is marked."""
-        assert desk.accept(7, number, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+        assert acceptor.accept(7, number, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
         payment = own.read(own.head - 1)
         assert payment is not None and payment.clock_ms == CLOCK_MS
         finish(words, payment.position)
         return payment.is_seen
 
     assert not any(accept(number) for number in range(SLOTS + 1))
-    assert desk.accept(7, SLOTS, 100, NOW_MS, CLOCK_MS) is Verdict.SAME
+    assert acceptor.accept(7, SLOTS, 100, NOW_MS, CLOCK_MS) is Verdict.SAME
     assert accept(0)
     words[layout.RING_FORGOTTEN_AT] = own.head
     assert accept(SLOTS)
     assert not accept(SLOTS + 1)
-    desk.close()
+    acceptor.close()
 
 
 def remember_all(environment: dict[str, str], index: int, barrier: Barrier, ids: list[Id]) -> None:
@@ -253,10 +253,10 @@ def remember_all(environment: dict[str, str], index: int, barrier: Barrier, ids:
     assert segment is not None
     own = RingWriter(world.segments[index].words)
     rings = [own if number == index else ring for number, ring in enumerate(world.rings)]
-    desk = Desk(rings, own, world.reader, world.books.lock_path, IdMemory(segment.words))
+    acceptor = Acceptor(rings, own, world.reader, world.books.lock_path, IdMemory(segment.words))
     barrier.wait()
     for one in ids:
-        assert desk.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+        assert acceptor.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
 
 
 def test_processes_that_write_the_same_buckets_at_once_lose_none_of_each_others_ids(tmp_path: Path) -> None:

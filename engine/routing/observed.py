@@ -3,94 +3,48 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
 from engine.routing.concurrency import Concurrency
 from engine.routing.failures import NOBODY, Failures
-from engine.routing.questions import ANSWER_MS_MAX
-from engine.settings import Settings
+from engine.routing.queries import ANSWER_MS_MAX
+from engine.setting_groups import RoutingSettings
 
 # Jacobson's retransmission timer (V. Jacobson, "Congestion Avoidance and Control", SIGCOMM 1988): what is later than
 # the usual time and four deviations is overdue.
 LEARNING_SHIFT = 2  # a new latency counts for a quarter of the estimate
 DEVIATIONS = 4
-SUSPECT_PACE = 5  # trials at a processor that hangs are this much rarer: what is in flight there already tells most
-LATE_TRIALS = 8  # in flight at a processor that answers, but late
+SUSPECT_PACE = 5  # probes at a processor that hangs are this much rarer: what is in flight there already tells most
+SLOW_PROBES = 8  # in flight at a processor that answers, but late
 STALE_MS = 1000  # a health answer's latency counts when no payment was answered for so long
 RETRY_MS = 30  # from a failure until the payment is sent again: the dispatcher's rest
 PPM = 1_000_000
 
 
-@dataclass(frozen=True)
-class RouterLimits:
-    """The numbers of the choice; see the variables of the same names in :mod:`engine.settings`.
-
-    ``fees_ppm``: what default and fallback keep, in millionths of an amount. ``took_ms_max``: no request takes longer;
-    what seems to has slept with the machine in between.
-    """
-
-    fees_ppm: tuple[int, int]
-    in_flight_min: int
-    in_flight_max: int
-    breaker_failures: int
-    trial_interval_ms: int
-    trials_max: int
-    suspect_ms: int
-    late_ms: int
-    wait_cost_ppm: int
-    wait_share_ppm: int
-    wait_max_ms: int
-    audit_interval_ms: int
-    audit_guard_ms: int
-    health_interval_ms: int
-    took_ms_max: int
-
-    @classmethod
-    def of(cls, settings: Settings, fees_ppm: tuple[int, int]) -> RouterLimits:
-        """The limits that ``settings`` ask for."""
-        return cls(
-            fees_ppm=fees_ppm,
-            in_flight_min=min(settings.in_flight_min, settings.in_flight_max),
-            in_flight_max=settings.in_flight_max,
-            breaker_failures=settings.breaker_failures,
-            trial_interval_ms=settings.trial_interval_ms,
-            trials_max=settings.trials_max,
-            suspect_ms=settings.suspect_ms,
-            late_ms=settings.late_ms,
-            wait_cost_ppm=settings.wait_cost_ppm,
-            wait_share_ppm=settings.wait_share_ppm,
-            wait_max_ms=settings.wait_max_ms,
-            audit_interval_ms=settings.audit_interval_ms,
-            audit_guard_ms=settings.audit_guard_ms,
-            health_interval_ms=settings.health_interval_ms,
-            took_ms_max=settings.request_timeout_ms,
-        )
-
-
-class State(IntEnum):
+class ProcessorState(IntEnum):
     """How a processor is, as far as can be seen."""
 
-    WELL = 0
-    LATE = 1  # it answers, but so late that an audit may find a payment at it that we do not know of yet
+    HEALTHY = 0
+    SLOW = 1  # it answers, but so late that an audit may find a payment at it that we do not know of yet
     SUSPECT = 2  # answers are overdue, or it has just recovered: slower than it was, or hung, nobody knows how much
-    DOWN = 3  # it fails
+    OPEN = 3  # it fails
 
 
-class Lane:
-    """One processor. While it is not well, single trial payments are let through, one each ``trial_interval_ms``,
+class ObservedProcessor:
+    """One processor. While it is not well, single probes are let through, one each ``probe_interval_ms``,
     without waiting for the last one's answer: that may be a slow one from before it recovered.
     """
 
     FAILURES: ClassVar[type[Failures]] = Failures
 
-    def __init__(self, limits: RouterLimits, fee_ppm: int) -> None:
+    def __init__(self, limits: RoutingSettings, fee_ppm: int, took_ms_max: int) -> None:
         self._limits = limits
+        self._took_ms_max = took_ms_max
         self.fee_ppm = fee_ppm
-        self.concurrency = Concurrency(limits.in_flight_min, limits.in_flight_max)
+        self.concurrency = Concurrency(min(limits.in_flight_min, limits.in_flight_max), limits.in_flight_max)
         self._begun: dict[int, int] = {}  # ticket -> when; in the order of beginning
-        self._trials: set[int] = set()
+        self._probes: set[int] = set()
         self._order: deque[tuple[int, int]] = deque()  # (when, ticket) of _begun and of some that have ended
         self._answered_ms = -1  # when the newest request was begun that has been answered
         self._learnt_ms = -STALE_MS
@@ -99,8 +53,8 @@ class Lane:
         self.failing_ms = 0  # how long the last failure took
         self._is_down = False
         self._recovered_ms: int | None = None  # when it did, while no request was answered that was begun after that
-        self._seen = State.WELL
-        self._trial_ms = 0
+        self._seen = ProcessorState.HEALTHY
+        self._probe_ms = 0
         self._backoff_until_ms = 0
         self.health_from_ms = 0  # its health may be asked for from then on
         self.usual_ms = 0
@@ -136,9 +90,9 @@ class Lane:
         return self.usual_ms + round(rate / (1 - rate) * (self.failing_ms + RETRY_MS))
 
     @property
-    def is_late(self) -> bool:
+    def is_slow(self) -> bool:
         """Whether it was late when it was last looked at."""
-        return self._seen is State.LATE
+        return self._seen is ProcessorState.SLOW
 
     def overdue_ms(self, now_ms: int) -> int:
         """How long the oldest request waits for its answer that no later one has overtaken; 0 without one."""
@@ -153,39 +107,39 @@ class Lane:
 
     def is_calm(self, now_ms: int) -> bool:
         """Whether it was well when it was last looked at, and no answer is nearly as late as those that have come."""
-        return self._seen is State.WELL and self.overdue_ms(now_ms) <= self.usual_ms - (self.usual_ms >> 2)
+        return self._seen is ProcessorState.HEALTHY and self.overdue_ms(now_ms) <= self.usual_ms - (self.usual_ms >> 2)
 
     def expected_ms(self, now_ms: int) -> int:
         """How long one more is expected to take: as the last ones, and not less than the oldest has waited already."""
         return max(self.usual_ms, self.overdue_ms(now_ms))
 
-    def state(self, now_ms: int) -> State:
+    def state(self, now_ms: int) -> ProcessorState:
         """How it is now."""
         limits = self._limits
         if self.failures.weight:
             self.failures.fade(now_ms)
         if self._is_down:
-            state = State.DOWN
+            state = ProcessorState.OPEN
         elif self._recovered_ms is not None and self.usual_ms > limits.suspect_ms:
             # What was answered was begun before it recovered, and took what a failure took. To send all there before
             # anybody knows what it takes now would be too many by hundreds, if that is more than an audit allows.
-            state = State.SUSPECT
+            state = ProcessorState.SUSPECT
         elif self.overdue_ms(now_ms) > self.usual_ms + max(limits.suspect_ms, DEVIATIONS * self._deviation_ms):
-            state = State.SUSPECT
-        elif self.usual_ms >= limits.late_ms:
-            state = State.LATE
+            state = ProcessorState.SUSPECT
+        elif self.usual_ms >= limits.slow_ms:
+            state = ProcessorState.SLOW
         else:
-            state = State.WELL
-        if state > State.LATE >= self._seen:
+            state = ProcessorState.HEALTHY
+        if state > ProcessorState.SLOW >= self._seen:
             self.ill_ms = now_ms
-        if (state is State.WELL) != (self._seen is State.WELL):
+        if (state is ProcessorState.HEALTHY) != (self._seen is ProcessorState.HEALTHY):
             self.changed_ms = now_ms
-            self._trial_ms = now_ms + limits.trial_interval_ms
+            self._probe_ms = now_ms + limits.probe_interval_ms
         self._seen = state
         return state
 
     def room(self, now_ms: int, *, is_end: bool = False) -> int:
-        """How many more may be begun, beside trials. ``is_end``: nothing comes after them, so a queue at the processor
+        """How many more may be begun, beside probes. ``is_end``: nothing comes after them, so a queue at the processor
         holds nobody up.
         """
         if now_ms < self._backoff_until_ms:
@@ -193,15 +147,15 @@ class Lane:
         limit = self._limits.in_flight_max if is_end else self.concurrency.limit
         return max(0, limit - len(self._begun))
 
-    def wants_trial(self, now_ms: int) -> bool:
-        """Whether a trial is due at a processor that is not well."""
-        is_due = now_ms >= max(self._trial_ms, self._backoff_until_ms)
-        return is_due and len(self._trials) < self._limits.trials_max and len(self._begun) < self._limits.in_flight_max
+    def wants_probe(self, now_ms: int) -> bool:
+        """Whether a probe is due at a processor that is not well."""
+        is_due = now_ms >= max(self._probe_ms, self._backoff_until_ms)
+        return is_due and len(self._probes) < self._limits.probes_max and len(self._begun) < self._limits.in_flight_max
 
     def wake_ms(self, now_ms: int) -> int | None:
-        """When something is due by time alone: a trial, or the end of a pause that was asked for."""
-        if self._seen is not State.WELL and len(self._trials) < self._limits.trials_max:
-            return max(self._trial_ms, self._backoff_until_ms, now_ms)
+        """When something is due by time alone: a probe, or the end of a pause that was asked for."""
+        if self._seen is not ProcessorState.HEALTHY and len(self._probes) < self._limits.probes_max:
+            return max(self._probe_ms, self._backoff_until_ms, now_ms)
         return self._backoff_until_ms if self._backoff_until_ms > now_ms else None
 
     def began(self, now_ms: int, ticket: int) -> None:
@@ -209,17 +163,17 @@ class Lane:
         self._begun[ticket] = now_ms
         self._order.append((now_ms, ticket))
         limits = self._limits
-        if self._seen is not State.WELL:
+        if self._seen is not ProcessorState.HEALTHY:
             # Spread over the time that a failure takes, or all of them would be waiting when it recovers.
-            if self._seen is State.LATE:
-                pace_ms = self.usual_ms // LATE_TRIALS
-            elif self._seen is State.SUSPECT:
-                pace_ms = SUSPECT_PACE * limits.trial_interval_ms
+            if self._seen is ProcessorState.SLOW:
+                pace_ms = self.usual_ms // SLOW_PROBES
+            elif self._seen is ProcessorState.SUSPECT:
+                pace_ms = SUSPECT_PACE * limits.probe_interval_ms
             else:
-                pace_ms = self.failing_ms // limits.trials_max
-            if self._seen is not State.LATE:
-                self._trials.add(ticket)
-            self._trial_ms = now_ms + max(limits.trial_interval_ms, pace_ms)
+                pace_ms = self.failing_ms // limits.probes_max
+            if self._seen is not ProcessorState.SLOW:
+                self._probes.add(ticket)
+            self._probe_ms = now_ms + max(limits.probe_interval_ms, pace_ms)
 
     def ended(self, now_ms: int, ticket: int, answered: bool, key: int = NOBODY) -> None:
         """A request ended; ``answered``: the processor did what it was asked. ``key`` names the payment, so that one
@@ -227,10 +181,10 @@ class Lane:
         """
         in_flight = len(self._begun)
         begun_ms = self._begun.pop(ticket)
-        self._trials.discard(ticket)
+        self._probes.discard(ticket)
         failures = self.failures
         if not answered:
-            self.failing_ms = min(now_ms - begun_ms, self._limits.took_ms_max)
+            self.failing_ms = min(now_ms - begun_ms, self._took_ms_max)
             self._is_down |= failures.failed(now_ms, key, is_refusal=False)
             return
         failures.successes += 1
@@ -240,12 +194,12 @@ class Lane:
             self._is_down = False
             self._recovered_ms = now_ms
             self.concurrency.recovered()
-            self._trial_ms = now_ms  # what this one took was perhaps the time of before it recovered: try at once
+            self._probe_ms = now_ms  # what this one took was perhaps the time of before it recovered: try at once
         elif self._recovered_ms is not None and begun_ms >= self._recovered_ms:
             self._recovered_ms = None
         if begun_ms >= self._answered_ms:  # one that was overtaken tells of the time before
             self._answered_ms = begun_ms
-            self._learn(now_ms, min(now_ms - begun_ms, self._limits.took_ms_max))
+            self._learn(now_ms, min(now_ms - begun_ms, self._took_ms_max))
             self.concurrency.answered(now_ms, begun_ms, in_flight)
 
     def refused(self, now_ms: int, ticket: int, key: int) -> None:
@@ -253,7 +207,7 @@ class Lane:
         is, but when it refuses many it is the processor's state: it counts in the row as a failure does.
         """
         del self._begun[ticket]
-        self._trials.discard(ticket)
+        self._probes.discard(ticket)
         self._is_down |= self.failures.failed(now_ms, key, is_refusal=True)
 
     def set_apart(self, _now_ms: int, ticket: int) -> None:
@@ -264,18 +218,18 @@ class Lane:
         """A request was turned away because too many are there: wait a moment, but the processor is well."""
         self.concurrency.rejected(len(self._begun))
         del self._begun[ticket]
-        self._trials.discard(ticket)
-        self._backoff_until_ms = now_ms + self._limits.trial_interval_ms
+        self._probes.discard(ticket)
+        self._backoff_until_ms = now_ms + self._limits.probe_interval_ms
 
     def dropped(self, ticket: int) -> None:
         """A request's answer is not waited for any more."""
         del self._begun[ticket]
-        self._trials.discard(ticket)
+        self._probes.discard(ticket)
 
     def forget_requests(self) -> None:
         """All requests in flight have been abandoned, a question for its health among them."""
         self._begun.clear()
-        self._trials.clear()
+        self._probes.clear()
 
     def wants_health(self, now_ms: int) -> bool:
         """Whether to ask for its health now. It is allowed rarely, so the question is kept for when it tells most: when
@@ -283,12 +237,12 @@ class Lane:
         """
         if now_ms < self.health_from_ms:
             return False
-        return self._seen is not State.WELL or now_ms - self._learnt_ms >= STALE_MS
+        return self._seen is not ProcessorState.HEALTHY or now_ms - self._learnt_ms >= STALE_MS
 
     def health_due_ms(self) -> int:
         """When :meth:`wants_health` will be true if nothing happens before."""
         from_ms = self.health_from_ms
-        return from_ms if self._seen is not State.WELL else max(from_ms, self._learnt_ms + STALE_MS)
+        return from_ms if self._seen is not ProcessorState.HEALTHY else max(from_ms, self._learnt_ms + STALE_MS)
 
     def health_asked(self, now_ms: int) -> None:
         """Its health was asked for. Until that has ended there is no other question."""
@@ -313,7 +267,7 @@ class Lane:
         if self._is_down:
             self._is_down = False
             self.concurrency.recovered()
-        if now_ms - self._learnt_ms >= STALE_MS or self._seen is not State.WELL:
+        if now_ms - self._learnt_ms >= STALE_MS or self._seen is not ProcessorState.HEALTHY:
             self._change(now_ms, min_response_ms)
             self._answered_ms = now_ms  # it tells of now, and of no request before
 

@@ -1,15 +1,15 @@
-// What express.c and express.py share. cffi reads this file as it is, so it holds declarations only.
+// What fast_path.c and fast_path.py share. cffi reads this file as it is, so it holds declarations only.
 
-// One desk: where everything is and what may be called. Filled in by express.py; words are 64 bits, see
+// One acceptor: where everything is and what may be called. Filled in by fast_path.py; words are 64 bits, see
 // engine/memory/layout.py. All of it belongs to the one thread of the loop.
-struct express {
+struct fast_path {
     uint64_t **rings; // the words of every ring, in the order of their index
     size_t ring_count;
     size_t own;            // index of the ring that this process writes
     const uint64_t *books; // the words of the books
-    uint64_t aside_at;     // the word of the books at which the aside table begins
+    uint64_t parked_at;     // the word of the books at which the parking table begins
     uint64_t *ids;         // the words of the id memory, NULL when there is none
-    int lock;              // descriptor of the file of the locks of engine/intake/desk.py
+    int lock;              // descriptor of the file of the locks of engine/intake/acceptor.py
     int doorbell;          // descriptor of the pipe of engine/memory/doorbell.py
     uint64_t cents_max;
     size_t body_bytes_max;
@@ -28,20 +28,20 @@ struct express {
     void (*other_data)(uws_res_t *, const char *, size_t, bool, void *);
 };
 
-struct express_payment {
+struct fast_path_payment {
     uint64_t id_high, id_low, cents;
 };
 
 // Whether `body` is a payment in its plainest form, as engine/intake/payment.py would read it too.
-bool express_parse(const char *body, size_t length, struct express_payment *payment);
+bool fast_path_parse(const char *body, size_t length, struct fast_path_payment *payment);
 
 // Puts a payment into the own ring; false, and nothing is changed, when there is anything to consider first. Both times
 // are those of its acceptance: by the wall clock, and by the engine's.
-bool express_accept(const struct express *express, const struct express_payment *payment, uint64_t accepted_ms,
+bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_payment *payment, uint64_t accepted_ms,
                     uint64_t clock_ms);
 
-// From now on the callback below works with this desk. There is one in a process.
-void express_serve(struct express *express);
+// From now on the callback below works with this acceptor. There is one in a process.
+void fast_path_serve(struct fast_path *fast_path);
 
 // socketify's handler of POST /payments.
-void express_on_request(uws_res_t *response, uws_req_t *request, void *unused);
+void fast_path_on_request(uws_res_t *response, uws_req_t *request, void *unused);

@@ -1,9 +1,9 @@
-"""The desk: accepts payments, and answers what became of them. No HTTP in here.
+"""The acceptor: accepts payments, and answers what became of them. No HTTP in here.
 
 A correlationId is accepted once over all rings, although each ring has one writer: "find it anywhere, then put it in my
 ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id's mix: a byte of the books'
-own file (:mod:`engine.storage.locks`). So whoever shares the memory shares the locks, wherever its run directory is, and
-nobody can remove the one and leave the other. The id memory is read and written under the same lock.
+own file (:mod:`engine.storage.locks`). So whoever shares the memory shares the locks, wherever its run directory is,
+and nobody can remove the one and leave the other. The id memory is read and written under the same lock.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import NamedTuple
 from engine.books.reader import BooksReader
 from engine.memory import layout
 from engine.memory.layout import STRIPES
+from engine.payment import Payment
 from engine.ring import ids
 from engine.ring.ids import IdMemory
-from engine.ring.ring import Payment, RingReader, RingWriter
+from engine.ring.ring import RingReader, RingWriter
 from engine.storage import locks
 
 
@@ -41,13 +42,13 @@ class Usage(NamedTuple):
     full: bool  # whether the next payment would be refused
 
 
-class Desk:
+class Acceptor:
     """Accepting payments into one ring, and looking them up in all of them and in the books.
 
     Parameters:
       rings: all rings in the order of their index.
       own: the one of them that this process writes.
-      books: where payments are that were put aside.
+      books: where payments are that were parked.
       lock_path: the file whose first STRIPES bytes are locked: the books' (:attr:`Segment.lock_path`).
       memory: where ids are remembered for longer than in the rings, if anywhere.
     """
@@ -117,13 +118,13 @@ class Desk:
         for ring in self._rings:
             payment = ring.find(id_high, id_low)
             if payment is not None:
-                return payment if payment.state != layout.ASIDE else self._aside(payment)
+                return payment if payment.state != layout.PARKED else self._parked(payment)
         # The books come last: a payment is there before its slot is given away.
-        return self._books.aside(id_high, id_low)
+        return self._books.parked(id_high, id_low)
 
-    def _aside(self, payment: Payment) -> Payment:
-        """A payment that was put aside, as the books have it; they forget only what is settled."""
-        known = self._books.aside(payment.id_high, payment.id_low)
+    def _parked(self, payment: Payment) -> Payment:
+        """A payment that was parked, as the books have it; they forget only what is settled."""
+        known = self._books.parked(payment.id_high, payment.id_low)
         return known or payment._replace(state=layout.COMPLETED, settled_ms=0)
 
     def is_kept(self, id_high: int, id_low: int) -> bool:

@@ -13,11 +13,11 @@ import pytest
 from engine import settings as settings_module
 from engine.dispatch.attempt import Now
 from engine.dispatch.command import Loop
-from engine.dispatch.transport import Fee, Health, Question, Silence
+from engine.dispatch.transport import Fee, Health, Query, Silence
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.routing.fees import ASSUMED_PPM
-from engine.routing.questions import ANSWER_MS_MAX, FEE_FIRST_MS
+from engine.routing.queries import ANSWER_MS_MAX, FEE_FIRST_MS
 from engine.storage import mapping
 
 START_MS = 1_000_000
@@ -47,7 +47,7 @@ class Network:
         self.asked.append((self.now_ms, processor))
         if way_ms is None:
             way_ms, heard_ms = ANSWER_MS_MAX - 1, self.now_ms + ANSWER_MS_MAX
-            word: Word = Silence(processor, Question.HEALTH)
+            word: Word = Silence(processor, Query.HEALTH)
         else:
             heard_ms, word = self.now_ms + way_ms, Health(processor, True, 100)
         if processor == layout.DEFAULT:
@@ -56,7 +56,7 @@ class Network:
 
     def ask_fee(self, processor: int) -> None:
         self.fees_asked.append((self.now_ms, processor))
-        word = Silence(processor, Question.FEE) if self._fee_ppm is None else Fee(processor, self._fee_ppm)
+        word = Silence(processor, Query.FEE) if self._fee_ppm is None else Fee(processor, self._fee_ppm)
         self._words.append((self.now_ms, word))
 
     def results(self) -> tuple[list[Any], list[Word]]:
@@ -98,8 +98,8 @@ class Running:
     def words(self) -> Words:
         """The board's words of default."""
         assert self._loop
-        at = layout.BOARD_PROCESSORS
-        return self._loop._books[at : at + layout.BOARD_PROCESSOR_WORDS]
+        at = layout.STATUS_PROCESSORS
+        return self._loop._books[at : at + layout.STATUS_PROCESSOR_WORDS]
 
     @property
     def _now(self) -> Now:
@@ -167,7 +167,7 @@ def test_a_dispatcher_keeps_the_distance_from_the_last_ones_question(
 
 def test_a_board_with_a_moment_far_away_keeps_nobody_from_asking_for_long(running: Running) -> None:
     running.start(Network([0]))
-    running.words[layout.BOARD_HEALTH_FROM_MS] = (1 << 64) - 1
+    running.words[layout.STATUS_HEALTH_FROM_MS] = (1 << 64) - 1
     network = Network([0])
     running.start(network)
     running.run(12)
@@ -177,10 +177,10 @@ def test_a_board_with_a_moment_far_away_keeps_nobody_from_asking_for_long(runnin
 def test_the_board_has_when_a_processor_said_its_last_word(running: Running) -> None:
     running.start(Network([None, 0]))
     running.run(5)
-    assert running.words[layout.BOARD_HEALTH_MS] == 0
+    assert running.words[layout.STATUS_HEALTH_MS] == 0
     running.run(6)
-    assert (running.words[layout.BOARD_FAILING], running.words[layout.BOARD_MIN_RESPONSE_MS]) == (1, 100)
-    assert START_MS + 9000 < running.words[layout.BOARD_HEALTH_MS] < START_MS + 9200
+    assert (running.words[layout.STATUS_FAILING], running.words[layout.STATUS_MIN_RESPONSE_MS]) == (1, 100)
+    assert START_MS + 9000 < running.words[layout.STATUS_HEALTH_MS] < START_MS + 9200
 
 
 def test_nobody_is_asked_for_a_fee_by_default(running: Running) -> None:
@@ -188,7 +188,7 @@ def test_nobody_is_asked_for_a_fee_by_default(running: Running) -> None:
     loop = running.start(network)
     running.run(30)
     assert network.fees_asked == []
-    assert tuple(lane.fee_ppm for lane in loop._router.lanes) == ASSUMED_PPM
+    assert tuple(observed.fee_ppm for observed in loop._router.observed) == ASSUMED_PPM
 
 
 def test_who_may_ask_asks_until_it_is_told(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_who_may_ask_asks_until_it_is_told(tmp_path: Path) -> None:
         loop = running.start(network)
         running.run(30)
         assert sorted(processor for _, processor in network.fees_asked) == [layout.DEFAULT, layout.FALLBACK]
-        assert [lane.fee_ppm for lane in loop._router.lanes] == [20_000, 20_000]
+        assert [observed.fee_ppm for observed in loop._router.observed] == [20_000, 20_000]
 
 
 def test_one_that_does_not_tell_is_asked_ever_more_rarely(tmp_path: Path) -> None:

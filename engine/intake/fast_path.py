@@ -1,7 +1,7 @@
-"""The express lane: POST /payments of a new payment in its plainest form, answered by ``express.c`` without Python.
+"""The fast path: POST /payments of a new payment in its plainest form, answered by ``fast_path.c`` without Python.
 
 Everything else, and with ENGINE_DURABILITY=sync all, comes to the handlers in Python as if there were no such lane. The
-C code knows no rule of its own: tests/intake/test_express.py holds it against the Python that it does the work of.
+C code knows no rule of its own: tests/intake/test_fast_path.py holds it against the Python that it does the work of.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from socketify.native import ffi, lib
 
 from engine.books.levels import Shape
 from engine.intake import build
-from engine.intake.desk import Desk
+from engine.intake.acceptor import Acceptor
 from engine.memory.doorbell import Doorbell
 from engine.memory.words import Words
 from engine.ring.ring import RingReader, RingWriter
@@ -26,7 +26,7 @@ class NotBuiltError(Exception):
     """The library is missing or made of other sources."""
 
 
-class Express:
+class FastPath:
     """The lane of one API process.
 
     Its memory stays in use until :meth:`close`, which comes before the segments are closed.
@@ -34,8 +34,8 @@ class Express:
     Parameters:
       settings: for its limits.
       rings: all rings in the order of their index; ``own`` is the one that this process writes.
-      books, shape: the books' words, and where in them the aside table is.
-      desk: whose locks it takes, and where it remembers ids.
+      books, shape: the books' words, and where in them the parking table is.
+      acceptor: whose locks it takes, and where it remembers ids.
       doorbell: which it rings.
 
     Raises NotBuiltError.
@@ -48,30 +48,30 @@ class Express:
         own: RingWriter,
         books: Words,
         shape: Shape,
-        desk: Desk,
+        acceptor: Acceptor,
         doorbell: Doorbell,
     ) -> None:
         self._library = _load()
         self._buffers = [ffi.from_buffer("uint64_t[]", words) for words in (*(ring.words for ring in rings), books)]
         *ring_words, books_words = self._buffers
         ids_words = ffi.NULL
-        if desk.memory is not None:
-            ids_words = ffi.from_buffer("uint64_t[]", desk.memory.words)
+        if acceptor.memory is not None:
+            ids_words = ffi.from_buffer("uint64_t[]", acceptor.memory.words)
             self._buffers.append(ids_words)
         self._rings = ffi.new("uint64_t *[]", ring_words)
         self._state = ffi.new(
-            "struct express *",
+            "struct fast_path *",
             {
                 "rings": self._rings,
                 "ring_count": len(rings),
                 "own": rings.index(own),
                 "books": books_words,
                 "ids": ids_words,
-                "aside_at": shape.aside_at,
-                "lock": desk.lock_descriptor,
+                "parked_at": shape.parked_at,
+                "lock": acceptor.lock_descriptor,
                 "doorbell": doorbell.descriptor,
-                "cents_max": settings.amount_cents_max,
-                "body_bytes_max": settings.body_bytes_max,
+                "cents_max": settings.intake.amount_cents_max,
+                "body_bytes_max": settings.intake.body_bytes_max,
                 "get_header": ffi.addressof(lib, "uws_req_get_header"),
                 "write_status": ffi.addressof(lib, "uws_res_write_status"),
                 "end": ffi.addressof(lib, "uws_res_end"),
@@ -90,8 +90,8 @@ class Express:
         """
         self._state.other_request = other_request
         self._state.other_data = other_data
-        self._library.express_serve(self._state)
-        return ffi.addressof(self._library, "express_on_request")
+        self._library.fast_path_serve(self._state)
+        return ffi.addressof(self._library, "fast_path_on_request")
 
     @property
     def waiting(self) -> int:
@@ -109,15 +109,15 @@ class Express:
 
     def parse(self, body: bytes) -> tuple[int, int, int] | None:
         """(high and low half of the correlationId, cents) of a body in the plainest form, else None."""
-        payment = ffi.new("struct express_payment *")
-        if not self._library.express_parse(body, len(body), payment):
+        payment = ffi.new("struct fast_path_payment *")
+        if not self._library.fast_path_parse(body, len(body), payment):
             return None
         return payment.id_high, payment.id_low, payment.cents
 
     def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> bool:
-        """Whether the payment was put into the ring; False leaves it to :meth:`Desk.accept`."""
-        payment = ffi.new("struct express_payment *", (id_high, id_low, cents))
-        return bool(self._library.express_accept(self._state, payment, now_ms, clock_ms))
+        """Whether the payment was put into the ring; False leaves it to :meth:`Acceptor.accept`."""
+        payment = ffi.new("struct fast_path_payment *", (id_high, id_low, cents))
+        return bool(self._library.fast_path_accept(self._state, payment, now_ms, clock_ms))
 
     def close(self) -> None:
         """Lets go of the memory. Nothing may come to the lane any more."""

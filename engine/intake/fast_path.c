@@ -1,10 +1,10 @@
-// The express lane of POST /payments: a new payment in its plainest form, from the request to the 202, without Python.
+// The fast path of POST /payments: a new payment in its plainest form, from the request to the 202, without Python.
 //
 // At the contest's load every request comes to cold caches, and an API process in Python took 184 us of CPU for each (at
 // 550 requests/s 122); with this it takes 50 (35), and most of that is the kernel's. It decides nothing that is not
 // plain. Whatever has to be looked at twice (a body in several pieces, other fields, a correlationId that is known, a
 // full ring, a reader's race) goes to the code in Python, which knows all cases and is the one description of them; what
-// is here must do in its case just what is done there: payment.parse(), Desk.accept(), RingReader.find(),
+// is here must do in its case just what is done there: payment.parse(), Acceptor.accept(), RingReader.find(),
 // RingWriter.put(), IdMemory.remember(), Doorbell.ring_if_asleep().
 //
 // LAYOUT_* come from engine/memory/layout.py by way of engine/intake/build.py.
@@ -22,14 +22,14 @@
 
 typedef struct uws_req_s uws_req_t;
 typedef struct uws_res_s uws_res_t;
-#include "express.h"
+#include "fast_path.h"
 
 enum { PLAIN = 0 };                 // socketify's functions: no TLS
 enum { LENGTH_DIGITS_MAX = 5 };     // of a Content-Length; ENGINE_BODY_BYTES_MAX has 4
 enum { AMOUNT_DIGITS_MAX = 13 };    // before the point; more is not plain
 enum { ID_BYTES = 36 };
 
-const char express_stamp[] = EXPRESS_STAMP; // what this was built from, for express.py
+const char fast_path_stamp[] = FAST_PATH_STAMP; // what this was built from, for fast_path.py
 
 // --- the body --------------------------------------------------------------------------------------------------------
 
@@ -63,7 +63,7 @@ static int hexadecimal(char character)
 }
 
 // Behind a canonical UUID in quotes, NULL when there is none.
-static const char *read_id(const char *at, const char *end, struct express_payment *payment)
+static const char *read_id(const char *at, const char *end, struct fast_path_payment *payment)
 {
     if (end - at < ID_BYTES + 2 || at[0] != '"' || at[ID_BYTES + 1] != '"')
         return NULL;
@@ -87,7 +87,7 @@ static const char *read_id(const char *at, const char *end, struct express_payme
 }
 
 // Behind a positive amount with at most two decimal places, no sign and no exponent; NULL when there is none.
-static const char *read_amount(const char *at, const char *end, struct express_payment *payment)
+static const char *read_amount(const char *at, const char *end, struct fast_path_payment *payment)
 {
     const char *begin = at;
     uint64_t cents = 0;
@@ -108,7 +108,7 @@ static const char *read_amount(const char *at, const char *end, struct express_p
     return cents > 0 ? at : NULL; // what follows must be a comma or a brace, so a longer number is refused there
 }
 
-bool express_parse(const char *body, size_t length, struct express_payment *payment)
+bool fast_path_parse(const char *body, size_t length, struct fast_path_payment *payment)
 {
     static const char id_name[] = "\"correlationId\"", amount_name[] = "\"amount\"";
     const char *end = body + length, *at = skip(body, end, "{", 1);
@@ -194,21 +194,21 @@ static bool is_absent(uint64_t *ring, uint64_t id_high, uint64_t id_low)
     return true; // every slot was in this chain
 }
 
-// Whether a correlationId is certainly not among the payments that were put aside: aside.find() for books that are not
+// Whether a correlationId is certainly not among the payments that were parked: parked.find() for books that are not
 // being written.
-static bool is_not_aside(const struct express *express, uint64_t id_high, uint64_t id_low)
+static bool is_not_parked(const struct fast_path *fast_path, uint64_t id_high, uint64_t id_low)
 {
-    const uint64_t *books = express->books;
-    if (load(books + LAYOUT_BOOKS_ASIDE_TAKEN_AT) == 0)
+    const uint64_t *books = fast_path->books;
+    if (load(books + LAYOUT_BOOKS_PARKED_TAKEN_AT) == 0)
         return true;
     uint64_t version = load(books + LAYOUT_BOOKS_VERSION_AT);
     if (version & 1)
         return false;
-    uint64_t mixed = (3 * id_high + id_low) * books[LAYOUT_BOOKS_ASIDE_SEED_AT] >> 32;
-    uint64_t bucket = mixed % (books[LAYOUT_BOOKS_ASIDE_SLOTS_AT] / LAYOUT_ASIDE_WAYS);
-    const uint64_t *place = books + express->aside_at + bucket * LAYOUT_ASIDE_WAYS * LAYOUT_ASIDE_WORDS;
-    for (size_t way = 0; way < LAYOUT_ASIDE_WAYS; way++, place += LAYOUT_ASIDE_WORDS)
-        if (load(place + LAYOUT_ASIDE_ID_LOW) == id_low && load(place + LAYOUT_ASIDE_ID_HIGH) == id_high)
+    uint64_t mixed = (3 * id_high + id_low) * books[LAYOUT_BOOKS_PARKED_SEED_AT] >> 32;
+    uint64_t bucket = mixed % (books[LAYOUT_BOOKS_PARKED_SLOTS_AT] / LAYOUT_PARKED_WAYS);
+    const uint64_t *place = books + fast_path->parked_at + bucket * LAYOUT_PARKED_WAYS * LAYOUT_PARKED_WORDS;
+    for (size_t way = 0; way < LAYOUT_PARKED_WAYS; way++, place += LAYOUT_PARKED_WORDS)
+        if (load(place + LAYOUT_PARKED_ID_LOW) == id_low && load(place + LAYOUT_PARKED_ID_HIGH) == id_high)
             return false;
     return load(books + LAYOUT_BOOKS_VERSION_AT) == version;
 }
@@ -222,7 +222,7 @@ static bool is_done(const uint64_t *ring, const uint64_t *slot, uint64_t positio
         return true;
     if (progress >> 32 != (position & UINT32_MAX))
         return false;
-    return state == LAYOUT_COMPLETED || state == LAYOUT_FAILED || state == LAYOUT_ASIDE || state == LAYOUT_CHARGED_BEFORE;
+    return state == LAYOUT_COMPLETED || state == LAYOUT_FAILED || state == LAYOUT_PARKED || state == LAYOUT_CHARGED_BEFORE;
 }
 
 // RingWriter.has_room(), which also counts what is refused.
@@ -234,7 +234,7 @@ static bool has_room(uint64_t *ring)
 
 // RingWriter.put() where there is room, store by store: a kill between any two must leave what the next writer can take
 // back.
-static void put(uint64_t *ring, const struct express_payment *payment, uint64_t accepted_ms, uint64_t origin)
+static void put(uint64_t *ring, const struct fast_path_payment *payment, uint64_t accepted_ms, uint64_t origin)
 {
     uint64_t position = load(ring + LAYOUT_RING_HEAD_AT);
     uint64_t *slot = slot_of(ring, position), *bucket = bucket_of(ring, payment->id_high, payment->id_low);
@@ -285,7 +285,7 @@ static bool remember(uint64_t *ids, uint64_t mixed)
     return (found[0] | found[1]) != 0;
 }
 
-// Takes (F_WRLCK) or gives back (F_UNLCK) a record lock, as Desk.accept() does.
+// Takes (F_WRLCK) or gives back (F_UNLCK) a record lock, as Acceptor.accept() does.
 static bool lock(int descriptor, short type, uint64_t stripe)
 {
     struct flock record = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)stripe, .l_len = 1};
@@ -296,25 +296,25 @@ static bool lock(int descriptor, short type, uint64_t stripe)
     return result == 0;
 }
 
-bool express_accept(const struct express *express, const struct express_payment *payment, uint64_t accepted_ms,
+bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_payment *payment, uint64_t accepted_ms,
                     uint64_t clock_ms)
 {
     uint64_t id_high = payment->id_high, id_low = payment->id_low;
-    uint64_t *ring = express->rings[express->own], *ids = express->ids;
-    bool is_alone = express->ring_count == 1;
-    if (payment->cents > express->cents_max)
+    uint64_t *ring = fast_path->rings[fast_path->own], *ids = fast_path->ids;
+    bool is_alone = fast_path->ring_count == 1;
+    if (payment->cents > fast_path->cents_max)
         return false;
-    uint64_t mixed = mix(express->rings[0], id_high, id_low), stripe = mixed % LAYOUT_STRIPES;
+    uint64_t mixed = mix(fast_path->rings[0], id_high, id_low), stripe = mixed % LAYOUT_STRIPES;
     if (ids != NULL) // on its way while the lock is taken and the rings are searched
         for (size_t line = 0; line < LAYOUT_IDS_BUCKET_WORDS; line += 8)
             __builtin_prefetch(ids_of(ids, mixed) + line);
-    if (!is_alone && !lock(express->lock, F_WRLCK, stripe))
+    if (!is_alone && !lock(fast_path->lock, F_WRLCK, stripe))
         return false;
     bool is_new = true;
-    for (size_t index = 0; is_new && index < express->ring_count; index++)
-        is_new = is_absent(express->rings[index], id_high, id_low);
+    for (size_t index = 0; is_new && index < fast_path->ring_count; index++)
+        is_new = is_absent(fast_path->rings[index], id_high, id_low);
     // The books come last: a payment is there before its slot is given away.
-    is_new = is_new && is_not_aside(express, id_high, id_low);
+    is_new = is_new && is_not_parked(fast_path, id_high, id_low);
     bool is_accepted = is_new && has_room(ring);
     if (is_accepted) {
         // Before it is published: a payment that was accepted is remembered.
@@ -322,25 +322,25 @@ bool express_accept(const struct express *express, const struct express_payment 
         put(ring, payment, accepted_ms, is_seen ? clock_ms | LAYOUT_ORIGIN_SEEN : clock_ms);
     }
     if (!is_alone)
-        lock(express->lock, F_UNLCK, stripe);
+        lock(fast_path->lock, F_UNLCK, stripe);
     return is_accepted;
 }
 
 // --- HTTP ------------------------------------------------------------------------------------------------------------
 
-static struct express *desk;
+static struct fast_path *acceptor;
 
-void express_serve(struct express *express)
+void fast_path_serve(struct fast_path *fast_path)
 {
-    desk = express;
+    acceptor = fast_path;
 }
 
 static void ring_if_asleep(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); // the load must not overtake the store that published
-    if (load(desk->books + LAYOUT_BOARD_ASLEEP) != 0) {
+    if (load(acceptor->books + LAYOUT_STATUS_ASLEEP) != 0) {
         // A full pipe has rung often enough, and the dispatcher looks by itself too.
-        ssize_t written = write(desk->doorbell, "!", 1);
+        ssize_t written = write(acceptor->doorbell, "!", 1);
         (void)written;
     }
 }
@@ -354,18 +354,18 @@ static uint64_t now_ms(clockid_t clock)
 
 static bool take(const char *body, size_t length)
 {
-    struct express_payment payment;
-    if (!express_parse(body, length, &payment))
+    struct fast_path_payment payment;
+    if (!fast_path_parse(body, length, &payment))
         return false;
-    uint64_t clock_ms = now_ms(CLOCK_BOOTTIME) + load(desk->books + LAYOUT_BOOKS_CLOCK_OFFSET_AT);
-    return express_accept(desk, &payment, now_ms(CLOCK_REALTIME), clock_ms & LAYOUT_ORIGIN_CLOCK_MASK);
+    uint64_t clock_ms = now_ms(CLOCK_BOOTTIME) + load(acceptor->books + LAYOUT_BOOKS_CLOCK_OFFSET_AT);
+    return fast_path_accept(acceptor, &payment, now_ms(CLOCK_REALTIME), clock_ms & LAYOUT_ORIGIN_CLOCK_MASK);
 }
 
 static void on_aborted(uws_res_t *response, void *unused)
 {
     (void)response;
     (void)unused;
-    desk->waiting--;
+    acceptor->waiting--;
 }
 
 // `expected` is the Content-Length: a piece as long as that is the whole body.
@@ -374,11 +374,11 @@ static void on_data(uws_res_t *response, const char *piece, size_t length, bool 
     static const char accepted[] = "202 Accepted";
     if (is_end && length == (uintptr_t)expected && take(piece, length)) {
         ring_if_asleep();
-        desk->waiting--;
-        desk->write_status(PLAIN, response, accepted, sizeof accepted - 1);
-        desk->end(PLAIN, response, "", 0, desk->is_stopping);
+        acceptor->waiting--;
+        acceptor->write_status(PLAIN, response, accepted, sizeof accepted - 1);
+        acceptor->end(PLAIN, response, "", 0, acceptor->is_stopping);
     } else if (is_end || length > 0) {
-        desk->other_data(response, piece, length, is_end, NULL);
+        acceptor->other_data(response, piece, length, is_end, NULL);
     }
 }
 
@@ -386,7 +386,7 @@ static void on_data(uws_res_t *response, const char *piece, size_t length, bool 
 static const char *header(uws_req_t *request, const char *name, size_t name_length, size_t *length)
 {
     const char *value = NULL;
-    *length = desk->get_header(request, name, name_length, &value);
+    *length = acceptor->get_header(request, name, name_length, &value);
     return *length > 0 ? value : NULL;
 }
 
@@ -407,17 +407,17 @@ static size_t plain_length(uws_req_t *request)
     text = header(request, type_name, sizeof type_name - 1, &size);
     bool is_json = text == NULL || (size == sizeof json - 1 && memcmp(text, json, size) == 0);
     bool is_coded = header(request, coding_name, sizeof coding_name - 1, &size) != NULL;
-    return is_json && !is_coded && length <= desk->body_bytes_max ? length : 0;
+    return is_json && !is_coded && length <= acceptor->body_bytes_max ? length : 0;
 }
 
-void express_on_request(uws_res_t *response, uws_req_t *request, void *unused)
+void fast_path_on_request(uws_res_t *response, uws_req_t *request, void *unused)
 {
     size_t length = plain_length(request);
     if (length == 0) {
-        desk->other_request(response, request, unused);
+        acceptor->other_request(response, request, unused);
         return;
     }
-    desk->waiting++;
-    desk->on_aborted(PLAIN, response, on_aborted, NULL);
-    desk->on_data(PLAIN, response, on_data, (void *)(uintptr_t)length);
+    acceptor->waiting++;
+    acceptor->on_aborted(PLAIN, response, on_aborted, NULL);
+    acceptor->on_data(PLAIN, response, on_data, (void *)(uintptr_t)length);
 }

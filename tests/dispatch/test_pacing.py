@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from engine.dispatch.rhythm import BUSY_REST_MS, WATCHFUL_REST_MS, Pass, rest_ms
+from engine.dispatch.pacing import BUSY_REST_MS, WATCHFUL_REST_MS, Pass, rest_ms
 
 PAUSE_MS, GATHERED, BATCH = 60, 12, 64
 AUDITS_MS = 4  # a rest is better longer by this
 
 
 def _rest_ms(
-    begun: int, ended: int, after_ms: int, is_calm: bool, *, pause_ms: int = PAUSE_MS, keep_off_ms: int = 0
+    begun: int, ended: int, after_ms: int, is_calm: bool, *, pause_ms: int = PAUSE_MS, audit_delay_ms: int = 0
 ) -> int:
-    return rest_ms(pause_ms, GATHERED, BATCH, Pass(begun, ended, after_ms, is_calm, is_calm), lambda _: keep_off_ms)
+    return rest_ms(pause_ms, GATHERED, BATCH, Pass(begun, ended, after_ms, is_calm, is_calm), lambda _: audit_delay_ms)
 
 
 def test_a_backlog_leaves_no_rest_but_for_those_who_answer_clients() -> None:
@@ -49,18 +49,18 @@ def test_a_shorter_pause_is_kept_always(begun: int, is_calm: bool) -> None:
 
 
 def test_it_keeps_off_audits_but_a_backlog_only_while_a_processor_is_not_well() -> None:
-    assert _rest_ms(1, 0, 60, True, keep_off_ms=AUDITS_MS) == PAUSE_MS + AUDITS_MS
-    assert _rest_ms(1, 0, 60, False, keep_off_ms=AUDITS_MS) == WATCHFUL_REST_MS + AUDITS_MS
-    assert _rest_ms(BATCH, 0, 20, True, keep_off_ms=AUDITS_MS) == BUSY_REST_MS
-    assert _rest_ms(BATCH, 0, 20, False, keep_off_ms=AUDITS_MS) == BUSY_REST_MS + AUDITS_MS
+    assert _rest_ms(1, 0, 60, True, audit_delay_ms=AUDITS_MS) == PAUSE_MS + AUDITS_MS
+    assert _rest_ms(1, 0, 60, False, audit_delay_ms=AUDITS_MS) == WATCHFUL_REST_MS + AUDITS_MS
+    assert _rest_ms(BATCH, 0, 20, True, audit_delay_ms=AUDITS_MS) == BUSY_REST_MS
+    assert _rest_ms(BATCH, 0, 20, False, audit_delay_ms=AUDITS_MS) == BUSY_REST_MS + AUDITS_MS
 
 
 def test_how_far_it_keeps_off_is_asked_for_the_end_of_the_rest() -> None:
     asked_ms: list[int] = []
 
-    def keep_off(for_ms: int) -> int:
+    def audit_delay(for_ms: int) -> int:
         asked_ms.append(for_ms)
         return AUDITS_MS
 
-    rest_ms(PAUSE_MS, GATHERED, BATCH, Pass(1, 0, 60, False, False), keep_off)
+    rest_ms(PAUSE_MS, GATHERED, BATCH, Pass(1, 0, 60, False, False), audit_delay)
     assert asked_ms == [WATCHFUL_REST_MS]

@@ -1,4 +1,4 @@
-"""What the express lane promises: in its case it does what Python does, store by store; the rest it leaves alone."""
+"""What the fast path promises: in its case it does what Python does, store by store; the rest it leaves alone."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from engine import settings as settings_module
 from engine.books import levels
 from engine.books.reader import BooksReader
 from engine.intake import build, payment
-from engine.intake.desk import Desk, Verdict
-from engine.intake.express import Express, NotBuiltError
+from engine.intake.acceptor import Acceptor, Verdict
+from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.words import Words
@@ -34,7 +34,7 @@ from engine.ring.ring import DONE, RingReader, RingWriter
 from engine.storage import locks, mapping
 from tests.hostile.test_parser import damaged, documents, payments
 from tests.intake.engine import engine, new_id, wait_until
-from tests.intake.test_desk import CLOCK_MS, NOW_MS, lock_file, put_aside
+from tests.intake.test_acceptor import CLOCK_MS, NOW_MS, lock_file, put_aside
 from tests.ring.memory import Recorded, Store, blank, copy
 from tests.ring.test_ids import LEAST, make_ids, of_one_bucket, random_ids
 from tests.ring.test_ring import ONE_BUCKET, SLOTS, SPREAD, finish, make_ring
@@ -42,18 +42,18 @@ from tests.ring.test_ring_crash import NEW, USED, crashes, used_ring
 
 SETTINGS = settings_module.read({})
 SHAPE = levels.shape(30, 1, 64)
-CENTS_MAX = SETTINGS.amount_cents_max
+CENTS_MAX = SETTINGS.intake.amount_cents_max
 WORLDS_MAX = 16
 
 
 @dataclass
 class World:
-    """Two rings and empty books in private memory, an id memory if any, a desk of ring 0, and its lane."""
+    """Two rings and empty books in private memory, an id memory if any, a acceptor of ring 0, and its lane."""
 
     memories: list[memoryview[int]]
     ids: memoryview[int] | None
-    desk: Desk
-    express: Express
+    acceptor: Acceptor
+    fast_path: FastPath
 
     def content(self) -> list[bytes]:
         return [bytes(memory) for memory in (*self.memories, *([] if self.ids is None else [self.ids]))]
@@ -64,7 +64,7 @@ class Maker:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._made: list[tuple[Express, Desk, Doorbell]] = []
+        self._made: list[tuple[FastPath, Acceptor, Doorbell]] = []
 
     def __call__(self, *memories: memoryview[int], ids: memoryview[int] | None = None) -> World:
         books: Words = blank(SHAPE.words)  # type: ignore[assignment]
@@ -72,27 +72,27 @@ class Maker:
         own = RingWriter(memories[0])  # type: ignore[arg-type]
         rings = [own, *(RingReader(memory) for memory in memories[1:])]  # type: ignore[arg-type]
         memory = None if ids is None else IdMemory(ids)  # type: ignore[arg-type]
-        desk = Desk(rings, own, BooksReader(books, SHAPE), lock_file(self._directory), memory)
+        acceptor = Acceptor(rings, own, BooksReader(books, SHAPE), lock_file(self._directory), memory)
         doorbell = Doorbell(str(self._directory / "doorbell"), books)
-        express = Express(SETTINGS, rings, own, books, SHAPE, desk, doorbell)
-        self._made.append((express, desk, doorbell))
+        fast_path = FastPath(SETTINGS, rings, own, books, SHAPE, acceptor, doorbell)
+        self._made.append((fast_path, acceptor, doorbell))
         while len(self._made) > WORLDS_MAX:  # each holds descriptors, and a test has at most a few
             self._end(self._made.pop(0))
-        return World(list(memories), ids, desk, express)
+        return World(list(memories), ids, acceptor, fast_path)
 
     def end(self) -> None:
         for made in self._made:
             self._end(made)
 
     @staticmethod
-    def _end(made: tuple[Express, Desk, Doorbell]) -> None:
+    def _end(made: tuple[FastPath, Acceptor, Doorbell]) -> None:
         for part in made:
             part.close()
 
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
-    maker = Maker(tmp_path_factory.mktemp("express"))
+    maker = Maker(tmp_path_factory.mktemp("fast_path"))
     yield maker
     maker.end()
 
@@ -101,8 +101,8 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
 
 
 @pytest.fixture(scope="module")
-def lane(make: Maker) -> Express:
-    return make(make_ring()).express
+def lane(make: Maker) -> FastPath:
+    return make(make_ring()).fast_path
 
 
 def by_python(body: bytes) -> tuple[int, int, int] | None:
@@ -114,7 +114,7 @@ def by_python(body: bytes) -> tuple[int, int, int] | None:
 
 @settings(max_examples=600, deadline=None)
 @given(st.one_of(payments(), documents(), damaged()))
-def test_what_the_lane_reads_of_a_body_is_what_python_reads(lane: Express, body: bytes) -> None:
+def test_what_the_lane_reads_of_a_body_is_what_python_reads(lane: FastPath, body: bytes) -> None:
     assert lane.parse(body) in (None, by_python(body))
 
 
@@ -129,7 +129,7 @@ plain_amounts = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.uuids(), plain_amounts, st.lists(blanks, min_size=12, max_size=12), st.booleans(), st.booleans())
 def test_a_plain_payment_is_read_by_the_lane(
-    lane: Express, identity: object, amount: str, blanks: list[str], is_upper: bool, amount_first: bool
+    lane: FastPath, identity: object, amount: str, blanks: list[str], is_upper: bool, amount_first: bool
 ) -> None:
     text = str(identity).upper() if is_upper else str(identity)
     fields = [('"correlationId"', f'"{text}"'), ('"amount"', amount)]
@@ -142,7 +142,7 @@ def test_a_plain_payment_is_read_by_the_lane(
 PLAIN = b'{"correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3","amount":19.90}'
 
 
-def test_a_body_that_ends_early_or_goes_on_is_not_plain(lane: Express) -> None:
+def test_a_body_that_ends_early_or_goes_on_is_not_plain(lane: FastPath) -> None:
     assert lane.parse(PLAIN) is not None
     assert [lane.parse(PLAIN[:length]) for length in range(len(PLAIN))] == [None] * len(PLAIN)
     # What lies behind the body in the receive buffer would make it whole: it must not be looked at.
@@ -150,7 +150,7 @@ def test_a_body_that_ends_early_or_goes_on_is_not_plain(lane: Express) -> None:
 
 
 @pytest.mark.parametrize("at", range(len(PLAIN)))
-def test_any_byte_that_is_changed_is_read_as_python_reads_it_or_not_at_all(lane: Express, at: int) -> None:
+def test_any_byte_that_is_changed_is_read_as_python_reads_it_or_not_at_all(lane: FastPath, at: int) -> None:
     for byte in range(256):
         body = PLAIN[:at] + bytes([byte]) + PLAIN[at + 1 :]
         assert lane.parse(body) in (None, by_python(body))
@@ -190,16 +190,16 @@ def test_whatever_happens_the_lane_leaves_the_same_words_as_python_and_takes_all
                     finish(memory, position)
             elif what == "purge":
                 memory[layout.RING_FORGOTTEN_AT] = memory[layout.RING_HEAD_AT]
-            elif what == "pay elsewhere" and not is_alone and twin.desk.find(7, number) is None:
+            elif what == "pay elsewhere" and not is_alone and twin.acceptor.find(7, number) is None:
                 RingWriter(world.memories[1]).put(7, number, cents, NOW_MS, CLOCK_MS)  # type: ignore[arg-type]
         if what == "pay":
             before = ours.content()
-            is_taken = ours.express.accept(7, number, cents, NOW_MS, CLOCK_MS)
-            verdict = twin.desk.accept(7, number, cents, NOW_MS, CLOCK_MS)
+            is_taken = ours.fast_path.accept(7, number, cents, NOW_MS, CLOCK_MS)
+            verdict = twin.acceptor.accept(7, number, cents, NOW_MS, CLOCK_MS)
             assert is_taken is (verdict is Verdict.ACCEPTED)
             if not is_taken:
                 assert ours.content() == before
-                assert ours.desk.accept(7, number, cents, NOW_MS, CLOCK_MS) is verdict
+                assert ours.acceptor.accept(7, number, cents, NOW_MS, CLOCK_MS) is verdict
         assert ours.content() == twin.content()
 
 
@@ -211,9 +211,9 @@ def test_beside_a_ring_whose_writer_was_killed_nothing_known_is_taken(
     for other, is_published in crashes(puts, seeds):
         for number in (NEW, max(0, puts - SLOTS + 1), puts - 1):
             ours, twin = (make(make_ring(seeds=seeds), copy(other)) for _ in range(2))
-            is_taken = ours.express.accept(0, number, 100, NOW_MS, CLOCK_MS)
+            is_taken = ours.fast_path.accept(0, number, 100, NOW_MS, CLOCK_MS)
             assert not is_taken or (number == NEW and not is_published)
-            assert not is_taken or twin.desk.accept(0, number, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+            assert not is_taken or twin.acceptor.accept(0, number, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
 
 
 @pytest.mark.parametrize("state", [layout.QUEUED, layout.PROCESSING, *DONE])
@@ -221,45 +221,45 @@ def test_only_a_payment_that_is_done_gives_its_slot_to_the_lane(make: Maker, sta
     memory = make_ring()
     world = make(memory)
     for position in range(SLOTS):
-        assert world.express.accept(0, position, 100, NOW_MS, CLOCK_MS)
+        assert world.fast_path.accept(0, position, 100, NOW_MS, CLOCK_MS)
     finish(memory, 0, state)  # type: ignore[arg-type]
-    assert world.express.accept(0, SLOTS, 100, NOW_MS, CLOCK_MS) is (state in DONE)
+    assert world.fast_path.accept(0, SLOTS, 100, NOW_MS, CLOCK_MS) is (state in DONE)
     if state in DONE:
         # What is written in the slot now was said of the payment before.
         for position in range(1, SLOTS):
             finish(memory, position, state)  # type: ignore[arg-type]
-            assert world.express.accept(0, SLOTS + position, 100, NOW_MS, CLOCK_MS)
-        assert not world.express.accept(0, 2 * SLOTS, 100, NOW_MS, CLOCK_MS)
+            assert world.fast_path.accept(0, SLOTS + position, 100, NOW_MS, CLOCK_MS)
+        assert not world.fast_path.accept(0, 2 * SLOTS, 100, NOW_MS, CLOCK_MS)
 
 
 def test_the_lane_refuses_more_than_the_largest_amount(make: Maker) -> None:
     world = make(make_ring())
-    assert not world.express.accept(1, 2, CENTS_MAX + 1, NOW_MS, CLOCK_MS)
-    assert world.express.accept(1, 2, CENTS_MAX, NOW_MS, CLOCK_MS)
+    assert not world.fast_path.accept(1, 2, CENTS_MAX + 1, NOW_MS, CLOCK_MS)
+    assert world.fast_path.accept(1, 2, CENTS_MAX, NOW_MS, CLOCK_MS)
 
 
-def test_what_was_put_aside_is_not_taken_again_and_nothing_while_the_books_are_written(tmp_path: Path) -> None:
+def test_what_was_put_parked_is_not_taken_again_and_nothing_while_the_books_are_written(tmp_path: Path) -> None:
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
-        desk = Desk(rings, own, made.reader, made.books.lock_path)
-        doorbell = Doorbell(made.settings.doorbell_path, made.books.words)
+        acceptor = Acceptor(rings, own, made.reader, made.books.lock_path)
+        doorbell = Doorbell(made.settings.host.doorbell_path, made.books.words)
         shape = mapping.books_shape(made.settings)
-        express = Express(made.settings, rings, own, made.books.words, shape, desk, doorbell)
+        fast_path = FastPath(made.settings, rings, own, made.books.words, shape, acceptor, doorbell)
         filler = RingWriter(made.segments[0].words)
         filler.put(7, 7, 1990, NOW_MS, CLOCK_MS)
         put_aside(made, 0)
-        for number in range(made.settings.ring_slots):
+        for number in range(made.settings.storage.ring_slots):
             filler.put(0, number, 1, NOW_MS, CLOCK_MS)
         assert made.rings[0].find(7, 7) is None
-        assert not express.accept(7, 7, 1990, NOW_MS, CLOCK_MS)
-        assert express.accept(7, 8, 1990, NOW_MS, CLOCK_MS)
+        assert not fast_path.accept(7, 7, 1990, NOW_MS, CLOCK_MS)
+        assert fast_path.accept(7, 8, 1990, NOW_MS, CLOCK_MS)
         made.books.words[layout.BOOKS_VERSION_AT] += 1
-        assert not express.accept(7, 9, 1990, NOW_MS, CLOCK_MS)
+        assert not fast_path.accept(7, 9, 1990, NOW_MS, CLOCK_MS)
         made.books.words[layout.BOOKS_VERSION_AT] += 1
-        assert express.accept(7, 9, 1990, NOW_MS, CLOCK_MS)
-        express.close()
-        desk.close()
+        assert fast_path.accept(7, 9, 1990, NOW_MS, CLOCK_MS)
+        fast_path.close()
+        acceptor.close()
         doorbell.close()
 
 
@@ -267,10 +267,10 @@ def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_pat
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
-        desk = Desk(rings, own, made.reader, made.books.lock_path)
-        doorbell = Doorbell(made.settings.doorbell_path, made.books.words)
-        express = Express(
-            made.settings, rings, own, made.books.words, mapping.books_shape(made.settings), desk, doorbell
+        acceptor = Acceptor(rings, own, made.reader, made.books.lock_path)
+        doorbell = Doorbell(made.settings.host.doorbell_path, made.books.words)
+        fast_path = FastPath(
+            made.settings, rings, own, made.books.words, mapping.books_shape(made.settings), acceptor, doorbell
         )
         other = os.open(made.books.lock_path, os.O_RDWR)
         first = made.segments[0].words
@@ -278,17 +278,17 @@ def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_pat
         own_stripe = stripe(mix(7, 8, *seeds))
         assert locks.take(other, own_stripe)
         taken: list[bool] = []
-        waiting = threading.Thread(target=lambda: taken.append(express.accept(7, 8, 1990, NOW_MS, CLOCK_MS)))
+        waiting = threading.Thread(target=lambda: taken.append(fast_path.accept(7, 8, 1990, NOW_MS, CLOCK_MS)))
         waiting.start()
         waiting.join(0.2)
         assert not taken and own.head == 0
-        assert express.accept(7, 9, 1990, NOW_MS, CLOCK_MS), "another id has another lock"
+        assert fast_path.accept(7, 9, 1990, NOW_MS, CLOCK_MS), "another id has another lock"
         locks.free(other, own_stripe)
         waiting.join(10)
         assert taken == [True] and own.head == 2
         os.close(other)
-        express.close()
-        desk.close()
+        fast_path.close()
+        acceptor.close()
         doorbell.close()
 
 
@@ -296,7 +296,7 @@ def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_pat
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The lane compiled such that every store is recorded (watched.c)."""
     directory = tmp_path_factory.mktemp("watched")
-    library, parts = directory / "libwatched.so", [directory / "express.o", directory / "watched.o"]
+    library, parts = directory / "libwatched.so", [directory / "fast_path.o", directory / "watched.o"]
     for source, part, flags in (
         # -Wno-tsan: races are not looked for, so it does not matter that fences are not understood.
         (build.SOURCES[0], parts[0], ["-fsanitize=thread", "-Wno-tsan"]),
@@ -321,15 +321,15 @@ def test_the_lane_makes_the_very_stores_of_the_python_writer_in_their_order(
     expected: list[Store] = []
     made = IdMemory(Recorded(copy(ids), expected, 1)) if remembered is not None else None
     own = RingWriter(Recorded(copy(memory), expected))
-    rings, books = [own, RingReader(make_ring())], make(memory, make_ring()).desk._books  # type: ignore[arg-type]
-    twin = Desk(rings, own, books, lock_file(watched.parent), made)
+    rings, books = [own, RingReader(make_ring())], make(memory, make_ring()).acceptor._books  # type: ignore[arg-type]
+    twin = Acceptor(rings, own, books, lock_file(watched.parent), made)
     expected.clear()  # opening the ring is Python's
     assert twin.accept(id_high, id_low, 1990, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
     twin.close()
     world = make(memory, make_ring(), ids=None if remembered is None else ids)
     library = ffi.dlopen(str(watched))
     library.watched_count = 0
-    assert world.express.accept(id_high, id_low, 1990, NOW_MS, CLOCK_MS)
+    assert world.fast_path.accept(id_high, id_low, 1990, NOW_MS, CLOCK_MS)
     seen = [
         find_store([memory, ids], int(ffi.cast("uintptr_t", stored.address)), stored.value)
         for stored in library.watched_stores[0 : library.watched_count]
@@ -358,8 +358,8 @@ def test_the_lane_remembers_ids_and_marks_those_that_it_knows_as_python_does(mak
     ours, twin = make(memory, ids=ids), make(copy(memory), ids=copy(ids))
     seen = 0
     for one in (*known, *islice(random_ids(10), 4000)):
-        assert ours.express.accept(*one, 100, NOW_MS, CLOCK_MS)
-        assert twin.desk.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+        assert ours.fast_path.accept(*one, 100, NOW_MS, CLOCK_MS)
+        assert twin.acceptor.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
         assert bytes(ours.memories[0]) == bytes(twin.memories[0])
         for world in (ours, twin):
             words: Words = world.memories[0]  # type: ignore[assignment]
@@ -376,12 +376,12 @@ def test_what_is_refused_is_not_remembered_for_it_comes_again(make: Maker) -> No
     world = make(make_ring(seeds=SPREAD), ids=make_ids())
     assert world.ids is not None
     for number in range(SLOTS):
-        assert world.express.accept(0, number, 100, NOW_MS, CLOCK_MS)
+        assert world.fast_path.accept(0, number, 100, NOW_MS, CLOCK_MS)
     before = bytes(world.ids)
-    assert not world.express.accept(0, NEW, 100, NOW_MS, CLOCK_MS)
-    assert world.desk.accept(0, NEW, 100, NOW_MS, CLOCK_MS) is Verdict.FULL
-    assert not world.express.accept(0, 0, 100, NOW_MS, CLOCK_MS)
-    assert world.desk.accept(0, 0, 100, NOW_MS, CLOCK_MS) is Verdict.SAME
+    assert not world.fast_path.accept(0, NEW, 100, NOW_MS, CLOCK_MS)
+    assert world.acceptor.accept(0, NEW, 100, NOW_MS, CLOCK_MS) is Verdict.FULL
+    assert not world.fast_path.accept(0, 0, 100, NOW_MS, CLOCK_MS)
+    assert world.acceptor.accept(0, 0, 100, NOW_MS, CLOCK_MS) is Verdict.SAME
     assert bytes(world.ids) == before
 
 
@@ -399,7 +399,7 @@ ffi.cdef(
 
 def test_a_library_of_other_sources_is_not_used(make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert build.is_built(build.LIBRARY)
-    source = tmp_path / "express.c"
+    source = tmp_path / "fast_path.c"
     source.write_text(build.SOURCES[0].read_text() + "\n")
     monkeypatch.setattr(build, "SOURCES", (source, build.SOURCES[1]))
     with pytest.raises(NotBuiltError):
@@ -423,7 +423,7 @@ def new_body() -> bytes:
 def test_a_body_that_is_still_awaited_at_a_stop_gets_its_answer(tmp_path: Path) -> None:
     with engine(str(tmp_path)) as made:
         process = made.start()
-        path, body = made.settings.api_socket(0), new_body()
+        path, body = made.settings.host.api_socket(0), new_body()
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
             connection.connect(path)
@@ -453,7 +453,7 @@ def test_pieces_are_put_together_and_accepted_once(tmp_path: Path) -> None:
         made.start()
         with made.client() as other, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
-            connection.connect(made.settings.api_socket(0))
+            connection.connect(made.settings.host.api_socket(0))
             for number in range(3):
                 body = new_body()
                 for piece in (head_of(body), body[:1], body[1:40], body[40:]):
@@ -468,7 +468,7 @@ def test_the_second_half_of_a_body_alone_is_no_payment(tmp_path: Path) -> None:
         made.start()
         with made.client() as other, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
-            connection.connect(made.settings.api_socket(0))
+            connection.connect(made.settings.host.api_socket(0))
             body = new_body()
             connection.sendall(head_of(b"x" + body) + b"x")
             assert other.get("/healthcheck").status_code == 200
@@ -480,10 +480,10 @@ def test_the_second_half_of_a_body_alone_is_no_payment(tmp_path: Path) -> None:
 class Exchange:
     """One request through the lane's native handlers, with a test in socketify's place."""
 
-    def __init__(self, express: Express, body: bytes) -> None:
+    def __init__(self, fast_path: FastPath, body: bytes) -> None:
         self._headers = {b"content-length": str(len(body)).encode()}
         self.said: list[str] = []
-        state = express._state
+        state = fast_path._state
         self._callbacks = {
             "get_header": ffi.callback("size_t(uws_req_t *, const char *, size_t, const char **)", self._get_header),
             "write_status": ffi.callback(
@@ -511,7 +511,7 @@ class Exchange:
                 ),
             ),
         )
-        express.serve(*self._others)(ffi.NULL, ffi.NULL, ffi.NULL)
+        fast_path.serve(*self._others)(ffi.NULL, ffi.NULL, ffi.NULL)
 
     def _get_header(self, _request: object, name: Any, length: int, value: Any) -> int:
         found = self._headers.get(ffi.string(name, length), b"")
@@ -533,26 +533,26 @@ class Exchange:
 
 
 def test_a_request_waits_until_its_body_has_come_or_its_client_has_gone(make: Maker) -> None:
-    express = make(make_ring()).express
-    exchange = Exchange(express, PLAIN)
-    assert express.waiting == 1
+    fast_path = make(make_ring()).fast_path
+    exchange = Exchange(fast_path, PLAIN)
+    assert fast_path.waiting == 1
     exchange.receive(b"", False)
-    assert (express.waiting, exchange.said) == (1, [])
+    assert (fast_path.waiting, exchange.said) == (1, [])
     exchange.receive(PLAIN, True)
-    assert (express.waiting, exchange.said) == (0, ["202 Accepted"])
-    exchange = Exchange(express, PLAIN)
+    assert (fast_path.waiting, exchange.said) == (0, ["202 Accepted"])
+    exchange = Exchange(fast_path, PLAIN)
     exchange.abort()
-    assert (express.waiting, exchange.said) == (0, [])
+    assert (fast_path.waiting, exchange.said) == (0, [])
 
 
 def test_what_is_not_whole_and_plain_is_given_to_python_piece_by_piece(make: Maker) -> None:
-    express = make(make_ring()).express
-    exchange = Exchange(express, PLAIN)
+    fast_path = make(make_ring()).fast_path
+    exchange = Exchange(fast_path, PLAIN)
     exchange.receive(PLAIN[:9], False)
     exchange.receive(PLAIN[9:], True)
     assert exchange.said == [f"piece {PLAIN[:9].decode()!r} False", f"piece {PLAIN[9:].decode()!r} True"]
-    exchange = Exchange(express, b"{}")
+    exchange = Exchange(fast_path, b"{}")
     exchange.receive(b"{}", True)
     assert exchange.said == ["piece '{}' True"]
-    assert Exchange(express, b"").said == ["another request"]
-    assert Exchange(express, b" " * (SETTINGS.body_bytes_max + 1)).said == ["another request"]
+    assert Exchange(fast_path, b"").said == ["another request"]
+    assert Exchange(fast_path, b" " * (SETTINGS.intake.body_bytes_max + 1)).said == ["another request"]

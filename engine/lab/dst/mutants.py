@@ -1,0 +1,113 @@
+"""Mutants, bugs that are put in on purpose: a simulation that does not find them proves nothing by finding none.
+
+Each changes one thing of the product for as long as :func:`planted` lasts, and nothing outside of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from unittest import mock
+
+from engine.books.reader import BooksReader
+from engine.books.writer import BooksWriter
+from engine.dispatch import ending, life, outcome, starting
+from engine.dispatch.dispatcher import Dispatcher
+from engine.dispatch.unresolved import Unresolved
+from engine.dispatch.work import Work
+from engine.intake.acceptor import Acceptor
+from engine.lab.dst import wrong
+from engine.lab.dst.processes import VirtualAcceptor
+from engine.memory import layout
+from engine.ring.ring import RingReader, RingWriter
+from engine.storage import fingerprints
+
+
+class Mutant(NamedTuple):
+    """``attribute`` of ``owner`` is replaced by ``wrong``, and so are ``others``."""
+
+    text: str
+    owner: object
+    attribute: str
+    wrong: Any
+    others: tuple[tuple[object, str, Any], ...] = ()
+
+
+@contextlib.contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """Has the bug ``name`` of :data:`MUTANTS` in the product."""
+    mutant = MUTANTS[name]
+    with contextlib.ExitStack() as stack:
+        for owner, attribute, wrong_one in ((mutant.owner, mutant.attribute, mutant.wrong), *mutant.others):
+            stack.enter_context(mock.patch.object(owner, attribute, wrong_one))
+        yield
+
+
+MUTANTS = {
+    "unknown-goes-anywhere": Mutant(
+        "a time-out is taken for a refusal, and the payment goes to the other processor",
+        outcome,
+        "of_error",
+        wrong.of_error,
+    ),
+    "no-redo-log": Mutant("a transaction of the books is stored without its log", BooksWriter, "commit", wrong.commit),
+    "redo-forgotten": Mutant("a new writer drops what was committed", BooksWriter, "recover", wrong.recover_books),
+    "head-first": Mutant("a payment is published before its slot is whole", RingWriter, "put", wrong.put_head_first),
+    "sent-before-stored": Mutant(
+        "PROCESSING is stored after the request was sent",
+        starting,
+        "begin",
+        wrong.begin_late,
+        ((Dispatcher, "finish", wrong.finish_late),),
+    ),
+    "absent-is-not-charged": Mutant("a 404 is taken for a refusal", ending, "finish", wrong.finish_absent),
+    "recovered-as-queued": Mutant(
+        "after a crash, what was in flight may go anywhere", Work, "recover", wrong.recover_as_queued
+    ),
+    "no-lock": Mutant(
+        "two API processes look up and put at the same time", VirtualAcceptor, "accept", VirtualAcceptor._accept
+    ),
+    "slot-given-early": Mutant(
+        "a slot is given away before its payment is over", RingReader, "is_done", wrong.is_done_early
+    ),
+    "leftover-kept": Mutant(
+        "a new API process leaves what its predecessor had not published", RingWriter, "__init__", wrong.open_as_it_is
+    ),
+    "torn-reading": Mutant("the books are read without their version", BooksReader, "_read", wrong.read_whatever),
+    "parked-not-found": Mutant("what was parked is not looked up", BooksReader, "parked", lambda *_: None),
+    "record-of-any-time": Mutant("a record is taken for ours whatever its time", life, "whose", wrong.whose_ever),
+    "seen-ignored": Mutant("an id that was here before is not looked up first", layout, "ORIGIN_SEEN", 0),
+    "refused-waits": Mutant("what is refused goes into the queue again", life, "_AFTER_REQUEST", wrong.REFUSED_WAITS),
+    "refused-by-one": Mutant(
+        "a payment has failed when one processor has refused it", life, "is_refused_for_good", wrong.refused_by_one
+    ),
+    "aged-by-the-wall": Mutant("ages are measured by the wall clock", Dispatcher, "_queue", wrong.aged_by_the_wall),
+    "same-though-failed": Mutant("202 for a payment that has failed", Acceptor, "_accept", wrong.same_though_failed),
+    "gateway-has-failed": Mutant(
+        "503 and 504 are taken for a failure", outcome, "of_payment", wrong.gateway_has_failed
+    ),
+    "accepted-is-charged": Mutant("202 is taken for a charge", outcome, "of_payment", wrong.accepted_is_charged),
+    "any-200-is-charged": Mutant("every 200 is taken for a charge", outcome, "of_payment", wrong.any_200_is_charged),
+    "settled-after-eight": Mutant(
+        "422 and eight times 404 are taken for a charge", life, "after_lookup", wrong.settled_after_eight
+    ),
+    "whatever-id": Mutant("the id of what is looked up is not compared", outcome, "of_lookup", wrong.whatever_id),
+    "no-carry": Mutant("sums wrap around at 2^63", BooksWriter, "_counts", wrong.no_carry),
+    "undecided": Mutant("what deciding raises ends the dispatcher", Work, "decided", wrong.undecided),
+    "asked-for-ever": Mutant(
+        "lookups after a 422 have no count, and no back-off",
+        life,
+        "after_lookup",
+        wrong.never_told,
+        ((Unresolved, "wait_ms", wrong.always_soon),),
+    ),
+    "settled-without-lookup": Mutant(
+        "a 422 to the first request is taken for a charge when no lookup can be had",
+        life,
+        "after_lookup",
+        wrong.settled_without_lookup,
+    ),
+    "any-address": Mutant("another address of a processor is always taken", fingerprints, "complaint", lambda *_: ""),
+    "amount-unsaid": Mutant("another amount is booked without a word", life, "after_lookup", wrong.amount_unsaid),
+}

@@ -1,0 +1,99 @@
+"""The list of processors: what each is called, where it is, and what it keeps.
+
+Everything that stores, shows or is set has a place for each of them, in the order of the list: a payment's processor is
+its number there. The contest's two are ``default`` and ``fallback``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from engine.addresses import normalized
+
+PROCESSORS_MIN = 2
+PROCESSORS_MAX = 8
+DEFAULT, FALLBACK = 0, 1  # numbers of the contest's two
+CONTEST_NAMES = ("default", "fallback")
+FEE_UNKNOWN_PPM = -1
+PPM = 1_000_000
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+
+
+@dataclass(frozen=True)
+class Processor:
+    """One of the list.
+
+    Parameters:
+      name: how people and summaries call it.
+      url: its origin, ``http://host:port`` without a slash at the end.
+      fee_ppm: what it keeps, in millionths of an amount; FEE_UNKNOWN_PPM when nobody has said.
+    """
+
+    name: str
+    url: str
+    fee_ppm: int = FEE_UNKNOWN_PPM
+
+
+def parse_pairs(text: str) -> dict[str, str]:
+    """``name=value,name=value`` as a mapping in the same order; spaces around names and values are dropped.
+
+    Raises ValueError with a reason.
+    """
+    pairs: dict[str, str] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, separator, value = map(str.strip, part.partition("="))
+        if not separator or not value:
+            raise ValueError(f"{part!r} is not like name=value")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r}: a name begins with a letter and has up to 32 letters, digits, - and _")
+        if name.lower() in map(str.lower, pairs):
+            raise ValueError(f"{name!r} is there twice")
+        pairs[name] = value
+    return pairs
+
+
+def parse_urls(text: str) -> dict[str, str]:
+    """The names and origins of ``ENGINE_PROCESSORS``. Raises ValueError with a reason."""
+    urls = parse_pairs(text)
+    if urls and not PROCESSORS_MIN <= len(urls) <= PROCESSORS_MAX:
+        raise ValueError(f"must name {PROCESSORS_MIN} to {PROCESSORS_MAX} processors")
+    for name, url in urls.items():
+        try:
+            check_url(url)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return urls
+
+
+def parse_fees(text: str) -> dict[str, int]:
+    """The names and fees (ppm) of ``ENGINE_FEES_PPM``. Raises ValueError with a reason."""
+    fees = {}
+    for name, value in parse_pairs(text).items():
+        if not re.fullmatch(r"[0-9]{1,7}", value) or int(value) > PPM:
+            raise ValueError(f"{name}: must be 0 to {PPM}")
+        fees[name] = int(value)
+    return fees
+
+
+def check_url(text: str) -> None:
+    """Raises ValueError unless ``text`` is a bare http(s) origin, which is all that a processor's address may be."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be like http://host:port")
+    if parts.path.rstrip("/") or parts.query or parts.fragment:
+        raise ValueError("must not have a path")
+    _ = parts.port, normalized(text)  # raise ValueError when it is no port, and no address in brackets
+
+
+def one_and_the_same(processors: Sequence[Processor]) -> tuple[Processor, Processor] | None:
+    """Two of them that are at the same address; None when each has its own."""
+    known: dict[str, Processor] = {}
+    for processor in processors:
+        other = known.setdefault(normalized(processor.url), processor)
+        if other is not processor:
+            return other, processor
+    return None

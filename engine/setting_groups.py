@@ -1,0 +1,266 @@
+"""The variables, grouped by what they set; see :mod:`engine.settings`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from engine.processors import CONTEST_NAMES, FEE_UNKNOWN_PPM, Processor, parse_fees, parse_urls
+from engine.variables import variable
+
+
+# fmt: off
+@dataclass(frozen=True)
+class ProcessorSettings:
+    """Which processors there are, and what is known of them."""
+
+    listed: str = variable(
+        "ENGINE_PROCESSORS", "", "", 0, 2400,
+        "The processors, in the order in which they are shown; empty: the contest's two, at the next two addresses.",
+        "processors",
+    )
+    url_default: str = variable(
+        "PAYMENT_PROCESSOR_URL_DEFAULT", "http://127.0.0.1:8001", "", 1, 255,
+        "Where the default processor is.", "url",
+    )
+    url_fallback: str = variable(
+        "PAYMENT_PROCESSOR_URL_FALLBACK", "http://127.0.0.1:8002", "", 1, 255,
+        "Where the fallback processor is.", "url",
+    )
+    fee_default_ppm: int = variable(
+        "ENGINE_FEE_DEFAULT_PPM", -1, "ppm of the amount", -1, 1_000_000,
+        "What default keeps; -1: not known (fees that are not known are assumed, see below).",
+    )
+    fee_fallback_ppm: int = variable(
+        "ENGINE_FEE_FALLBACK_PPM", -1, "ppm of the amount", -1, 1_000_000,
+        "What fallback keeps; -1: not known.",
+    )
+    fees_ppm: str = variable(
+        "ENGINE_FEES_PPM", "", "ppm of the amount", 0, 400,
+        "What each of ENGINE_PROCESSORS keeps; one that is not named has the fee of the two variables above, or none.",
+        "fees",
+    )
+    fee_query: bool = variable(
+        "ENGINE_FEE_QUERY", False, "", 0, 1,
+        "1: a processor whose fee is not known is asked for it, under `/admin`: the contest forbids that.",
+    )
+    token: str = variable(
+        "ENGINE_PROCESSOR_TOKEN", "123", "", 0, 256,
+        "Token with which the processors are asked for their fees (header `X-Rinha-Token`).", "printable",
+    )
+
+    @cached_property
+    def all(self) -> tuple[Processor, ...]:
+        """The processors in the order of their numbers."""
+        urls = parse_urls(self.listed) or dict(
+            zip(CONTEST_NAMES, (self.url_default, self.url_fallback), strict=True)
+        )
+        fees = dict(zip(CONTEST_NAMES, (self.fee_default_ppm, self.fee_fallback_ppm), strict=True))
+        fees |= parse_fees(self.fees_ppm)
+        return tuple(Processor(name, url.rstrip("/"), fees.get(name, FEE_UNKNOWN_PPM)) for name, url in urls.items())
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each is: an origin without a slash at the end."""
+        return [processor.url for processor in self.all]
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """What the engine has of its machine."""
+
+    name: str = variable(
+        "ENGINE_NAME", "engine", "", 1, 64,
+        "Prefix of the shared-memory segments; engines with different names do not see each other.", "name",
+    )
+    run_dir: str = variable(
+        "ENGINE_RUN_DIR", "/tmp/engine", "", 1, 80,
+        "Directory of the Unix sockets, the doorbell and nginx's files.",
+    )
+    port: int = variable(
+        "ENGINE_PORT", 9999, "TCP port", 1, 65_535,
+        "Where nginx listens under `up`; the containers' port is in `nginx.conf`.",
+    )
+    api_processes: int = variable(
+        "ENGINE_API_PROCESSES", 2, "processes", 1, 16,
+        "API processes, each with a ring of its own.",
+    )
+
+    def api_socket(self, index: int) -> str:
+        """Path of the Unix socket of API process ``index``."""
+        return f"{self.run_dir}/api-{index}.sock"
+
+    @property
+    def doorbell_path(self) -> str:
+        """Path of the named pipe that wakes the dispatcher."""
+        return f"{self.run_dir}/doorbell"
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """What is kept, how long, and what it survives."""
+
+    durability: str = variable(
+        "ENGINE_DURABILITY", "memory", "", 1, 6,
+        "What a 202 survives: `memory` every process, `disk` the containers too, `sync` loss of power too.",
+        "memory|disk|sync",
+    )
+    data_dir: str = variable(
+        "ENGINE_DATA_DIR", "", "", 0, 200,
+        "Directory of rings and books with `disk` and `sync`, which need it: on a local disk or a volume of one.",
+    )
+    ring_slots: int = variable(
+        "ENGINE_RING_SLOTS", 65_536, "payments", 64, 1 << 22,
+        "Slots of each API process's ring: what can wait, and how many past payments are remembered.",
+        "power of two",
+    )
+    id_memory: int = variable(
+        "ENGINE_ID_MEMORY", 0, "payments", 0, 4_000_000_000,
+        "How many payments back an id is recognised after its ring forgot it, and looked up first; 0: off.",
+    )
+    parked_slots: int = variable(
+        "ENGINE_PARKED_SLOTS", 4096, "payments", 8, 1 << 20,
+        "Payments that can be parked; when that is full the rest keep their slots.", "power of two",
+        was="ENGINE_ASIDE_SLOTS",
+    )
+    books_recent_seconds: int = variable(
+        "ENGINE_BOOKS_RECENT_SECONDS", 300, "s", 30, 86_400,
+        "How far back a window of `/payments-summary` is exact to the millisecond.",
+    )
+    books_horizon_hours: int = variable(
+        "ENGINE_BOOKS_HORIZON_HOURS", 24, "h", 1, 720,
+        "How far back a window is exact to the second; totals are kept for ever.",
+    )
+
+
+@dataclass(frozen=True)
+class IntakeSettings:
+    """What is accepted."""
+
+    body_bytes_max: int = variable(
+        "ENGINE_BODY_BYTES_MAX", 4096, "bytes", 128, 4096,
+        "Longest request body that is read; beyond it 413. `nginx.conf` has its own, which lies above.",
+    )
+    amount_cents_max: int = variable(
+        "ENGINE_AMOUNT_CENTS_MAX", 10**11, "cents", 1, 10**12,
+        "Largest amount of one payment; beyond it 400.",
+    )
+    purge: bool = variable(
+        "ENGINE_PURGE", False, "", 0, 1,
+        "1: anybody may call `POST /purge-payments` (the contest); 0: only with the admin token.",
+    )
+    admin_token: str = variable(
+        "ENGINE_ADMIN_TOKEN", "", "", 0, 256,
+        "Token for `POST /purge-payments` (header `X-Engine-Token`); empty: no token is accepted.",
+        "printable",
+    )
+
+
+@dataclass(frozen=True)
+class RoutingSettings:
+    """Where payments go. :class:`engine.routing.router.Router` is handed this as it is."""
+
+    in_flight_max: int = variable(
+        "ENGINE_IN_FLIGHT_MAX", 800, "requests", 1, 800,
+        "Most requests in flight at each processor, and most connections kept to it.",
+    )
+    in_flight_min: int = variable(
+        "ENGINE_IN_FLIGHT_MIN", 16, "requests", 1, 800,
+        "Congestion control goes no lower: requests in flight at a processor that is slow because of us.",
+    )
+    health_interval_ms: int = variable(
+        "ENGINE_HEALTH_INTERVAL_MS", 5050, "ms", 5000, 3_600_000,
+        "From the end of one health query to the next; a processor allows one in 5 s, measured at its end.",
+    )
+    breaker_failures: int = variable(
+        "ENGINE_BREAKER_FAILURES", 3, "failures", 1, 1000,
+        "Payments that fail in a row and open a processor's breaker; more while it fails at random.",
+    )
+    probe_interval_ms: int = variable(
+        "ENGINE_PROBE_INTERVAL_MS", 150, "ms", 1, 60_000,
+        "Time between two probes at a processor that is not well.",
+        was="ENGINE_TRIAL_INTERVAL_MS",
+    )
+    probes_max: int = variable(
+        "ENGINE_PROBES_MAX", 24, "requests", 1, 800,
+        "Most probes in flight at a processor that fails or hangs.",
+        was="ENGINE_TRIALS_MAX",
+    )
+    suspect_ms: int = variable(
+        "ENGINE_SUSPECT_MS", 40, "ms", 5, 60_000,
+        "An answer that is overdue by this much makes its processor suspect: only probes go there.",
+    )
+    wait_cost_ppm: int = variable(
+        "ENGINE_WAIT_COST_PPM", 2_000, "ppm of the amount a second", 0, 10_000_000,
+        "What a second of waiting costs: high for a shop that wants its money now, low for the lowest fees.",
+    )
+    wait_share_ppm: int = variable(
+        "ENGINE_WAIT_SHARE_PPM", 45_000, "ppm of all settled", 0, 1_000_000,
+        "Most payments at a cheaper processor that is late, or waiting for it beyond what the other settles.",
+    )
+    wait_max_ms: int = variable(
+        "ENGINE_WAIT_MAX_MS", 10_000, "ms", 0, 86_400_000,
+        "Longest time that a payment waits for the cheaper processor while the other one is well.",
+    )
+    slow_ms: int = variable(
+        "ENGINE_SLOW_MS", 1450, "ms", 1, 600_000,
+        "A processor that takes this long is late: an audit may see what we do not know. Below an audit's 1.5 s.",
+        was="ENGINE_LATE_MS",
+    )
+    audit_interval_ms: int = variable(
+        "ENGINE_AUDIT_INTERVAL_MS", 10_000, "ms", 100, 86_400_000,
+        "Expected time between audits, until two of them have shown it.",
+    )
+    audit_guard_ms: int = variable(
+        "ENGINE_AUDIT_GUARD_MS", 150, "ms", 0, 60_000,
+        "Nothing is sent to a late processor that would be settled this close to an expected audit.",
+    )
+
+
+@dataclass(frozen=True)
+class DispatchSettings:
+    """How payments are sent and given up, and the dispatcher's pace."""
+
+    connect_timeout_ms: int = variable(
+        "ENGINE_CONNECT_TIMEOUT_MS", 1000, "ms", 10, 60_000,
+        "How long connecting to a processor may take. A payment that never left is not charged.",
+    )
+    request_timeout_ms: int = variable(
+        "ENGINE_REQUEST_TIMEOUT_MS", 10_000, "ms", 100, 600_000,
+        "How long an answer is waited for; after it the outcome is unknown and stays with that processor.",
+    )
+    give_up_seconds: int = variable(
+        "ENGINE_GIVE_UP_SECONDS", 86_400, "s", 1, 31_536_000,
+        "Age at which a payment that was certainly not charged is given up as failed.",
+    )
+    refusals_max: int = variable(
+        "ENGINE_REFUSALS_MAX", 5, "refusals", 1, 15,
+        "A payment that each processor has refused this often for what it is (400, 404, 413 ...) has failed.",
+    )
+    park_seconds: int = variable(
+        "ENGINE_PARK_SECONDS", 20, "s", 1, 86_400,
+        "Age at which a payment that is unknown, or has a back-off of its own, no longer holds its ring's slot.",
+        was="ENGINE_ASIDE_SECONDS",
+    )
+    pause_ms: int = variable(
+        "ENGINE_DISPATCH_PAUSE_MS", 60, "ms", 0, 1000,
+        "Longest rest of the dispatcher between two batches: longer is cheaper, shorter settles sooner.",
+    )
+    target_batch: int = variable(
+        "ENGINE_DISPATCH_TARGET_BATCH", 12, "payments", 1, 4096,
+        "How many shall come during a rest: more is cheaper, fewer are lost on a processor that begins to fail.",
+        was="ENGINE_DISPATCH_GATHER",
+    )
+    batch: int = variable(
+        "ENGINE_DISPATCH_BATCH", 64, "payments", 1, 4096,
+        "Most payments that are sent, and most that are settled, in one go of the dispatcher.",
+    )
+    nice: int = variable(
+        "ENGINE_DISPATCHER_NICE", 19, "nice", 0, 19,
+        "Niceness of the dispatcher: what answers a client goes first.",
+    )
+    drain_seconds: int = variable(
+        "ENGINE_DRAIN_SECONDS", 5, "s", 0, 3600,
+        "How long a stop waits for accepted payments to settle; the rest stays in the rings.",
+    )
+# fmt: on

@@ -1,0 +1,64 @@
+"""``python -m engine settings``: what is set, and what everything that can be set does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from engine import settings as settings_module
+from engine.settings import VARIABLES, Settings
+from engine.variables import Variable
+
+HELP = "Show the settings in force; a * marks what differs from its default."
+SECRETS = ("ENGINE_ADMIN_TOKEN", "ENGINE_PROCESSOR_TOKEN")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--markdown", action="store_true", help="print the table of tuning.md instead: all variables")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints; 2 for settings that cannot be used."""
+    if arguments.markdown:
+        print(markdown())
+        return 0
+    try:
+        settings = settings_module.read(os.environ)
+    except settings_module.SettingsError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(in_force(settings)))
+    return 0
+
+
+def in_force(settings: Settings) -> list[str]:
+    """A line for each variable: its value, unit and effect, with a ``*`` before what is not its default."""
+    shown = {variable: _shown(variable, settings.value(variable)) for variable in VARIABLES}
+    widths = max(len(variable.name) for variable in VARIABLES), max(map(len, shown.values()))
+    return [
+        f"{' ' if settings.value(variable) == variable.default else '*'} {variable.name:{widths[0]}}  "
+        f"{text:{widths[1]}}  {variable.effect}"
+        for variable, text in shown.items()
+    ]
+
+
+def markdown() -> str:
+    """All variables as a table in Markdown."""
+    rows = ["| Variable | Default | Unit | Bounds | Effect |", "|---|---|---|---|---|"]
+    for variable in VARIABLES:
+        default = _text(variable.default)
+        default = f"`{default}`" if default else ""
+        rows.append(f"| `{variable.name}` | {default} | {variable.unit} | {variable.bounds} | {variable.effect} |")
+    return "\n".join(rows)
+
+
+def _shown(variable: Variable, value: int | str | bool) -> str:
+    if variable.name in SECRETS and value:
+        return "(set)"
+    return f"{_text(value)} {variable.unit}".strip() if _text(value) else "-"
+
+
+def _text(value: int | str | bool) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)

@@ -1,0 +1,75 @@
+"""The order of the house: which room may know of which."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import engine
+
+ENGINE = Path(engine.__file__).parent
+LINES_MAX = 350
+# What stands at the top of `engine/` is known to every room, and of the rooms it knows the layout of memory at most.
+# `settings_table` is a command, as `__main__` is.
+ROOMS = {
+    "memory": set[str](),
+    "ring": {"memory"},
+    "books": {"memory"},
+    "storage": {"memory", "ring", "books"},
+    "connectors": set[str](),
+    "routing": set[str](),
+    "dispatch": {"memory", "ring", "books", "storage", "connectors", "routing"},
+    "intake": {"memory", "ring", "books", "storage"},
+    "supervise": {"memory", "storage"},
+}
+TOP = {"memory"}
+
+
+def room(path: Path) -> str:
+    """The room of a module, "" for what stands at the top."""
+    parts = path.relative_to(ENGINE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules of the engine that a module imports, as ``room.module...`` or ``module``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name.removeprefix("engine.") for name in names if name.startswith("engine."))
+
+
+PRODUCT = sorted(path for path in ENGINE.rglob("*.py") if room(path) != "lab" and path.name != "__main__.py")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ENGINE))
+
+
+def test_every_room_has_its_place_in_the_order() -> None:
+    assert {room(path) for path in PRODUCT} - {""} == ROOMS.keys()
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name)
+def test_the_product_knows_nothing_of_the_laboratory(path: Path) -> None:
+    assert not [one for one in imports(path) if one.split(".")[0] == "lab"]
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name)
+def test_no_room_knows_one_behind_it(path: Path) -> None:
+    here = room(path)
+    allowed = ROOMS[here] | {here} if here else TOP
+    known = {one.split(".")[0] for one in imports(path)} & ROOMS.keys()
+    assert known <= allowed, f"{name(path)} must not know {', '.join(sorted(known - allowed))}"
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name)
+def test_no_file_of_the_product_is_long(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LINES_MAX
