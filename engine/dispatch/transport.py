@@ -258,7 +258,7 @@ class Transport:
         request = pool.pop() if pool else self._new(processor, lookup)
         if lookup:  # a question sets others
             request.handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
-            request.handle.setopt(pycurl.HTTPHEADER, [])
+            request.handle.unsetopt(pycurl.HTTPHEADER)  # an empty list would leave those of the last request
             request.handle.setopt(pycurl.FRESH_CONNECT, 0)
             request.handle.setopt(pycurl.FORBID_REUSE, 0)
         return request

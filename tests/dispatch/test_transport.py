@@ -367,6 +367,30 @@ def test_a_fee_is_asked_for_with_the_token_and_counts_only_when_it_is_one(
     assert b"\r\nX-Rinha-Token: a token\r\n" in server.requests[0]
 
 
+def test_a_token_stays_with_the_query_that_needs_it() -> None:
+    """Lookups and queries use the same handles, and an empty list of headers does not clear those of a handle."""
+
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    server = Server(script, script, script)
+    with _made(server.port, token="a token") as (transport, epoll):
+        for ask in (transport.ask_fee, transport.ask_health):
+            heard: list[Word] = []
+            ask(1)
+            transport.kick()
+            while not heard:
+                transport.act(epoll.poll(0.2))
+                heard += transport.results()[1]
+        transport.send(Attempt(1, 0, 1, 1, 0x1234 << 48, 7, 1990, 1_751_718_896_789, 1, True, 0))
+        transport.kick()
+        while not transport.results()[0]:
+            transport.act(epoll.poll(0.2))
+    server.join()
+    assert [b"X-Rinha-Token" in request for request in server.requests] == [True, False, False]
+
+
 @pytest.mark.parametrize("ask", [Transport.ask_health, Transport.ask_fee])
 def test_a_question_that_nobody_answers_is_told_of_too(ask: Callable[[Transport, int], None]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
