@@ -9,5 +9,5 @@ from engine.connectors import rinha
 from engine.connectors.connector import Connector
 
 CONTEST = "rinha"
-# What makes each, of the token with which a processor lets its owner in.
+# Each function makes a connector from the token that its processors ask for.
 CONNECTORS: Mapping[str, Callable[[str], Connector]] = MappingProxyType({CONTEST: rinha.connector})

@@ -83,11 +83,11 @@ def payment_body(id_high: int, id_low: int, cents: int, requested_ms: int) -> by
 
 
 def lookup(id_high: int, id_low: int) -> Request:
-    """The question what is stored of this id."""
+    """Asks what is stored of this id."""
     return Request("GET", f"/payments/{format_id(id_high, id_low)}")
 
 
-@lru_cache(1)  # what is sent together has the same
+@lru_cache(1)  # what is sent together has the same moment
 def _timestamp(moment_ms: int) -> str:
     second, ms = divmod(moment_ms, 1000)
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"

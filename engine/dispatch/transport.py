@@ -136,7 +136,7 @@ class Transport:
         if attempt.lookup:
             carrier.load(self._urls[attempt.processor], connector.lookup(attempt.id_high, attempt.id_low))
         else:
-            payment_body = connector.payment_body  # called like a method, it would cost 250 instructions more
+            payment_body = connector.payment_body  # called as a method, it would be looked up in the class each time
             carrier.fill(payment_body(attempt.id_high, attempt.id_low, attempt.cents, attempt.requested_ms))
         self._begin(carrier)
 
