@@ -26,6 +26,8 @@ ROOMS = {
     "supervise": {"memory", "storage"},
 }
 TOP = {"memory"}
+# A connector is handed plain values: of what stands at the top it knows this alone.
+CONNECTORS_KNOW = {"connectors", "correlation"}
 
 
 def room(path: Path) -> str:
@@ -68,6 +70,11 @@ def test_no_room_knows_one_behind_it(path: Path) -> None:
     allowed = ROOMS[here] | {here} if here else TOP
     known = {one.split(".")[0] for one in imports(path)} & ROOMS.keys()
     assert known <= allowed, f"{name(path)} must not know {', '.join(sorted(known - allowed))}"
+
+
+@pytest.mark.parametrize("path", [path for path in PRODUCT if room(path) == "connectors"], ids=name)
+def test_a_connector_knows_nothing_but_ids(path: Path) -> None:
+    assert {one.split(".")[0] for one in imports(path)} <= CONNECTORS_KNOW
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=name)

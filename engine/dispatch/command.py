@@ -17,10 +17,12 @@ from collections.abc import Sequence
 from engine import settings as settings_module
 from engine.addresses import normalized
 from engine.books.writer import BooksWriter
+from engine.connectors.answers import Fee, Health, Query, Silence
+from engine.connectors.registry import CONNECTORS, CONTEST
 from engine.dispatch.attempt import Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.pacing import AWAKE_MS, IDLE_WAIT_MS, Pass, rest_ms
-from engine.dispatch.transport import Fee, Health, Query, Silence, Transport
+from engine.dispatch.transport import Transport
 from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.errors import SegmentError
@@ -118,10 +120,10 @@ class Loop:
         )
         self._transport = Transport(
             settings.processors.urls,
+            [CONNECTORS[CONTEST](settings.processors.token)] * len(settings.processors.urls),
             connect_timeout_ms=settings.dispatch.connect_timeout_ms,
             request_timeout_ms=settings.dispatch.request_timeout_ms,
             in_flight_max=settings.routing.in_flight_max,
-            token=settings.processors.token,
             epoll=self._epoll,
         )
 

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 
 from engine.books.levels import Shape
 from engine.books.writer import SETTLEMENTS_MAX, BooksWriter
+from engine.connectors.answers import Outcome
 from engine.dispatch import ending, starting
 from engine.dispatch.attempt import Attempt, Now
-from engine.dispatch.outcome import Outcome
 from engine.dispatch.work import Work
 from engine.memory import layout
 from engine.ring.ring import RingReader

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.books import parked
+from engine.connectors.answers import Outcome, Verdict
 from engine.dispatch import life
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.delayed import Delayed
 from engine.dispatch.life import Decision, Step
-from engine.dispatch.outcome import Outcome, Verdict
 from engine.dispatch.starting import ASKING_MAX
 from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work

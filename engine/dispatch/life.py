@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from engine.dispatch.outcome import Outcome, Verdict
+from engine.connectors.answers import Outcome, Verdict
 from engine.memory import layout
 from engine.payment import Payment
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engine.books.reader import Sum
-from engine.dispatch import outcome
+from engine.connectors import answers as outcome
+from engine.connectors.answers import Outcome, Verdict
 from engine.dispatch.dispatcher import OVERDUE_SWEEP_MS
-from engine.dispatch.outcome import Outcome, Verdict
 from engine.dispatch.starting import OVERDUE_MS
 from engine.memory import layout
 from engine.memory.layout import COMPLETED, DEFAULT, FAILED, FALLBACK, PARKED, PROCESSING, QUEUED

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine.dispatch import life, outcome
+from engine.connectors import answers as outcome
+from engine.connectors.answers import Outcome, Verdict
+from engine.dispatch import life
 from engine.dispatch.life import Course, Decision, Step
-from engine.dispatch.outcome import Outcome, Verdict
 from engine.memory import layout
 from engine.payment import Payment
 

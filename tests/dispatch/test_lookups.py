@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from engine.books.reader import Sum
-from engine.dispatch import life, outcome
+from engine.connectors import answers as outcome
+from engine.connectors.answers import Outcome, Verdict
+from engine.dispatch import life
 from engine.dispatch.attempt import Attempt
-from engine.dispatch.outcome import Outcome, Verdict
 from engine.memory import layout
 from engine.memory.layout import CHARGED_BEFORE, COMPLETED, DEFAULT, FALLBACK, PROCESSING, QUEUED
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from engine import settings as settings_module
+from engine.connectors.answers import Fee, Health, Query, Silence
 from engine.dispatch.attempt import Now
 from engine.dispatch.command import Loop
-from engine.dispatch.transport import Fee, Health, Query, Silence
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.routing.fees import ASSUMED_PPM

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine.dispatch import life, outcome
+from engine.connectors import answers as outcome
+from engine.connectors.answers import Outcome
+from engine.dispatch import life
 from engine.dispatch.attempt import Attempt
-from engine.dispatch.outcome import Outcome
 from engine.memory import layout
 from engine.memory.layout import COMPLETED, DEFAULT, FAILED, FALLBACK, PARKED, PROCESSING, QUEUED
 

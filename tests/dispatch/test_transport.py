@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from engine.dispatch import outcome
+from engine.connectors import answers, rinha
+from engine.connectors.answers import MIN_RESPONSE_MS_MAX, Fee, Health, Outcome, Query, Silence
 from engine.dispatch.attempt import Attempt
-from engine.dispatch.outcome import Outcome
-from engine.dispatch.transport import MIN_RESPONSE_MS_MAX, Fee, Health, Query, Silence, Transport
+from engine.dispatch.transport import Transport
 
 CHARGED = b'{"message":"payment processed successfully"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(CHARGED), CHARGED)
@@ -68,10 +68,10 @@ def _made(port: int, request_timeout_ms: int = 5000, token: str = "123") -> Iter
     with contextlib.closing(select.epoll()) as epoll:
         transport = Transport(
             (url, url),
+            [rinha.connector(token)] * 2,
             connect_timeout_ms=500,
             request_timeout_ms=request_timeout_ms,
             in_flight_max=8,
-            token=token,
             epoll=epoll,
         )
         with contextlib.closing(transport):
@@ -112,7 +112,7 @@ def test_a_payment_is_sent_as_the_processor_wants_it_and_connections_are_kept() 
 
     server = Server(script)
     with _transport(server.port) as pay:
-        assert [pay(1) for _ in range(3)] == [[outcome.CHARGED]] * 3
+        assert [pay(1) for _ in range(3)] == [[answers.CHARGED]] * 3
     server.join()
     head, body = server.requests[0].split(b"\r\n\r\n")
     assert head.startswith(b"POST /payments HTTP/1.1\r\n") and b"\r\nContent-Type: application/json" in head
@@ -131,13 +131,13 @@ def test_a_kept_connection_that_its_peer_closes_wakes_once_and_its_number_is_use
     server = Server(script, script)
     with _made(server.port) as (transport, epoll):
         pay = _paying(transport, epoll)
-        assert pay(1) == [outcome.CHARGED]
+        assert pay(1) == [answers.CHARGED]
         closed = epoll.poll(10)
         assert len(closed) == 1
         transport.act(closed)
         # Level triggered: it would come again and again. And libcurl looks for what is dead once a second.
         assert epoll.poll(1.1) == []
-        assert pay(1) == [outcome.CHARGED]
+        assert pay(1) == [answers.CHARGED]
         server.join()
         transport.act(epoll.poll(10))
 
@@ -152,7 +152,7 @@ def test_what_waits_for_one_moment_is_sent_with_the_time_of_that_moment() -> Non
     moments_ms = [1_751_718_896_789, 1_751_718_896_789, 1_751_718_897_002, 1_751_718_896_789]
     with _transport(server.port) as pay:
         for moment_ms in moments_ms:
-            assert pay(1, requested_ms=moment_ms) == [outcome.CHARGED]
+            assert pay(1, requested_ms=moment_ms) == [answers.CHARGED]
     server.join()
     times = [request.rsplit(b'"', 2)[1].decode() for request in server.requests]
     assert times == [f"2025-07-05T12:34:{second}Z" for second in ("56.789", "56.789", "57.002", "56.789")]
@@ -162,7 +162,7 @@ def test_nobody_listening_is_certainly_not_charged() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with _transport(port) as pay:
-        assert pay(2) == [outcome.FAILED] * 2
+        assert pay(2) == [answers.FAILED] * 2
 
 
 @pytest.mark.parametrize("end", [_reset, socket.socket.close])
@@ -180,8 +180,8 @@ def test_a_kept_connection_that_breaks_is_unknown_whatever_a_second_request_woul
 
     server = Server(script, refuse)
     with _transport(server.port) as pay:
-        assert pay(1) == [outcome.CHARGED]
-        assert pay(1) == [outcome.UNKNOWN]
+        assert pay(1) == [answers.CHARGED]
+        assert pay(1) == [answers.UNKNOWN]
         # libcurl may have connected, but it has not sent the payment behind our back.
         assert len(server.requests) == 2
         with socket.socket() as last:
@@ -197,7 +197,7 @@ def test_a_connection_that_ends_without_an_answer_leaves_the_payment_unknown(end
 
     server = Server(script)
     with _transport(server.port) as pay:
-        assert pay(1) == [outcome.UNKNOWN]
+        assert pay(1) == [answers.UNKNOWN]
     server.join()
 
 
@@ -215,8 +215,8 @@ def test_refused_after_a_kept_connection_died_with_the_request_is_unknown_too(en
 
     server = Server(script)
     with _transport(server.port) as pay:
-        assert pay(1) == [outcome.CHARGED]
-        assert pay(1) == [outcome.UNKNOWN]
+        assert pay(1) == [answers.CHARGED]
+        assert pay(1) == [answers.UNKNOWN]
     server.join()
 
 
@@ -229,7 +229,7 @@ def test_no_answer_in_time_is_unknown() -> None:
 
     server = Server(script)
     with _transport(server.port, request_timeout_ms=100) as pay:
-        assert pay(1) == [outcome.UNKNOWN]
+        assert pay(1) == [answers.UNKNOWN]
     done.set()
     server.join()
 
@@ -241,7 +241,7 @@ def test_half_an_answer_is_unknown() -> None:
 
     server = Server(script)
     with _transport(server.port) as pay:
-        assert pay(1) == [outcome.UNKNOWN]
+        assert pay(1) == [answers.UNKNOWN]
     server.join()
 
 
@@ -252,30 +252,30 @@ def test_bytes_that_are_no_http_are_unknown() -> None:
 
     server = Server(script)
     with _transport(server.port) as pay:
-        assert pay(1) == [outcome.UNKNOWN]
+        assert pay(1) == [answers.UNKNOWN]
     server.join()
 
 
 def test_an_endless_answer_does_not_fill_the_memory_and_is_unknown() -> None:
     def script(connection: socket.socket) -> None:
         server.request(connection)
-        size = 8 * outcome.BODY_BYTES_MAX
+        size = 8 * answers.BODY_BYTES_MAX
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"{" * size)
 
     server = Server(script)
     with _transport(server.port) as pay:
-        assert pay(1) == [outcome.UNKNOWN]
+        assert pay(1) == [answers.UNKNOWN]
     server.join()
 
 
-def test_a_question_is_asked_by_get() -> None:
+def test_a_lookup_is_asked_by_get() -> None:
     def script(connection: socket.socket) -> None:
         server.request(connection)
         connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
     server = Server(script)
     with _transport(server.port) as pay:
-        assert pay(1, lookup=True) == [outcome.ABSENT]
+        assert pay(1, lookup=True) == [answers.ABSENT]
     server.join()
     assert server.requests[0].startswith(b"GET /payments/12340000-0000-0000-0000-000000000007 HTTP/1.1\r\n")
 
@@ -285,7 +285,7 @@ NO_HEALTH, NO_FEE = Silence(1, Query.HEALTH), Silence(1, Query.FEE)
 
 
 def _ask(answer: bytes, ask: Callable[[Transport], None], status: bytes = b"200 OK") -> tuple[Server, list[Word]]:
-    """What the transport hears when a processor answers a question so, and the processor."""
+    """What the transport hears when a processor answers a query so, and the processor."""
 
     def script(connection: socket.socket) -> None:
         server.request(connection)
@@ -296,7 +296,7 @@ def _ask(answer: bytes, ask: Callable[[Transport], None], status: bytes = b"200 
     with _made(server.port, 500, "a token") as (transport, epoll):
         ask(transport)
         transport.kick()
-        while transport._busy:
+        while not heard:
             transport.act(epoll.poll(0.2))
             heard += transport.results()[1]
     server.join()
@@ -367,21 +367,45 @@ def test_a_fee_is_asked_for_with_the_token_and_counts_only_when_it_is_one(
     assert b"\r\nX-Rinha-Token: a token\r\n" in server.requests[0]
 
 
+def test_a_token_stays_with_the_query_that_needs_it() -> None:
+    """Lookups and queries use the same handles, and an empty list of headers does not clear those of a handle."""
+
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    server = Server(script, script, script)
+    with _made(server.port, token="a token") as (transport, epoll):
+        for ask in (transport.ask_fee, transport.ask_health):
+            heard: list[Word] = []
+            ask(1)
+            transport.kick()
+            while not heard:
+                transport.act(epoll.poll(0.2))
+                heard += transport.results()[1]
+        transport.send(Attempt(1, 0, 1, 1, 0x1234 << 48, 7, 1990, 1_751_718_896_789, 1, True, 0))
+        transport.kick()
+        while not transport.results()[0]:
+            transport.act(epoll.poll(0.2))
+    server.join()
+    assert [b"X-Rinha-Token" in request for request in server.requests] == [True, False, False]
+
+
 @pytest.mark.parametrize("ask", [Transport.ask_health, Transport.ask_fee])
-def test_a_question_that_nobody_answers_is_told_of_too(ask: Callable[[Transport, int], None]) -> None:
+def test_a_query_that_nobody_answers_is_told_of_too(ask: Callable[[Transport, int], None]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     heard: list[Word] = []
     with _made(port) as (transport, epoll):
         ask(transport, 1)
         transport.kick()
-        while transport._busy:
+        while not heard:
             transport.act(epoll.poll(0.2))
             heard += transport.results()[1]
     assert heard in ([NO_HEALTH], [NO_FEE])
 
 
-def test_a_purge_drops_payments_and_lets_questions_go_on() -> None:
+def test_a_purge_drops_payments_and_lets_queries_go_on() -> None:
     def script(connection: socket.socket) -> None:
         server.request(connection)
         abandoned.wait(10)
@@ -397,7 +421,7 @@ def test_a_purge_drops_payments_and_lets_questions_go_on() -> None:
         transport.send(Attempt(1, 0, 1, 0, 0x1234 << 48, 7, 1990, 1_751_718_896_789, 1, False, 0))
         transport.abandon()
         abandoned.set()
-        while transport._busy:
+        while not heard:
             transport.act(epoll.poll(0.2))
             payments, words = transport.results()
             assert not payments
@@ -406,13 +430,13 @@ def test_a_purge_drops_payments_and_lets_questions_go_on() -> None:
     assert heard == [Health(1, False, 3)]
 
 
-def test_a_question_is_asked_once_though_its_connection_breaks() -> None:
+def test_a_query_is_asked_once_though_its_connection_breaks() -> None:
     def look_up(connection: socket.socket) -> None:
         server.request(connection)
         connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         connection.settimeout(0.3)
         with contextlib.suppress(AssertionError, OSError):
-            server.request(connection)  # a question on the kept connection would be cut off there
+            server.request(connection)  # a query on the kept connection would be cut off there
 
     def cut(connection: socket.socket) -> None:
         with contextlib.suppress(AssertionError, OSError):
@@ -421,10 +445,10 @@ def test_a_question_is_asked_once_though_its_connection_breaks() -> None:
     server = Server(look_up, cut, cut)
     heard: list[Word] = []
     with _made(server.port, 2000) as (transport, epoll):
-        assert _paying(transport, epoll)(1, lookup=True) == [outcome.ABSENT]
+        assert _paying(transport, epoll)(1, lookup=True) == [answers.ABSENT]
         transport.ask_health(0)
         transport.kick()
-        while transport._busy:
+        while not heard:
             transport.act(epoll.poll(0.2))
             heard += transport.results()[1]
         asked = [request for request in server.requests if b"service-health" in request]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from engine.books.levels import lay_out_books, shape
 from engine.books.reader import BooksReader, Sum
 from engine.books.writer import BooksWriter
-from engine.dispatch import outcome
+from engine.connectors import answers as outcome
+from engine.connectors.answers import Outcome
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.dispatcher import Dispatcher
-from engine.dispatch.outcome import Outcome
 from engine.memory import layout
 from engine.memory.words import zeros
 from engine.payment import Payment

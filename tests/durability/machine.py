@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from engine.books.reader import BooksReader, Sum
+from engine.connectors.answers import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.command import Loop
-from engine.dispatch.outcome import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
 from engine.intake import acceptor
 from engine.intake.acceptor import Acceptor
 from engine.intake.alarm import Alarm

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.connectors.answers import Verdict
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.life import CONTRADICTIONS_MAX, LOOKUPS_MAX
-from engine.dispatch.outcome import Verdict
 from engine.lab.dst.plan import PLAIN, Oddity, Plan
 from engine.memory import layout
 from engine.memory.layout import PROCESSING, PROCESSORS, QUEUED

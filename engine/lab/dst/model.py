@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from engine.books.levels import Shape
 from engine.books.reader import BooksReader
+from engine.connectors.answers import Outcome, Verdict
 from engine.dispatch.attempt import Attempt
-from engine.dispatch.outcome import Outcome, Verdict
 from engine.lab.dst.account import NOT_CHARGED, Account, Record
 from engine.lab.dst.plan import BITS, DAY_STEP_MS, Plan
 from engine.lab.dst.scheduler import Scheduler

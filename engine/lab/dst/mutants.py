@@ -12,7 +12,8 @@ from unittest import mock
 
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
-from engine.dispatch import ending, life, outcome, starting
+from engine.connectors import answers, rinha
+from engine.dispatch import ending, life, starting
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
@@ -47,7 +48,7 @@ def mutated(name: str) -> Iterator[None]:
 MUTANTS = {
     "unknown-goes-anywhere": Mutant(
         "a time-out is taken for a refusal, and the payment goes to the other processor",
-        outcome,
+        answers,
         "of_error",
         wrong.of_error,
     ),
@@ -85,14 +86,14 @@ MUTANTS = {
     "aged-by-the-wall": Mutant("ages are measured by the wall clock", Dispatcher, "_queue", wrong.aged_by_the_wall),
     "same-though-failed": Mutant("202 for a payment that has failed", Acceptor, "_accept", wrong.same_though_failed),
     "gateway-has-failed": Mutant(
-        "503 and 504 are taken for a failure", outcome, "of_payment", wrong.gateway_has_failed
+        "503 and 504 are taken for a failure", rinha, "read_payment", wrong.gateway_has_failed
     ),
-    "accepted-is-charged": Mutant("202 is taken for a charge", outcome, "of_payment", wrong.accepted_is_charged),
-    "any-200-is-charged": Mutant("every 200 is taken for a charge", outcome, "of_payment", wrong.any_200_is_charged),
+    "accepted-is-charged": Mutant("202 is taken for a charge", rinha, "read_payment", wrong.accepted_is_charged),
+    "any-200-is-charged": Mutant("every 200 is taken for a charge", rinha, "read_payment", wrong.any_200_is_charged),
     "settled-after-eight": Mutant(
         "422 and eight times 404 are taken for a charge", life, "after_lookup", wrong.settled_after_eight
     ),
-    "whatever-id": Mutant("the id of what is looked up is not compared", outcome, "of_lookup", wrong.whatever_id),
+    "whatever-id": Mutant("the id of what is looked up is not compared", rinha, "read_lookup", wrong.whatever_id),
     "no-carry": Mutant("sums wrap around at 2^63", BooksWriter, "_counts", wrong.no_carry),
     "undecided": Mutant("what deciding raises ends the dispatcher", Work, "decided", wrong.undecided),
     "asked-for-ever": Mutant(

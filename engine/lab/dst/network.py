@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engine.dispatch import outcome
+from engine.connectors import answers
+from engine.connectors.answers import Outcome
 from engine.dispatch.attempt import Attempt
-from engine.dispatch.outcome import Outcome
 from engine.lab.dst.processors import Processor
 from engine.lab.dst.scheduler import Scheduler
 
@@ -40,7 +40,7 @@ class Network:
     def send(self, attempt: Attempt) -> None:
         """Sends a payment or the question for it."""
         self._busy.add(attempt.ticket)
-        self._scheduler.after(self._request_timeout_ms, self._end, attempt, outcome.of_error(True))
+        self._scheduler.after(self._request_timeout_ms, self._end, attempt, answers.of_error(True))
         self._processors[attempt.processor].receive(attempt, self._end)
 
     def results(self) -> list[tuple[Attempt, Outcome]]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from engine.books.levels import Shape
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
+from engine.connectors.answers import Outcome
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.dispatcher import Dispatcher
-from engine.dispatch.outcome import Outcome
 from engine.intake.acceptor import Acceptor, Verdict
 from engine.lab.dst.memory import Points
 from engine.lab.dst.network import Network

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
 
+from engine.connectors import answers, rinha
+from engine.connectors.answers import Outcome
 from engine.correlation import format_id
-from engine.dispatch import outcome
 from engine.dispatch.attempt import Attempt
-from engine.dispatch.outcome import Outcome
 from engine.lab.dst.account import Record
 from engine.lab.dst.model import Model
 from engine.lab.dst.scheduler import Scheduler
@@ -92,11 +92,11 @@ class Processor:
         stage, chance, after = self.stage, self._chance, self._scheduler.after
         treatment = stage.treatments[int(chance.random() * len(stage.treatments))]
         if treatment is Treatment.REFUSE:
-            after(chance.random() * self._connect_timeout_ms, answer, attempt, outcome.of_error(False))
+            after(chance.random() * self._connect_timeout_ms, answer, attempt, answers.of_error(False))
         elif attempt.lookup:
             after(self._delay_ms(stage), self._look_up, attempt, answer, treatment)
         elif self.handled >= stage.handled_max:
-            after(1, answer, attempt, outcome.of_payment(429, b"{}"))
+            after(1, answer, attempt, rinha.read_payment(429, b"{}"))
         else:
             self.handled += 1
             wait_ms = self._delay_ms(stage)
@@ -115,41 +115,41 @@ class Processor:
                 wait_ms += self._request_timeout_ms
             after(wait_ms, answer, attempt, reply)
         elif treatment is Treatment.FAIL:
-            answer(attempt, outcome.of_payment(chance.choice(STATES), b'{"message":"no"}'))
+            answer(attempt, rinha.read_payment(chance.choice(STATES), b'{"message":"no"}'))
         elif treatment is Treatment.REJECT:
-            answer(attempt, outcome.of_payment(429, b""))
+            answer(attempt, rinha.read_payment(429, b""))
         elif treatment is Treatment.COMPLAIN:
-            answer(attempt, outcome.of_payment(chance.choice(REFUSALS), b"<html>"))
+            answer(attempt, rinha.read_payment(chance.choice(REFUSALS), b"<html>"))
         elif treatment is Treatment.NONSENSE:
-            answer(attempt, outcome.of_payment(chance.choice((200, 204, 302)), chance.choice(NONSENSE)))
+            answer(attempt, rinha.read_payment(chance.choice((200, 204, 302)), chance.choice(NONSENSE)))
         elif treatment is Treatment.GATEWAY:
             answer(attempt, self._gateway())
         elif treatment is Treatment.RESET_BEFORE_INSERT:
-            answer(attempt, outcome.of_error(True))
+            answer(attempt, answers.of_error(True))
         elif treatment is not Treatment.SILENCE:
             self._insert(attempt)
             if treatment is Treatment.RESET_AFTER_INSERT:
-                answer(attempt, outcome.of_error(True))
+                answer(attempt, answers.of_error(True))
             elif treatment is Treatment.NONSENSE_AFTER_INSERT:
-                answer(attempt, outcome.of_payment(200, chance.choice(NONSENSE)))
+                answer(attempt, rinha.read_payment(200, chance.choice(NONSENSE)))
             elif treatment is Treatment.GATEWAY_AFTER_INSERT:
                 answer(attempt, self._gateway())
 
     def _gateway(self) -> Outcome:
-        return outcome.of_payment(self._chance.choice(GATEWAYS), SERVED)
+        return rinha.read_payment(self._chance.choice(GATEWAYS), SERVED)
 
     def _insert(self, attempt: Attempt) -> Outcome:
         """Charges a payment, unless it is there or there is something about it."""
         account = self._model.payment(attempt)
         odd = account.odd
         if odd.refused_with[self.number]:
-            return outcome.of_payment(odd.refused_with[self.number], b'{"message":"not this one"}')
+            return rinha.read_payment(odd.refused_with[self.number], b'{"message":"not this one"}')
         if odd.is_phantom(self.number) or self._model.record(self.number, account) is not None:
-            return outcome.of_payment(422, b'{"message":"a payment with this correlationId already exists"}')
+            return rinha.read_payment(422, b'{"message":"a payment with this correlationId already exists"}')
         self._model.charged(self.number, account, attempt.requested_ms, attempt.cents)
         if odd.is_altered(self.number):
-            return outcome.of_error(True)  # else nobody could know that it has stored another amount
-        return outcome.of_payment(200, SERVED)
+            return answers.of_error(True)  # else nobody could know that it has stored another amount
+        return rinha.read_payment(200, SERVED)
 
     def _look_up(self, attempt: Attempt, answer: Answer, treatment: Treatment) -> None:
         if treatment in (Treatment.SILENCE, Treatment.SILENCE_AFTER_INSERT):
@@ -162,7 +162,7 @@ class Processor:
         elif treatment is Treatment.REJECT:
             answer(attempt, _looked_up(attempt, 429, b""))
         elif treatment in (Treatment.RESET_BEFORE_INSERT, Treatment.RESET_AFTER_INSERT):
-            answer(attempt, outcome.of_error(True))
+            answer(attempt, answers.of_error(True))
         elif treatment in (Treatment.NONSENSE, Treatment.NONSENSE_AFTER_INSERT):
             answer(attempt, _looked_up(attempt, 200, chance.choice(NONSENSE)))
         elif treatment in (Treatment.GATEWAY, Treatment.GATEWAY_AFTER_INSERT):
@@ -205,7 +205,7 @@ class Processor:
 
 
 def _looked_up(attempt: Attempt, status: int, body: bytes) -> Outcome:
-    return outcome.of_lookup(status, body, attempt.id_high, attempt.id_low)
+    return rinha.read_lookup(status, body, attempt.id_high, attempt.id_low)
 
 
 def _body(id_high: int, id_low: int, record: Record, amount: str = "", moment: str = "") -> bytes:

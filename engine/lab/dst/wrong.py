@@ -10,11 +10,12 @@ import orjson
 
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
-from engine.dispatch import ending, life, outcome, starting
+from engine.connectors import answers, rinha
+from engine.connectors.answers import Outcome, Verdict
+from engine.dispatch import ending, life, starting
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.life import Course, Decision, Step
-from engine.dispatch.outcome import Outcome, Verdict
 from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
 from engine.intake import acceptor
@@ -27,7 +28,7 @@ from engine.routing.router import Queue
 
 
 def of_error(sent: bool) -> Outcome:
-    return outcome.FAILED
+    return answers.FAILED
 
 
 def commit(self: BooksWriter) -> None:
@@ -120,8 +121,8 @@ def read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> 
 
 # --- what answers mean -----------------------------------------------------------------------------------------------
 
-_of_payment = outcome.of_payment
-_of_lookup = outcome.of_lookup
+_read_payment = rinha.read_payment
+_read_lookup = rinha.read_lookup
 _after_lookup = life.after_lookup
 _acceptor_accept = Acceptor._accept
 _queue = Dispatcher._queue
@@ -129,22 +130,22 @@ _counts = BooksWriter._counts
 
 
 def gateway_has_failed(status: int, body: bytes | bytearray) -> Outcome:
-    return outcome.FAILED if status in (503, 504) else _of_payment(status, body)
+    return answers.FAILED if status in (503, 504) else _read_payment(status, body)
 
 
 def accepted_is_charged(status: int, body: bytes | bytearray) -> Outcome:
-    return outcome.CHARGED if status == 202 else _of_payment(status, body)
+    return answers.CHARGED if status == 202 else _read_payment(status, body)
 
 
 def any_200_is_charged(status: int, body: bytes | bytearray) -> Outcome:
-    return outcome.CHARGED if status == 200 and body.startswith(b"{") else _of_payment(status, body)
+    return answers.CHARGED if status == 200 and body.startswith(b"{") else _read_payment(status, body)
 
 
 def whatever_id(status: int, body: bytes | bytearray, id_high: int, id_low: int) -> Outcome:
     if status == 200 and b'"correlationId"' in body:
         number = UUID(orjson.loads(body)["correlationId"]).int
         id_high, id_low = number >> 64, number & WORD_MAX
-    return _of_lookup(status, body, id_high, id_low)
+    return _read_lookup(status, body, id_high, id_low)
 
 
 def whose_ever(record_ms: int, payment: Payment, set_back: Iterable[tuple[int, int]]) -> Decision:

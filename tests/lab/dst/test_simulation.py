@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from engine.dispatch.outcome import Verdict
+from engine.connectors.answers import Verdict
 from engine.lab.dst import command
 from engine.lab.dst.mutants import MUTANTS, mutated
 from engine.lab.dst.reach import reached

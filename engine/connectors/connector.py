@@ -1,0 +1,69 @@
+"""A connector: what one kind of processor speaks. The transport carries its requests and understands none of them.
+
+How to add one:
+
+1. Write a module beside :mod:`engine.connectors.rinha`: functions that make requests and read answers, and a function
+   ``connector(token)`` that puts them together as a :class:`Connector`. Its docstring has a table of every answer that
+   is known, with its source. Whatever is not in the table is UNKNOWN (:mod:`engine.connectors.answers`).
+2. Name it in :data:`engine.connectors.registry.CONNECTORS`.
+3. Test the table, and that no bytes and no status make a reading raise.
+
+The processor must refuse an id that it has charged, and must tell by the id what it has stored. Without the first a
+payment is charged twice after a time-out; without the second it may never end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engine.connectors.answers import Fee, Health, Outcome
+
+Body = bytes | bytearray
+
+
+class Request(NamedTuple):
+    """An HTTP request, but for the processor's origin.
+
+    ``path``: with the query, from the first slash. ``headers``: names and values. ``body``: empty with GET; with any
+    other method its type stands in ``headers``.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Requests and readings of one kind of processor. All functions are pure.
+
+    A reading is handed the status and the body of an answer. It believes only a body that it understands from the first
+    byte to the last, because one over BODY_BYTES_MAX has pieces missing. It keeps no reference to the body: the bytes
+    change afterwards. A reading that raises counts as UNKNOWN, and for a query as None.
+
+    Parameters:
+      payments: what all requests for payments have in common; :attr:`payment_body` gives the body of each.
+      payment_body: of id_high, id_low, cents and requested_ms (ms since 1970). The same four give the same bytes.
+      lookup: of id_high, id_low: asks what is stored of this id.
+      health, fee: ask the processor for these two.
+      read_payment: of status, body: CHARGED, ALREADY, REJECTED, FAILED, REFUSED or UNKNOWN.
+      read_lookup: of status, body, id_high, id_low: FOUND, ABSENT or UNKNOWN. A record of another id is UNKNOWN.
+      read_health, read_fee: of processor (its number, which the answer carries), status, body; None: it is none.
+    """
+
+    payments: Request
+    payment_body: Callable[[int, int, int, int], bytes]
+    lookup: Callable[[int, int], Request]
+    health: Request
+    fee: Request
+    read_payment: Callable[[int, Body], Outcome]
+    read_lookup: Callable[[int, Body, int, int], Outcome]
+    read_health: Callable[[int, int, Body], Health | None]
+    read_fee: Callable[[int, int, Body], Fee | None]
+
+    def __post_init__(self) -> None:
+        assert self.payments.method != "GET", "a payment has a body"
+        assert not self.payments.body, "each payment has its own"
