@@ -6,23 +6,22 @@ from itertools import pairwise
 
 import pytest
 
-from engine.memory.layout import DEFAULT, FALLBACK
-from engine.routing.arrivals import STOPPED_LONG_MS
-from engine.routing.observed import ProcessorState
-from engine.routing.router import (
+from engine.processors import DEFAULT, FALLBACK
+from engine.routing.plan import Plan, Queue
+from engine.routing.policy import (
+    BUDGET_FEW,
     BURST_EVERY_MS,
     CROWD,
-    FLUSHED,
-    FLUSHED_MS,
-    HELD_FEW,
+    FLUSH_MAX,
+    FLUSH_MS,
     LEAVING_FEW,
     LEAVING_SHIFT,
     LISTEN_MS,
     LOOK_MS,
-    NOTHING,
-    Plan,
-    Queue,
+    STOPPED_LONG_MS,
 )
+from engine.routing.router import NOTHING
+from engine.routing.state import ProcessorState
 from tests.routing.making import router
 
 T = 1_000_000  # a moment
@@ -39,10 +38,9 @@ class World:
     def plan(self, waiting: int, *, oldest_ms: int = 0, settled: int = 0) -> Plan:
         """What is sent now; it is in flight then, and :attr:`sent` has the tickets."""
         plan = self.router.plan(self.now_ms, Queue(waiting, oldest_ms, settled))
-        plan = Plan(plan.default, plan.fallback)
-        assert plan.default + plan.fallback <= waiting
+        assert sum(plan) <= waiting
         self.sent: tuple[list[int], list[int]] = ([], [])
-        for processor, count in enumerate((plan.default, plan.fallback)):
+        for processor, count in enumerate(plan):
             self.sent[processor].extend(self.begin(processor) for _ in range(count))
         return plan
 
@@ -85,8 +83,10 @@ class World:
         return ticket
 
     def state(self, processor: int) -> ProcessorState:
-        """How the processor is taken to be."""
-        return self.router.observed[processor].state(self.now_ms)
+        """How the processor is taken to be now."""
+        observed = self.router.observed[processor]
+        observed.observe(self.now_ms)
+        return observed.state
 
 
 def test_the_cheaper_one_is_taken_while_it_is_well() -> None:
@@ -119,7 +119,7 @@ def test_what_the_cheaper_one_has_no_room_for_waits_or_goes_to_the_other_by_its_
     world = World(**changes)  # type: ignore[arg-type]
     world.answer(DEFAULT, took_ms=500)
     world.answer(FALLBACK, took_ms=1)
-    default, fallback = world.plan(360)[:2]
+    default, fallback = world.plan(360)
     assert default == 100
     assert 55 <= fallback <= 65
 
@@ -147,19 +147,19 @@ def test_payments_wait_for_the_cheaper_one_only_for_as_long_as_that_costs_less()
 def test_while_the_other_one_is_quick_so_many_wait_as_it_settles_when_payments_stop_coming() -> None:
     world = World(wait_share_ppm=20_000, in_flight_min=100, in_flight_max=800)
     world.fail(DEFAULT)
-    assert world.plan(FLUSHED + HELD_FEW) == NOTHING
-    assert world.plan(FLUSHED + HELD_FEW + 60) == Plan(0, 60)
-    assert world.plan(FLUSHED + 200, settled=10_000) == NOTHING
-    assert world.plan(FLUSHED + 240, settled=10_000) == Plan(0, 40)
+    assert world.plan(FLUSH_MAX + BUDGET_FEW) == NOTHING
+    assert world.plan(FLUSH_MAX + BUDGET_FEW + 60) == Plan(0, 60)
+    assert world.plan(FLUSH_MAX + 200, settled=10_000) == NOTHING
+    assert world.plan(FLUSH_MAX + 240, settled=10_000) == Plan(0, 40)
 
 
 def test_one_that_takes_longer_or_takes_fewer_at_once_settles_fewer_then() -> None:
     world = World(wait_share_ppm=0, in_flight_min=50, in_flight_max=50)
     world.answer(FALLBACK, took_ms=200)
     world.fail(DEFAULT)
-    settles = FLUSHED_MS // (200 + LOOK_MS) * 50
-    assert world.plan(settles + HELD_FEW) == NOTHING
-    assert world.plan(settles + HELD_FEW + 20) == Plan(0, 20)
+    settles = FLUSH_MS // (200 + LOOK_MS) * 50
+    assert world.plan(settles + BUDGET_FEW) == NOTHING
+    assert world.plan(settles + BUDGET_FEW + 20) == Plan(0, 20)
 
 
 def test_while_the_other_one_takes_long_no_more_wait_than_may_be_lost() -> None:
@@ -288,7 +288,7 @@ def test_single_payments_at_one_that_is_not_well_are_probes() -> None:
     world.fail(DEFAULT)
     world.now_ms += 1000
     plan = world.router.plan(world.now_ms, Queue(50, 0, 0))
-    assert plan.default == 1 and plan.fallback > 1
+    assert plan[DEFAULT] == 1 and plan[FALLBACK] > 1
     assert plan.is_probe(DEFAULT) and not plan.is_probe(FALLBACK)
     assert not World().router.plan(T, Queue(1, 0, 0)).probes
 
@@ -453,7 +453,7 @@ def test_a_late_cheap_one_is_given_no_more_than_may_be_lost() -> None:
         world.plan(1, settled=1500)
         world.end(DEFAULT, world.sent[DEFAULT][0])
     world.answer(DEFAULT, took_ms=2000)
-    assert world.plan(60, settled=1500) == Plan(HELD_FEW + 14, 30)
+    assert world.plan(60, settled=1500) == Plan(BUDGET_FEW + 14, 30)
     assert world.plan(60, settled=1500) == Plan(0, 60)
 
 
@@ -686,3 +686,25 @@ def test_a_request_that_was_in_flight_while_the_machine_slept_says_no_more_than_
     world.now_ms += 8 * 3_600_000
     world.end(DEFAULT, world.sent[DEFAULT][0])
     assert world.router.observed[DEFAULT].usual_ms <= 10_000
+
+
+@pytest.mark.parametrize("fees_ppm", [(), (50_000,), (50_000, 100_000, 150_000)])
+def test_another_number_of_processors_than_two_is_refused_with_a_sentence(fees_ppm: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"between 2 processors so far, not between {len(fees_ppm)}"):
+        router(fees_ppm=fees_ppm)
+
+
+def test_a_look_changes_nothing_and_an_observation_does() -> None:
+    world = World()
+    observed = world.router.observed[DEFAULT]
+
+    def look() -> tuple[ProcessorState, int, int]:
+        return observed.state, observed.unusable_ms, observed.changed_ms
+
+    for _ in range(3):
+        observed.ended(world.now_ms, world.begin(DEFAULT), answered=False)
+    assert observed.is_open
+    assert look() == (ProcessorState.HEALTHY, 0, 0)
+    for later_ms in (0, 1000):
+        observed.observe(world.now_ms + later_ms)
+        assert look() == (ProcessorState.OPEN, world.now_ms, world.now_ms)
