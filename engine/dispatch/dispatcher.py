@@ -28,7 +28,8 @@ from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.work import Work
 from engine.memory import layout
 from engine.ring.ring import RingReader
-from engine.routing.router import Queue, Router
+from engine.routing.plan import Queue
+from engine.routing.router import Router
 
 OVERDUE_SWEEP_MS = 100  # time between two looks for what is overdue
 SWEEP_MS = 500  # time between two looks for what is to be parked
@@ -133,7 +134,7 @@ class Dispatcher:
             work.fail(now, ring, work.settlement.payment(ring, position), layout.REASON_TOO_OLD)
             queue = self._queue(now, queue.waiting - 1)
         plan = self._router.plan(now.mono_ms, queue)
-        if plan.default or plan.fallback:
+        if any(plan):
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
             self._books.begin(now.wall_ms)
         for processor in layout.PROCESSORS:

@@ -7,11 +7,7 @@ from how many would have come in it: when many are missing, all have gone; few m
 
 from __future__ import annotations
 
-STOPPED_MS = 200  # a shorter pause says nothing: it may be the grain of our own passes
-STOPPED_MISSING = 60  # nor does one in which fewer would have come, at the rate of the last whole second ...
-STOPPED_LONG_MS = 500  # ... until it is as long as this
-STOPPED_PAUSES = 1.5  # nor does one that is shorter than so many of the longest that there was ...
-WINDOW_MS = 5_000  # ... in this window or in the one before it
+from engine.routing.policy import STOPPED_LONG_MS, STOPPED_MISSING, STOPPED_MS, STOPPED_PAUSES, STOPPED_WINDOW_MS
 
 
 class Arrivals:
@@ -36,7 +32,7 @@ class Arrivals:
                 self._longest_ms, self._longest_before_ms, self._second_count = 0, None, count
             self._longest_ms = max(self._longest_ms, now_ms - self._last_ms)
             self._last_ms = now_ms
-            if now_ms - self._window_ms >= WINDOW_MS:
+            if now_ms - self._window_ms >= STOPPED_WINDOW_MS:
                 self._longest_before_ms, self._longest_ms, self._window_ms = self._longest_ms, 0, now_ms
             second_ms = now_ms - self._second_ms
             if second_ms >= 1000:

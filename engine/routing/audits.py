@@ -5,19 +5,18 @@ books and not yet in ours. That does no harm while the payment is younger than t
 is seen. So what takes long should not arrive at the moment of an audit, and audits come at regular intervals.
 
 How long a processor takes is not always known: what has been sent just before it grew slow arrives whenever it likes.
-But who configures a processor, or is one, takes round times more often than others. So what is sent halfway between two
-moments that are whole hundredths of a second from the next audit keeps away from it, whatever round time it takes.
+But processors take round times more often than others, for so people configure them. So what is sent halfway between
+two moments that are whole hundredths of a second from the next audit does not arrive at it, whatever round time it
+takes.
 """
 
 from __future__ import annotations
 
-MEMORY_INTERVALS = 3  # who has not asked for so long has stopped asking
-ROUND_MS = 10
-NEAR_MS = 2  # how exactly audits keep their time, and we ours
+from engine.routing.policy import AUDIT_MEMORY_INTERVALS, AUDIT_NEAR_MS, AUDIT_ROUND_MS
 
 
 class Audits:
-    """Learns the interval between questions for a summary; before there are two, ``interval_ms`` is assumed."""
+    """Learns the interval between requests for a summary; before there are two, ``interval_ms`` is assumed."""
 
     def __init__(self, interval_ms: int) -> None:
         self._interval_ms = interval_ms
@@ -37,17 +36,19 @@ class Audits:
     def may_hit(self, from_ms: int, to_ms: int) -> bool:
         """Whether an audit is expected between two moments. Never, when they come so often that none can be avoided."""
         last_ms, interval_ms = self._last_ms, self._interval_ms
-        if last_ms is None or to_ms - last_ms > MEMORY_INTERVALS * interval_ms or 2 * (to_ms - from_ms) > interval_ms:
+        if last_ms is None or to_ms - last_ms > AUDIT_MEMORY_INTERVALS * interval_ms:
+            return False
+        if 2 * (to_ms - from_ms) > interval_ms:
             return False
         return (to_ms - last_ms) // interval_ms != (from_ms - 1 - last_ms) // interval_ms
 
     def audit_delay_ms(self, now_ms: int) -> int:
-        """How long to wait until what is sent arrives at no audit if it takes a multiple of ``ROUND_MS``."""
+        """How long to wait until what is sent arrives at no audit if it takes a multiple of ``AUDIT_ROUND_MS``."""
         last_ms, interval_ms = self._last_ms, self._interval_ms
-        if last_ms is None or now_ms - last_ms > MEMORY_INTERVALS * interval_ms:
+        if last_ms is None or now_ms - last_ms > AUDIT_MEMORY_INTERVALS * interval_ms:
             return 0
         phase_ms = (now_ms - last_ms) % interval_ms - interval_ms  # before the next one
-        off_ms = phase_ms % ROUND_MS
-        if NEAR_MS < off_ms < ROUND_MS - NEAR_MS:
+        off_ms = phase_ms % AUDIT_ROUND_MS
+        if AUDIT_NEAR_MS < off_ms < AUDIT_ROUND_MS - AUDIT_NEAR_MS:
             return 0
-        return (ROUND_MS // 2 - 1 - off_ms) % ROUND_MS
+        return (AUDIT_ROUND_MS // 2 - 1 - off_ms) % AUDIT_ROUND_MS

@@ -16,15 +16,17 @@ Congestion-Based Congestion Control", ACM Queue 14(5), 2016).
 
 from __future__ import annotations
 
-START = 64
-RATE_FEW = 1000  # payments a second that every processor is trusted with at first
-QUEUED_FEW = 8
-QUEUED_MANY = 32
-NOISE_MS = 10  # a difference up to this is the grain of our own loop, not a queue
-WINDOW_MS = 10_000  # when no answer was as short as the shortest for so long, it is looked whether that still holds
-PROBE_ROUNDS = 2  # until the queue has shrunk, and an answer shows it
-SHRINK_SHIFT = 3  # by an eighth
-REJECTED_SHIFT = 2  # by a quarter of what was in flight
+from engine.routing.policy import (
+    LIMIT_START,
+    MEASURE_ROUNDS,
+    QUEUE_NOISE_MS,
+    QUEUED_FEW,
+    QUEUED_MANY,
+    RATE_TRUSTED,
+    REJECTED_SHIFT,
+    SHORTEST_WINDOW_MS,
+    SHRINK_SHIFT,
+)
 
 
 class Concurrency:
@@ -40,9 +42,9 @@ class Concurrency:
         self._base_ms = -1
         self._window_ms = 0
         self._window_shortest_ms = -1
-        self._probed_limit = 0  # what the limit was before a probe; 0: none is made
-        self._probe_rounds = 0
-        self.limit = min(max(START, low), high)
+        self._limit_before = 0  # a measurement; 0: none is made
+        self._measure_rounds = 0
+        self.limit = min(max(LIMIT_START, low), high)
 
     def answered(self, now_ms: int, begun_ms: int, in_flight: int) -> None:
         """A request was answered that was begun at ``begun_ms``; with it ``in_flight`` had been in flight."""
@@ -55,10 +57,10 @@ class Concurrency:
             return
         took_ms, is_used = self._shortest_ms, 4 * self._most >= 3 * self.limit
         self._round_ms, self._shortest_ms, self._most = now_ms, -1, 0
-        if self._probed_limit:
-            self._probe_rounds -= 1
-            if not self._probe_rounds:
-                self.limit, self._probed_limit = self._probed_limit, 0
+        if self._limit_before:
+            self._measure_rounds -= 1
+            if not self._measure_rounds:
+                self.limit, self._limit_before = self._limit_before, 0
                 self._measure(now_ms, took_ms)
             return
         if self._base_ms < 0 or took_ms <= self._base_ms:
@@ -66,10 +68,10 @@ class Concurrency:
         elif self._window_shortest_ms < 0 or took_ms < self._window_shortest_ms:
             self._window_shortest_ms = took_ms
         if is_used:
-            self._adapt(max(0, took_ms - self._base_ms - NOISE_MS), took_ms)
-        if now_ms - self._window_ms >= WINDOW_MS:
-            if is_used and self._window_shortest_ms > self._base_ms + NOISE_MS:
-                self._probed_limit, self._probe_rounds = self.limit, PROBE_ROUNDS
+            self._adapt(max(0, took_ms - self._base_ms - QUEUE_NOISE_MS), took_ms)
+        if now_ms - self._window_ms >= SHORTEST_WINDOW_MS:
+            if is_used and self._window_shortest_ms > self._base_ms + QUEUE_NOISE_MS:
+                self._limit_before, self._measure_rounds = self.limit, MEASURE_ROUNDS
                 self.limit = self._low
             else:
                 self._measure(now_ms, self._base_ms)
@@ -83,21 +85,21 @@ class Concurrency:
 
     def rejected(self, in_flight: int) -> None:
         """A request was turned away because of too many; with it ``in_flight`` had been in flight."""
-        self._grows_fast, self._probed_limit = False, 0
+        self._grows_fast, self._limit_before = False, 0
         self.limit = max(self._low, min(self.limit, in_flight - (in_flight >> REJECTED_SHIFT)))
 
     def changed(self, now_ms: int, took_ms: int) -> None:
         """The processor itself takes another time than before: ``took_ms`` is what an answer takes without a queue."""
         self._measure(now_ms, took_ms)
         self._shortest_ms = -1
-        self.limit, self._probed_limit = max(self.limit, self._probed_limit), 0
+        self.limit, self._limit_before = max(self.limit, self._limit_before), 0
         # By Little's law as many as pass in that time: the slower it answers, the longer a round trip would teach us.
-        self.limit = min(max(self.limit, took_ms * RATE_FEW // 1000), self._high)
+        self.limit = min(max(self.limit, took_ms * RATE_TRUSTED // 1000), self._high)
 
     def recovered(self) -> None:
-        """The processor has been down: carefully at first, and what an answer took before says nothing any more."""
-        self.limit = min(max(START, self._low), self._high)
-        self._grows_fast, self._probed_limit = True, 0
+        """The processor has failed: carefully at first, and what an answer took before says nothing any more."""
+        self.limit = min(max(LIMIT_START, self._low), self._high)
+        self._grows_fast, self._limit_before = True, 0
         self._base_ms = self._shortest_ms = -1
 
     def _measure(self, now_ms: int, took_ms: int) -> None:

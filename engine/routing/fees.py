@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 PPM = 1_000_000
-ASSUMED_PPM = (50_000, 150_000)  # what nobody has said; tuning.md has what a wrong guess costs
+# What nobody has said, of the first and of each after it; tuning.md has what a wrong guess costs.
+ASSUMED_PPM = (50_000, 150_000)
 
 
-def believed_ppm(default_ppm: int, fallback_ppm: int) -> tuple[int, int]:
-    """The fees of default and fallback in millionths of an amount; -1 stands for one that is not known.
+def believed_ppm(*fees_ppm: int) -> tuple[int, ...]:
+    """The fees of the processors in millionths of an amount, in their order; -1 stands for one that is not known.
 
-    Only their difference decides where payments go. So one that is not known is as far from the other as the assumed
-    ones are from each other: without any word to the contrary fallback is the dearer one.
+    Only their differences decide where payments go. So one that is not known is as far from the first known one as the
+    assumed ones are from each other: without any word to the contrary the first is the cheapest.
     """
-    apart_ppm = ASSUMED_PPM[1] - ASSUMED_PPM[0]
-    if default_ppm < 0 and fallback_ppm < 0:
-        return ASSUMED_PPM
-    if default_ppm < 0:
-        return max(fallback_ppm - apart_ppm, 0), fallback_ppm
-    if fallback_ppm < 0:
-        return default_ppm, min(default_ppm + apart_ppm, PPM)
-    return default_ppm, fallback_ppm
+    assumed_ppm = [ASSUMED_PPM[min(processor, 1)] for processor in range(len(fees_ppm))]
+    known = next((processor for processor, fee_ppm in enumerate(fees_ppm) if fee_ppm >= 0), None)
+    apart_ppm = 0 if known is None else fees_ppm[known] - assumed_ppm[known]
+    return tuple(
+        fee_ppm if fee_ppm >= 0 else min(max(assumed + apart_ppm, 0), PPM)
+        for fee_ppm, assumed in zip(fees_ppm, assumed_ppm, strict=True)
+    )

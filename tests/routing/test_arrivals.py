@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from engine.routing.arrivals import STOPPED_LONG_MS, STOPPED_MISSING, STOPPED_MS, STOPPED_PAUSES, WINDOW_MS, Arrivals
+from engine.routing.arrivals import Arrivals
+from engine.routing.policy import STOPPED_LONG_MS, STOPPED_MISSING, STOPPED_MS, STOPPED_PAUSES, STOPPED_WINDOW_MS
 
 T = 1_000_000  # a moment
 
 
-def coming(pause_ms: int, for_ms: int = 3 * WINDOW_MS) -> tuple[Arrivals, int]:
+def coming(pause_ms: int, for_ms: int = 3 * STOPPED_WINDOW_MS) -> tuple[Arrivals, int]:
     """What is learnt from one payment each ``pause_ms``, and when the last one came."""
     arrivals = Arrivals()
     times = range(T, T + for_ms, pause_ms)
@@ -35,7 +36,7 @@ def test_fewer_than_before_are_not_taken_for_none(pause_ms: int, enough_ms: int)
 
 
 def test_before_a_window_was_seen_nobody_can_say() -> None:
-    arrivals, last_ms = coming(pause_ms=20, for_ms=WINDOW_MS)
+    arrivals, last_ms = coming(pause_ms=20, for_ms=STOPPED_WINDOW_MS)
     assert not arrivals.have_stopped(last_ms + 60_000)
     assert not Arrivals().have_stopped(T)
 

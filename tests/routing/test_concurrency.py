@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 
-from engine.routing.concurrency import QUEUED_MANY, START, Concurrency
+from engine.routing.concurrency import Concurrency
+from engine.routing.policy import LIMIT_START, QUEUED_MANY
 
 
 def drive(
@@ -29,7 +30,7 @@ def drive(
 
 def test_without_a_queue_it_doubles_up_to_the_bound() -> None:
     limits = drive(Concurrency(16, 800), 200, delay_ms=20)
-    assert limits[0] == START
+    assert limits[0] == LIMIT_START
     assert limits[-1] == 800
     assert limits[70] >= 400
 
@@ -62,17 +63,17 @@ def test_one_that_recovers_and_takes_longer_than_before_is_not_taken_for_one_wit
     drive(control, 500, delay_ms=1)
     control.recovered()
     limits = drive(control, 500, delay_ms=50, begin_ms=500)
-    assert limits[0] == START
+    assert limits[0] == LIMIT_START
     assert limits[-1] == 800
 
 
 def test_how_many_it_lets_through_follows_from_its_growth() -> None:
     control = Concurrency(16, 800)
     assert control.passes(99, 100) == 0
-    assert control.passes(300, 100) == START + 2 * START + 4 * START
-    assert control.passes(1000, 100) == START + 2 * START + 4 * START + 8 * START + 6 * 800
-    control.rejected(START)
-    assert control.passes(1000, 100) == 10 * control.limit < 10 * START
+    assert control.passes(300, 100) == LIMIT_START + 2 * LIMIT_START + 4 * LIMIT_START
+    assert control.passes(1000, 100) == LIMIT_START + 2 * LIMIT_START + 4 * LIMIT_START + 8 * LIMIT_START + 6 * 800
+    control.rejected(LIMIT_START)
+    assert control.passes(1000, 100) == 10 * control.limit < 10 * LIMIT_START
 
 
 def test_a_rejection_shrinks_it_but_never_below_its_bound() -> None:
@@ -89,4 +90,4 @@ def test_a_limit_that_is_not_used_up_stays() -> None:
     control = Concurrency(16, 800)
     for now_ms in range(0, 1000, 10):
         control.answered(now_ms + 5, now_ms, 3)
-    assert control.limit == START
+    assert control.limit == LIMIT_START

@@ -6,16 +6,15 @@ import random
 
 import pytest
 
-from engine.routing.failures import (
-    ASSUMED,
-    CHANCE,
-    CHANCE_MS,
-    FADE_EVERY_MS,
-    HALF_LIFE_MS,
-    MEMORY,
-    NOBODY,
+from engine.routing.failures import NOBODY, Failures
+from engine.routing.policy import (
+    FAILURE_ASSUMED,
+    FAILURE_FADE_MS,
+    FAILURE_HALF_LIFE_MS,
+    FAILURE_MEMORY,
+    ROW_CHANCE,
+    ROW_CHANCE_MS,
     ROW_MAX,
-    Failures,
 )
 
 T = 1_000_000
@@ -76,7 +75,9 @@ def test_a_rate_is_found_and_does_not_open_the_breaker_by_chance(share: float) -
     for seed in range(100):
         told.draws(share, 50, seed)
         rates.append(told.failures.rate)
-    assert sum(rates) / len(rates) == pytest.approx(share * MEMORY / (MEMORY + ASSUMED), abs=0.05)
+    assert sum(rates) / len(rates) == pytest.approx(
+        share * FAILURE_MEMORY / (FAILURE_MEMORY + FAILURE_ASSUMED), abs=0.05
+    )
     assert learning <= 10
     assert told.outages <= 3  # of 5,000 answers; with "three in a row" it is one in 26 at 40 %
 
@@ -90,7 +91,7 @@ def test_an_outage_is_seen_at_once_where_nothing_failed_before_and_a_little_late
     flaky.succeeds()
     needed = next(count for count in range(1, 100) if flaky.fails())
     assert 3 < needed <= ROW_MAX
-    assert 0.45**needed <= 10 * CHANCE
+    assert 0.45**needed <= 10 * ROW_CHANCE
 
 
 def test_nothing_but_the_settings_makes_a_row_of_an_outage_longer_than_the_limit() -> None:
@@ -107,7 +108,7 @@ def test_what_failed_in_an_outage_is_in_no_rate() -> None:
     told = Told()
     told.succeeds(50)
     assert told.fails(30)
-    told.now_ms += CHANCE_MS
+    told.now_ms += ROW_CHANCE_MS
     assert not told.succeeds()
     assert told.failures.rate == 0
     assert told.failures.row == 0
@@ -161,7 +162,7 @@ def test_a_first_failure_is_no_certainty() -> None:
     told = Told()
     told.fails()
     told.succeeds()
-    assert told.failures.rate == pytest.approx(1 / (2 + ASSUMED), abs=0.01)
+    assert told.failures.rate == pytest.approx(1 / (2 + FAILURE_ASSUMED), abs=0.01)
     assert told.failures.answers == 2
 
 
@@ -171,7 +172,7 @@ def test_the_number_of_answers_that_it_rests_on_is_bounded() -> None:
     told.succeeds(5)
     assert told.failures.answers == 5
     told.succeeds(1_000_000)
-    assert told.failures.answers == MEMORY
+    assert told.failures.answers == FAILURE_MEMORY
 
 
 def test_when_it_has_ceased_to_fail_that_is_forgotten_by_answers_and_by_time() -> None:
@@ -179,12 +180,12 @@ def test_when_it_has_ceased_to_fail_that_is_forgotten_by_answers_and_by_time() -
     for told in (by_answers, by_time):
         told.draws(0.4, 500)
         assert told.failures.rate > 0.25
-    by_answers.succeeds(5 * MEMORY)
+    by_answers.succeeds(5 * FAILURE_MEMORY)
     assert by_answers.failures.rate < 0.01
     before = by_time.failures.rate
     by_time.failures.fade(by_time.now_ms)
-    for _ in range(10 * HALF_LIFE_MS // FADE_EVERY_MS):
-        by_time.now_ms += FADE_EVERY_MS
+    for _ in range(10 * FAILURE_HALF_LIFE_MS // FAILURE_FADE_MS):
+        by_time.now_ms += FAILURE_FADE_MS
         by_time.failures.fade(by_time.now_ms)
     assert by_time.failures.rate < before / 10
     assert by_time.failures.answers == 0
@@ -203,6 +204,6 @@ def test_nothing_is_left_of_it_in_the_end() -> None:
     told.draws(0.4, 500)
     told.succeeds(2)
     told.succeeds(10_000)
-    told.failures.fade(told.now_ms + FADE_EVERY_MS)
+    told.failures.fade(told.now_ms + FAILURE_FADE_MS)
     assert told.failures.weight == 0
     assert told.failures.rate == 0

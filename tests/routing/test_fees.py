@@ -29,6 +29,21 @@ def test_one_that_is_not_known_is_as_far_from_the_other_as_assumed() -> None:
     assert believed_ppm(PPM, -1) == (PPM, PPM)
 
 
+@pytest.mark.parametrize(
+    ("told", "believed"),
+    [
+        ((-1, -1, -1), (ASSUMED_PPM[0], ASSUMED_PPM[1], ASSUMED_PPM[1])),
+        ((70_000, -1, -1), (70_000, 70_000 + APART_PPM, 70_000 + APART_PPM)),
+        ((-1, 200_000, -1, 300_000), (200_000 - APART_PPM, 200_000, 200_000, 300_000)),
+        ((-1, 0, PPM), (0, 0, PPM)),
+    ],
+)
+def test_of_a_longer_list_each_that_is_not_known_is_assumed_in_the_same_way(
+    told: tuple[int, ...], believed: tuple[int, ...]
+) -> None:
+    assert believed_ppm(*told) == believed
+
+
 def test_one_that_does_not_tell_its_fee_is_asked_ever_more_rarely() -> None:
     waits_ms = [fee_wait_ms(refused) for refused in range(100)]
     assert waits_ms[0] == waits_ms[1] == FEE_FIRST_MS

@@ -6,23 +6,22 @@ from itertools import pairwise
 
 import pytest
 
-from engine.memory.layout import DEFAULT, FALLBACK
-from engine.routing.arrivals import STOPPED_LONG_MS
-from engine.routing.observed import ProcessorState
-from engine.routing.router import (
+from engine.processors import DEFAULT, FALLBACK
+from engine.routing.plan import Plan, Queue
+from engine.routing.policy import (
+    BUDGET_FEW,
     BURST_EVERY_MS,
     CROWD,
-    FLUSHED,
-    FLUSHED_MS,
-    HELD_FEW,
+    FLUSH_MAX,
+    FLUSH_MS,
     LEAVING_FEW,
     LEAVING_SHIFT,
     LISTEN_MS,
     LOOK_MS,
-    NOTHING,
-    Plan,
-    Queue,
+    STOPPED_LONG_MS,
 )
+from engine.routing.router import NOTHING
+from engine.routing.state import ProcessorState
 from tests.routing.making import router
 
 T = 1_000_000  # a moment
@@ -39,10 +38,9 @@ class World:
     def plan(self, waiting: int, *, oldest_ms: int = 0, settled: int = 0) -> Plan:
         """What is sent now; it is in flight then, and :attr:`sent` has the tickets."""
         plan = self.router.plan(self.now_ms, Queue(waiting, oldest_ms, settled))
-        plan = Plan(plan.default, plan.fallback)
-        assert plan.default + plan.fallback <= waiting
+        assert sum(plan) <= waiting
         self.sent: tuple[list[int], list[int]] = ([], [])
-        for processor, count in enumerate((plan.default, plan.fallback)):
+        for processor, count in enumerate(plan):
             self.sent[processor].extend(self.begin(processor) for _ in range(count))
         return plan
 
@@ -85,11 +83,13 @@ class World:
         return ticket
 
     def state(self, processor: int) -> ProcessorState:
-        """How the processor is taken to be."""
-        return self.router.observed[processor].state(self.now_ms)
+        """How the processor is taken to be now."""
+        observed = self.router.observed[processor]
+        observed.observe(self.now_ms)
+        return observed.state
 
 
-def test_the_cheaper_one_is_taken_while_it_is_well() -> None:
+def test_the_cheaper_one_is_taken_while_it_is_healthy() -> None:
     assert World().plan(5) == Plan(5, 0)
     assert World(fees_ppm=(90_000, 30_000)).plan(5) == Plan(0, 5)
 
@@ -119,7 +119,7 @@ def test_what_the_cheaper_one_has_no_room_for_waits_or_goes_to_the_other_by_its_
     world = World(**changes)  # type: ignore[arg-type]
     world.answer(DEFAULT, took_ms=500)
     world.answer(FALLBACK, took_ms=1)
-    default, fallback = world.plan(360)[:2]
+    default, fallback = world.plan(360)
     assert default == 100
     assert 55 <= fallback <= 65
 
@@ -147,19 +147,19 @@ def test_payments_wait_for_the_cheaper_one_only_for_as_long_as_that_costs_less()
 def test_while_the_other_one_is_quick_so_many_wait_as_it_settles_when_payments_stop_coming() -> None:
     world = World(wait_share_ppm=20_000, in_flight_min=100, in_flight_max=800)
     world.fail(DEFAULT)
-    assert world.plan(FLUSHED + HELD_FEW) == NOTHING
-    assert world.plan(FLUSHED + HELD_FEW + 60) == Plan(0, 60)
-    assert world.plan(FLUSHED + 200, settled=10_000) == NOTHING
-    assert world.plan(FLUSHED + 240, settled=10_000) == Plan(0, 40)
+    assert world.plan(FLUSH_MAX + BUDGET_FEW) == NOTHING
+    assert world.plan(FLUSH_MAX + BUDGET_FEW + 60) == Plan(0, 60)
+    assert world.plan(FLUSH_MAX + 200, settled=10_000) == NOTHING
+    assert world.plan(FLUSH_MAX + 240, settled=10_000) == Plan(0, 40)
 
 
 def test_one_that_takes_longer_or_takes_fewer_at_once_settles_fewer_then() -> None:
     world = World(wait_share_ppm=0, in_flight_min=50, in_flight_max=50)
     world.answer(FALLBACK, took_ms=200)
     world.fail(DEFAULT)
-    settles = FLUSHED_MS // (200 + LOOK_MS) * 50
-    assert world.plan(settles + HELD_FEW) == NOTHING
-    assert world.plan(settles + HELD_FEW + 20) == Plan(0, 20)
+    settles = FLUSH_MS // (200 + LOOK_MS) * 50
+    assert world.plan(settles + BUDGET_FEW) == NOTHING
+    assert world.plan(settles + BUDGET_FEW + 20) == Plan(0, 20)
 
 
 def test_while_the_other_one_takes_long_no_more_wait_than_may_be_lost() -> None:
@@ -211,7 +211,7 @@ def test_nothing_is_kept_off_audits_when_payments_have_stopped_coming() -> None:
     assert world.router.audit_delay_ms(world.now_ms) == 0
 
 
-def test_time_in_which_nobody_was_well_is_no_wait_by_choice() -> None:
+def test_time_in_which_no_processor_was_healthy_is_no_wait_by_choice() -> None:
     world = World(wait_cost_ppm=50_000, in_flight_min=100)  # 10 points: two seconds
     world.fail(DEFAULT)
     world.fail(FALLBACK)
@@ -226,7 +226,7 @@ def test_time_in_which_nobody_was_well_is_no_wait_by_choice() -> None:
     assert world.plan(48, oldest_ms=32_000, settled=1000) == Plan(0, 48)
 
 
-def test_however_long_it_is_ill_a_payment_waits_when_that_costs_nothing() -> None:
+def test_however_long_it_is_not_healthy_a_payment_waits_when_that_costs_nothing() -> None:
     world = World(wait_cost_ppm=0, wait_max_ms=3000)
     world.fail(DEFAULT)
     world.now_ms += 60_000
@@ -282,13 +282,13 @@ def test_a_single_payment_is_not_tried_for_ever() -> None:
     assert world.plan(1) == Plan(0, 1)
 
 
-def test_single_payments_at_one_that_is_not_well_are_probes() -> None:
+def test_single_payments_at_one_that_is_not_healthy_are_probes() -> None:
     world = World(wait_share_ppm=0)
     world.answer(FALLBACK, took_ms=600)
     world.fail(DEFAULT)
     world.now_ms += 1000
     plan = world.router.plan(world.now_ms, Queue(50, 0, 0))
-    assert plan.default == 1 and plan.fallback > 1
+    assert plan[DEFAULT] == 1 and plan[FALLBACK] > 1
     assert plan.is_probe(DEFAULT) and not plan.is_probe(FALLBACK)
     assert not World().router.plan(T, Queue(1, 0, 0)).probes
 
@@ -300,7 +300,7 @@ def test_nobody_waits_longer_than_the_bound() -> None:
     assert world.plan(1, oldest_ms=2700) == Plan(0, 1)
 
 
-def test_while_none_is_well_single_probes_look_for_the_one_that_recovers() -> None:
+def test_while_none_is_healthy_single_probes_look_for_the_one_that_recovers() -> None:
     world = World()
     world.fail(DEFAULT)
     world.fail(FALLBACK)
@@ -341,7 +341,7 @@ def test_one_that_failed_quickly_is_trusted_at_once_and_its_own_word_is_believed
     assert slow.state(DEFAULT) is ProcessorState.HEALTHY
 
 
-def test_all_is_calm_until_an_answer_is_later_than_usual_or_a_processor_is_not_well() -> None:
+def test_all_is_calm_until_an_answer_is_later_than_usual_or_a_processor_is_not_healthy() -> None:
     world = World()
     world.answer(DEFAULT, took_ms=40)
     assert world.router.is_calm(world.now_ms)
@@ -366,14 +366,14 @@ def test_probes_in_flight_are_bounded() -> None:
     assert [observed.in_flight for observed in world.router.observed] == [4, 4]
 
 
-def test_what_the_dear_one_is_like_is_not_asked_while_the_cheap_one_is_well() -> None:
+def test_what_the_dearer_one_is_like_is_not_asked_while_the_cheaper_one_is_healthy() -> None:
     world = World()
     world.fail(FALLBACK)
     world.now_ms += 1000
     assert world.plan(50) == Plan(50, 0)
 
 
-def test_when_the_dear_one_has_just_recovered_the_cheap_one_has_a_moment_too() -> None:
+def test_when_the_dearer_one_has_just_recovered_the_cheaper_one_has_a_moment_too() -> None:
     world = World(wait_cost_ppm=10_000_000)
     world.fail(DEFAULT)
     world.fail(FALLBACK)
@@ -409,7 +409,7 @@ def test_what_a_later_request_has_overtaken_tells_nothing_any_more() -> None:
     assert world.router.observed[DEFAULT].usual_ms < 100
 
 
-def test_late_ones_are_used_in_bursts_when_none_is_well() -> None:
+def test_slow_ones_are_used_in_bursts_when_none_is_healthy() -> None:
     world = World()
     world.answer(DEFAULT, took_ms=2000)
     world.answer(FALLBACK, took_ms=3000)
@@ -421,7 +421,7 @@ def test_late_ones_are_used_in_bursts_when_none_is_well() -> None:
     assert sum(world.plan(30)) >= 29
 
 
-def test_nothing_is_sent_that_would_be_settled_at_a_late_one_when_an_audit_is_expected() -> None:
+def test_nothing_is_sent_that_would_be_settled_at_a_slow_one_when_an_audit_is_expected() -> None:
     world = World()
     world.answer(DEFAULT, took_ms=2000)
     world.answer(FALLBACK, took_ms=3000)
@@ -446,18 +446,18 @@ def test_payments_are_sent_off_the_audits_hundredths_of_a_second_unless_a_backlo
     assert world.router.audit_delay_ms(world.now_ms) == 0
 
 
-def test_a_late_cheap_one_is_given_no_more_than_may_be_lost() -> None:
+def test_a_slow_cheaper_one_is_given_no_more_than_may_be_lost() -> None:
     world = World(wait_cost_ppm=10_000, wait_share_ppm=20_000, in_flight_min=100)
     for now_ms in (0, 60_000):  # payments come for a minute: 2 s more are worth 3 %
         world.now_ms = T + now_ms
         world.plan(1, settled=1500)
         world.end(DEFAULT, world.sent[DEFAULT][0])
     world.answer(DEFAULT, took_ms=2000)
-    assert world.plan(60, settled=1500) == Plan(HELD_FEW + 14, 30)
+    assert world.plan(60, settled=1500) == Plan(BUDGET_FEW + 14, 30)
     assert world.plan(60, settled=1500) == Plan(0, 60)
 
 
-def test_a_late_cheap_one_is_not_worth_the_risk_when_payments_have_just_begun_to_come() -> None:
+def test_a_slow_cheaper_one_is_not_worth_the_risk_when_payments_have_just_begun_to_come() -> None:
     for seconds, is_worth_it in ((17, False), (19, True)):  # 2 s of 20 is a chance of 10 %, as much as the fee
         world = World(wait_cost_ppm=10_000, in_flight_min=100)
         world.plan(1)
@@ -467,7 +467,7 @@ def test_a_late_cheap_one_is_not_worth_the_risk_when_payments_have_just_begun_to
         assert (world.plan(60, settled=1500)[DEFAULT] > 1) == is_worth_it
 
 
-def test_with_both_late_no_more_wait_for_the_cheap_one_than_the_risk_is_worth() -> None:
+def test_with_both_slow_no_more_wait_for_the_cheaper_one_than_the_risk_is_worth() -> None:
     world = World(wait_cost_ppm=0, in_flight_min=100, slow_ms=1000)
     world.plan(1)
     world.end(DEFAULT, world.sent[DEFAULT][0])
@@ -686,3 +686,25 @@ def test_a_request_that_was_in_flight_while_the_machine_slept_says_no_more_than_
     world.now_ms += 8 * 3_600_000
     world.end(DEFAULT, world.sent[DEFAULT][0])
     assert world.router.observed[DEFAULT].usual_ms <= 10_000
+
+
+@pytest.mark.parametrize("fees_ppm", [(), (50_000,), (50_000, 100_000, 150_000)])
+def test_another_number_of_processors_than_two_is_refused_with_a_sentence(fees_ppm: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"between 2 processors so far, not between {len(fees_ppm)}"):
+        router(fees_ppm=fees_ppm)
+
+
+def test_a_look_changes_nothing_and_an_observation_does() -> None:
+    world = World()
+    observed = world.router.observed[DEFAULT]
+
+    def look() -> tuple[ProcessorState, int, int]:
+        return observed.state, observed.unusable_ms, observed.changed_ms
+
+    for _ in range(3):
+        observed.ended(world.now_ms, world.begin(DEFAULT), answered=False)
+    assert observed.is_open
+    assert look() == (ProcessorState.HEALTHY, 0, 0)
+    for later_ms in (0, 1000):
+        observed.observe(world.now_ms + later_ms)
+        assert look() == (ProcessorState.OPEN, world.now_ms, world.now_ms)

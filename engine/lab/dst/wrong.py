@@ -24,7 +24,7 @@ from engine.memory import layout
 from engine.memory.words import WORD_MAX
 from engine.payment import Payment
 from engine.ring.ring import RingReader, RingWriter
-from engine.routing.router import Queue
+from engine.routing.plan import Queue
 
 
 def of_error(sent: bool) -> Outcome:

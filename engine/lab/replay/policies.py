@@ -1,18 +1,20 @@
 """What the engine's policy is compared with.
 
-Each knows the processors through the same observed as the engine's router: what is learnt from answers, overdue answers
-and health, breakers, probes and limits of concurrency. Only the choice differs, and the rhythm: they neither rest
-between passes to save CPU (see :mod:`engine.lab.replay.play`) nor hurry for the sake of an audit.
+Each knows the processors as the engine's router does: what is learnt from answers, overdue answers and health,
+breakers, probes and limits of concurrency. Only the choice differs, and the rhythm: they neither rest between passes
+to save CPU (see :mod:`engine.lab.replay.play`) nor hurry for the sake of an audit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from engine.memory.layout import DEFAULT, FALLBACK, PROCESSORS
+from engine.processors import DEFAULT, FALLBACK
 from engine.routing.failures import NOBODY, Failures
-from engine.routing.observed import ObservedProcessor, ProcessorState
-from engine.routing.router import NOTHING, Plan, Queue, Router
+from engine.routing.observed import ObservedProcessor
+from engine.routing.plan import Plan, Queue
+from engine.routing.router import NOTHING, Router
+from engine.routing.state import ProcessorState
 from engine.setting_groups import RoutingSettings
 
 SIMPLE_SLOWER_MS = 50  # the simple systems of the contest leave default for fallback when it is slower by more
@@ -21,24 +23,20 @@ SIMPLE_SLOWER_MS = 50  # the simple systems of the contest leave default for fal
 class _Baseline(Router):
     """Sends to what can be used, in an order; what cannot is given its probes.
 
-    *Late* processors are used like others: that an audit may see it is what these policies do not think of.
+    *Slow* processors are used like others: that an audit may see it is what these policies do not think of.
     """
 
     def plan(self, now_ms: int, queue: Queue) -> Plan:
         """See :meth:`engine.routing.router.Router.plan`."""
-        usable = [self.observed[processor].state(now_ms) <= ProcessorState.SLOW for processor in PROCESSORS]
+        for observed in self.observed:
+            observed.observe(now_ms)
         if not queue.waiting:
             return NOTHING
-        counts = [0, 0]
-        self._share_out(now_ms, queue.waiting, usable, counts)
+        usable = [observed.state <= ProcessorState.SLOW for observed in self.observed]
+        counts = self._share_out(now_ms, queue.waiting, usable)
         left = queue.waiting - sum(counts)
-        for processor in PROCESSORS:
-            if (
-                left
-                and not usable[processor]
-                and self._tries(processor)
-                and self.observed[processor].wants_probe(now_ms)
-            ):
+        for processor, observed in enumerate(self.observed):
+            if left and not usable[processor] and self._tries(processor) and observed.wants_probe(now_ms):
                 counts[processor] += 1
                 left -= 1
         return Plan(*counts)
@@ -55,20 +53,19 @@ class _Baseline(Router):
         """Whether probes are sent to a processor that cannot be used."""
         raise NotImplementedError
 
-    def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
-        """Adds to ``counts`` how many go where; at most ``waiting``, and to usable ones only."""
+    def _share_out(self, now_ms: int, waiting: int, usable: list[bool]) -> list[int]:
+        """How many go to each processor; at most ``waiting``, and to usable ones only."""
         raise NotImplementedError
 
 
 class DefaultOnly(_Baseline):
-    """Insists on default, and waits while it is down."""
+    """Insists on default, and waits while it fails."""
 
     def _tries(self, processor: int) -> bool:
         return processor == DEFAULT
 
-    def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
-        if usable[DEFAULT]:
-            counts[DEFAULT] = min(waiting, self.observed[DEFAULT].room(now_ms))
+    def _share_out(self, now_ms: int, waiting: int, usable: list[bool]) -> list[int]:
+        return [min(waiting, self.observed[DEFAULT].room(now_ms)) if usable[DEFAULT] else 0, 0]
 
 
 class Simple(_Baseline):
@@ -80,13 +77,14 @@ class Simple(_Baseline):
     def _tries(self, processor: int) -> bool:
         return True
 
-    def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
+    def _share_out(self, now_ms: int, waiting: int, usable: list[bool]) -> list[int]:
         default, fallback = self.observed
         slower_ms = default.expected_ms(now_ms) - fallback.expected_ms(now_ms)
         if usable[DEFAULT] and not (usable[FALLBACK] and slower_ms > SIMPLE_SLOWER_MS):
-            counts[DEFAULT] = min(waiting, default.room(now_ms))
-        elif usable[FALLBACK]:
-            counts[FALLBACK] = min(waiting, fallback.room(now_ms))
+            return [min(waiting, default.room(now_ms)), 0]
+        if usable[FALLBACK]:
+            return [0, min(waiting, fallback.room(now_ms))]
+        return [0, 0]
 
 
 class EarliestFinish(_Baseline):
@@ -99,19 +97,21 @@ class EarliestFinish(_Baseline):
     def _tries(self, processor: int) -> bool:
         return True
 
-    def _share_out(self, now_ms: int, waiting: int, usable: list[bool], counts: list[int]) -> None:
+    def _share_out(self, now_ms: int, waiting: int, usable: list[bool]) -> list[int]:
+        counts = [0] * len(usable)
         order = sorted(
-            (processor for processor in PROCESSORS if usable[processor]),
+            (processor for processor, is_usable in enumerate(usable) if is_usable),
             key=lambda processor: self.observed[processor].expected_ms(now_ms),
         )
         if not order:
-            return
+            return counts
         quicker = self.observed[order[0]]
         counts[order[0]] = min(waiting, quicker.room(now_ms))
         if len(order) == 2:
             slower = self.observed[order[1]]
             left = waiting - counts[order[0]] - _worth_waiting_for(now_ms, quicker, slower)
             counts[order[1]] = max(0, min(left, slower.room(now_ms)))
+        return counts
 
 
 def _worth_waiting_for(now_ms: int, quicker: ObservedProcessor, slower: ObservedProcessor) -> int:

@@ -26,7 +26,8 @@ from engine.lab.replay.processor import CHARGED, FAILED, REJECTED, TIMED_OUT, Co
 from engine.lab.replay.result import BIN_MS, AuditSeen, Onset, Recovery, Result, Series
 from engine.lab.simulate.changes import SOON_MS
 from engine.memory.layout import PROCESSORS
-from engine.routing.router import Queue, Router
+from engine.routing.plan import Queue
+from engine.routing.router import Router
 from engine.settings import Settings
 
 # The router's clock at the begin of the load: an engine has been up for a while when a contest begins.

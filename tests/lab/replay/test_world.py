@@ -15,7 +15,8 @@ from engine.lab.replay.policies import OURS, POLICIES
 from engine.lab.replay.result import BIN_MS, Result
 from engine.lab.replay.world import Pace
 from engine.memory.layout import DEFAULT, FALLBACK
-from engine.routing.router import NOTHING, Plan, Queue, Router
+from engine.routing.plan import Plan, Queue
+from engine.routing.router import NOTHING, Router
 from tests.lab.replay.scenes import WELL, failing, flaky, parameters, play, scenario, slow
 
 SETTINGS = settings_module.read({})
