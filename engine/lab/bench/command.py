@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
-import json
 import os
 import platform
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from engine.lab import options
+from engine.lab import options, packages, results
+from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
 
 HELP = "Measures the engine beside its floor, nginx answering 202 by itself, under the same load in the same run."
 NEEDED = ("psutil", "rich", "matplotlib", "yaml")
-LOG_WIDTH = 120
-
-PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -95,8 +90,7 @@ def _seconds(low: int, high: int) -> Callable[[str], float]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Holds the benchmark; returns the exit code."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    problem = f"{', '.join(missing)} missing: `make setup`, or pip install it" if missing else ""
+    problem = packages.missing(NEEDED)
     if not (arguments.split or arguments.seconds or arguments.saturation_seconds):
         problem = "both loads are left out: there is nothing to measure"
     if problem:
@@ -135,8 +129,6 @@ class _Stop:
 
 def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from rich.console import Console
-
     from engine.lab.bench import limits as limits_module
     from engine.lab.bench import report
     from engine.lab.bench import run as bench
@@ -149,9 +141,8 @@ def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
     from engine.settings import SettingsError
     from engine.supervise.nginx import ConfError
 
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    kind = "split" if arguments.split else "bench"
-    directory = arguments.output or Path("contest-results") / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    console = results.new_console()
+    directory = results.directory(arguments.output, "split" if arguments.split else "bench")
     try:
         of_services = limits_module.of_compose_file()
         why_not = "--no-limits" if arguments.no_limits else bench.why_no_limits(of_services)
@@ -231,13 +222,12 @@ def _split(
 
 def _name_pictures(paths: Sequence[Path], console: Console) -> None:
     for path in paths:
-        console.print(f"picture: {path}", markup=False, highlight=False, soft_wrap=True)
+        results.say(console, f"picture: {path}")
 
 
 def _write(outcome: dict[str, Any], path: Path, console: Console) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(outcome, indent=1) + "\n")
-    console.print(f"result: {path}", markup=False, highlight=False, soft_wrap=True)
+    results.write_json(outcome, path)
+    results.say(console, f"result: {path}")
 
 
 def _machine() -> dict[str, Any]:

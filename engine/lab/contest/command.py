@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
-import json
 import os
 import sys
-import time
 from pathlib import Path
 
-from engine.lab import options
+from engine.lab import options, packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import Scenario, ScenarioError
 from engine.lab.interrupt import interruptible
+from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "Runs the contest against an engine and writes its result: a table, JSON and a picture."
 NEEDED = ("psutil", "rich", "matplotlib")
-
-LOG_WIDTH = 120
-
-PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,9 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Holds the contest; returns the exit code."""
     needed = [name for name in NEEDED if name != "matplotlib" or not arguments.no_picture]
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        print(f"contest: {', '.join(missing)} missing: `make setup`, or pip install it", file=sys.stderr)
+    if problem := packages.missing(needed):
+        print(f"contest: {problem}", file=sys.stderr)
         return UNUSABLE
     try:
         scenario = scenarios.load(arguments.scenario)
@@ -88,8 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from rich.console import Console
-
     from engine.lab.contest import live, report
     from engine.lab.contest.resources import NoSuchTreeError, Tree
     from engine.lab.contest.run import Contest, ContestError
@@ -103,9 +94,8 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
         fallback=arguments.fallback_url.rstrip("/"),
         token=arguments.token,
     )
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    began = time.strftime("%Y%m%d-%H%M%S")
-    directory = arguments.output or Path("contest-results") / f"{scenario.name}-{began}"
+    console = results.new_console()
+    directory = results.directory(arguments.output, scenario.name)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
@@ -131,14 +121,13 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
     outcome = report.result(recording, arguments.max_p99_ms)
     report.print_table(outcome, console)
     path = arguments.json or directory / "result.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(outcome, indent=1) + "\n")
-    console.print(f"result: {path}", markup=False, highlight=False, soft_wrap=True)
+    results.write_json(outcome, path)
+    results.say(console, f"result: {path}")
     if not arguments.no_picture:
         from engine.lab.contest import picture
 
         picture.draw(outcome, directory / "contest.png")
-        console.print(f"picture: {directory / 'contest.png'}", markup=False, highlight=False, soft_wrap=True)
+        results.say(console, f"picture: {directory / 'contest.png'}")
     if outcome["interrupted"]:
         return INTERRUPTED
     return PASSED if outcome["passed"] else FAILED

@@ -14,6 +14,7 @@ from rich.text import Text
 from engine.lab.contest.recording import Recording, Tick
 from engine.lab.contest.samples import Second
 from engine.lab.contest.scenario import BEFORE_FIRST_STAGE, Condition, Stage
+from engine.lab.results import say
 
 PLAIN_EVERY_S = 5.0
 NO_TICK = Tick(0.0, None, None, None, {})
@@ -91,7 +92,7 @@ class Lines:
             f"settled {_number(default)} + {_number(fallback)}  pending {_number(tick.pending)}  "
             f"failed {_number(tick.failed)}  audits {len(recording.audits) - differed} ok, {differed} not"
         )
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, line)
 
 
 class Screen:

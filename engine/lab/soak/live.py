@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.lab.bench.progress import duration
+from engine.lab.results import duration, say
 from engine.lab.soak.recording import Plan, Recording, Window
 
 SCREEN_EVERY_S = 1.0
@@ -57,7 +57,7 @@ class View:
         if self._live is not None:
             self._live.update(_screen(seen, now_s), refresh=True)
         else:
-            self._console.print(_line(seen, now_s), markup=False, highlight=False, soft_wrap=True)
+            say(self._console, _line(seen, now_s))
 
 
 def _rates(windows: list[Window]) -> tuple[float, float]:

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from engine.lab.bench.progress import duration
 from engine.lab.chaos.checks import Check
+from engine.lab.results import duration
 from engine.lab.soak.recording import Recording, Window
 
 Json = dict[str, Any]

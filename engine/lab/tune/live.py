@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from engine.lab.contest.recording import Recording
+from engine.lab.results import duration, say
 from engine.lab.tune import plan as plans
 from engine.lab.tune import space
 from engine.lab.tune.objective import Run, spread
@@ -87,13 +88,6 @@ def _best(plan: Plan, finished: Mapping[Slot, Run]) -> str:
     return f"best so far: {space.describe(plan.axes, plan.points[point])} ({plan.objective.title}: {value})"
 
 
-def duration(seconds: float) -> str:
-    """``1:02:03`` or ``2:03``."""
-    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 class View(Protocol):
     """Shows a tuning run while it lasts."""
 
@@ -135,7 +129,7 @@ class Lines:
     def done(self, progress: Progress, run: Run) -> None:
         """Prints what was tried, what came of it, and the time left."""
         text = f"{progress.title()}: {progress.point()}: {progress.value(run)}; {duration(progress.left_after_s)} left"
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, text)
 
 
 class Screen:

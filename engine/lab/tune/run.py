@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -27,6 +26,7 @@ from engine.lab.contest.run import Contest, ContestError
 from engine.lab.contest.samples import LoadError
 from engine.lab.contest.scenario import Scenario
 from engine.lab.contest.services import Addresses, ServiceError
+from engine.lab.results import write_json
 from engine.lab.tune import plan as plans
 from engine.lab.tune import space
 from engine.lab.tune.journal import Journal
@@ -111,7 +111,7 @@ def hold(plan: Plan, slot: Slot, scenario: Scenario, directory: Path, show: Call
         raise KeyboardInterrupt
     run = Run(found, "; ".join(outcome["broken"]))
     if run.broken:
-        (logs / "result.json").write_text(json.dumps(outcome, indent=1) + "\n")
+        write_json(outcome, logs / "result.json")
     else:
         shutil.rmtree(logs)
         with contextlib.suppress(OSError):
