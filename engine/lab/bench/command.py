@@ -20,12 +20,12 @@ from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from engine.lab.bench.limits import Limit
     from engine.lab.bench.report import LimitsNote
     from engine.lab.bench.run import Wishes
+    from engine.lab.machine.limits import Limit
 
 HELP = "Measures the engine beside its floor, nginx answering 202 by itself, under the same load in the same run."
-NEEDED = ("psutil", "rich", "matplotlib", "yaml")
+NEEDED = ("rich", "matplotlib", "yaml")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -129,15 +129,16 @@ class _Stop:
 
 def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from engine.lab.bench import limits as limits_module
     from engine.lab.bench import report
     from engine.lab.bench import run as bench
-    from engine.lab.bench.cgroups import CgroupError
     from engine.lab.bench.saturation import find_wrk
     from engine.lab.contest.load import find_k6
     from engine.lab.contest.run import ContestError
     from engine.lab.contest.samples import LoadError
-    from engine.lab.contest.services import ServiceError
+    from engine.lab.launch import LaunchError
+    from engine.lab.machine import limits as limits_module
+    from engine.lab.machine.cgroups import CgroupError
+    from engine.lab.services.service import ServiceError
     from engine.settings import SettingsError
     from engine.supervise.nginx import ConfError
 
@@ -163,7 +164,8 @@ def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
         )
         return _bench(arguments, wishes, report.LimitsNote(why_not, of_services), directory, console, stop)
     except (
-        CgroupError, ConfError, ContestError, LoadError, ServiceError, SettingsError, limits_module.LimitsError, OSError
+        CgroupError, ConfError, ContestError, LaunchError, LoadError, ServiceError, SettingsError,
+        limits_module.LimitsError, OSError,
     ) as error:  # fmt: skip
         print(f"bench: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from engine.lab.bench import targets
 from engine.lab.bench.figures import QUANTILES, RampRound, SaturationRound, Spread, ratios, spread, spreads
-from engine.lab.bench.limits import Limit
 from engine.lab.bench.run import Findings, Wishes, order, saturation_variables
 from engine.lab.bench.sides import ENGINE, FLOOR
 from engine.lab.bench.targets import Check
+from engine.lab.machine.limits import Limit
 from engine.lab.results import say
 
 Json = dict[str, Any]

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.lab.bench.figures import RampRound, Spread, spread
-from engine.lab.bench.limits import Limit
+from engine.lab.machine.limits import Limit
 from engine.lab.results import say
 
 Json = dict[str, Any]

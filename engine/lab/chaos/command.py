@@ -15,7 +15,7 @@ from engine.lab.interrupt import interruptible
 from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "A contest during which processes are killed and processors go wrong; checks that no payment suffered."
-NEEDED = ("psutil", "rich")
+NEEDED = ("rich",)
 OWN_SCENARIO = Path(__file__).with_name("chaos.toml")
 KILLS_MAX = 1000
 TROUBLES_MAX = 1000
@@ -168,8 +168,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
         fill_disk=arguments.fill_disk,
         settle_s=arguments.settle_seconds,
         engine_port=arguments.engine_port,
-        default_port=arguments.default_port,
-        fallback_port=arguments.fallback_port,
+        processor_ports={"default": arguments.default_port, "fallback": arguments.fallback_port},
     )
     console.print(f"seed {seed}: {scenario.title}", markup=False, highlight=False)
     try:

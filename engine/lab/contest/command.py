@@ -15,7 +15,7 @@ from engine.lab.interrupt import interruptible
 from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "Runs the contest against an engine and writes its result: a table, JSON and a picture."
-NEEDED = ("psutil", "rich", "matplotlib")
+NEEDED = ("rich", "matplotlib")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,16 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
     from engine.lab.contest import live, report
-    from engine.lab.contest.resources import NoSuchTreeError, Tree
     from engine.lab.contest.run import Contest, ContestError
     from engine.lab.contest.samples import LoadError
-    from engine.lab.contest.services import Addresses, ServiceError
-    from engine.lab.contest.start import Children
+    from engine.lab.launch import Children, LaunchError
+    from engine.lab.machine.tree import NoSuchTreeError, Tree
+    from engine.lab.services.addresses import Addresses
+    from engine.lab.services.service import ServiceError
 
     addresses = Addresses(
         engine=arguments.base_url.rstrip("/"),
-        default=arguments.default_url.rstrip("/"),
-        fallback=arguments.fallback_url.rstrip("/"),
+        processors={"default": arguments.default_url.rstrip("/"), "fallback": arguments.fallback_url.rstrip("/")},
         token=arguments.token,
     )
     console = results.new_console()
@@ -99,10 +99,12 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
-            children = held.enter_context(Children(addresses, scenario.fees, directory)) if arguments.start else None
+            children = None
+            if arguments.start:
+                children = held.enter_context(Children("contest", addresses, scenario.fees.by_name, directory))
             pids = {"engine": arguments.engine_pid}
             if children is not None:
-                pids = {"engine": children.engine_pid, "processors": children.processors_pid}
+                pids = {"engine": children.engine.pid, "processors": children.processors.pid}
             trees = {name: Tree(pid, with_memory=name == "engine") for name, pid in pids.items() if pid is not None}
             trees["contest"] = Tree(os.getpid(), with_children=False, with_memory=False)
             view = live.view(console)
@@ -113,7 +115,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
                 recording = contest.run()
             if children is not None:
                 recording.notes.extend(children.ended())
-    except (ContestError, ServiceError, LoadError, NoSuchTreeError, OSError) as error:
+    except (ContestError, LaunchError, ServiceError, LoadError, NoSuchTreeError, OSError) as error:
         print(f"contest: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
             directory.rmdir()  # unless something in it tells more

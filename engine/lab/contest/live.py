@@ -82,14 +82,13 @@ class Lines:
             return
         self._next_s = now_s - now_s % PLAIN_EVERY_S + PLAIN_EVERY_S
         tick = recording.ticks[-1] if recording.ticks else NO_TICK
-        default = tick.settled.default.count if tick.settled else None
-        fallback = tick.settled.fallback.count if tick.settled else None
+        settled = [tick.settled[name].count if tick.settled else None for name in recording.fees]
         phase, stage = _phase(recording, now_s)
         differed = sum(audit.outcome != "ok" for audit in recording.audits)
         line = (
             f"{now_s:5.0f} s  {phase} ({stage.describe()})  vus {recording.scenario.load.vus_at(now_s)}  "
             f"{_rates(recording, now_s)[0]}/s  accepted {recording.samples.accepted:,}  p99 {_p99(recording)}  "
-            f"settled {_number(default)} + {_number(fallback)}  pending {_number(tick.pending)}  "
+            f"settled {' + '.join(map(_number, settled))}  pending {_number(tick.pending)}  "
             f"failed {_number(tick.failed)}  audits {len(recording.audits) - differed} ok, {differed} not"
         )
         say(self._console, line)
@@ -124,8 +123,8 @@ class Screen:
         table.add_column(style="cyan")
         table.add_column(justify="right", min_width=10)
         table.add_column(style="dim")
-        table.add_row(phase, "", Text.assemble(*_condition("default", stage.default), "   ",
-                                               *_condition("fallback", stage.fallback)))  # fmt: skip
+        conditions = [Text.assemble(*_condition(name, how)) for name, how in stage.conditions.items()]
+        table.add_row(phase, "", Text("   ").join(conditions))
         table.add_row("users", f"{scenario.load.vus_at(now_s)}", f"{requests}/s, {accepted}/s accepted")
         others = samples.requested - samples.accepted
         table.add_row("accepted", f"{samples.accepted:,}", Text(f"{others} not", style="red") if others else "")
@@ -134,7 +133,7 @@ class Screen:
         table.add_row(
             "settled",
             _number(settled.count if settled else None),
-            f"default {settled.default.count:,}, fallback {settled.fallback.count:,}" if settled else "",
+            ", ".join(f"{name} {total.count:,}" for name, total in settled.items()) if settled else "",
         )
         table.add_row("pending", _number(tick.pending), f"failed {_number(tick.failed)}")
         table.add_row(

@@ -60,9 +60,14 @@ class Stage:
     default: Condition
     fallback: Condition
 
+    @property
+    def conditions(self) -> dict[str, Condition]:
+        """How each processor behaves, by name."""
+        return {"default": self.default, "fallback": self.fallback}
+
     def describe(self) -> str:
         """``default 100 ms, fallback ok``: the stage in one line."""
-        return f"default {self.default.describe()}, fallback {self.fallback.describe()}"
+        return ", ".join(f"{name} {condition.describe()}" for name, condition in self.conditions.items())
 
 
 BEFORE_FIRST_STAGE = Stage(at_s=0.0, default=HEALTHY, fallback=HEALTHY)
@@ -112,6 +117,11 @@ class Fees:
 
     default: Decimal
     fallback: Decimal
+
+    @property
+    def by_name(self) -> dict[str, Decimal]:
+        """The same by the name of the processor."""
+        return {"default": self.default, "fallback": self.fallback}
 
 
 @dataclass(frozen=True)

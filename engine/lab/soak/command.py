@@ -12,7 +12,7 @@ from engine.lab.interrupt import interruptible
 from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "Pays for minutes or hours as fast as it is settled; memory, descriptors and books must stay what they are."
-NEEDED = ("psutil", "rich", "matplotlib")
+NEEDED = ("rich", "matplotlib")
 MINUTES_DEFAULT = 5.0
 HOURS_MAX = 24.0 * 30
 PAYMENTS_MAX = 2**32 - 1  # what a simulated processor remembers

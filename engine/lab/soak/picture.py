@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.lab.contest.picture import PROCESSORS as AT_PROCESSORS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Json = dict[str, Any]
 
-ACCEPTED, SETTLED, FALLBACK, TROUBLE, QUIET = "#1d3557", "#2a7f62", "#e09f3e", "#c1121f", "#9aa5b1"
+ACCEPTED, TROUBLE, QUIET = "#1d3557", "#c1121f", "#9aa5b1"
 PENDING, SHARED = "#6d597a", "#d8dee6"
 PROCESSES = ("#457b9d", "#2a7f62", "#8ab17d", "#e9c46a", "#e09f3e", "#e76f51", "#6d597a", "#9aa5b1")
 SIZE_INCHES = (13.0, 15.0)
@@ -72,12 +74,12 @@ def _by_second(windows: Sequence[Json], total: Callable[[Json], float]) -> tuple
 
 
 def _rates(axes: Axes, windows: Sequence[Json]) -> None:
-    times, default = _by_second(windows, lambda window: window["settled"]["default"]["count"])
-    _, fallback = _by_second(windows, lambda window: window["settled"]["fallback"]["count"])
-    if times:
+    names = list(windows[-1]["settled"]) if windows else []
+    settled = [_by_second(windows, partial(_settled, name=name)) for name in names]
+    if settled:
         axes.stackplot(
-            times, default, fallback,
-            colors=[SETTLED, FALLBACK], labels=["settled at default", "settled at fallback"], alpha=0.8, linewidth=0,
+            settled[0][0], *(rates for _, rates in settled),
+            colors=AT_PROCESSORS[: len(names)], labels=[f"settled at {name}" for name in names], alpha=0.8, linewidth=0,
         )  # fmt: skip
     axes.plot(*_by_second(windows, lambda window: window["accepted"]), color=ACCEPTED, linewidth=1.2, label="accepted")
     if any(window["refused"] or window["unanswered"] for window in windows):
@@ -86,6 +88,10 @@ def _rates(axes: Axes, windows: Sequence[Json]) -> None:
         axes.plot(at_s, bad, color=TROUBLE, linewidth=1.2, label="refused, unanswered\n(in a window)")
     axes.set_ylabel("payments per second")
     axes.set_ylim(bottom=0)
+
+
+def _settled(window: Json, name: str) -> float:
+    return float(window["settled"][name]["count"])
 
 
 def _mark_audits(axes: Axes, audits: Sequence[Json]) -> None:

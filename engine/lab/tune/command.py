@@ -22,7 +22,7 @@ from engine.lab.tune.plan import ROUNDS_MAX, Plan
 from engine.lab.tune.space import SpaceError
 
 HELP = "Holds contests with different ENGINE_ settings and says which serve best."
-NEEDED = ("psutil", "rich", "matplotlib", "k6")
+NEEDED = ("rich", "matplotlib", "k6")
 SECONDS_MIN = 2.0
 SEED_MAX = 2**31 - 1
 
@@ -190,7 +190,7 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, Scenario, Path]:
 
 def _hold(arguments: argparse.Namespace) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from engine.lab.bench.cgroups import CgroupError
+    from engine.lab.machine.cgroups import CgroupError
     from engine.lab.tune import live, picture, report
     from engine.lab.tune.journal import Journal
     from engine.lab.tune.run import OVERHEAD_S, TuneError, control_groups, tune

@@ -15,22 +15,22 @@ DEFAULT, FALLBACK = Total(10, 199_00), Total(5, 99_50)
 
 
 def audit(engine: Totals | str, default: Total | str = DEFAULT, fallback: Total | str = FALLBACK) -> Audit:
-    return compare(10.0, "periodic", ("a", "b"), Answers(engine, default, fallback))
+    return compare(10.0, "periodic", ("a", "b"), Answers(engine, {"default": default, "fallback": fallback}))
 
 
 def test_equal_books_are_ok() -> None:
-    seen = audit(Totals(DEFAULT, FALLBACK))
+    seen = audit(Totals(default=DEFAULT, fallback=FALLBACK))
     assert (seen.outcome, seen.payments, seen.cents, seen.reason) == ("ok", 0, 0, "")
 
 
 def test_two_errors_do_not_cancel_out() -> None:
-    seen = audit(Totals(Total(11, 218_90), Total(4, 79_60)))
+    seen = audit(Totals(default=Total(11, 218_90), fallback=Total(4, 79_60)))
     assert (seen.outcome, seen.payments, seen.cents) == ("differed", 2, 39_80)
     assert "default: engine 11 payments, 218.90; processor 10, 199.00" in seen.reason
 
 
 def test_a_single_cent_is_a_difference() -> None:
-    seen = audit(Totals(Total(10, 199_01), FALLBACK))
+    seen = audit(Totals(default=Total(10, 199_01), fallback=FALLBACK))
     assert (seen.outcome, seen.payments, seen.cents) == ("differed", 1, 1)
 
 

@@ -222,7 +222,7 @@ def test_progress_tells_the_contest_the_time_left_and_the_best(terminal: bool) -
     progress = live.Progress(halving, finished, Slot(0, 0, 3), overhead_s=6)
     short = scenarios.load("short")
     with live.view(console) as view:
-        view.show(progress, Recording(short, short.fees), 3.0)
+        view.show(progress, Recording(short, short.fees.by_name), 3.0)
         view.done(progress, brought(2.5))
         view.done(progress, Run({}, "did not start"))
     text = out.getvalue()
