@@ -6,28 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.lab import drawing
+from engine.lab.drawing import ACCEPTED, DEFAULT, FALLBACK, GREY, PENDING, PROCESSORS, TROUBLE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Json = dict[str, Any]
 
-DEFAULT, FALLBACK, ACCEPTED, PENDING, TROUBLE = "#2a7f62", "#e09f3e", "#1d3557", "#6d597a", "#c1121f"
-# Of the processors, in their order.
-PROCESSORS = (DEFAULT, FALLBACK, "#457b9d", "#b5838d", "#8ab17d", "#e76f51", "#a8dadc", "#606c38")
 SHADES = {"well": "#eaf4ee", "slow": "#fdf3d8", "some failing": "#fbe0cf", "all failing": "#f3c4c4"}
 SIZE_INCHES = (13.0, 10.0)
-DOTS_PER_INCH = 110
 
 
 def draw(outcome: Json, path: Path) -> None:
     """Draws ``outcome`` (what ``report.result`` gives) as a PNG at ``path``. Raises OSError."""
-    # Without pyplot there is no display to look for and no state that is kept.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = drawing.new_figure(*SIZE_INCHES, _title(outcome), title_size=13)
     rates, queue, latency, cores = figure.subplots(4, 1, sharex=True, height_ratios=(3.2, 1.8, 2.4, 1.5))
     requests, ticks = outcome["series"]["requests"], outcome["series"]["ticks"]
     _rates(rates, _names(outcome), requests, ticks)
@@ -42,13 +37,11 @@ def draw(outcome: Json, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         _shade(axes, outcome["stages"], outcome["duration_s"], end_s)
         _mark_audits(axes, outcome["audits"], outcome["duration_s"])
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, frameon=False, handlelength=1.4)
+        drawing.legend_beside(axes)
     _label_stages(rates, outcome["stages"], outcome["duration_s"], end_s)
     _label_audits(rates, outcome["audits"], outcome["duration_s"])
     cores.set_xlabel("seconds since the load began")
     cores.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, steps=[1, 2, 5, 10]))
-    figure.suptitle(_title(outcome), fontsize=13, x=0.01, ha="left", fontweight="bold")
     figure.savefig(path, format="png")
 
 
@@ -112,24 +105,19 @@ def _queue(axes: Axes, ticks: Sequence[Json]) -> None:
 
 
 def _latency(axes: Axes, requests: Sequence[Json], p99_ms: float | None) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     seen = [second for second in requests if second["p50_ms"] is not None]
     at_s = [second["second"] + 0.5 for second in seen]
-    axes.plot(at_s, [second["max_ms"] for second in seen], color="#9aa5b1", linewidth=0.9, label="max by second")
+    axes.plot(at_s, [second["max_ms"] for second in seen], color=GREY, linewidth=0.9, label="max by second")
     axes.plot(at_s, [second["p99_ms"] for second in seen], color=TROUBLE, linewidth=1.5, label="p99 by second")
     axes.plot(at_s, [second["p50_ms"] for second in seen], color=ACCEPTED, linewidth=1.5, label="p50 by second")
     if p99_ms is not None:
         axes.axhline(p99_ms, color=TROUBLE, linewidth=1, linestyle=(0, (4, 3)), label=f"p99 of all: {p99_ms:.2f} ms")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    drawing.logarithmic(axes)
     axes.set_ylabel("latency, ms")
 
 
 def _cores(axes: Axes, ticks: Sequence[Json]) -> None:
-    colors = {"engine": ACCEPTED, "k6": FALLBACK, "processors": DEFAULT, "contest": "#9aa5b1"}
+    colors = {"engine": ACCEPTED, "k6": FALLBACK, "processors": DEFAULT, "contest": GREY}
     names = sorted({name for tick in ticks for name in tick["cores"]}, key=list(colors).index)
     for name in names:
         seen = [tick for tick in ticks if name in tick["cores"]]
