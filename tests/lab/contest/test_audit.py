@@ -45,6 +45,18 @@ def test_an_audit_without_a_processors_answer_is_held_against_nobody() -> None:
     assert seen.reason == "fallback processor: refused"
 
 
+def test_any_number_of_processors_is_compared_each_by_itself() -> None:
+    charged = Totals(north=Total(1, 100), south=Total(2, 200), east=Total(3, 300))
+    engine = Totals(charged) | {"east": Total(1, 100), "south": Total(4, 400)}
+    seen = compare(1.0, "periodic", None, Answers(Totals(engine), charged))
+    assert (seen.outcome, seen.payments, seen.cents) == ("differed", 4, 400)
+    assert (charged.count, charged.cents) == (6, 600)
+    content = {name: {"totalRequests": each.count, "totalAmount": 1} for name, each in charged.items()}
+    assert engine_totals(content, ("north", "south", "east"))["south"].count == 2
+    with pytest.raises(BooksError):
+        engine_totals(content, ("north", "south"))
+
+
 @pytest.mark.parametrize(
     ("amount", "cents"), [("0", 0), ("19.9", 1990), ("398.0000000001", 39_800), ("99999999999.99", 9_999_999_999_999)]
 )

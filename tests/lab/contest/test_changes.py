@@ -69,6 +69,17 @@ def test_which_one_is_cheaper_is_known_by_the_fees() -> None:
     assert dues == [[True], [False]]
 
 
+def test_of_three_processors_the_dearest_is_due_while_all_cheaper_ones_fail() -> None:
+    fees = {"dear": Decimal("0.2"), "cheap": Decimal("0.1"), "middle": Decimal("0.15")}
+    listings = {
+        "dear": [onset(1), recovery(20, 1.0), onset(30), recovery(40, 1.0)],
+        "cheap": [onset(10)],
+        "middle": [onset(5), recovery(35, 1.0)],
+    }
+    found = {(c.processor, c.at_s): c.due for c in during_load(listings, fees, NOW_S) if isinstance(c, JudgedRecovery)}
+    assert found == {("dear", 20.0): True, ("dear", 40.0): False, ("middle", 35.0): True}
+
+
 def test_medians_leave_out_recoveries_that_were_not_due_and_count_silence_as_the_longest() -> None:
     due = [
         JudgedRecovery("default", at_s, first_ms, due=True) for at_s, first_ms in ((1, 100.0), (2, None), (3, 300.0))
