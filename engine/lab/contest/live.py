@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +14,7 @@ from engine.lab.contest.recording import Recording, Tick
 from engine.lab.contest.samples import Second
 from engine.lab.contest.scenario import BEFORE_FIRST_STAGE, Condition, Stage
 from engine.lab.results import say
+from engine.lab.shown import Shown
 
 PLAIN_EVERY_S = 5.0
 NO_TICK = Tick(0.0, None, None, None, {})
@@ -61,20 +61,12 @@ def _phase(recording: Recording, now_s: float) -> tuple[str, Stage]:
     return f"stage {passed}/{len(scenario.stages)}", scenario.stage_at(now_s)
 
 
-class Lines:
+class Lines(Shown):
     """A line every five seconds, for logs."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        super().__init__(console)
         self._next_s = PLAIN_EVERY_S
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def show(self, recording: Recording, now_s: float) -> None:
         """Prints when five seconds have passed since the last line."""
@@ -91,29 +83,17 @@ class Lines:
             f"settled {' + '.join(map(_number, settled))}  pending {_number(tick.pending)}  "
             f"failed {_number(tick.failed)}  audits {len(recording.audits) - differed} ok, {differed} not"
         )
-        say(self._console, line)
+        say(self.console, line)
 
 
-class Screen:
-    """A table that stays in its place. Redrawn only when told to: drawing takes CPU from what is measured."""
-
-    def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-
-    def __enter__(self) -> Screen:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
+class Screen(Shown):
+    """A table that stays in its place."""
 
     def show(self, recording: Recording, now_s: float) -> None:
         """Draws the table anew."""
-        self._live.update(self._draw(recording, now_s), refresh=True)
+        self.draw(self._table(recording, now_s))
 
-    def _draw(self, recording: Recording, now_s: float) -> RenderableType:
+    def _table(self, recording: Recording, now_s: float) -> RenderableType:
         scenario, samples = recording.scenario, recording.samples
         tick = recording.ticks[-1] if recording.ticks else NO_TICK
         phase, stage = _phase(recording, now_s)
