@@ -6,15 +6,14 @@ import argparse
 import contextlib
 import os
 import platform
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from engine.lab import options, packages, results
+from engine.lab.interrupt import noted
 from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 if TYPE_CHECKING:
@@ -96,38 +95,15 @@ def run(arguments: argparse.Namespace) -> int:
     if problem:
         print(f"bench: {problem}", file=sys.stderr)
         return UNUSABLE
-    stop = _Stop()
-    try:
-        return _hold(arguments, stop)
-    except KeyboardInterrupt:
-        print("bench: interrupted before there was a result", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        stop.close()
+    with noted() as is_stopped:  # an interrupt takes effect where `progress.Steps` says
+        try:
+            return _hold(arguments, is_stopped)
+        except KeyboardInterrupt:
+            print("bench: interrupted before there was a result", file=sys.stderr)
+            return INTERRUPTED
 
 
-class _Stop:
-    """Notes Ctrl-C and SIGTERM, and does nothing about them: see ``progress.Steps``."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        # SIGINT too: a shell's background job starts with it ignored.
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked = True
-
-    def asked(self) -> bool:
-        """Whether there was one."""
-        return self._asked
-
-    def close(self) -> None:
-        """Puts back what was there."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
+def _hold(arguments: argparse.Namespace, is_stopped: Callable[[], bool]) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
     from engine.lab.bench import report
     from engine.lab.bench import run as bench
@@ -152,7 +128,7 @@ def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
         find_k6()
         directory.mkdir(parents=True, exist_ok=True)
         if arguments.split:
-            return _split(arguments, of_services, directory, console, stop)
+            return _split(arguments, of_services, directory, console, is_stopped)
         if arguments.saturation_seconds:
             find_wrk()
         wishes = bench.Wishes(
@@ -162,7 +138,7 @@ def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
             connections=arguments.connections,
             limits=None if why_not else of_services,
         )
-        return _bench(arguments, wishes, report.LimitsNote(why_not, of_services), directory, console, stop)
+        return _bench(arguments, wishes, report.LimitsNote(why_not, of_services), directory, console, is_stopped)
     except (
         CgroupError, ConfError, ContestError, LaunchError, LoadError, ServiceError, SettingsError,
         limits_module.LimitsError, OSError,
@@ -179,7 +155,7 @@ def _bench(
     limits: LimitsNote,
     directory: Path,
     console: Console,
-    stop: _Stop,
+    is_stopped: Callable[[], bool],
 ) -> int:
     from engine.lab.bench import picture, report
     from engine.lab.bench import run as bench
@@ -187,7 +163,7 @@ def _bench(
 
     findings, interrupted = bench.Findings(), False
     try:
-        with Steps(console, bench.planned_s(wishes), stop.asked) as steps:
+        with Steps(console, bench.planned_s(wishes), is_stopped) as steps:
             bench.hold(wishes, directory, steps, findings)
     except KeyboardInterrupt:
         if not findings.has_all(wishes):
@@ -204,7 +180,11 @@ def _bench(
 
 
 def _split(
-    arguments: argparse.Namespace, shipped: Mapping[str, Limit], directory: Path, console: Console, stop: _Stop
+    arguments: argparse.Namespace,
+    shipped: Mapping[str, Limit],
+    directory: Path,
+    console: Console,
+    is_stopped: Callable[[], bool],
 ) -> int:
     from engine.lab.bench import picture, split
     from engine.lab.bench import run as bench
@@ -212,7 +192,7 @@ def _split(
 
     seconds = arguments.split_seconds
     candidates = split.candidates(shipped)
-    with Steps(console, split.rounds_in_all(len(candidates)) * bench.ramp_round_s(seconds), stop.asked) as steps:
+    with Steps(console, split.rounds_in_all(len(candidates)) * bench.ramp_round_s(seconds), is_stopped) as steps:
         tried = bench.hold_splits(candidates, shipped, seconds, directory, steps)
     outcome = split.result(tried, candidates[0], seconds) | {"machine": _machine()}
     split.print_table(outcome, console)

@@ -180,8 +180,7 @@ class _Table:
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         if kind is None and self._left:
-            unknown = ", ".join(sorted(self._left))
-            raise ScenarioError(f"{self._place}: unknown key {unknown}")
+            raise ScenarioError(f"{self._place}: unknown key {self.left()}")
 
     def _take(self, key: str) -> tuple[Any, str]:
         if key not in self._left:
@@ -190,6 +189,10 @@ class _Table:
 
     def has(self, key: str) -> bool:
         return key in self._left
+
+    def left(self) -> str:
+        """The keys that nobody has asked for, as a list for people; empty when there are none."""
+        return ", ".join(sorted(self._left))
 
     def text(self, key: str) -> str:
         value, place = self._take(key)
@@ -262,9 +265,12 @@ def _load(table: _Table) -> Load:
         )
 
 
-def _fees(table: _Table) -> Fees:
+def _fees(table: _Table, place: str) -> Fees:
     with table:
-        return Fees(default=table.number("default", 0, 1), fallback=table.number("fallback", 0, 1))
+        fees = Fees(default=table.number("default", 0, 1), fallback=table.number("fallback", 0, 1))
+        if more := table.left():
+            raise ScenarioError(f"{place}: fees: a scenario is for default and fallback alone, and not for {more}")
+    return fees
 
 
 def _audit(table: _Table, place: str) -> AuditPlan:
@@ -310,7 +316,7 @@ def parse(text: str, name: str, place: str) -> Scenario:
             name=name,
             title=table.text("title"),
             load=_load(table.table("load")),
-            fees=_fees(table.table("fees")),
+            fees=_fees(table.table("fees"), place),
             audit=_audit(table.table("audit"), place),
             stages=tuple(_stage(stage) for stage in table.tables("stages")),
         )
