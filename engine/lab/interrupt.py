@@ -1,24 +1,38 @@
-"""What ends a long command before its time."""
+"""What ends a long command before its time: Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and Ctrl-C raise KeyboardInterrupt within, so that what was started is ended in either case."""
+    """Either raises KeyboardInterrupt within, so that what was started is ended in either case."""
+    with _handled(_interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[Callable[[], bool]]:
+    """Either is only noted within; gives what says whether there was one."""
+    seen: list[int] = []
+    with _handled(lambda number, _frame: seen.append(number)):
+        yield lambda: bool(seen)
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     # SIGINT too: a shell's background job starts with it ignored.
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

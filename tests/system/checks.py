@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from engine.lab.contest.books import Total, Totals
-from engine.lab.simulate.client import ProcessorAdmin
+from engine.lab.contest.books import Totals
+from engine.lab.services.processor import Processor
 from tests.lab.simulate.processes import Processors
 from tests.system.client import Client, Payment, client, wait_until
 from tests.system.running import Engine
@@ -45,7 +45,7 @@ class World:
             check_books(self.processors, shop)
 
 
-def _is_idle(processor: ProcessorAdmin) -> bool:
+def _is_idle(processor: Processor) -> bool:
     stats = processor.stats()
     return stats["in_flight"] == stats["waiting"] == 0
 
@@ -75,12 +75,8 @@ def check_books(processors: Processors, shop: Client, windows: int = 40) -> None
 
 def charged_totals(processors: Processors, from_: str | None = None, to: str | None = None) -> Totals:
     """What both processors say they have charged in a window."""
-
-    def total(processor: ProcessorAdmin) -> Total:
-        summary = processor.summary(from_, to)
-        return Total(summary.count, summary.amount_cents)
-
-    return Totals(total(processors.default), total(processors.fallback))
+    bounds = (from_, to)
+    return Totals(default=processors.default.total(bounds), fallback=processors.fallback.total(bounds))
 
 
 def _windows(moments: list[str], count: int) -> Iterator[tuple[str | None, str | None]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from engine.lab.launch import free_ports
+from engine.lab.machine.processes import role
 from tests.lab.simulate.processes import REPOSITORY, Processors
 from tests.storage.places import on_disk
 from tests.system.client import Client, wait_until
@@ -129,9 +130,9 @@ class Engine:
         found = {"up": psutil.Process(self.process.pid)}
         for process in found["up"].children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                role = _role(process.cmdline())
-                if role:
-                    found[role] = process
+                name = role(process.cmdline())
+                if name:
+                    found[name] = process
         return found
 
     def pid(self, role: str) -> int:
@@ -228,12 +229,7 @@ def engine(processors: Processors, **settings: str) -> Iterator[Engine]:
 
 def free_port() -> int:
     """A port that nobody listens on and that the kernel gives to no client either."""
-    lowest_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.randrange(10_000, min(lowest_of_clients, 32_768))
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    return free_ports(1)[0]
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -259,16 +255,3 @@ def is_alive(where: int | str) -> bool:
         return False
     finally:
         shop.close()
-
-
-def _role(command: list[str]) -> str:
-    line = " ".join(command)
-    if "nginx: master" in line:
-        return "nginx"
-    if "nginx: worker process" in line and "shutting down" not in line:
-        return "nginx worker"
-    if command[2:4] == ["engine", "dispatch"]:
-        return "dispatcher"
-    if command[2:4] == ["engine", "api"]:
-        return f"api {command[-1]}"
-    return ""

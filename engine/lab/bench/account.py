@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from engine.lab.bench import processes
-from engine.lab.bench.cgroups import Cgroups
 from engine.lab.bench.sides import Side
+from engine.lab.machine import processes, use
+from engine.lab.machine.cgroups import Cgroups
 
 
 class Account:
@@ -24,11 +24,11 @@ class Account:
     def __init__(self, side: Side, groups: Cgroups | None, others: Mapping[str, int]) -> None:
         self.at_s = time.monotonic()
         self.pids = side.find()
-        self.cpu_ns = {role: processes.cpu_ns(pid) for role, pid in self.pids.items()}
+        self.cpu_ns = {role: use.cpu_ns(pid) for role, pid in self.pids.items()}
         self.uses = {} if groups is None else {name: groups.use(name) for name in groups.services}
         beside = [pid for other in others.values() for pid in [other, *processes.children(other)]]
-        self._ours_s = processes.own_s() + sum(map(processes.cpu_ns, beside)) / 1e9
-        self._busy_s = processes.busy_s()
+        self._ours_s = use.own_s() + sum(map(use.cpu_ns, beside)) / 1e9
+        self._busy_s = use.busy_s()
 
     def cpu_since(self, before: Account) -> dict[str, int]:
         """CPU in ns by role; all of it for a process that was not there before."""
@@ -43,7 +43,7 @@ class Account:
     def problems_since(self, before: Account) -> list[str]:
         """Processes that did not live through the round: its figures are then of two lives, and one start."""
         problems = [f"{role} ended during the round" for role, pid in before.pids.items() if self.pids.get(role) != pid]
-        for name, use in self.uses.items():
-            if kills := use.since(before.uses[name]).oom_kills:
+        for name, used in self.uses.items():
+            if kills := used.since(before.uses[name]).oom_kills:
                 problems.append(f"{name}: {kills} processes killed for want of memory")
         return problems

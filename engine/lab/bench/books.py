@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 
-from engine.lab.contest.services import Addresses, Engine, Processors, ServiceError
-from engine.lab.simulate.client import ProcessorAdmin, ProcessorError, charged_twice
+from engine.lab.services.addresses import Addresses
+from engine.lab.services.engine import Engine
+from engine.lab.services.processors import Processors, charged_twice
+from engine.lab.services.service import ServiceError
 
 POLL_S = 0.05
 
 
 class Books:
-    """Of one engine and its two processors. Close it at the end.
+    """Of one engine and its processors. Close it at the end.
 
     Raises ServiceError if an address is none.
     """
 
     def __init__(self, addresses: Addresses) -> None:
-        self._addresses = addresses
         self.processors = Processors(addresses)
         self.engine = Engine(addresses)
 
@@ -43,10 +43,9 @@ class Books:
             if not found or time.monotonic() > deadline_s:
                 break
             time.sleep(POLL_S)
-        origins = (self._addresses.default, self._addresses.fallback)
         try:
-            twice = charged_twice(*(ProcessorAdmin(origin, self._addresses.token) for origin in origins))
-        except (ProcessorError, OSError, http.client.HTTPException) as error:
+            twice = charged_twice(self.processors.values())
+        except ServiceError as error:
             return [*found, f"whether anything was charged twice is not known: {error}"]
         return [*found, f"{len(twice)} payments were charged twice"] if twice else found
 
@@ -64,8 +63,7 @@ class Books:
 
     def forget(self) -> None:
         """Empties the processors. Raises ServiceError."""
-        self.processors.default.purge()
-        self.processors.fallback.purge()
+        self.processors.purge()
 
     def close(self) -> None:
         """Closes the kept connections."""

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
-import json
 import os
 import platform
-import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from engine.lab import options
+from engine.lab import options, packages, results
+from engine.lab.interrupt import noted
+from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from engine.lab.bench.limits import Limit
     from engine.lab.bench.report import LimitsNote
     from engine.lab.bench.run import Wishes
+    from engine.lab.machine.limits import Limit
 
 HELP = "Measures the engine beside its floor, nginx answering 202 by itself, under the same load in the same run."
-NEEDED = ("psutil", "rich", "matplotlib", "yaml")
-LOG_WIDTH = 120
-
-PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+NEEDED = ("rich", "matplotlib", "yaml")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -95,63 +89,37 @@ def _seconds(low: int, high: int) -> Callable[[str], float]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Holds the benchmark; returns the exit code."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    problem = f"{', '.join(missing)} missing: `make setup`, or pip install it" if missing else ""
+    problem = packages.missing(NEEDED)
     if not (arguments.split or arguments.seconds or arguments.saturation_seconds):
         problem = "both loads are left out: there is nothing to measure"
     if problem:
         print(f"bench: {problem}", file=sys.stderr)
         return UNUSABLE
-    stop = _Stop()
-    try:
-        return _hold(arguments, stop)
-    except KeyboardInterrupt:
-        print("bench: interrupted before there was a result", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        stop.close()
+    with noted() as is_stopped:  # an interrupt takes effect where `progress.Steps` says
+        try:
+            return _hold(arguments, is_stopped)
+        except KeyboardInterrupt:
+            print("bench: interrupted before there was a result", file=sys.stderr)
+            return INTERRUPTED
 
 
-class _Stop:
-    """Notes Ctrl-C and SIGTERM, and does nothing about them: see ``progress.Steps``."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        # SIGINT too: a shell's background job starts with it ignored.
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked = True
-
-    def asked(self) -> bool:
-        """Whether there was one."""
-        return self._asked
-
-    def close(self) -> None:
-        """Puts back what was there."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
+def _hold(arguments: argparse.Namespace, is_stopped: Callable[[], bool]) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from rich.console import Console
-
-    from engine.lab.bench import limits as limits_module
     from engine.lab.bench import report
     from engine.lab.bench import run as bench
-    from engine.lab.bench.cgroups import CgroupError
     from engine.lab.bench.saturation import find_wrk
     from engine.lab.contest.load import find_k6
     from engine.lab.contest.run import ContestError
     from engine.lab.contest.samples import LoadError
-    from engine.lab.contest.services import ServiceError
+    from engine.lab.launch import LaunchError
+    from engine.lab.machine import limits as limits_module
+    from engine.lab.machine.cgroups import CgroupError
+    from engine.lab.services.service import ServiceError
     from engine.settings import SettingsError
     from engine.supervise.nginx import ConfError
 
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    kind = "split" if arguments.split else "bench"
-    directory = arguments.output or Path("contest-results") / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    console = results.new_console()
+    directory = results.directory(arguments.output, "split" if arguments.split else "bench")
     try:
         of_services = limits_module.of_compose_file()
         why_not = "--no-limits" if arguments.no_limits else bench.why_no_limits(of_services)
@@ -160,7 +128,7 @@ def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
         find_k6()
         directory.mkdir(parents=True, exist_ok=True)
         if arguments.split:
-            return _split(arguments, of_services, directory, console, stop)
+            return _split(arguments, of_services, directory, console, is_stopped)
         if arguments.saturation_seconds:
             find_wrk()
         wishes = bench.Wishes(
@@ -170,9 +138,10 @@ def _hold(arguments: argparse.Namespace, stop: _Stop) -> int:
             connections=arguments.connections,
             limits=None if why_not else of_services,
         )
-        return _bench(arguments, wishes, report.LimitsNote(why_not, of_services), directory, console, stop)
+        return _bench(arguments, wishes, report.LimitsNote(why_not, of_services), directory, console, is_stopped)
     except (
-        CgroupError, ConfError, ContestError, LoadError, ServiceError, SettingsError, limits_module.LimitsError, OSError
+        CgroupError, ConfError, ContestError, LaunchError, LoadError, ServiceError, SettingsError,
+        limits_module.LimitsError, OSError,
     ) as error:  # fmt: skip
         print(f"bench: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
@@ -186,7 +155,7 @@ def _bench(
     limits: LimitsNote,
     directory: Path,
     console: Console,
-    stop: _Stop,
+    is_stopped: Callable[[], bool],
 ) -> int:
     from engine.lab.bench import picture, report
     from engine.lab.bench import run as bench
@@ -194,7 +163,7 @@ def _bench(
 
     findings, interrupted = bench.Findings(), False
     try:
-        with Steps(console, bench.planned_s(wishes), stop.asked) as steps:
+        with Steps(console, bench.planned_s(wishes), is_stopped) as steps:
             bench.hold(wishes, directory, steps, findings)
     except KeyboardInterrupt:
         if not findings.has_all(wishes):
@@ -211,7 +180,11 @@ def _bench(
 
 
 def _split(
-    arguments: argparse.Namespace, shipped: Mapping[str, Limit], directory: Path, console: Console, stop: _Stop
+    arguments: argparse.Namespace,
+    shipped: Mapping[str, Limit],
+    directory: Path,
+    console: Console,
+    is_stopped: Callable[[], bool],
 ) -> int:
     from engine.lab.bench import picture, split
     from engine.lab.bench import run as bench
@@ -219,7 +192,7 @@ def _split(
 
     seconds = arguments.split_seconds
     candidates = split.candidates(shipped)
-    with Steps(console, split.rounds_in_all(len(candidates)) * bench.ramp_round_s(seconds), stop.asked) as steps:
+    with Steps(console, split.rounds_in_all(len(candidates)) * bench.ramp_round_s(seconds), is_stopped) as steps:
         tried = bench.hold_splits(candidates, shipped, seconds, directory, steps)
     outcome = split.result(tried, candidates[0], seconds) | {"machine": _machine()}
     split.print_table(outcome, console)
@@ -231,13 +204,12 @@ def _split(
 
 def _name_pictures(paths: Sequence[Path], console: Console) -> None:
     for path in paths:
-        console.print(f"picture: {path}", markup=False, highlight=False, soft_wrap=True)
+        results.say(console, f"picture: {path}")
 
 
 def _write(outcome: dict[str, Any], path: Path, console: Console) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(outcome, indent=1) + "\n")
-    console.print(f"result: {path}", markup=False, highlight=False, soft_wrap=True)
+    results.write_json(outcome, path)
+    results.say(console, f"result: {path}")
 
 
 def _machine() -> dict[str, Any]:

@@ -84,7 +84,7 @@ class RampRound:
       throttled: by service; empty without limits.
       memory_peak_mb: most memory that the service's control group counted; empty without limits.
       others_cores: cores that were busy meanwhile with what does not belong to the benchmark, at least
-        (``processes.busy_s``).
+        (``machine.use.busy_s``).
       problems: what went wrong; a round with problems is a failed one.
     """
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.lab import drawing
 from engine.lab.bench.sides import ENGINE, FLOOR
-from engine.lab.contest.picture import ACCEPTED, DEFAULT, DOTS_PER_INCH, FALLBACK, TROUBLE
+from engine.lab.drawing import ACCEPTED, DEFAULT, FALLBACK, GREY, PENDING, TROUBLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Json = dict[str, Any]
 
-GREY = "#9aa5b1"
 # From the client to the processors; roles that are not here take the rest in turn.
 COLORS = {
     "nginx": GREY,
@@ -23,7 +23,7 @@ COLORS = {
     "api 0": DEFAULT,
     "api 1": "#74b49b",
     "dispatcher": FALLBACK,
-    "supervisor": "#6d597a",
+    "supervisor": PENDING,
 }
 SPARE_COLORS = ("#457b9d", "#a8dadc", "#b5838d", "#606c38")
 SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -46,12 +46,7 @@ def draw_splits(outcome: Json, directory: Path) -> list[Path]:
 
 
 def _drawn(path: Path, size: tuple[float, float], content: Callable[[Axes], None]) -> Path:
-    # Without pyplot there is no display to look for and no state that is kept.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = drawing.new_figure(*size)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)

@@ -10,6 +10,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from engine.lab.results import duration, say
+
 
 class Steps:
     """Steps of known length. A context manager.
@@ -52,7 +54,7 @@ class Steps:
         self.show(text, self._done_s)
         left = duration(self._total_s - self._done_s)
         if not self._console.is_terminal:
-            self._console.print(f"{text} ({left} left)", markup=False, highlight=False, soft_wrap=True)
+            say(self._console, f"{text} ({left} left)")
         begin_s, began_s = self._done_s, time.monotonic()
         yield Step(self, text, begin_s, planned_s)
         # What took longer than planned will go on to.
@@ -64,7 +66,7 @@ class Steps:
         """Draws the bar anew. Raises KeyboardInterrupt if there was a Ctrl-C."""
         if self._is_asked_to_stop():
             raise KeyboardInterrupt
-        left = duration(max(self._total_s - done_s, 0.0))
+        left = duration(self._total_s - done_s)
         self._progress.update(self._task, description=text, completed=done_s, total=self._total_s, left=left)
         if self._console.is_terminal:
             self._progress.refresh()
@@ -84,10 +86,3 @@ class Step:
         """So much more time has passed in it. Raises KeyboardInterrupt if there was a Ctrl-C."""
         self._passed_s = min(self._passed_s + seconds, self._planned_s)
         self._steps.show(self._text, self._begin_s + self._passed_s)
-
-
-def duration(seconds: float) -> str:
-    """``1:05`` for 65 seconds, ``1:01:05`` for an hour more."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from engine.lab.bench import processes
 from engine.lab.bench.account import Account
 from engine.lab.bench.books import Books
-from engine.lab.bench.cgroups import Cgroups, Use
 from engine.lab.bench.figures import RampRound, Throttled, per_payment_us, quantiles_ms
 from engine.lab.bench.sides import Side
 from engine.lab.contest.load import LoadGenerator
 from engine.lab.contest.run import BEGIN_S_MAX, OVERTIME_S_MAX, ContestError
 from engine.lab.contest.samples import LoadError, Samples, percentiles
 from engine.lab.contest.scenario import Load
+from engine.lab.machine import use as use_module
+from engine.lab.machine.cgroups import Cgroups, Use
 
 LOOK_S = 1.0
 POLL_S = 0.05
@@ -57,7 +57,7 @@ def hold(
         except LoadError as error:
             samples.notes.append(str(error))
             totals = None
-        pss_mb = {role: processes.pss_bytes(pid) / 1e6 for role, pid in side.find().items()}
+        pss_mb = {role: use_module.pss_bytes(pid) / 1e6 for role, pid in side.find().items()}
         accepted = totals.accepted if totals else samples.accepted
         problems = _load_problems(samples, accepted)
         settled = books.await_settled(accepted, SETTLE_S_MAX) if books else accepted

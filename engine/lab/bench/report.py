@@ -11,10 +11,11 @@ from rich.table import Table
 
 from engine.lab.bench import targets
 from engine.lab.bench.figures import QUANTILES, RampRound, SaturationRound, Spread, ratios, spread, spreads
-from engine.lab.bench.limits import Limit
 from engine.lab.bench.run import Findings, Wishes, order, saturation_variables
 from engine.lab.bench.sides import ENGINE, FLOOR
 from engine.lab.bench.targets import Check
+from engine.lab.machine.limits import Limit
+from engine.lab.results import say
 
 Json = dict[str, Any]
 
@@ -177,7 +178,7 @@ def print_tables(outcome: Json, console: Console, *, with_targets: bool) -> None
         _print_ramp(outcome["contest_load"], outcome, console)
     if outcome["saturation"]:
         _print_saturation(outcome["saturation"], outcome, console)
-    _say(console, outcome["limits"]["in_words"])
+    say(console, outcome["limits"]["in_words"])
     for problem in outcome["problems"]:
         console.print(f"FAILED: {problem}", style="bold red", markup=False)
     for check in outcome["checks"] if with_targets else ():
@@ -254,7 +255,7 @@ def _print_saturation(content: Json, outcome: Json, console: Console) -> None:
     console.print(table)
     _note_others(content, console)
     given = ", ".join(f"{name}={value}" for name, value in content["variables"].items())
-    _say(console, f"the engine's variables at saturation: {given}")
+    say(console, f"the engine's variables at saturation: {given}")
 
 
 def _note_others(content: Json, console: Console) -> None:
@@ -272,7 +273,3 @@ def _shown(each: Spread | Json | None, digits: int) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

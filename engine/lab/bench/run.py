@@ -10,21 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import settings as settings_module
+from engine.lab import launch
 from engine.lab.bench import ramp, saturation, sides
 from engine.lab.bench.books import Books
-from engine.lab.bench.cgroups import CgroupError, Cgroups
 from engine.lab.bench.figures import RampRound, SaturationRound
-from engine.lab.bench.limits import Limit
 from engine.lab.bench.progress import Step, Steps
 from engine.lab.bench.sides import ENGINE, FLOOR, Side
 from engine.lab.bench.split import Split, Tried, search
-from engine.lab.chaos.world import free_ports
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.samples import LoadError
-from engine.lab.contest.services import Addresses
+from engine.lab.machine.cgroups import CgroupError, Cgroups
+from engine.lab.machine.limits import Limit
 
 SCENARIO = "preview"
-TOKEN = "123"
 # Starting and stopping a side, k6's own start, settling and comparing: for the time that is left, no more.
 AROUND_S = {FLOOR: 3.0, ENGINE: 7.0}
 DRAIN_OF_LOAD = 1.5  # a drain takes about so much of the load's time
@@ -92,12 +90,12 @@ def planned_s(wishes: Wishes) -> float:
 
 
 class Bench:
-    """The place where rounds are held: both processors run in it. A context manager.
+    """The place where rounds are held: the processors run in it. A context manager.
 
     Parameters:
       directory: where logs and k6's files go.
 
-    Raises ContestError from ``with``.
+    Raises LaunchError from ``with``.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -106,15 +104,10 @@ class Bench:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Bench:
-        try:
-            default, fallback, processors_pid = self._held.enter_context(
-                sides.simulated_processors(self._scenario.fees, self._directory)
-            )
-        except BaseException:
-            self._held.close()
-            raise
-        self._others = {"processors": processors_pid}
-        self._addresses = Addresses(f"http://127.0.0.1:{free_ports(1)[0]}", default, fallback, TOKEN)
+        fees = self._scenario.fees.by_name
+        self._addresses = launch.free_addresses(fees)
+        processors = self._held.enter_context(launch.processors(self._addresses, fees, self._directory))
+        self._others = {"processors": processors.pid}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -123,7 +116,7 @@ class Bench:
     def ramp_round(self, name: str, seconds: float, limits: Mapping[str, Limit] | None, step: Step) -> RampRound:
         """The contest's load for ``seconds`` on the side called ``name``.
 
-        Raises ContestError, LoadError, ServiceError, CgroupError, nginx.ConfError.
+        Raises ContestError, LaunchError, LoadError, ServiceError, CgroupError, nginx.ConfError.
         """
         load = self._scenario.stretched(seconds).load
         with contextlib.ExitStack() as held:
@@ -134,7 +127,7 @@ class Bench:
     def saturation_round(self, name: str, seconds: float, connections: int, step: Step) -> SaturationRound:
         """``seconds`` of as much as the side called ``name`` takes, without limits.
 
-        Raises ContestError, LoadError, ServiceError, nginx.ConfError.
+        Raises LaunchError, LoadError, ServiceError, nginx.ConfError.
         """
         with self._side(name, saturation_variables(seconds), None) as (side, books):
             return saturation.hold(side, seconds, connections, books, self._others, step.advance)
@@ -149,7 +142,8 @@ class Bench:
             return
         with contextlib.closing(Books(self._addresses)) as books:
             books.forget()
-            with sides.engine(self._addresses, variables, groups, self._directory) as side:
+            fees = self._scenario.fees.by_name
+            with sides.engine(self._addresses, fees, variables, groups, self._directory) as side:
                 yield side, books
 
 
@@ -166,7 +160,7 @@ def saturation_variables(seconds: float) -> dict[str, str]:
 def hold(wishes: Wishes, directory: Path, steps: Steps, findings: Findings) -> None:
     """Holds all rounds and adds them to ``findings``: Ctrl-C leaves what was measured until then.
 
-    Raises ContestError, LoadError, ServiceError, CgroupError, nginx.ConfError.
+    Raises ContestError, LaunchError, LoadError, ServiceError, CgroupError, nginx.ConfError.
     """
     with Bench(directory) as bench:
         for number in range(wishes.rounds):
@@ -195,7 +189,7 @@ def hold_splits(
 ) -> list[Tried]:
     """Looks for the best of ``splits``, as ``split.search`` does.
 
-    Raises ContestError, LoadError, ServiceError, CgroupError, nginx.ConfError.
+    Raises ContestError, LaunchError, LoadError, ServiceError, CgroupError, nginx.ConfError.
     """
     numbers = itertools.count(1)
     with Bench(directory) as bench:

@@ -7,26 +7,20 @@ with a payment. Nothing that is put behind this nginx can be quicker.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 
-from engine import settings as settings_module
-from engine.lab.bench import processes
-from engine.lab.bench.cgroups import Cgroups
-from engine.lab.chaos.processes import NGINX, SUPERVISOR
-from engine.lab.chaos.processes import role as role_of
-from engine.lab.chaos.world import free_ports
-from engine.lab.contest.run import ContestError
-from engine.lab.contest.scenario import Fees
-from engine.lab.contest.services import Addresses
-from engine.lab.contest.start import READY_S_MAX, STOP_S_MAX, Child, healthy, listens
-from engine.storage import mapping
+from engine.lab import launch
+from engine.lab.launch import READY_S_MAX, LaunchError, healthy
+from engine.lab.machine import processes
+from engine.lab.machine.cgroups import Cgroups
+from engine.lab.machine.processes import NGINX, SUPERVISOR
+from engine.lab.services.addresses import Addresses
 from engine.supervise import nginx
 
 FLOOR, ENGINE = "floor", "engine"
@@ -96,11 +90,7 @@ class Side:
 
     def find(self) -> dict[str, int]:
         """Process ids of what runs now, by role. Raises CgroupError."""
-        found = {self._own_role: self._pid}
-        for pid in processes.children(self._pid):
-            role = role_of(processes.words(pid))
-            if role:
-                found[role] = pid
+        found = {self._own_role: self._pid} | processes.below(self._pid)
         if self._groups is not None:
             for role, pid in found.items():
                 service = service_of(role)
@@ -111,60 +101,33 @@ class Side:
 
 
 @contextlib.contextmanager
-def simulated_processors(fees: Fees, directory: Path) -> Iterator[tuple[str, str, int]]:
-    """Both processors, a process each, on free ports: their origins and the process id above them.
-
-    Raises ContestError.
-    """
-    default, fallback = (f"http://127.0.0.1:{port}" for port in free_ports(2))
-    options = ["--default-port", default.rsplit(":", 1)[1], "--fallback-port", fallback.rsplit(":", 1)[1]]
-    options += ["--default-fee", str(fees.default), "--fallback-fee", str(fees.fallback)]
-    child = Child("simulate", options, {}, directory)
-    try:
-        child.await_ready(lambda: listens(default) and listens(fallback))
-        yield default, fallback, child.process.pid
-    finally:
-        child.stop()
-
-
-@contextlib.contextmanager
 def engine(
-    addresses: Addresses, variables: Mapping[str, str], groups: Cgroups | None, directory: Path
+    addresses: Addresses,
+    fees: Mapping[str, Decimal],
+    variables: Mapping[str, str],
+    groups: Cgroups | None,
+    directory: Path,
 ) -> Iterator[Side]:
     """``up`` with empty memory, a name and a run directory of its own; nothing of it is left afterwards.
 
     Parameters:
       addresses: where it is to listen, and the processors.
+      fees: what the processors keep.
       variables: ``ENGINE_`` variables beside those; the environment's own are kept.
       groups: where its processes go, None for no limits.
+      directory: where its log goes.
 
-    Raises ContestError and CgroupError.
+    Raises LaunchError and CgroupError.
     """
-    port = addresses.engine.rsplit(":", 1)[1]
-    with tempfile.TemporaryDirectory(prefix="engine-bench-", ignore_cleanup_errors=True) as run_dir:
-        environment = {
-            **variables,
-            "ENGINE_NAME": f"bench-{os.getpid()}-{port}",
-            "ENGINE_RUN_DIR": run_dir,
-            "ENGINE_DATA_DIR": f"{run_dir}/data",
-            "ENGINE_PORT": port,
-            "ENGINE_PURGE": "1",
-            "PAYMENT_PROCESSOR_URL_DEFAULT": addresses.default,
-            "PAYMENT_PROCESSOR_URL_FALLBACK": addresses.fallback,
-        }
-        child = Child("up", ["--discard"], environment, directory)
-        side = Side(addresses.engine, child.process.pid, SUPERVISOR, groups)
-        try:
-            child.await_ready(_finding(side, lambda: healthy(addresses.engine)))
-            yield side
-        finally:
-            child.stop()
-            mapping.remove_all(settings_module.read(os.environ | environment))  # in case that it had to be killed
+    with launch.engine("bench", addresses, fees, directory, variables) as child:
+        side = Side(addresses.engine, child.pid, SUPERVISOR, groups)
+        child.await_ready(_finding(side, lambda: healthy(addresses.engine)))
+        yield side
 
 
 @contextlib.contextmanager
 def floor(origin: str, groups: Cgroups | None) -> Iterator[Side]:
-    """nginx with :func:`floor_conf` at ``origin``. Raises ContestError, CgroupError, nginx.ConfError."""
+    """nginx with :func:`floor_conf` at ``origin``. Raises LaunchError, CgroupError, nginx.ConfError."""
     with tempfile.TemporaryDirectory(prefix="engine-bench-", ignore_cleanup_errors=True) as run_dir:
         conf = Path(run_dir, "nginx.conf")
         conf.write_text(floor_conf(nginx.find_conf().read_text(), port=int(origin.rsplit(":", 1)[1]), run_dir=run_dir))
@@ -180,11 +143,11 @@ def floor(origin: str, groups: Cgroups | None) -> Iterator[Side]:
             deadline_s = time.monotonic() + READY_S_MAX
             while not ready():
                 if process.poll() is not None or time.monotonic() > deadline_s:
-                    raise ContestError(f"nginx of the floor does not answer:\n{log.read_text(errors='replace'):.2000}")
+                    raise LaunchError(f"nginx of the floor does not answer:\n{log.read_text(errors='replace'):.2000}")
                 time.sleep(POLL_S)
             yield side
         finally:
-            _stop(process)
+            launch.stop(process)
 
 
 def _finding(side: Side, ready: Callable[[], bool]) -> Callable[[], bool]:
@@ -197,12 +160,3 @@ def _finding(side: Side, ready: Callable[[], bool]) -> Callable[[], bool]:
         return ready()
 
     return look
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_S_MAX)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.lab.bench.figures import RampRound, Spread, spread
-from engine.lab.bench.limits import Limit
+from engine.lab.machine.limits import Limit
+from engine.lab.results import say
 
 Json = dict[str, Any]
 
@@ -173,7 +174,7 @@ def print_table(outcome: Json, console: Console) -> None:
         said += ": " + (
             "take the best" if outcome["is_clear"] else "their rounds overlap, which is no reason to change"
         )
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    say(console, said)
 
 
 def _shown(each: Json) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.lab.chaos.plan import Kill
-from engine.lab.chaos.processes import DISPATCHER
 from engine.lab.chaos.requests import Sent
 from engine.lab.contest.audit import Audit
-from engine.lab.simulate.client import Charged
+from engine.lab.machine.processes import DISPATCHER
+from engine.lab.services.processor import Charged
 
 EXAMPLES_MAX = 3
 # What a client sees of a kill it sees at once or, when it was waiting for an answer, when its patience is over.
@@ -31,7 +31,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Queues:
-    """What ``/health`` says is not settled; ``unresolved`` over both processors."""
+    """What ``/health`` says is not settled; ``unresolved`` over all processors."""
 
     pending: int
     failed: int

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
-import json
 import random
 import sys
-import time
 from pathlib import Path
 
-from engine.lab import options
+from engine.lab import options, packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
 from engine.lab.interrupt import interruptible
+from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "A contest during which processes are killed and processors go wrong; checks that no payment suffered."
-NEEDED = ("psutil", "rich")
+NEEDED = ("rich",)
 OWN_SCENARIO = Path(__file__).with_name("chaos.toml")
 KILLS_MAX = 1000
 TROUBLES_MAX = 1000
-LOG_WIDTH = 120
 SEED_MAX = 2**31 - 1
-
-PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -124,8 +119,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Holds the run; returns the exit code."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    problem = f"{', '.join(missing)} missing: `make setup`, or pip install it" if missing else _contradiction(arguments)
+    problem = packages.missing(NEEDED) or _contradiction(arguments)
     try:
         scenario = scenarios.load(arguments.scenario)
     except ScenarioError as error:
@@ -154,13 +148,11 @@ def _contradiction(arguments: argparse.Namespace) -> str:
 
 def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from rich.console import Console
-
     from engine.lab.chaos import report
     from engine.lab.chaos.run import ChaosError, Wishes, hold
 
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    directory = arguments.output or Path("contest-results") / f"chaos-{time.strftime('%Y%m%d-%H%M%S')}"
+    console = results.new_console()
+    directory = results.directory(arguments.output, "chaos")
     wishes = Wishes(
         kills=arguments.kills,
         kill_supervisor=arguments.kill_supervisor,
@@ -176,8 +168,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
         fill_disk=arguments.fill_disk,
         settle_s=arguments.settle_seconds,
         engine_port=arguments.engine_port,
-        default_port=arguments.default_port,
-        fallback_port=arguments.fallback_port,
+        processor_ports={"default": arguments.default_port, "fallback": arguments.fallback_port},
     )
     console.print(f"seed {seed}: {scenario.title}", markup=False, highlight=False)
     try:
@@ -190,7 +181,6 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
         return UNUSABLE
     report.print_tables(findings, console)
     path = arguments.json or directory / "chaos.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report.result(findings), indent=1) + "\n")
-    console.print(f"result: {path}", markup=False, highlight=False, soft_wrap=True)
+    results.write_json(report.result(findings), path)
+    results.say(console, f"result: {path}")
     return PASSED if findings.passed else FAILED

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from engine.lab.chaos.checks import Queues
 from engine.lab.contest.audit import Audit
 from engine.lab.contest.scenario import AuditPlan
-from engine.lab.contest.services import Addresses, Engine, ServiceError, iso_ms
 from engine.lab.contest.timetable import Auditor, Clock
-from engine.lab.simulate.client import Charged, ProcessorAdmin
+from engine.lab.services.addresses import Addresses
+from engine.lab.services.engine import Engine
+from engine.lab.services.processor import Charged, Processor
+from engine.lab.services.service import ServiceError, iso_ms
 
 POLL_S = 0.2
 SLICE_S = 10.0
@@ -45,10 +47,9 @@ def queues(engine: Engine) -> Queues:
     return Queues(counts["pending"], counts["failed"], counts["parked"], unresolved)
 
 
-def charges(processors: tuple[ProcessorAdmin, ProcessorAdmin]) -> dict[str, list[Charged]]:
-    """Everything that was charged, by processor. Raises OSError, HTTPException and ProcessorError."""
-    default, fallback = processors
-    return {"default": list(default.charged()), "fallback": list(fallback.charged())}
+def charges(processors: Mapping[str, Processor]) -> dict[str, list[Charged]]:
+    """Everything that was charged, by processor. Raises ServiceError."""
+    return {name: list(processor.charged()) for name, processor in processors.items()}
 
 
 def statuses(addresses: Addresses, correlation_ids: Iterable[str]) -> dict[str, tuple[str, str | None]]:
@@ -90,8 +91,8 @@ def audits(addresses: Addresses, plan: AuditPlan, begin_epoch_s: float, seed: in
     return auditor.audits
 
 
-def fault_counts(processors: Iterable[ProcessorAdmin]) -> dict[str, int]:
-    """How often each fault was done, over both processors. Raises OSError, HTTPException and ProcessorError."""
+def fault_counts(processors: Iterable[Processor]) -> dict[str, int]:
+    """How often each fault was done, over all processors. Raises ServiceError."""
     total: dict[str, int] = {}
     for processor in processors:
         for name, count in processor.faults_done().items():

@@ -20,7 +20,7 @@ class What(StrEnum):
 
     KILL = "kill"  # kill -9 of the process whose role is the target
     NETWORK = "network"  # on the way to the processor that is the target
-    FAULTS = "faults"  # both processors begin to go wrong by chance
+    FAULTS = "faults"  # all processors begin to go wrong by chance
     NO_FAULTS = "no faults"
     FILL_DISK = "fill disk"
     FREE_DISK = "free disk"
@@ -63,6 +63,7 @@ def plan(
     *,
     roles: Sequence[str] = (),
     kills: int = 0,
+    processors: Sequence[str] = (),
     troubles: int = 0,
     with_faults: bool = False,
     with_full_disk: bool = False,
@@ -72,16 +73,17 @@ def plan(
     Parameters:
       roles: the processes that are killed: each in turn, in random order, so that none is spared.
       kills: how many kills, at any time.
-      troubles: how many troubles on the way to one processor or both, one after the other. Each but a cut, which takes
-        no time, lasts :data:`TROUBLE_S_MIN` to :data:`TROUBLE_S_MAX` seconds and ends with a NONE.
+      processors: those that the engine has.
+      troubles: how many troubles on the way to one processor or to all, one after the other. Each but a cut, which
+        takes no time, lasts :data:`TROUBLE_S_MIN` to :data:`TROUBLE_S_MAX` seconds and ends with a NONE.
       with_faults: the processors go wrong by chance from the beginning to the end.
       with_full_disk: the disk is full from :data:`FULL_FROM` to :data:`FULL_TO`.
     """
-    assert roles or not kills
+    assert (roles or not kills) and (processors or not troubles)
     # A generator for each kind: other wishes for one leave the rest of the plan as it is.
     begin_s, end_s = min(LEAD_S, duration_s / 10), duration_s - min(TAIL_S, duration_s / 10)
     events = _kills(random.Random(f"{seed} kills"), begin_s, end_s, roles, kills)
-    events += _troubles(random.Random(f"{seed} troubles"), begin_s, end_s, troubles)
+    events += _troubles(random.Random(f"{seed} troubles"), begin_s, end_s, processors, troubles)
     if with_faults:
         events += [Event(0.0, What.FAULTS), Event(duration_s, What.NO_FAULTS)]
     if with_full_disk:
@@ -95,14 +97,17 @@ def _kills(chance: random.Random, begin_s: float, end_s: float, roles: Sequence[
     return [Event(chance.uniform(begin_s, end_s), What.KILL, role) for role in victims]
 
 
-def _troubles(chance: random.Random, begin_s: float, end_s: float, troubles: int) -> list[Event]:
+def _troubles(
+    chance: random.Random, begin_s: float, end_s: float, processors: Sequence[str], troubles: int
+) -> list[Event]:
+    targets = [*((name,) for name in processors), tuple(processors)]
     events = []
     for number in range(troubles):
         slice_s = (end_s - begin_s) / troubles
         at_s = begin_s + slice_s * (number + chance.uniform(0.0, 0.4))
         for_s = chance.uniform(min(TROUBLE_S_MIN, slice_s / 4), min(TROUBLE_S_MAX, slice_s / 2))
         trouble = chance.choice([trouble for trouble in Trouble if trouble is not Trouble.NONE])
-        for target in chance.choice((("default",), ("fallback",), ("default", "fallback"))):
+        for target in chance.choice(targets):
             events.append(Event(at_s, What.NETWORK, target, trouble))
             if trouble is not Trouble.CUT:
                 events.append(Event(at_s + for_s, What.NETWORK, target))

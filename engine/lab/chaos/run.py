@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,21 +9,24 @@ from pathlib import Path
 
 from rich.console import Console
 
-from engine.lab.chaos import checks, evidence, processes, requests
+from engine.lab import launch
+from engine.lab.chaos import checks, evidence, requests
 from engine.lab.chaos.checks import Check
 from engine.lab.chaos.driver import Driver
 from engine.lab.chaos.plan import plan
 from engine.lab.chaos.report import Findings
 from engine.lab.chaos.requests import Sent
-from engine.lab.chaos.world import Ports, Shape, World, free_ports
+from engine.lab.chaos.world import Shape, World
 from engine.lab.contest import live
 from engine.lab.contest.recording import Recording
 from engine.lab.contest.run import Contest, ContestError
 from engine.lab.contest.samples import LoadError
 from engine.lab.contest.scenario import Scenario
-from engine.lab.contest.services import ServiceError
 from engine.lab.contest.timetable import Clock
-from engine.lab.simulate.client import ProcessorError
+from engine.lab.launch import LaunchError
+from engine.lab.machine import processes
+from engine.lab.services.addresses import Addresses
+from engine.lab.services.service import ServiceError
 
 ASKING_S = 120.0  # starting before the load, and all questions after the settling, take less
 ACCEPTED_ASKED_MAX = 1000  # accepted payments whose status is asked for, beside all that saw an error
@@ -46,7 +48,7 @@ class Wishes:
       durability: ENGINE_DURABILITY.
       fill_disk: the disk of rings and books is full for a while, if a small one can be had.
       settle_s: how long the engine may take to settle everything after the last trouble.
-      engine_port, default_port, fallback_port: 0 takes a free one.
+      engine_port, processor_ports: where they are to listen; 0 takes a free port.
     """
 
     kills: int
@@ -58,17 +60,13 @@ class Wishes:
     fill_disk: bool
     settle_s: float
     engine_port: int
-    default_port: int
-    fallback_port: int
+    processor_ports: Mapping[str, int]
 
 
 def hold(scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console: Console) -> Findings:
     """Holds a run and asks everybody; files go to ``directory``, what happens to ``console``. Raises ChaosError."""
-    free = free_ports(5)
-    ports = Ports(wishes.engine_port or free[0], wishes.default_port or free[1], wishes.fallback_port or free[2],
-                  default_proxy=free[3], fallback_proxy=free[4])  # fmt: skip
     shape = Shape(
-        fees=scenario.fees,
+        fees=scenario.fees.by_name,
         durability=wishes.durability,
         recent_s=scenario.load.duration_s + wishes.settle_s + ASKING_S,
         faults={name: chance for name, chance in wishes.faults.items() if chance},
@@ -76,10 +74,18 @@ def hold(scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console
         has_small_disk=wishes.fill_disk,
     )
     try:
-        with World(ports, shape, directory, seed) as world:
+        with World(_addresses(wishes), shape, directory, seed) as world:
             return _hold_on(world, scenario, wishes, seed, directory, console)
-    except (ContestError, ServiceError, LoadError, ProcessorError, OSError, http.client.HTTPException) as error:
+    except (ContestError, LaunchError, ServiceError, LoadError, OSError) as error:
         raise ChaosError(str(error)) from error
+
+
+def _addresses(wishes: Wishes) -> Addresses:
+    """The ports that were asked for, and free ones in place of the others."""
+    free = launch.free_addresses(wishes.processor_ports)
+    origins = {name: f"http://127.0.0.1:{port}" for name, port in wishes.processor_ports.items() if port}
+    engine = f"http://127.0.0.1:{wishes.engine_port}" if wishes.engine_port else free.engine
+    return Addresses(engine, {**free.processors, **origins})
 
 
 def _hold_on(
@@ -90,6 +96,7 @@ def _hold_on(
         scenario.load.duration_s,
         roles=[*world.roles, *([processes.SUPERVISOR] if wishes.kill_supervisor else [])],
         kills=wishes.kills,
+        processors=list(world.addresses.processors),
         troubles=wishes.troubles,
         with_faults=any(wishes.faults.values()),
         with_full_disk=world.disk is not None,
@@ -120,13 +127,13 @@ def _hold_on(
     ]
     return Findings(
         seed=seed,
-        options=asdict(wishes) | {"scenario": scenario.name, "seconds": scenario.load.duration_s},
+        options=_options(wishes) | {"scenario": scenario.name, "seconds": scenario.load.duration_s},
         recording=recording,
         done=driver.done,
         kills=driver.kills,
         calm_s=driver.calm_s,
         resets=world.resets(),
-        faults=evidence.fault_counts(world.processors()),
+        faults=evidence.fault_counts(world.processors.values()),
         blame=blamed,
         checks=done,
     )
@@ -141,7 +148,7 @@ def _questions(
     # The contest has seen it if all was settled by the time it ended; what is unresolved or parked is pending too.
     end_s, drain_s = recording.end_s, recording.drain_s
     settled_s = clock.now_s() if end_s is None or drain_s is None else end_s + drain_s
-    charges = evidence.charges(world.processors())
+    charges = evidence.charges(world.processors)
     # Each ring remembers the last `ring_slots` payments that it took, so these are remembered wherever they are.
     remembered = sent[-world.settings.storage.ring_slots :]
     accepted = [request.correlation_id for request in remembered if request.is_accepted]
@@ -154,3 +161,10 @@ def _questions(
         checks.statuses(asked, evidence.statuses(world.addresses, asked), charges),
         checks.books(evidence.audits(world.addresses, recording.scenario.audit, recording.begin_epoch_s, seed)),
     ]
+
+
+def _options(wishes: Wishes) -> dict[str, object]:
+    """What was asked for, as the result has it: a port for each processor."""
+    options = asdict(wishes)
+    ports: dict[str, int] = options.pop("processor_ports")
+    return options | {f"{name}_port": port for name, port in ports.items()}

@@ -5,26 +5,28 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import random
 import signal
 import socket
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 
 from engine import settings as settings_module
-from engine.lab.chaos import processes
+from engine.lab import launch
 from engine.lab.chaos.disk import DiskError, SmallDisk
 from engine.lab.chaos.plan import Trouble
 from engine.lab.chaos.proxy import Proxy
 from engine.lab.contest.run import ContestError
-from engine.lab.contest.scenario import Fees
-from engine.lab.contest.services import Addresses, Engine, ServiceError
-from engine.lab.contest.start import Child, healthy, listens
-from engine.lab.simulate.client import ProcessorAdmin
+from engine.lab.launch import Child, healthy
+from engine.lab.machine import processes
+from engine.lab.services.addresses import Addresses
+from engine.lab.services.engine import Engine
+from engine.lab.services.processors import Processors
+from engine.lab.services.service import ServiceError
 from engine.storage import mapping
 
 RESTART_S_MAX = 60.0
@@ -33,22 +35,11 @@ STATUS_OF_KILLED = -signal.SIGKILL
 
 
 @dataclass(frozen=True)
-class Ports:
-    """Where the run's services listen on 127.0.0.1."""
-
-    engine: int
-    default: int
-    fallback: int
-    default_proxy: int
-    fallback_proxy: int
-
-
-@dataclass(frozen=True)
 class Shape:
     """How the world is to be.
 
     Parameters:
-      fees: what the processors keep.
+      fees: what each processor keeps, 0.05 being 5 %.
       durability: ENGINE_DURABILITY.
       recent_s: how far back summaries must be exact to the ms at the end of the run.
       faults: chance of each fault of the processors, by the names of `engine.lab.simulate.faults.Fault`.
@@ -56,7 +47,7 @@ class Shape:
       has_small_disk: rings and books are on a small disk of their own, which can be filled, if one can be had.
     """
 
-    fees: Fees
+    fees: Mapping[str, Decimal]
     durability: str
     recent_s: float
     faults: Mapping[str, float]
@@ -64,41 +55,23 @@ class Shape:
     has_small_disk: bool
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on and that the kernel gives to no client either."""
-    lowest_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(10_000, min(lowest_of_clients, 32_768))
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
-    return found
-
-
 class World:
     """Everything that a run needs, started and stopped. A context manager, as far as it came when it fails.
 
     Parameters:
-      ports: free ones.
+      addresses: where engine and processors are to listen, on 127.0.0.1.
       directory: where logs go.
       seed: of the proxies' and the processors' random numbers.
 
-    Raises ContestError and OSError from ``with``.
+    Raises ContestError, LaunchError and OSError from ``with``.
     """
 
-    def __init__(self, ports: Ports, shape: Shape, directory: Path, seed: int) -> None:
-        self.addresses = Addresses(
-            engine=f"http://127.0.0.1:{ports.engine}",
-            default=f"http://127.0.0.1:{ports.default}",
-            fallback=f"http://127.0.0.1:{ports.fallback}",
-            token="123",
-        )
+    def __init__(self, addresses: Addresses, shape: Shape, directory: Path, seed: int) -> None:
+        self.addresses = addresses
+        self.processors = Processors(addresses)  # past the proxies
         self.disk: SmallDisk | None = None
         self.notes: list[str] = []
         self.engine_starts = 0
-        self._ports = ports
         self._shape = shape
         self._directory = directory
         self._seed = seed
@@ -120,42 +93,32 @@ class World:
         self._held.close()
 
     def _start(self, held: contextlib.ExitStack) -> None:
-        ports, addresses = self._ports, self.addresses
-        taken = [origin for origin in (addresses.engine, addresses.default, addresses.fallback) if listens(origin)]
-        if taken:
-            raise ContestError(f"something listens already at {', '.join(taken)}")
-        run_dir = held.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True))
+        addresses, shape = self.addresses, self._shape
+        launch.check_free(addresses)
+        held.callback(self.processors.close)
+        run_dir = held.enter_context(tempfile.TemporaryDirectory(prefix="engine-chaos-", ignore_cleanup_errors=True))
         data_dir = Path(run_dir, "data")
         data_dir.mkdir()
-        if self._shape.has_small_disk:
+        if shape.has_small_disk:
             try:
                 self.disk = held.enter_context(SmallDisk(data_dir))
             except DiskError as error:
                 self.notes.append(f"no disk is filled: {error}")
-        self._environment = {
-            "ENGINE_NAME": f"chaos-{os.getpid()}-{ports.engine}",
-            "ENGINE_RUN_DIR": run_dir,
+        given = {
             "ENGINE_DATA_DIR": str(data_dir),
-            "ENGINE_DURABILITY": self._shape.durability,
-            "ENGINE_PORT": str(ports.engine),
-            "ENGINE_PURGE": "1",
-            "ENGINE_BOOKS_RECENT_SECONDS": str(max(300, math.ceil(self._shape.recent_s))),
-            "PAYMENT_PROCESSOR_URL_DEFAULT": f"http://127.0.0.1:{ports.default_proxy}",
-            "PAYMENT_PROCESSOR_URL_FALLBACK": f"http://127.0.0.1:{ports.fallback_proxy}",
+            "ENGINE_DURABILITY": shape.durability,
+            "ENGINE_BOOKS_RECENT_SECONDS": str(max(300, math.ceil(shape.recent_s))),
         }
+        ports = dict(zip(addresses.processors, launch.free_ports(len(addresses.processors)), strict=True))
+        seen = Addresses(addresses.engine, {name: f"http://127.0.0.1:{port}" for name, port in ports.items()})
+        self._environment = launch.engine_variables("chaos", seen, shape.fees, run_dir, given)
         try:
             self.settings = settings_module.read(os.environ | self._environment)
         except settings_module.SettingsError as error:
             raise ContestError(str(error)) from None
-        options = ["--default-port", str(ports.default), "--fallback-port", str(ports.fallback)]
-        options += ["--default-fee", str(self._shape.fees.default), "--fallback-fee", str(self._shape.fees.fallback)]
-        simulate = Child("simulate", options, {}, self._directory)
-        held.callback(simulate.stop)
-        simulate.await_ready(lambda: listens(addresses.default) and listens(addresses.fallback))
-        for name, port, target in (
-            ("default", ports.default_proxy, ports.default),
-            ("fallback", ports.fallback_proxy, ports.fallback),
-        ):
+        held.enter_context(launch.processors(addresses, shape.fees, self._directory))
+        for name, port in ports.items():
+            target = launch.host_and_port(addresses.processors[name])[1]
             self._proxies[name] = held.enter_context(Proxy(port, target, self._seed))
         held.callback(mapping.remove_all, self.settings)
         held.callback(self._stop_engine)
@@ -189,17 +152,17 @@ class World:
     def kill(self, role: str) -> int | None:
         """kill -9 of the process with this role; its process id, None when there is none at the moment."""
         assert self._engine is not None
-        process = processes.find(self._engine.process.pid).get(role)
-        if process is None:
-            return None
-        process.kill()
-        return int(process.pid)
+        pid = processes.of_engine(self._engine.pid).get(role)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended: so it was killed before
+                os.kill(pid, signal.SIGKILL)
+        return pid
 
     def is_back(self, role: str, pid: int, killed_at_epoch_s: float) -> bool:
         """Whether another process than ``pid`` has taken the role and does its work, and clients are answered."""
         assert self._engine is not None
-        process = processes.find(self._engine.process.pid).get(role)
-        if process is None or process.pid == pid or not healthy(self.addresses.engine):
+        now = processes.of_engine(self._engine.pid).get(role)
+        if now in (None, pid) or not healthy(self.addresses.engine):
             return False
         sockets = [self.settings.host.api_socket(index) for index in range(self.settings.host.api_processes)]
         return all(map(_connects, sockets)) and self._dispatcher_was_seen_since(killed_at_epoch_s)
@@ -240,21 +203,16 @@ class World:
         return sum(proxy.resets for proxy in self._proxies.values())
 
     def set_faults(self, are_on: bool) -> None:
-        """Lets the processors go wrong by chance, or not any more. Raises OSError, HTTPException, ProcessorError."""
-        for number, admin in enumerate(self.processors()):
+        """Lets the processors go wrong by chance, or not any more. Raises ServiceError."""
+        for number, processor in enumerate(self.processors.values()):
             if are_on:
-                admin.set_faults(
+                processor.set_faults(
                     probabilities=self._shape.faults,
                     seed=self._seed + number,
                     hang_ms=round(self._shape.hang_s * 1000),
                 )
             else:
-                admin.clear_faults()
-
-    def processors(self) -> tuple[ProcessorAdmin, ProcessorAdmin]:
-        """Default and fallback, past the proxies."""
-        addresses = self.addresses
-        return ProcessorAdmin(addresses.default, addresses.token), ProcessorAdmin(addresses.fallback, addresses.token)
+                processor.clear_faults()
 
     def calm(self) -> None:
         """Ends all trouble that is not over yet."""

@@ -1,7 +1,8 @@
-"""Audits: do the engine's books and the processors' agree? Pure; the questions are asked in ``auditor``."""
+"""Audits: do the engine's books and the processors' agree? Pure; the questions are asked in ``timetable``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,11 +13,14 @@ Outcome = Literal["ok", "differed", "unanswered", "void"]
 
 @dataclass(frozen=True)
 class Answers:
-    """What was said to one question; a text in place of totals is the reason why there is none."""
+    """What was said to one question; a text in place of totals is the reason why there is none.
+
+    Parameters:
+      processors: what each of them said, by name.
+    """
 
     engine: Totals | str
-    default: Total | str
-    fallback: Total | str
+    processors: Mapping[str, Total | str]
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,16 @@ def compare(at_s: float, kind: str, window: tuple[str, str] | None, answers: Ans
     def audit(outcome: Outcome, payments: int, cents: int, reason: str) -> Audit:
         return Audit(at_s, kind, window, answers, outcome, payments, cents, reason)
 
-    if isinstance(answers.default, str):
-        return audit("void", 0, 0, f"default processor: {answers.default}")
-    if isinstance(answers.fallback, str):
-        return audit("void", 0, 0, f"fallback processor: {answers.fallback}")
+    charged = Totals()
+    for name, answer in answers.processors.items():
+        if isinstance(answer, str):
+            return audit("void", 0, 0, f"{name} processor: {answer}")
+        charged[name] = answer
     if isinstance(answers.engine, str):
         return audit("unanswered", 1, 0, f"engine: {answers.engine}")
     payments, cents, reasons = 0, 0, []
-    for name, engine, processor in (
-        ("default", answers.engine.default, answers.default),
-        ("fallback", answers.engine.fallback, answers.fallback),
-    ):
+    for name, processor in charged.items():
+        engine = answers.engine[name]
         if engine != processor:
             payments += max(abs(engine.count - processor.count), 1)
             cents += abs(engine.cents - processor.cents)

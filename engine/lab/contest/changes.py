@@ -1,7 +1,4 @@
-"""How the engine took each change of a processor between failing and not failing, as the simulated ones tell it. Pure.
-
-The replay in virtual time uses the same notions, see ``engine.lab.replay.result``.
-"""
+"""How the engine took each change of a processor between failing and not failing, as simulated ones tell it. Pure."""
 
 from __future__ import annotations
 
@@ -9,46 +6,25 @@ import math
 import statistics
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from engine.lab.contest.scenario import Fees
-from engine.lab.simulate.changes import SOON_MS
+from engine.lab.simulate.changes import SOON_MS, Onset, Recovery
 
-Listing = Sequence[Mapping[str, Any]]  # what `engine.lab.simulate.client.ProcessorAdmin.changes` gives
+Listing = Sequence[Mapping[str, Any]]  # what `engine.lab.services.processor.Processor.changes` gives
 
 
-@dataclass(frozen=True)
-class Onset:
-    """``processor`` (its name) began to fail at ``at_s``. Attempts that failed there until it recovered or the load
-    ended: ``caught`` had arrived before, ``sent_soon`` arrived within ``SOON_MS`` after it, ``sent_later`` were probes.
+@dataclass
+class JudgedRecovery(Recovery[str]):
+    """A recovery during the load. ``due``: payments had to go there, as every cheaper processor was failing and went on
+    to for ``SOON_MS``. Where they had not, ``first_ms`` says nothing about the engine.
     """
 
-    processor: str
-    at_s: float
-    caught: int
-    sent_soon: int
-    sent_later: int
-
-    @property
-    def wasted(self) -> int:
-        """All of them."""
-        return self.caught + self.sent_soon + self.sent_later
+    due: bool = field(kw_only=True)
 
 
-@dataclass(frozen=True)
-class Recovery:
-    """``processor`` stopped failing at ``at_s``; the first payment was inserted there ``first_ms`` later.
-
-    None: there was none before it failed again or the load ended. ``due``: payments had to go there, as it is the
-    cheaper processor, or the cheaper one was failing and went on to for ``SOON_MS``. Where they had not,
-    ``first_ms`` says nothing about the engine.
-    """
-
-    processor: str
-    at_s: float
-    first_ms: float | None
-    due: bool
+Change = Onset[str] | JudgedRecovery
 
 
 @dataclass(frozen=True)
@@ -72,19 +48,19 @@ class Medians:
     onsets: int
 
 
-def during_load(default: Listing, fallback: Listing, fees: Fees, now_s: float) -> list[Onset | Recovery]:
+def during_load(listings: Mapping[str, Listing], fees: Mapping[str, Decimal], now_s: float) -> list[Change]:
     """The changes since the load began, in order.
 
     Parameters:
-      default, fallback: what the processors listed.
-      fees: what they keep; payments belong to the one that keeps less.
+      listings: what each processor listed.
+      fees: what each keeps; payments belong to the one that keeps least, of equal ones to the first.
       now_s: when they were asked, in seconds since the load began.
     """
-    listings = {"default": default, "fallback": fallback}
-    cheaper = "default" if fees.default <= fees.fallback else "fallback"
-    spans_s = _failing_s(listings[cheaper], now_s)
-    found: list[Onset | Recovery] = []
+    ordered = sorted(listings, key=lambda name: fees[name])
+    spans_s = {name: _failing_s(listing, now_s) for name, listing in listings.items()}
+    found: list[Change] = []
     for processor, listing in listings.items():
+        cheaper = ordered[: ordered.index(processor)]
         for change in listing:
             at_s = now_s - change["ago_ms"] / 1000
             if at_s < 0:
@@ -93,8 +69,8 @@ def during_load(default: Listing, fallback: Listing, fees: Fees, now_s: float) -
                 counts = (change["caught"], change["sent_soon"], change["sent_later"])
                 found.append(Onset(processor, at_s, *counts))
             else:
-                due = processor == cheaper or _fails_on(spans_s, at_s)
-                found.append(Recovery(processor, at_s, change["first_ms"], due))
+                due = all(_fails_on(spans_s[other], at_s) for other in cheaper)
+                found.append(JudgedRecovery(processor, at_s, change["first_ms"], due=due))
     return sorted(found, key=lambda change: change.at_s)
 
 
@@ -110,7 +86,7 @@ def _fails_on(spans_s: Sequence[tuple[float, float]], at_s: float) -> bool:
     return index >= 0 and spans_s[index][1] >= at_s + SOON_MS / 1000
 
 
-def medians(changes: Iterable[Onset | Recovery]) -> Medians:
+def medians(changes: Iterable[Change]) -> Medians:
     """The figures that a run's changes are judged by."""
     onsets, recoveries = [], []
     for change in changes:

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
-import json
 import os
 import sys
-import time
 from pathlib import Path
 
-from engine.lab import options
+from engine.lab import options, packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import Scenario, ScenarioError
 from engine.lab.interrupt import interruptible
+from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "Runs the contest against an engine and writes its result: a table, JSON and a picture."
-NEEDED = ("psutil", "rich", "matplotlib")
-
-LOG_WIDTH = 120
-
-PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+NEEDED = ("rich", "matplotlib")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,9 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Holds the contest; returns the exit code."""
     needed = [name for name in NEEDED if name != "matplotlib" or not arguments.no_picture]
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        print(f"contest: {', '.join(missing)} missing: `make setup`, or pip install it", file=sys.stderr)
+    if problem := packages.missing(needed):
+        print(f"contest: {problem}", file=sys.stderr)
         return UNUSABLE
     try:
         scenario = scenarios.load(arguments.scenario)
@@ -88,31 +81,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from rich.console import Console
-
     from engine.lab.contest import live, report
-    from engine.lab.contest.resources import NoSuchTreeError, Tree
     from engine.lab.contest.run import Contest, ContestError
     from engine.lab.contest.samples import LoadError
-    from engine.lab.contest.services import Addresses, ServiceError
-    from engine.lab.contest.start import Children
+    from engine.lab.launch import Children, LaunchError
+    from engine.lab.machine.tree import NoSuchTreeError, Tree
+    from engine.lab.services.addresses import Addresses
+    from engine.lab.services.service import ServiceError
 
     addresses = Addresses(
         engine=arguments.base_url.rstrip("/"),
-        default=arguments.default_url.rstrip("/"),
-        fallback=arguments.fallback_url.rstrip("/"),
+        processors={"default": arguments.default_url.rstrip("/"), "fallback": arguments.fallback_url.rstrip("/")},
         token=arguments.token,
     )
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    began = time.strftime("%Y%m%d-%H%M%S")
-    directory = arguments.output or Path("contest-results") / f"{scenario.name}-{began}"
+    console = results.new_console()
+    directory = results.directory(arguments.output, scenario.name)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
-            children = held.enter_context(Children(addresses, scenario.fees, directory)) if arguments.start else None
+            children = None
+            if arguments.start:
+                children = held.enter_context(Children("contest", addresses, scenario.fees.by_name, directory))
             pids = {"engine": arguments.engine_pid}
             if children is not None:
-                pids = {"engine": children.engine_pid, "processors": children.processors_pid}
+                pids = {"engine": children.engine.pid, "processors": children.processors.pid}
             trees = {name: Tree(pid, with_memory=name == "engine") for name, pid in pids.items() if pid is not None}
             trees["contest"] = Tree(os.getpid(), with_children=False, with_memory=False)
             view = live.view(console)
@@ -123,7 +115,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
                 recording = contest.run()
             if children is not None:
                 recording.notes.extend(children.ended())
-    except (ContestError, ServiceError, LoadError, NoSuchTreeError, OSError) as error:
+    except (ContestError, LaunchError, ServiceError, LoadError, NoSuchTreeError, OSError) as error:
         print(f"contest: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
             directory.rmdir()  # unless something in it tells more
@@ -131,14 +123,13 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
     outcome = report.result(recording, arguments.max_p99_ms)
     report.print_table(outcome, console)
     path = arguments.json or directory / "result.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(outcome, indent=1) + "\n")
-    console.print(f"result: {path}", markup=False, highlight=False, soft_wrap=True)
+    results.write_json(outcome, path)
+    results.say(console, f"result: {path}")
     if not arguments.no_picture:
         from engine.lab.contest import picture
 
         picture.draw(outcome, directory / "contest.png")
-        console.print(f"picture: {directory / 'contest.png'}", markup=False, highlight=False, soft_wrap=True)
+        results.say(console, f"picture: {directory / 'contest.png'}")
     if outcome["interrupted"]:
         return INTERRUPTED
     return PASSED if outcome["passed"] else FAILED

@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,8 @@ from rich.text import Text
 from engine.lab.contest.recording import Recording, Tick
 from engine.lab.contest.samples import Second
 from engine.lab.contest.scenario import BEFORE_FIRST_STAGE, Condition, Stage
+from engine.lab.results import say
+from engine.lab.shown import Shown
 
 PLAIN_EVERY_S = 5.0
 NO_TICK = Tick(0.0, None, None, None, {})
@@ -60,20 +61,12 @@ def _phase(recording: Recording, now_s: float) -> tuple[str, Stage]:
     return f"stage {passed}/{len(scenario.stages)}", scenario.stage_at(now_s)
 
 
-class Lines:
+class Lines(Shown):
     """A line every five seconds, for logs."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        super().__init__(console)
         self._next_s = PLAIN_EVERY_S
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def show(self, recording: Recording, now_s: float) -> None:
         """Prints when five seconds have passed since the last line."""
@@ -81,39 +74,26 @@ class Lines:
             return
         self._next_s = now_s - now_s % PLAIN_EVERY_S + PLAIN_EVERY_S
         tick = recording.ticks[-1] if recording.ticks else NO_TICK
-        default = tick.settled.default.count if tick.settled else None
-        fallback = tick.settled.fallback.count if tick.settled else None
+        settled = [tick.settled[name].count if tick.settled else None for name in recording.fees]
         phase, stage = _phase(recording, now_s)
         differed = sum(audit.outcome != "ok" for audit in recording.audits)
         line = (
             f"{now_s:5.0f} s  {phase} ({stage.describe()})  vus {recording.scenario.load.vus_at(now_s)}  "
             f"{_rates(recording, now_s)[0]}/s  accepted {recording.samples.accepted:,}  p99 {_p99(recording)}  "
-            f"settled {_number(default)} + {_number(fallback)}  pending {_number(tick.pending)}  "
+            f"settled {' + '.join(map(_number, settled))}  pending {_number(tick.pending)}  "
             f"failed {_number(tick.failed)}  audits {len(recording.audits) - differed} ok, {differed} not"
         )
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, line)
 
 
-class Screen:
-    """A table that stays in its place. Redrawn only when told to: drawing takes CPU from what is measured."""
-
-    def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-
-    def __enter__(self) -> Screen:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
+class Screen(Shown):
+    """A table that stays in its place."""
 
     def show(self, recording: Recording, now_s: float) -> None:
         """Draws the table anew."""
-        self._live.update(self._draw(recording, now_s), refresh=True)
+        self.draw(self._table(recording, now_s))
 
-    def _draw(self, recording: Recording, now_s: float) -> RenderableType:
+    def _table(self, recording: Recording, now_s: float) -> RenderableType:
         scenario, samples = recording.scenario, recording.samples
         tick = recording.ticks[-1] if recording.ticks else NO_TICK
         phase, stage = _phase(recording, now_s)
@@ -123,8 +103,8 @@ class Screen:
         table.add_column(style="cyan")
         table.add_column(justify="right", min_width=10)
         table.add_column(style="dim")
-        table.add_row(phase, "", Text.assemble(*_condition("default", stage.default), "   ",
-                                               *_condition("fallback", stage.fallback)))  # fmt: skip
+        conditions = [Text.assemble(*_condition(name, how)) for name, how in stage.conditions.items()]
+        table.add_row(phase, "", Text("   ").join(conditions))
         table.add_row("users", f"{scenario.load.vus_at(now_s)}", f"{requests}/s, {accepted}/s accepted")
         others = samples.requested - samples.accepted
         table.add_row("accepted", f"{samples.accepted:,}", Text(f"{others} not", style="red") if others else "")
@@ -133,7 +113,7 @@ class Screen:
         table.add_row(
             "settled",
             _number(settled.count if settled else None),
-            f"default {settled.default.count:,}, fallback {settled.fallback.count:,}" if settled else "",
+            ", ".join(f"{name} {total.count:,}" for name, total in settled.items()) if settled else "",
         )
         table.add_row("pending", _number(tick.pending), f"failed {_number(tick.failed)}")
         table.add_row(

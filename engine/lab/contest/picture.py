@@ -6,29 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.lab import drawing
+from engine.lab.drawing import ACCEPTED, DEFAULT, FALLBACK, GREY, PENDING, PROCESSORS, TROUBLE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Json = dict[str, Any]
 
-DEFAULT, FALLBACK, ACCEPTED, PENDING, TROUBLE = "#2a7f62", "#e09f3e", "#1d3557", "#6d597a", "#c1121f"
-SHADES = {"well": "#eaf4ee", "slow": "#fdf3d8", "one failing": "#fbe0cf", "both failing": "#f3c4c4"}
+SHADES = {"well": "#eaf4ee", "slow": "#fdf3d8", "some failing": "#fbe0cf", "all failing": "#f3c4c4"}
 SIZE_INCHES = (13.0, 10.0)
-DOTS_PER_INCH = 110
 
 
 def draw(outcome: Json, path: Path) -> None:
     """Draws ``outcome`` (what ``report.result`` gives) as a PNG at ``path``. Raises OSError."""
-    # Without pyplot there is no display to look for and no state that is kept.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = drawing.new_figure(*SIZE_INCHES, _title(outcome), title_size=13)
     rates, queue, latency, cores = figure.subplots(4, 1, sharex=True, height_ratios=(3.2, 1.8, 2.4, 1.5))
     requests, ticks = outcome["series"]["requests"], outcome["series"]["ticks"]
-    _rates(rates, requests, ticks)
+    _rates(rates, _names(outcome), requests, ticks)
     _queue(queue, ticks)
     _latency(latency, requests, outcome["p99_ms"])
     _cores(cores, ticks)
@@ -40,14 +37,17 @@ def draw(outcome: Json, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         _shade(axes, outcome["stages"], outcome["duration_s"], end_s)
         _mark_audits(axes, outcome["audits"], outcome["duration_s"])
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, frameon=False, handlelength=1.4)
+        drawing.legend_beside(axes)
     _label_stages(rates, outcome["stages"], outcome["duration_s"], end_s)
     _label_audits(rates, outcome["audits"], outcome["duration_s"])
     cores.set_xlabel("seconds since the load began")
     cores.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, steps=[1, 2, 5, 10]))
-    figure.suptitle(_title(outcome), fontsize=13, x=0.01, ha="left", fontweight="bold")
     figure.savefig(path, format="png")
+
+
+def _names(outcome: Json) -> list[str]:
+    """The processors: what a stage has beside its time."""
+    return [key for key in outcome["stages"][0] if key != "at_s"]
 
 
 def _title(outcome: Json) -> str:
@@ -73,13 +73,13 @@ def _rate(ticks: Sequence[Json], key: str) -> tuple[list[float], list[float]]:
     return times, rates
 
 
-def _rates(axes: Axes, requests: Sequence[Json], ticks: Sequence[Json]) -> None:
-    times, default = _rate(ticks, "on_default")
-    _, fallback = _rate(ticks, "on_fallback")
+def _rates(axes: Axes, names: Sequence[str], requests: Sequence[Json], ticks: Sequence[Json]) -> None:
+    seen = [_rate(ticks, f"on_{name}") for name in names]
+    times = seen[0][0]  # a look sees all processors or none
     if times:
         axes.stackplot(
-            times, default, fallback,
-            colors=[DEFAULT, FALLBACK], labels=["settled at default", "settled at fallback"],
+            times, *(rates for _, rates in seen),
+            colors=PROCESSORS[: len(names)], labels=[f"settled at {name}" for name in names],
             alpha=0.85, linewidth=0, step="mid",
         )  # fmt: skip
     at_s = [second["second"] + 0.5 for second in requests]
@@ -105,24 +105,19 @@ def _queue(axes: Axes, ticks: Sequence[Json]) -> None:
 
 
 def _latency(axes: Axes, requests: Sequence[Json], p99_ms: float | None) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     seen = [second for second in requests if second["p50_ms"] is not None]
     at_s = [second["second"] + 0.5 for second in seen]
-    axes.plot(at_s, [second["max_ms"] for second in seen], color="#9aa5b1", linewidth=0.9, label="max by second")
+    axes.plot(at_s, [second["max_ms"] for second in seen], color=GREY, linewidth=0.9, label="max by second")
     axes.plot(at_s, [second["p99_ms"] for second in seen], color=TROUBLE, linewidth=1.5, label="p99 by second")
     axes.plot(at_s, [second["p50_ms"] for second in seen], color=ACCEPTED, linewidth=1.5, label="p50 by second")
     if p99_ms is not None:
         axes.axhline(p99_ms, color=TROUBLE, linewidth=1, linestyle=(0, (4, 3)), label=f"p99 of all: {p99_ms:.2f} ms")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    drawing.logarithmic(axes)
     axes.set_ylabel("latency, ms")
 
 
 def _cores(axes: Axes, ticks: Sequence[Json]) -> None:
-    colors = {"engine": ACCEPTED, "k6": FALLBACK, "processors": DEFAULT, "contest": "#9aa5b1"}
+    colors = {"engine": ACCEPTED, "k6": FALLBACK, "processors": DEFAULT, "contest": GREY}
     names = sorted({name for tick in ticks for name in tick["cores"]}, key=list(colors).index)
     for name in names:
         seen = [tick for tick in ticks if name in tick["cores"]]
@@ -140,13 +135,18 @@ def _spans(stages: Sequence[Json], end_s: float) -> list[tuple[float, float, Jso
 def _shade(axes: Axes, stages: Sequence[Json], duration_s: float, end_s: float) -> None:
     axes.axvspan(0, stages[0]["at_s"], color=SHADES["well"], linewidth=0, zorder=-2)
     for from_s, until_s, stage in _spans(stages, duration_s):
-        failing = sum(stage[name]["failing"] for name in ("default", "fallback"))
-        delay_ms = max(stage[name]["delay_ms"] for name in ("default", "fallback"))
-        mood = ("one failing", "both failing")[failing - 1] if failing else "slow" if delay_ms >= 50 else "well"
-        axes.axvspan(from_s, until_s, color=SHADES[mood], linewidth=0, zorder=-2)
+        conditions = [how for name, how in stage.items() if name != "at_s"]
+        axes.axvspan(from_s, until_s, color=SHADES[_mood(conditions)], linewidth=0, zorder=-2)
         axes.axvline(from_s, color="#b8c0c8", linewidth=0.8, zorder=-1)
     if end_s > duration_s:
         axes.axvspan(duration_s, end_s, facecolor="#eceff1", hatch="//", edgecolor="#ffffff", linewidth=0, zorder=-2)
+
+
+def _mood(conditions: Sequence[Json]) -> str:
+    failing = sum(how["failing"] for how in conditions)
+    if failing:
+        return "all failing" if failing == len(conditions) else "some failing"
+    return "slow" if max(how["delay_ms"] for how in conditions) >= 50 else "well"
 
 
 def _label_stages(axes: Axes, stages: Sequence[Json], duration_s: float, end_s: float) -> None:
@@ -158,7 +158,7 @@ def _label_stages(axes: Axes, stages: Sequence[Json], duration_s: float, end_s: 
 
     for from_s, until_s, stage in _spans(stages, duration_s):
         lines = []
-        for name in ("default", "fallback"):
+        for name in (key for key in stage if key != "at_s"):
             delay_ms, failing = stage[name]["delay_ms"], stage[name]["failing"]
             words = ([f"{delay_ms} ms"] if delay_ms else []) + (["FAILS"] if failing else [])
             lines.append(f"{name[0].upper()}: {' '.join(words) or 'ok'}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.lab.contest.audit import Audit
 from engine.lab.contest.books import Totals
-from engine.lab.contest.changes import Onset, Recovery
-from engine.lab.contest.resources import TreeUse
+from engine.lab.contest.changes import Change
 from engine.lab.contest.samples import LoadTotals, Samples
-from engine.lab.contest.scenario import Fees, Scenario
+from engine.lab.contest.scenario import Scenario
 from engine.lab.contest.timetable import AppliedStage
+from engine.lab.machine.tree import TreeUse
 
 # k6's error codes for name resolution and connecting.
 NEVER_SENT = range(1100, 1300)
@@ -52,7 +53,7 @@ class Recording:
     """A run. ``None`` is what has not been seen (yet, or because the run was interrupted).
 
     Parameters:
-      fees: what the processors say they keep.
+      fees: what each processor says it keeps, by name, 0.05 being 5 %; in the order in which they are shown.
       begin_epoch_s: when the load began.
       end_s: when the load had ended and ``settled_at_end`` was asked for, in seconds since it began.
       changes: of the processors between failing and not, until then; None where they do not tell.
@@ -63,7 +64,7 @@ class Recording:
     """
 
     scenario: Scenario
-    fees: Fees
+    fees: Mapping[str, Decimal]
     begin_epoch_s: float = 0.0
     end_s: float | None = None
     samples: Samples = field(default_factory=Samples)
@@ -72,7 +73,7 @@ class Recording:
     stages: list[AppliedStage] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
     settled_at_end: Totals | None = None
-    changes: list[Onset | Recovery] | None = None
+    changes: list[Change] | None = None
     settled_after_drain: Totals | None = None
     drain_s: float | None = None
     twice: Twice | None = None
@@ -100,8 +101,7 @@ class Recording:
 
     def note_fees(self) -> None:
         """Notes when the processors keep something else than the scenario says: theirs is what is scored."""
-        for name in ("default", "fallback"):
-            theirs: Decimal = getattr(self.fees, name)
-            planned: Decimal = getattr(self.scenario.fees, name)
+        for name, planned in self.scenario.fees.by_name.items():
+            theirs = self.fees[name]
             if theirs != planned:
                 self.notes.append(f"{name} keeps {theirs:%}, the scenario says {planned:%}: scored with the former")

@@ -11,12 +11,13 @@ from rich.table import Table
 
 from engine.lab.contest.audit import Audit
 from engine.lab.contest.books import NOTHING, Total, Totals
-from engine.lab.contest.changes import Onset, Recovery, medians
+from engine.lab.contest.changes import Change, medians
 from engine.lab.contest.recording import Recording
-from engine.lab.contest.resources import TreeUse
 from engine.lab.contest.samples import Second, percentile, percentiles
 from engine.lab.contest.scenario import Condition, Flaky
 from engine.lab.contest.score import score
+from engine.lab.machine.tree import TreeUse
+from engine.lab.simulate.changes import Onset
 
 # What the contest allows all services of the engine together.
 CPU_ALLOWED_CORES = 1.5
@@ -76,7 +77,8 @@ def result(recording: Recording, p99_ms_max: float | None = None) -> Json:
     samples, scenario = recording.samples, recording.scenario
     latency = recording.load.durations_ms if recording.load else percentiles(samples.ordered_ms())
     p99_ms = latency["p99"] if latency else None
-    at_end, after = recording.settled_at_end or Totals(NOTHING, NOTHING), recording.settled_after_drain
+    at_end = recording.settled_at_end or Totals(dict.fromkeys(recording.fees, NOTHING))
+    after = recording.settled_after_drain
     periodic = [audit for audit in recording.audits if audit.kind == "periodic"]
     fined = sum(audit.against_the_engine for audit in periodic)
     marks = score(at_end, recording.fees, p99_ms, fined, recording.requested)
@@ -102,8 +104,7 @@ def result(recording: Recording, p99_ms_max: float | None = None) -> Json:
         "unanswered": samples.unanswered.total(),
         "unanswered_by_k6_error": {str(code): count for code, count in sorted(samples.unanswered.items())},
         "settled": at_end.count,
-        "on_default": at_end.default.count,
-        "on_fallback": at_end.fallback.count,
+        **_on_each(at_end),
         "settled_amount": at_end.cents / 100,
         "lag": recording.accepted - at_end.count,
         "settled_after_drain": after.count if after else None,
@@ -114,13 +115,13 @@ def result(recording: Recording, p99_ms_max: float | None = None) -> Json:
         "inconsistency": sum(audit.payments for audit in recording.audits),
         "inconsistency_amount": sum(audit.cents for audit in recording.audits) / 100,
         "audits_differed": sum(audit.against_the_engine for audit in recording.audits),
-        "fees": {"default": float(recording.fees.default), "fallback": float(recording.fees.fallback)},
+        "fees": {name: float(fee) for name, fee in recording.fees.items()},
         "duration_s": scenario.load.duration_s,
         "end_s": _round(recording.end_s),
         "resources": {name: _use(use) for name, use in recording.resources.items()},
         "audits": [_audit(audit) for audit in recording.audits],
         "stages": [
-            {"at_s": stage.at_s, "default": _condition(stage.default), "fallback": _condition(stage.fallback)}
+            {"at_s": stage.at_s} | {name: _condition(condition) for name, condition in stage.conditions.items()}
             for stage in scenario.stages
         ],
         "changes": None if recording.changes is None else [_change(change) for change in recording.changes],
@@ -137,8 +138,7 @@ def series(recording: Recording) -> Json:
     ticks = [
         {
             "at_s": _round(tick.at_s),
-            "on_default": tick.settled.default.count if tick.settled else None,
-            "on_fallback": tick.settled.fallback.count if tick.settled else None,
+            **(_on_each(tick.settled) if tick.settled else {f"on_{name}": None for name in recording.fees}),
             "pending": tick.pending,
             "failed": tick.failed,
             "cores": {name: _round(cores) for name, cores in tick.cores.items()},
@@ -146,6 +146,11 @@ def series(recording: Recording) -> Json:
         for tick in recording.ticks
     ]
     return {"requests": requests, "ticks": ticks}
+
+
+def _on_each(settled: Totals) -> Json:
+    """``on_default``, ``on_fallback``, ...: payments at each processor."""
+    return {f"on_{name}": total.count for name, total in settled.items()}
 
 
 def _second(number: int, second: Second) -> Json:
@@ -174,10 +179,8 @@ def _audit(audit: Audit) -> Json:
         "payments": audit.payments,
         "amount": audit.cents / 100,
         "reason": audit.reason,
-        "engine": engine
-        if isinstance(engine, str)
-        else {"default": said(engine.default), "fallback": said(engine.fallback)},
-        "processors": {"default": said(audit.answers.default), "fallback": said(audit.answers.fallback)},
+        "engine": engine if isinstance(engine, str) else {name: said(total) for name, total in engine.items()},
+        "processors": {name: said(answer) for name, answer in audit.answers.processors.items()},
     }
 
 
@@ -208,14 +211,14 @@ def _condition(condition: Condition) -> Json:
     return shown | ({"failing_share": float(condition.failing_share)} if isinstance(condition, Flaky) else {})
 
 
-def _change(change: Onset | Recovery) -> Json:
+def _change(change: Change) -> Json:
     fields = asdict(change) | {"at_s": _round(change.at_s)}
     if isinstance(change, Onset):
         return fields | {"kind": "onset", "wasted": change.wasted}
     return fields | {"kind": "recovery", "first_ms": _round(change.first_ms)}
 
 
-def _medians(changes: list[Onset | Recovery]) -> Json:
+def _medians(changes: list[Change]) -> Json:
     fields = asdict(medians(changes))
     return fields | {"first_ms": _round(fields["first_ms"])}
 
@@ -248,8 +251,7 @@ def print_table(outcome: Json, console: Console) -> None:
         table.add_row(key, f"{outcome[key]:,}", ", ".join(f"{count} x {code}" for code, count in by.items()))
     table.add_row(
         "settled", f"{outcome['settled']:,}",
-        f"default {outcome['on_default']:,} (fee {fees['default']:.1%}), "
-        f"fallback {outcome['on_fallback']:,} (fee {fees['fallback']:.1%})",
+        ", ".join(f"{name} {outcome[f'on_{name}']:,} (fee {fee:.1%})" for name, fee in fees.items()),
     )  # fmt: skip
     table.add_row("lag", f"{outcome['lag']:,}", "accepted, but not settled when the load ended")
     drain = "not all settled" if outcome["drain_s"] is None else f"all settled {outcome['drain_s']:.1f} s later"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import itertools
 import time
 from collections.abc import Callable, Mapping
@@ -13,12 +12,14 @@ from pathlib import Path
 from engine.lab.contest.changes import during_load
 from engine.lab.contest.load import LoadGenerator
 from engine.lab.contest.recording import Recording, Tick, Twice
-from engine.lab.contest.resources import Tree
 from engine.lab.contest.samples import LoadError
-from engine.lab.contest.scenario import BEFORE_FIRST_STAGE, Fees, Scenario
-from engine.lab.contest.services import Addresses, Engine, Processors, ServiceError, iso_ms
+from engine.lab.contest.scenario import BEFORE_FIRST_STAGE, Scenario
 from engine.lab.contest.timetable import Auditor, Clock, StageDriver, Timetable
-from engine.lab.simulate.client import ProcessorAdmin, ProcessorError, charged_twice
+from engine.lab.machine.tree import Tree
+from engine.lab.services.addresses import Addresses
+from engine.lab.services.engine import Engine
+from engine.lab.services.processors import Processors, charged_twice
+from engine.lab.services.service import ServiceError, iso_ms
 
 TICK_S = 1.0
 BEGIN_S_MAX = 30.0  # k6 makes its virtual users before it begins
@@ -66,15 +67,13 @@ class Contest:
         self._begun = begun
         self._engine = Engine(addresses)
         self._processors = Processors(addresses)
-        origins = (addresses.default, addresses.fallback)
-        self._admins = [ProcessorAdmin(origin, addresses.token) for origin in origins]
         self._has_queues = True
-        self.recording = Recording(scenario, scenario.fees)
+        self.recording = Recording(scenario, scenario.fees.by_name)
 
     def prepare(self) -> None:
-        """Both processors well, everything answering, everything empty. Raises ContestError."""
+        """All processors well, everything answering, everything empty. Raises ContestError."""
         try:
-            self._processors.set(BEFORE_FIRST_STAGE)
+            self._processors.set(BEFORE_FIRST_STAGE.conditions)
         except ServiceError as error:
             raise ContestError(f"{error}\nStart them with `python -m engine simulate`, or use --start.") from None
         try:
@@ -87,10 +86,7 @@ class Contest:
             self._has_queues = False
             self.recording.notes.append(f"queue depth unknown: {error}")
         self._empty()
-        self.recording.fees = Fees(
-            default=self._processors.default.summary_and_fee()[1],
-            fallback=self._processors.fallback.summary_and_fee()[1],
-        )
+        self.recording.fees = {name: processor.summary().fee for name, processor in self._processors.items()}
         self.recording.note_fees()
 
     def _empty(self) -> None:
@@ -98,8 +94,7 @@ class Contest:
         while True:
             self._empty_engine()
             try:
-                self._processors.default.purge()
-                self._processors.fallback.purge()
+                self._processors.purge()
                 left = self._engine.summary().count + self._processors.totals().count
             except ServiceError as error:
                 raise ContestError(str(error)) from None
@@ -227,15 +222,13 @@ class Contest:
 
     def _ask_for_changes(self, clock: Clock) -> None:
         """How the engine took the processors' failing and recovering. The official ones do not tell."""
-        default, fallback = self._admins
         try:
-            listings = default.changes(), fallback.changes()
-        except ProcessorError:
+            listings = {name: processor.changes() for name, processor in self._processors.items()}
+        except ServiceError as error:
+            if not error.status:
+                self.recording.notes.append(f"the processors' changes are unknown: {error}")
             return
-        except (OSError, http.client.HTTPException) as error:
-            self.recording.notes.append(f"the processors' changes are unknown: {error}")
-            return
-        self.recording.changes = during_load(*listings, self.recording.fees, clock.now_s())
+        self.recording.changes = during_load(listings, self.recording.fees, clock.now_s())
 
     def _await_summary(self, load: LoadGenerator) -> None:
         """k6's own totals, which it writes when all is over."""
@@ -258,7 +251,7 @@ class Contest:
         """Waits until everything accepted is settled, the processors being well again, at most ``drain_s_max``."""
         begin_s = clock.now_s()
         try:
-            self._processors.set(BEFORE_FIRST_STAGE)
+            self._processors.set(BEFORE_FIRST_STAGE.conditions)
         except ServiceError as error:
             self.recording.notes.append(f"before the drain: {error}")
         next_s = begin_s + TICK_S
@@ -288,8 +281,8 @@ class Contest:
         if settled is not None:
             excess = max(settled.count - recording.accepted - recording.unsure, 0)
         try:
-            twice = charged_twice(*self._admins)
-        except (ProcessorError, OSError, http.client.HTTPException):
+            twice = charged_twice(self._processors.values())
+        except ServiceError:
             # The official processors have no listing. An interrupted k6 does not say what became of its last
             # requests, so that totals tell nothing then.
             if settled is not None and not recording.interrupted:
@@ -298,14 +291,14 @@ class Contest:
         recording.twice = Twice(len(twice), "listing")
         if excess and not recording.interrupted:
             recording.notes.append(f"{excess} payments were settled that nobody was told were accepted")
-            with contextlib.suppress(ProcessorError, ServiceError, OSError, http.client.HTTPException):
+            with contextlib.suppress(ServiceError):
                 self._name_strangers()
 
     def _name_strangers(self) -> None:
         """Notes charges that the engine does not know: somebody else pays at these processors, or it forgot them."""
         named = 0
-        for name, admin in zip(("default", "fallback"), self._admins, strict=True):
-            for charged in itertools.islice(admin.charged(), STRANGERS_ASKED_MAX):
+        for name, processor in self._processors.items():
+            for charged in itertools.islice(processor.charged(), STRANGERS_ASKED_MAX):
                 if not self._engine.knows(charged.correlation_id):
                     self.recording.notes.append(
                         f"the engine does not know {charged.correlation_id}, which {name} charged with "

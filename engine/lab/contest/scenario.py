@@ -60,9 +60,14 @@ class Stage:
     default: Condition
     fallback: Condition
 
+    @property
+    def conditions(self) -> dict[str, Condition]:
+        """How each processor behaves, by name."""
+        return {"default": self.default, "fallback": self.fallback}
+
     def describe(self) -> str:
         """``default 100 ms, fallback ok``: the stage in one line."""
-        return f"default {self.default.describe()}, fallback {self.fallback.describe()}"
+        return ", ".join(f"{name} {condition.describe()}" for name, condition in self.conditions.items())
 
 
 BEFORE_FIRST_STAGE = Stage(at_s=0.0, default=HEALTHY, fallback=HEALTHY)
@@ -112,6 +117,11 @@ class Fees:
 
     default: Decimal
     fallback: Decimal
+
+    @property
+    def by_name(self) -> dict[str, Decimal]:
+        """The same by the name of the processor."""
+        return {"default": self.default, "fallback": self.fallback}
 
 
 @dataclass(frozen=True)
@@ -170,8 +180,7 @@ class _Table:
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         if kind is None and self._left:
-            unknown = ", ".join(sorted(self._left))
-            raise ScenarioError(f"{self._place}: unknown key {unknown}")
+            raise ScenarioError(f"{self._place}: unknown key {self.left()}")
 
     def _take(self, key: str) -> tuple[Any, str]:
         if key not in self._left:
@@ -180,6 +189,10 @@ class _Table:
 
     def has(self, key: str) -> bool:
         return key in self._left
+
+    def left(self) -> str:
+        """The keys that nobody has asked for, as a list for people; empty when there are none."""
+        return ", ".join(sorted(self._left))
 
     def text(self, key: str) -> str:
         value, place = self._take(key)
@@ -252,9 +265,12 @@ def _load(table: _Table) -> Load:
         )
 
 
-def _fees(table: _Table) -> Fees:
+def _fees(table: _Table, place: str) -> Fees:
     with table:
-        return Fees(default=table.number("default", 0, 1), fallback=table.number("fallback", 0, 1))
+        fees = Fees(default=table.number("default", 0, 1), fallback=table.number("fallback", 0, 1))
+        if more := table.left():
+            raise ScenarioError(f"{place}: fees: a scenario is for default and fallback alone, and not for {more}")
+    return fees
 
 
 def _audit(table: _Table, place: str) -> AuditPlan:
@@ -300,7 +316,7 @@ def parse(text: str, name: str, place: str) -> Scenario:
             name=name,
             title=table.text("title"),
             load=_load(table.table("load")),
-            fees=_fees(table.table("fees")),
+            fees=_fees(table.table("fees"), place),
             audit=_audit(table.table("audit"), place),
             stages=tuple(_stage(stage) for stage in table.tables("stages")),
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.lab.contest.books import Totals
-from engine.lab.contest.scenario import Fees
 
 # From the rules: each millisecond of p99 below 11 is worth 2 %; one audit that differed costs 35 %.
 BONUS_BELOW_MS = 11.0
@@ -31,9 +31,9 @@ class Score:
     score: float
 
 
-def net(settled: Totals, fees: Fees) -> Decimal:
-    """Settled amounts less fees, in currency units."""
-    kept = settled.default.cents * (1 - fees.default) + settled.fallback.cents * (1 - fees.fallback)
+def net(settled: Totals, fees: Mapping[str, Decimal]) -> Decimal:
+    """Settled amounts less ``fees`` (by processor, 0.05 being 5 %), in currency units."""
+    kept = sum((total.cents * (1 - fees[name]) for name, total in settled.items()), Decimal(0))
     return kept / 100
 
 
@@ -42,11 +42,14 @@ def bonus(p99_ms: float | None) -> float:
     return 0.0 if p99_ms is None else max(0.0, (BONUS_BELOW_MS - p99_ms) * BONUS_PER_MS)
 
 
-def score(settled: Totals, fees: Fees, p99_ms: float | None, audits_differed: int, requested: int) -> Score:
+def score(
+    settled: Totals, fees: Mapping[str, Decimal], p99_ms: float | None, audits_differed: int, requested: int
+) -> Score:
     """The score of a run.
 
     Parameters:
       settled: what the processors had charged when the run ended.
+      fees: what each of them keeps, as a share.
       p99_ms: over all accepted requests, in ms; None when there were none.
       audits_differed: audits during the run that are held against the engine.
       requested: requests that were sent, accepted or not.

@@ -6,12 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from engine.lab.contest.audit import Answers, Audit, compare
 from engine.lab.contest.books import Total, Totals
 from engine.lab.contest.scenario import AuditPlan, Stage
-from engine.lab.contest.services import Addresses, Engine, Processors, ServiceError, Window, iso_ms
 from engine.lab.contest.together import Together
+from engine.lab.services.addresses import Addresses
+from engine.lab.services.engine import Engine
+from engine.lab.services.processors import Processors
+from engine.lab.services.service import ServiceError, Window, iso_ms
 
 
 class Clock:
@@ -57,7 +61,7 @@ class Timetable(threading.Thread):
 
 @dataclass(frozen=True)
 class AppliedStage:
-    """A stage as it was set: when it was due, when both processors had it, and what went wrong (``""``: nothing)."""
+    """A stage as it was set: when it was due, when all processors had it, and what went wrong (``""``: nothing)."""
 
     stage: Stage
     done_s: float
@@ -65,23 +69,20 @@ class AppliedStage:
 
 
 class StageDriver:
-    """Sets the processors to the stages, both at the same moment."""
+    """Sets the processors to the stages, all at the same moment."""
 
     def __init__(self, addresses: Addresses, stages: Sequence[Stage], clock: Clock) -> None:
         self.applied: list[AppliedStage] = []
         self._stages = stages
         self._clock = clock
         self._processors = Processors(addresses)
-        self._together: Together[None] = Together(2)
+        self._together: Together[None] = Together(len(self._processors))
 
     def __call__(self, index: int) -> None:
         """Sets stage ``index``."""
         stage, error = self._stages[index], ""
         try:
-            self._together.run(
-                lambda: self._processors.default.set(stage.default),
-                lambda: self._processors.fallback.set(stage.fallback),
-            )
+            self._together.run(*(partial(self._processors[name].set, how) for name, how in stage.conditions.items()))
         except ServiceError as problem:
             error = str(problem)
         self.applied.append(AppliedStage(stage, self._clock.now_s(), error))
@@ -93,7 +94,7 @@ class StageDriver:
 
 
 class Auditor:
-    """Asks the engine and both processors for the same window at the same moment, and compares."""
+    """Asks the engine and all processors for the same window at the same moment, and compares."""
 
     def __init__(self, addresses: Addresses, plan: AuditPlan, clock: Clock) -> None:
         self.audits: list[Audit] = []
@@ -101,7 +102,7 @@ class Auditor:
         self._clock = clock
         self._engine = Engine(addresses)
         self._processors = Processors(addresses)
-        self._together: Together[Totals | Total | str] = Together(3)
+        self._together: Together[Totals | Total | str] = Together(1 + len(self._processors))
 
     def __call__(self, _index: int) -> None:
         """A periodic audit."""
@@ -111,15 +112,16 @@ class Auditor:
     def audit(self, kind: str, window: Window | None) -> None:
         """An audit of ``window``, or of everything."""
         at_s = self._clock.now_s()
-        engine, default, fallback = self._together.run(
+        engine, *totals = self._together.run(
             lambda: _or_reason(lambda: self._engine.summary(window)),
-            lambda: _or_reason(lambda: self._processors.default.summary(window)),
-            lambda: _or_reason(lambda: self._processors.fallback.summary(window)),
+            *(partial(_or_reason, partial(processor.total, window)) for processor in self._processors.values()),
         )
         assert isinstance(engine, Totals | str)
-        assert isinstance(default, Total | str)
-        assert isinstance(fallback, Total | str)
-        self.audits.append(compare(at_s, kind, window, Answers(engine, default, fallback)))
+        charged: dict[str, Total | str] = {}
+        for name, answer in zip(self._processors, totals, strict=True):
+            assert isinstance(answer, Total | str)
+            charged[name] = answer
+        self.audits.append(compare(at_s, kind, window, Answers(engine, charged)))
 
     def close(self) -> None:
         """Ends its threads and connections."""
@@ -128,7 +130,7 @@ class Auditor:
         self._processors.close()
 
 
-def _or_reason(question: Callable[[], Totals | Total]) -> Totals | Total | str:
+def _or_reason(question: Callable[[], Totals] | Callable[[], Total]) -> Totals | Total | str:
     try:
         return question()
     except ServiceError as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import os
 import sys
 from dataclasses import replace
@@ -13,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import settings as settings_module
+from engine.lab import packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import Fees, Scenario, ScenarioError
 from engine.lab.interrupt import interruptible
 from engine.lab.replay.policies import POLICIES, RIVALS
+from engine.lab.results import DONE, INTERRUPTED, UNUSABLE, say, write_json
 from engine.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 HELP = "A contest in virtual time: the engine's routing, and others, against the best that was possible."
 GENERATED, GENERATED_FLAKY = "generated:", "generated-flaky:"
-LOG_WIDTH = 120
-DONE, UNUSABLE, INTERRUPTED = 0, 2, 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -112,8 +110,7 @@ def _fees(text: str) -> Fees:
 def run(arguments: argparse.Namespace) -> int:
     """Plays; returns the exit code."""
     needed = ["rich", *(["matplotlib"] if arguments.picture else [])]
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    problem = f"{', '.join(missing)} missing: `make setup`, or pip install it" if missing else ""
+    problem = packages.missing(needed)
     seeds = arguments.generate or arguments.generate_flaky
     if [arguments.scenario, arguments.generate, arguments.generate_flaky].count(None) != 2:
         problem = problem or "give a SCENARIO, or --generate A:B, or --generate-flaky A:B"
@@ -121,9 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         problem = problem or f"--write writes one scenario: give {GENERATED}SEED"
     if problem:
         return _unusable(problem)
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    console = results.new_console()
     with interruptible():
         try:
             settings = settings_module.read(os.environ)
@@ -165,19 +160,19 @@ def _play_one(arguments: argparse.Namespace, scenario: Scenario, settings: Setti
         from engine.lab.replay.generate import to_toml
 
         arguments.write.write_text(to_toml(scenario), encoding="utf-8")
-        _say(console, f"scenario: {arguments.write}")
+        say(console, f"scenario: {arguments.write}")
     played = play(scenario, arguments.policy, settings, believed=arguments.believed_fees)
     _print_account(console, played)
     for name in arguments.policy:
         _print_events(console, played.results[name])
     if arguments.json:
-        _write_json(arguments.json, _one_json(played))
-        _say(console, f"result: {arguments.json}")
+        write_json(_one_json(played), arguments.json)
+        say(console, f"result: {arguments.json}")
     if arguments.picture:
         from engine.lab.replay import picture
 
         picture.draw(arguments.picture, scenario, played.results, played.best)
-        _say(console, f"picture: {arguments.picture}")
+        say(console, f"picture: {arguments.picture}")
     return DONE
 
 
@@ -201,14 +196,14 @@ def _play_many(arguments: argparse.Namespace, seeds: range, settings: Settings, 
     if arguments.kinds:
         _print_kinds(console, rows)
     if arguments.json:
-        _write_json(arguments.json, _many_json(rows))
-        _say(console, f"result: {arguments.json}")
+        write_json(_many_json(rows), arguments.json)
+        say(console, f"result: {arguments.json}")
     if arguments.picture:
         from engine.lab.replay import picture
 
         ratios = {name: [row.scores[name].ratio for row in rows] for name in arguments.policy}
         picture.draw_many(arguments.picture, ratios)
-        _say(console, f"picture: {arguments.picture}")
+        say(console, f"picture: {arguments.picture}")
     return DONE
 
 
@@ -268,7 +263,7 @@ def _print_events(console: Console, result: Result) -> None:
         first = "nothing settled" if recovery.first_ms is None else f"first settled after {recovery.first_ms:,.0f} ms"
         events.append((recovery.at_s, f"{names[recovery.processor]} recovers: {first}"))
     for at_s, text in sorted(events):
-        _say(console, f"{result.policy:12} {at_s:7.1f} s  {text}")
+        say(console, f"{result.policy:12} {at_s:7.1f} s  {text}")
 
 
 def _print_many(console: Console, rows: list[Row], terms: Terms) -> None:
@@ -301,7 +296,7 @@ def _print_many(console: Console, rows: list[Row], terms: Terms) -> None:
             " ".join(map(str, line.worst_seeds)),
         )
     console.print(table)
-    _say(
+    say(
         console,
         "mean, worst: net after the fine over the oracle's. first: share of the scenarios in which nobody that kept "
         "the bound was better; a policy that let a payment wait by choice for longer than ENGINE_WAIT_MAX_MS is not "
@@ -326,10 +321,6 @@ def _print_kinds(console: Console, rows: list[Row]) -> None:
     console.print(table)
 
 
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
 def _one_json(played: Played) -> dict[str, Any]:
     best = played.best
     oracle = {"on_default": best.on_default, "on_fallback": best.on_fallback, "left": best.left, "net": float(best.net)}
@@ -345,7 +336,3 @@ def _many_json(rows: list[Row]) -> dict[str, Any]:
     from engine.lab.replay.many import summarize
 
     return {"policies": [asdict(line) for line in summarize(rows)], "scenarios": [row.json() for row in rows]}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -119,7 +119,7 @@ def best(scenario: Scenario, arrivals_ms: Sequence[int], model: Model, end_ms: i
         on_default=len(at_default),
         on_fallback=len(at_fallback),
         left=len(ready) - len(at_default) - len(at_fallback),
-        net=net(Totals(total(at_default), total(at_fallback)), scenario.fees),
+        net=net(Totals(default=total(at_default), fallback=total(at_fallback)), scenario.fees.by_name),
         series=tuple((on_default, on_fallback) for on_default, on_fallback in counts),
     )
 

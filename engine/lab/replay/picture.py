@@ -7,15 +7,14 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.lab.contest.picture import ACCEPTED, DEFAULT, DOTS_PER_INCH, FALLBACK, PENDING, TROUBLE
 from engine.lab.contest.scenario import Condition, Fees, Scenario
+from engine.lab.drawing import ACCEPTED, DEFAULT, FALLBACK, PENDING, TROUBLE, legend_beside, new_figure
 from engine.lab.replay.account import account
 from engine.lab.replay.oracle import SERIES_MS, Best
 from engine.lab.replay.result import BIN_MS, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 WIDTH_INCHES = 13.0
 LINE_COLORS = (ACCEPTED, TROUBLE, PENDING, "#3a86c8", "#8d6e63", "#607d8b")  # of the policies, in turn
@@ -42,7 +41,7 @@ def draw(path: Path, scenario: Scenario, runs: Mapping[str, Result], best: Best)
     ``runs``: at least one, by the policy's name, all of the same contest as ``best``. Raises OSError.
     """
     height = 5.4 + 1.15 * (len(runs) + 1) + 0.3 * len(runs)
-    figure = _figure(height)
+    figure = new_figure(WIDTH_INCHES, height, _title(scenario, runs, best))
     ratios = (0.75, *[1.15] * (len(runs) + 1), 1.6, 1.25, 0.75 + 0.3 * len(runs))
     grid = figure.add_gridspec(len(ratios), 1, height_ratios=ratios)
     bands = figure.add_subplot(grid[0])
@@ -58,7 +57,7 @@ def draw(path: Path, scenario: Scenario, runs: Mapping[str, Result], best: Best)
     }
     for axes, (name, (series, run)) in zip(settled_axes, plans.items(), strict=True):
         _settled(axes, name, series, accepted, scenario, run)
-    settled_axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, frameon=False, handlelength=1.4)
+    legend_beside(settled_axes[0])
     _money(money, scenario, runs, best)
     _backlog(backlog, runs)
     for axes in timed:
@@ -70,10 +69,13 @@ def draw(path: Path, scenario: Scenario, runs: Mapping[str, Result], best: Best)
     bands.set_xlim(0, end_s)
     backlog.set_xlabel("seconds since the load began", fontsize=9)
     _account(sums, runs, best)
-    nets = f"of {next(iter(runs.values())).requested:,.2f} requested the oracle nets {best.net:,.2f}"
-    title = f"{scenario.title}\n{sum(accepted):,} payments, {nets}"
-    figure.suptitle(title, fontsize=12, x=0.01, ha="left", fontweight="bold")
     figure.savefig(path, format="png")
+
+
+def _title(scenario: Scenario, runs: Mapping[str, Result], best: Best) -> str:
+    run = next(iter(runs.values()))
+    nets = f"of {run.requested:,.2f} requested the oracle nets {best.net:,.2f}"
+    return f"{scenario.title}\n{sum(run.series.accepted):,} payments, {nets}"
 
 
 def draw_many(path: Path, table: Mapping[str, Sequence[float]]) -> None:
@@ -82,7 +84,7 @@ def draw_many(path: Path, table: Mapping[str, Sequence[float]]) -> None:
 
     ``table``: for each policy one ratio for each scenario, as many for all, at least one. Raises OSError.
     """
-    figure = _figure(6.5)
+    figure = new_figure(WIDTH_INCHES, 6.5)
     all_of_it, top = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
     for color, (name, ratios) in zip(_colors(table), table.items(), strict=True):
         ordered = sorted(ratios)
@@ -116,16 +118,6 @@ def draw_many(path: Path, table: Mapping[str, Sequence[float]]) -> None:
         fontweight="bold",
     )  # fmt: skip
     figure.savefig(path, format="png")
-
-
-def _figure(height_inches: float) -> Figure:
-    # Without pyplot there is no display to look for and no state that is kept.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH_INCHES, height_inches), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _colors(names: Mapping[str, object]) -> list[str]:
@@ -274,4 +266,4 @@ def _account(axes: Axes, runs: Mapping[str, Result], best: Best) -> None:
     axes.invert_yaxis()
     axes.set_xlim(min([*left, 0.0]) * 1.05, max([*right, 1.0]) * 1.18)
     axes.set_xlabel("% of all that was requested", fontsize=9)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, frameon=False, handlelength=1.4)
+    legend_beside(axes)

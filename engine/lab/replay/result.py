@@ -9,34 +9,10 @@ from typing import Any
 from engine.lab.contest.books import Total, Totals
 from engine.lab.contest.scenario import Fees
 from engine.lab.contest.score import FINE_FOR_INCONSISTENCY, net
+from engine.lab.simulate.changes import Onset, Recovery
+from engine.processors import CONTEST_NAMES
 
 BIN_MS = 250  # of the series
-
-
-@dataclass(frozen=True)
-class Onset:
-    """A processor began to fail at ``at_s``. Attempts that failed there until it recovered: ``caught`` were there
-    already, ``sent_soon`` were sent within ``SOON_MS`` (:mod:`engine.lab.simulate.changes`) after it, while it was
-    noticed, and ``sent_later`` were probes.
-    """
-
-    processor: int
-    at_s: float
-    caught: int
-    sent_soon: int
-    sent_later: int
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """A processor stopped failing at ``at_s``; the first payment was settled there ``first_ms`` later.
-
-    None: there was none before it failed again or the run ended.
-    """
-
-    processor: int
-    at_s: float
-    first_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -90,8 +66,8 @@ class Result:
     voluntary_ms: float
     waited_ms: float
     backlog_max: int
-    onsets: list[Onset]
-    recoveries: list[Recovery]
+    onsets: list[Onset[int]]
+    recoveries: list[Recovery[int]]
     audits: list[AuditSeen]
     series: Series
 
@@ -103,8 +79,8 @@ class Result:
     @property
     def net(self) -> Decimal:
         """Settled amounts less fees, in currency units."""
-        default, fallback = (Total(count, count * self.amount_cents) for count in self.settled)
-        return net(Totals(default, fallback), self.fees)
+        totals = (Total(count, count * self.amount_cents) for count in self.settled)
+        return net(Totals(zip(CONTEST_NAMES, totals, strict=True)), self.fees.by_name)
 
     @property
     def audits_missed(self) -> int:
@@ -123,7 +99,7 @@ class Result:
 
     def json(self) -> dict[str, Any]:
         """All of it for a JSON file; money as numbers."""
-        fees = {"default": float(self.fees.default), "fallback": float(self.fees.fallback)}
+        fees = {name: float(fee) for name, fee in self.fees.by_name.items()}
         return asdict(self) | {
             "fees": fees,
             "on_default": self.settled[0],

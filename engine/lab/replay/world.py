@@ -23,8 +23,8 @@ from engine.lab.contest.scenario import Scenario
 from engine.lab.replay.load import Arrivals
 from engine.lab.replay.model import Model, Spread, share_of
 from engine.lab.replay.processor import CHARGED, FAILED, REJECTED, TIMED_OUT, Course, ModelledProcessor
-from engine.lab.replay.result import BIN_MS, AuditSeen, Onset, Recovery, Result, Series
-from engine.lab.simulate.changes import SOON_MS
+from engine.lab.replay.result import BIN_MS, AuditSeen, Result, Series
+from engine.lab.simulate.changes import SOON_MS, Onset, Recovery
 from engine.memory.layout import PROCESSORS
 from engine.routing.plan import Queue
 from engine.routing.router import Router

@@ -93,7 +93,7 @@ class Processor(Generic[Ticket]):
         self.faults_done: Counter[Fault] = Counter()
         self.store = PaymentStore()
         self.stats = Stats()
-        self.changes = Changes()
+        self.changes = Changes(settings.name)
         self.in_flight = 0
         self._waiting: deque[tuple[Ticket, Payment, int]] = deque()  # the last is when it arrived, in µs
         # (due µs, order, ticket, payment, arrived µs, step, ending); the order keeps those due together in turn.
@@ -166,7 +166,7 @@ class Processor(Generic[Ticket]):
         """Forgets all that was charged, all counts and changes. What is being handled is inserted nevertheless."""
         self.store = PaymentStore()
         self.stats = Stats()
-        self.changes = Changes()
+        self.changes = Changes(self.settings.name)
         self.faults_done.clear()
 
     def stats_now(self) -> dict[str, int]:

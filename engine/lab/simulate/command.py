@@ -9,16 +9,28 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
 from engine.lab import options
 from engine.lab.simulate.behaviour import ProcessorSettings
+from engine.processors import PROCESSORS_MAX, parse_pairs
 
-HELP = "The two simulated payment processors, until SIGTERM or Ctrl-C."
+HELP = "Simulated payment processors, the contest's two or others, until SIGTERM or Ctrl-C."
+PORT_MAX = 65_535
+FEE = Decimal("0.05")  # of one that is told no other
 STOP_SECONDS_MAX = 3.0
 _PR_SET_PDEATHSIG = 1
 _WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A processor that is asked for; port 0 takes a free one."""
+
+    name: str
+    port: int
+    fee: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +43,23 @@ class _Place:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    port = options.whole(0, PORT_MAX)
     option = parser.add_argument
     option("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
-    option("--default-port", type=options.whole(0, 65_535), default=8001, metavar="N", help="0 takes a free one")
-    option("--fallback-port", type=options.whole(0, 65_535), default=8002, metavar="N", help="0 takes a free one")
-    option("--default-fee", type=_fee, default=Decimal("0.05"), metavar="PART", help="part of an amount")
+    option("--default-port", type=port, default=8001, metavar="N", help="0 takes a free one")
+    option("--fallback-port", type=port, default=8002, metavar="N", help="0 takes a free one")
+    option("--default-fee", type=_fee, default=FEE, metavar="PART", help="part of an amount")
     option("--fallback-fee", type=_fee, default=Decimal("0.15"), metavar="PART", help="part of an amount")
     option("--only", choices=("default", "fallback"), help="start one of them, in this process")
-    option("--port", type=options.whole(0, 65_535), metavar="N", help="port of the one that --only names")
+    option("--port", type=port, metavar="N", help="port of the one that --only names")
+    option(
+        "--processor",
+        type=_wish,
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="NAME=PORT[:FEE]",
+        help=f"one of up to {PROCESSORS_MAX} in place of the two, with a fee of {FEE} unless it is told; once for each",
+    )
     option("--token", default="123", help="what X-Rinha-Token must be")
     option("--handled-max", type=options.whole(1, 1_000_000), default=800, metavar="N", help="payments handled at once")
     option("--waiting-max", type=options.whole(0, 1_000_000), default=500, metavar="N", help="payments that may wait")
@@ -53,24 +74,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until a signal or an error; returns the exit code."""
-    if arguments.port is not None and arguments.only is None:
-        print("simulate: --port needs --only", file=sys.stderr)
+    listed: list[_Wish] = getattr(arguments, "processor", [])
+    problem = _contradiction(arguments, listed)
+    if problem:
+        print(f"simulate: {problem}", file=sys.stderr)
         return 2
+    wishes = listed or [
+        _Wish("default", arguments.default_port, arguments.default_fee),
+        _Wish("fallback", arguments.fallback_port, arguments.fallback_fee),
+    ]
     if arguments.only is not None:
-        return _serve(_place(arguments, arguments.only, arguments.port))
-    return _serve_all([_place(arguments, "default"), _place(arguments, "fallback")])
+        (wish,) = (wish for wish in wishes if wish.name == arguments.only)
+        return _serve(_place(arguments, wish if arguments.port is None else replace(wish, port=arguments.port)))
+    return _serve_all([_place(arguments, wish) for wish in wishes])
 
 
-def _place(arguments: argparse.Namespace, name: str, port: int | None = None) -> _Place:
+def _contradiction(arguments: argparse.Namespace, listed: list[_Wish]) -> str:
+    if arguments.port is not None and arguments.only is None:
+        return "--port needs --only"
+    if listed and arguments.only is not None:
+        return "--only is one of the contest's two: leave it out, and name with --processor what is to run"
+    if len({wish.name.lower() for wish in listed}) < len(listed):
+        return "--processor: every name once"
+    return f"--processor: {PROCESSORS_MAX} at most" if len(listed) > PROCESSORS_MAX else ""
+
+
+def _place(arguments: argparse.Namespace, wish: _Wish) -> _Place:
     settings = ProcessorSettings(
-        name=name,
-        fee=getattr(arguments, f"{name}_fee"),
+        name=wish.name,
+        fee=wish.fee,
         token=arguments.token,
         handled_max=arguments.handled_max,
         waiting_max=arguments.waiting_max,
         health_window_ms=arguments.health_window_ms,
     )
-    return _Place(settings, arguments.host, getattr(arguments, f"{name}_port") if port is None else port)
+    return _Place(settings, arguments.host, wish.port)
 
 
 def _serve(place: _Place) -> int:
@@ -134,6 +172,18 @@ def _stop(children: dict[int, str]) -> None:
     for pid in children:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def _wish(text: str) -> _Wish:
+    try:
+        pairs = parse_pairs(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if len(pairs) != 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one processor, like north=8003:0.05")
+    ((name, place),) = pairs.items()
+    port, colon, fee = place.partition(":")
+    return _Wish(name, options.whole(0, PORT_MAX)(port), _fee(fee) if colon else FEE)
 
 
 def _fee(text: str) -> Decimal:

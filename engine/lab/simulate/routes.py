@@ -156,12 +156,11 @@ def _changes(processor: AnyProcessor, _request: Request, now_us: int) -> Reply:
     return reply_json(200, {"changes": [_change(change, now_us) for change in processor.changes.kept]})
 
 
-def _change(change: Onset | Recovery, now_us: int) -> dict[str, object]:
+def _change(change: Onset[str] | Recovery[str], now_us: int) -> dict[str, object]:
     """``ago_ms`` instead of a time: the processor's clock means nothing to the caller."""
-    ago_ms = (now_us - change.at_us) / 1000
+    ago_ms = round(now_us / 1000 - change.at_s * 1000, 3)
     if isinstance(change, Recovery):
-        first_ms = None if change.first_us is None else (change.first_us - change.at_us) / 1000
-        return {"kind": "recovery", "ago_ms": ago_ms, "first_ms": first_ms}
+        return {"kind": "recovery", "ago_ms": ago_ms, "first_ms": change.first_ms}
     counts = {"caught": change.caught, "sent_soon": change.sent_soon, "sent_later": change.sent_later}
     return {"kind": "onset", "ago_ms": ago_ms, **counts}
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.lab.chaos.checks import Check, examples, own_deaths
+from engine.lab.machine.usage import Use
 from engine.lab.soak.recording import Recording, Window
-from engine.lab.soak.usage import Use
 
 MB = 1_000_000
 SPARE = 32  # descriptors of a process beside its connections, and of each pool of connections beside what is in flight

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
-import json
 import sys
-import time
 from pathlib import Path
 
-from engine.lab import options
+from engine.lab import options, packages, results
 from engine.lab.interrupt import interruptible
+from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "Pays for minutes or hours as fast as it is settled; memory, descriptors and books must stay what they are."
-NEEDED = ("psutil", "rich", "matplotlib")
-LOG_WIDTH = 120
+NEEDED = ("rich", "matplotlib")
 MINUTES_DEFAULT = 5.0
 HOURS_MAX = 24.0 * 30
 PAYMENTS_MAX = 2**32 - 1  # what a simulated processor remembers
@@ -26,8 +23,6 @@ WINDOWS = 600
 RATE_GUESSED_PER_S = 8000.0
 WARM_S = 60.0
 WARM_SHARE = 1 / 3  # of a run that is shorter than three times the warm-up
-
-PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Holds the run; returns the exit code."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        print(f"soak: {', '.join(missing)} missing: `make setup`, or pip install it", file=sys.stderr)
+    if problem := packages.missing(NEEDED):
+        print(f"soak: {problem}", file=sys.stderr)
         return UNUSABLE
     with interruptible():
         try:
@@ -71,16 +65,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _hold(arguments: argparse.Namespace) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from rich.console import Console
-
     from engine.lab.soak import picture, report
     from engine.lab.soak.checks import MB, Limits, all_checks
     from engine.lab.soak.live import View
     from engine.lab.soak.recording import Plan
     from engine.lab.soak.run import SoakError, hold
 
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
-    directory = arguments.output or Path("contest-results") / f"soak-{time.strftime('%Y%m%d-%H%M%S')}"
+    console = results.new_console()
+    directory = results.directory(arguments.output, "soak")
     seconds, expected_s = lengths(arguments.minutes, arguments.payments)
     plan = Plan(
         seconds=seconds,
@@ -104,11 +96,9 @@ def _hold(arguments: argparse.Namespace) -> int:
     checks = all_checks(seen, Limits(growth=int(arguments.growth_mb * MB), memory=int(arguments.memory_mb * MB)))
     report.print_tables(seen, checks, console)
     outcome = report.result(seen, checks)
-    (directory / "soak.json").write_text(json.dumps(outcome, indent=1) + "\n")
+    results.write_json(outcome, directory / "soak.json")
     picture.draw(outcome, directory / "soak.png")
-    console.print(
-        f"result: {directory}/soak.json, soak.png, windows.jsonl", markup=False, highlight=False, soft_wrap=True
-    )
+    results.say(console, f"result: {directory}/soak.json, soak.png, windows.jsonl")
     if seen.interrupted:
         return INTERRUPTED
     return PASSED if report.passed(seen, checks) else FAILED

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.lab.bench.progress import duration
+from engine.lab.results import duration, say
+from engine.lab.shown import Shown
 from engine.lab.soak.recording import Plan, Recording, Window
 
 SCREEN_EVERY_S = 1.0
@@ -30,34 +29,22 @@ def left_s(plan: Plan, accepted: int, now_s: float) -> float | None:
     return now_s * (1 - done) / done if done else None
 
 
-class View:
+class View(Shown):
     """Shows a recording as it grows. A context manager."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        super().__init__(console)
         self._next_s = 0.0
-
-    def __enter__(self) -> View:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def show(self, seen: Recording, now_s: float) -> None:
         """Draws if it is time to: drawing takes CPU from what is measured."""
         if time.monotonic() < self._next_s or not seen.windows:
             return
-        self._next_s = time.monotonic() + (SCREEN_EVERY_S if self._live is not None else LINE_EVERY_S)
-        if self._live is not None:
-            self._live.update(_screen(seen, now_s), refresh=True)
+        self._next_s = time.monotonic() + (SCREEN_EVERY_S if self.console.is_terminal else LINE_EVERY_S)
+        if self.console.is_terminal:
+            self.draw(_screen(seen, now_s))
         else:
-            self._console.print(_line(seen, now_s), markup=False, highlight=False, soft_wrap=True)
+            say(self.console, _line(seen, now_s))
 
 
 def _rates(windows: list[Window]) -> tuple[float, float]:

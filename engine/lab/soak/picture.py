@@ -7,27 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.lab import drawing
+from engine.lab.drawing import ACCEPTED, GREY, PENDING, TROUBLE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Json = dict[str, Any]
 
-ACCEPTED, SETTLED, FALLBACK, TROUBLE, QUIET = "#1d3557", "#2a7f62", "#e09f3e", "#c1121f", "#9aa5b1"
-PENDING, SHARED = "#6d597a", "#d8dee6"
-PROCESSES = ("#457b9d", "#2a7f62", "#8ab17d", "#e9c46a", "#e09f3e", "#e76f51", "#6d597a", "#9aa5b1")
+SHARED = "#d8dee6"
+PROCESSES = ("#457b9d", "#2a7f62", "#8ab17d", "#e9c46a", "#e09f3e", "#e76f51", PENDING, GREY)
 SIZE_INCHES = (13.0, 15.0)
-DOTS_PER_INCH = 110
 MB = 1_000_000
 
 
 def draw(outcome: Json, path: Path) -> None:
     """Draws ``outcome`` (what ``report.result`` gives) as a PNG at ``path``. Raises OSError."""
-    # Without pyplot there is no display to look for and no state that is kept.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = drawing.new_figure(*SIZE_INCHES, _title(outcome), title_size=13)
     panels = figure.subplots(6, 1, sharex=True, height_ratios=(2.2, 1.3, 2.2, 2.4, 1.5, 1.8))
     windows = outcome["windows"]
     for panel, axes in zip((_rates, _backlog, _latency, _memory, _descriptors, _cpu), panels, strict=True):
@@ -35,15 +31,13 @@ def draw(outcome: Json, path: Path) -> None:
         axes.grid(True, color="#dfe4ea", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.axvline(outcome["plan"]["warm_s"], color=QUIET, linewidth=1, linestyle=(0, (1, 2)))
+        axes.axvline(outcome["plan"]["warm_s"], color=GREY, linewidth=1, linestyle=(0, (1, 2)))
         if outcome["paid_s"] is not None:
-            axes.axvline(outcome["paid_s"], color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, frameon=False, handlelength=1.4)
+            axes.axvline(outcome["paid_s"], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        drawing.legend_beside(axes)
     _mark_audits(panels[0], outcome["audits"])
     panels[0].set_xlim(0, max([window["at_s"] for window in windows], default=1))
     panels[-1].set_xlabel("seconds since the first payment (dotted: warm, dashed: no more payments)")
-    figure.suptitle(_title(outcome), fontsize=13, x=0.01, ha="left", fontweight="bold")
     figure.savefig(path, format="png")
 
 
@@ -72,12 +66,13 @@ def _by_second(windows: Sequence[Json], total: Callable[[Json], float]) -> tuple
 
 
 def _rates(axes: Axes, windows: Sequence[Json]) -> None:
-    times, default = _by_second(windows, lambda window: window["settled"]["default"]["count"])
-    _, fallback = _by_second(windows, lambda window: window["settled"]["fallback"]["count"])
-    if times:
+    names = list(windows[-1]["settled"]) if windows else []
+    settled = [_by_second(windows, partial(_settled, name=name)) for name in names]
+    if settled:
         axes.stackplot(
-            times, default, fallback,
-            colors=[SETTLED, FALLBACK], labels=["settled at default", "settled at fallback"], alpha=0.8, linewidth=0,
+            settled[0][0], *(rates for _, rates in settled),
+            colors=drawing.PROCESSORS[: len(names)], labels=[f"settled at {name}" for name in names],
+            alpha=0.8, linewidth=0,
         )  # fmt: skip
     axes.plot(*_by_second(windows, lambda window: window["accepted"]), color=ACCEPTED, linewidth=1.2, label="accepted")
     if any(window["refused"] or window["unanswered"] for window in windows):
@@ -86,6 +81,10 @@ def _rates(axes: Axes, windows: Sequence[Json]) -> None:
         axes.plot(at_s, bad, color=TROUBLE, linewidth=1.2, label="refused, unanswered\n(in a window)")
     axes.set_ylabel("payments per second")
     axes.set_ylim(bottom=0)
+
+
+def _settled(window: Json, name: str) -> float:
+    return float(window["settled"][name]["count"])
 
 
 def _mark_audits(axes: Axes, audits: Sequence[Json]) -> None:
@@ -105,16 +104,11 @@ def _backlog(axes: Axes, windows: Sequence[Json]) -> None:
 
 
 def _latency(axes: Axes, windows: Sequence[Json]) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     seen = [window for window in windows if window["max_us"]]
     at_s = [window["at_s"] for window in seen]
-    for key, color, width in (("max", QUIET, 0.9), ("p99", TROUBLE, 1.3), ("p50", ACCEPTED, 1.3)):
+    for key, color, width in (("max", GREY, 0.9), ("p99", TROUBLE, 1.3), ("p50", ACCEPTED, 1.3)):
         axes.plot(at_s, [window[f"{key}_us"] / 1000 for window in seen], color=color, linewidth=width, label=key)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    drawing.logarithmic(axes)
     axes.set_ylabel("accepting, ms")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from engine.lab.contest.audit import Audit
 from engine.lab.contest.books import Totals
+from engine.lab.machine.usage import Usage
 from engine.lab.soak.histogram import Histogram
-from engine.lab.soak.usage import Usage
 
 Json = dict[str, Any]
 PAYER, PROCESSORS = "payer", "processors"
@@ -76,7 +76,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Charged:
-    """What both processors list, all in all.
+    """What the processors list, all in all.
 
     Parameters:
       payments: charges.

@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from engine.lab.bench.progress import duration
 from engine.lab.chaos.checks import Check
+from engine.lab.contest.audit import Audit
+from engine.lab.results import duration
 from engine.lab.soak.recording import Recording, Window
 
 Json = dict[str, Any]
@@ -52,9 +53,15 @@ def result(seen: Recording, checks: Sequence[Check]) -> Json:
         "p99.9_ms": latencies.quantile(0.999) / 1000,
         "max_ms": latencies.max / 1000,
         "cpu_us_for_each": cpu_us_for_each(seen),
-        "audits": [asdict(audit) for audit in seen.audits],
+        "audits": [_audit(audit) for audit in seen.audits],
         "windows": [window.as_json() for window in seen.windows],
     }
+
+
+def _audit(audit: Audit) -> Json:
+    fields = asdict(audit)
+    answers = fields["answers"]
+    return fields | {"answers": {"engine": answers["engine"], **answers["processors"]}}
 
 
 def passed(seen: Recording, checks: Sequence[Check]) -> bool:

@@ -1,9 +1,8 @@
-"""One soak: an engine, two processors and a payer are started, watched window by window, and asked at the end."""
+"""One soak: an engine, processors and a payer are started, watched window by window, and asked at the end."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import multiprocessing
 import os
@@ -15,22 +14,22 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from engine import settings as settings_module
-from engine.lab.bench import processes
-from engine.lab.chaos.world import free_ports
-from engine.lab.contest.run import ContestError
-from engine.lab.contest.scenario import AuditPlan, Fees
-from engine.lab.contest.services import Addresses, Engine, ServiceError, Window, iso_ms
-from engine.lab.contest.start import Children
+from engine.lab import launch
+from engine.lab.contest.scenario import AuditPlan
 from engine.lab.contest.timetable import Auditor, Clock
-from engine.lab.simulate.client import ProcessorAdmin, ProcessorError
-from engine.lab.soak import flow, recording, usage
+from engine.lab.launch import Children, LaunchError
+from engine.lab.machine import processes, usage, use
+from engine.lab.services.addresses import Addresses
+from engine.lab.services.engine import Engine
+from engine.lab.services.processors import Processors
+from engine.lab.services.service import ServiceError, Window, iso_ms
+from engine.lab.soak import flow, recording
 from engine.lab.soak.histogram import Histogram
 from engine.lab.soak.payer import FINGERPRINT, Order, Told, pay
 from engine.lab.soak.recording import Charged, Plan, Recording
 from engine.settings import Settings, SettingsError
 
-FEES = Fees(default=Decimal("0.05"), fallback=Decimal("0.15"))
-TOKEN = "123"
+FEES = {"default": Decimal("0.05"), "fallback": Decimal("0.15")}
 # As the contest audits: what was settled from 15 s to 1.5 s ago.
 AUDIT = AuditPlan(every_s=10.0, from_s=15.0, to_s=1.5)
 CONTROL_S = 0.2  # how often the rate is set anew; well below flow.HORIZON_S
@@ -57,21 +56,15 @@ def hold(plan: Plan, directory: Path, show: Callable[[Recording, float], None]) 
 
     Raises SoakError.
     """
-    engine_port, default_port, fallback_port = free_ports(3)
-    addresses = Addresses(
-        engine=f"http://127.0.0.1:{engine_port}",
-        default=f"http://127.0.0.1:{default_port}",
-        fallback=f"http://127.0.0.1:{fallback_port}",
-        token=TOKEN,
-    )
+    addresses = launch.free_addresses(FEES)
     try:
         settings = settings_module.read(os.environ)
         pending_max = settings.storage.ring_slots * settings.host.api_processes
         if plan.backlog_max > pending_max:
             raise SoakError(f"a backlog of {plan.backlog_max:,} does not fit into the rings, {pending_max:,} payments")
         with (
-            Children(addresses, FEES, directory) as children,
-            contextlib.closing(PayerProcess(engine_port, plan)) as payer,
+            Children("soak", addresses, FEES, directory) as children,
+            contextlib.closing(PayerProcess(launch.host_and_port(addresses.engine)[1], plan)) as payer,
             (directory / "windows.jsonl").open("a") as lines,
             contextlib.closing(Engine(addresses)) as engine,
         ):
@@ -84,7 +77,7 @@ def hold(plan: Plan, directory: Path, show: Callable[[Recording, float], None]) 
         return seen
     except SettingsError as error:
         raise SoakError(f"the engine's variables: {error}") from error
-    except (ContestError, ServiceError, ProcessorError, OSError, http.client.HTTPException) as error:
+    except (LaunchError, ServiceError, OSError) as error:
         raise SoakError(str(error)) from error
 
 
@@ -232,7 +225,6 @@ class _Soak:
         """Ends a window. Raises ServiceError."""
         seen, latencies = self._seen, self._latencies
         seen.pending, seen.failed = pending, failed
-        assert self._children.engine_pid is not None and self._children.processors_pid is not None
         bad = (seen.refused.total(), seen.unanswered.total())
         window = recording.Window(
             at_s=clock.now_s(),
@@ -245,11 +237,10 @@ class _Soak:
             p50_us=latencies.quantile(0.5),
             p99_us=latencies.quantile(0.99),
             max_us=latencies.max,
-            usage=usage.look(self._children.engine_pid),
+            usage=usage.look(self._children.engine.pid),
             other_cpu_s={
                 recording.PAYER: self._payer_cpu_s,
-                recording.PROCESSORS: sum(map(processes.cpu_ns, processes.children(self._children.processors_pid)))
-                / 1e9,
+                recording.PROCESSORS: sum(map(use.cpu_ns, processes.children(self._children.processors.pid))) / 1e9,
             },
         )
         self._before, self._latencies = bad, Histogram()
@@ -276,10 +267,11 @@ def final_windows(begin_epoch_s: float, end_epoch_s: float, recent_s: float, cha
 
 
 def charged(addresses: Addresses) -> Charged:
-    """What both processors have charged. Raises OSError, HTTPException and ProcessorError."""
+    """What the processors have charged. Raises ServiceError."""
     payments = fingerprint = 0
-    for origin in (addresses.default, addresses.fallback):
-        for key in ProcessorAdmin(origin, addresses.token).charged_keys():
-            payments += 1
-            fingerprint += int.from_bytes(key, "big")
+    with contextlib.closing(Processors(addresses)) as processors:
+        for processor in processors.values():
+            for key in processor.charged_keys():
+                payments += 1
+                fingerprint += int.from_bytes(key, "big")
     return Charged(payments, fingerprint % FINGERPRINT)

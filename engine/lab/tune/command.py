@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import importlib.util
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from engine.lab import options
+from engine.lab import options, packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
 from engine.lab.interrupt import interruptible
+from engine.lab.results import DONE, INTERRUPTED, UNUSABLE
 from engine.lab.tune import journal, objective, space
 from engine.lab.tune import plan as plans
 from engine.lab.tune.journal import JournalError
@@ -23,8 +22,7 @@ from engine.lab.tune.plan import ROUNDS_MAX, Plan
 from engine.lab.tune.space import SpaceError
 
 HELP = "Holds contests with different ENGINE_ settings and says which serve best."
-NEEDED = ("psutil", "rich", "matplotlib", "k6")
-LOG_WIDTH = 120
+NEEDED = ("rich", "matplotlib", "k6")
 SECONDS_MIN = 2.0
 SEED_MAX = 2**31 - 1
 
@@ -40,8 +38,6 @@ DEFAULTS: Json = {
     "halving": False,
     "seed": 1,
 }
-
-DONE, UNUSABLE, INTERRUPTED = 0, 2, 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -120,9 +116,8 @@ def _of_objectives() -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Holds the tuning run; returns the exit code."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        print(f"tune: {', '.join(missing)} missing: `make setup`, or pip install it", file=sys.stderr)
+    if problem := packages.missing(NEEDED):
+        print(f"tune: {problem}", file=sys.stderr)
         return UNUSABLE
     with interruptible():
         try:
@@ -188,22 +183,20 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, Scenario, Path]:
         return resumed_plan(stored, asked, scenario, arguments.resume), scenario, arguments.resume
     scenario = scenarios.load(str(asked.get("scenario", DEFAULTS["scenario"])))
     plan = new_plan(asked, scenario)
-    directory = arguments.output or Path("contest-results") / f"tune-{time.strftime('%Y%m%d-%H%M%S')}"
+    directory = results.directory(arguments.output, "tune")
     journal.write_plan(directory, plan)
     return plan, scenario, directory
 
 
 def _hold(arguments: argparse.Namespace) -> int:
     # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
-    from rich.console import Console
-
-    from engine.lab.bench.cgroups import CgroupError
+    from engine.lab.machine.cgroups import CgroupError
     from engine.lab.tune import live, picture, report
     from engine.lab.tune.journal import Journal
     from engine.lab.tune.run import OVERHEAD_S, TuneError, control_groups, tune
 
     plan, scenario, directory = _plan(arguments)
-    console = Console(width=None if sys.stdout.isatty() else LOG_WIDTH)
+    console = results.new_console()
     code = DONE
     with Journal(directory, plan) as kept:
         try:
@@ -211,11 +204,11 @@ def _hold(arguments: argparse.Namespace) -> int:
                 with control_groups("1/1/1", api_processes=1):
                     pass  # better told now than after the first contests
             left_s = plans.left_s(plan, kept.finished, OVERHEAD_S)
-            console.print(
+            results.say(
+                console,
                 f"{scenario.title}\n{len(plan.points)} points, {plans.runs_in_all(plan)} contests, "
-                f"{len(kept.finished)} of them held; about {live.duration(left_s)}; {directory}",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
+                f"{len(kept.finished)} of them held; about {results.duration(left_s)}; {directory}",
+            )
             with live.view(console) as view:
                 tune(plan, scenario, kept, directory, view)
         except (TuneError, CgroupError) as error:
@@ -230,5 +223,5 @@ def _hold(arguments: argparse.Namespace) -> int:
                 report.write_summary(plan, kept.finished, directory / "summary.csv")
                 paths = picture.draw(plan, kept.finished, directory)
                 for path in (directory / journal.RUNS, directory / "summary.csv", *paths):
-                    console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+                    results.say(console, str(path))
     return code

@@ -8,11 +8,12 @@ from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from engine.lab.contest.recording import Recording
+from engine.lab.results import duration, say
+from engine.lab.shown import Shown
 from engine.lab.tune import plan as plans
 from engine.lab.tune import space
 from engine.lab.tune.objective import Run, spread
@@ -87,13 +88,6 @@ def _best(plan: Plan, finished: Mapping[Slot, Run]) -> str:
     return f"best so far: {space.describe(plan.axes, plan.points[point])} ({plan.objective.title}: {value})"
 
 
-def duration(seconds: float) -> str:
-    """``1:02:03`` or ``2:03``."""
-    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 class View(Protocol):
     """Shows a tuning run while it lasts."""
 
@@ -115,19 +109,8 @@ def view(console: Console) -> View:
     return Screen(console) if console.is_terminal else Lines(console)
 
 
-class Lines:
+class Lines(Shown):
     """A line for each run, for logs."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     def show(self, progress: Progress, recording: Recording, now_s: float) -> None:
         """Nothing: the line comes at the end."""
@@ -135,36 +118,22 @@ class Lines:
     def done(self, progress: Progress, run: Run) -> None:
         """Prints what was tried, what came of it, and the time left."""
         text = f"{progress.title()}: {progress.point()}: {progress.value(run)}; {duration(progress.left_after_s)} left"
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self.console, text)
 
 
-class Screen:
-    """A bar that stays in its place, below a line for each run. Redrawn once a second: drawing takes CPU from what is
-    measured."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-
-    def __enter__(self) -> Screen:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
+class Screen(Shown):
+    """A bar that stays in its place, below a line for each run. Redrawn once a second."""
 
     def show(self, progress: Progress, recording: Recording, now_s: float) -> None:
         """Draws the bar anew."""
-        self._live.update(self._draw(progress, recording, now_s), refresh=True)
+        self.draw(self._bar(progress, recording, now_s))
 
     def done(self, progress: Progress, run: Run) -> None:
         """Prints what was tried and what came of it above the bar."""
         style = "red" if run.broken else ""
-        self._console.print(f"{progress.point()}: {progress.value(run)}", style=style, markup=False, highlight=False)
+        self.console.print(f"{progress.point()}: {progress.value(run)}", style=style, markup=False, highlight=False)
 
-    def _draw(self, progress: Progress, recording: Recording, now_s: float) -> RenderableType:
+    def _bar(self, progress: Progress, recording: Recording, now_s: float) -> RenderableType:
         p99_ms = recording.samples.p99_ms()
         now = (
             f"{now_s:.0f} s of {recording.scenario.load.duration_s:g}   accepted {recording.samples.accepted:,}   "

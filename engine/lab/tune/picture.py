@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from engine.lab.drawing import ACCEPTED, DEFAULT, FALLBACK, PENDING, TROUBLE, new_figure
 from engine.lab.tune import plan as plans
 from engine.lab.tune import space
 from engine.lab.tune.objective import KEPT, Run, rank, spread, tier
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINE, DOT, TROUBLE, OUT = "#1d3557", "#e09f3e", "#c1121f", "#b8c0c8"
-THIN = ("#2a7f62", "#6d597a", "#4c9be8", "#b56576", "#8a9a5b", "#7d8790")
-DOTS_PER_INCH = 110
+LINE, DOT, OUT = ACCEPTED, FALLBACK, "#b8c0c8"
+THIN = (DEFAULT, PENDING, "#4c9be8", "#b56576", "#8a9a5b", "#7d8790")
 PANEL_INCHES = (5.2, 4.0)
 PANELS_IN_A_ROW = 3
 THIN_LINES_MAX = len(THIN)  # more of them are no lines but a carpet
@@ -59,17 +59,6 @@ def draw(plan: Plan, finished: Mapping[Slot, Run], directory: Path) -> list[Path
     return paths
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
-    # Without pyplot there is no display to look for and no state that is kept.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=12, x=0.01, ha="left", fontweight="bold")
-    return figure
-
-
 def _panels(plan: Plan, count: int, what: str) -> tuple[Figure, Iterator[Axes]]:
     """A figure with ``count`` places for a drawing, row by row."""
     across = min(count, PANELS_IN_A_ROW)
@@ -77,7 +66,7 @@ def _panels(plan: Plan, count: int, what: str) -> tuple[Figure, Iterator[Axes]]:
     seconds = plans.rungs(plan)[0].seconds
     held = f"{Path(plan.scenario).stem}: contests of {seconds:g} s, {plan.rounds} rounds"
     title = f"{plan.objective.title}: {what}\n{held}"
-    figure = _figure(max(PANEL_INCHES[0] * across, 7.0), PANEL_INCHES[1] * down + 0.6, title)
+    figure = new_figure(max(PANEL_INCHES[0] * across, 7.0), PANEL_INCHES[1] * down + 0.6, title)
     grid = figure.subplots(down, across, squeeze=False)
     for axes in grid.flat[count:]:
         axes.set_axis_off()
@@ -188,7 +177,7 @@ def _halving(plan: Plan, finished: Mapping[Slot, Run]) -> Figure:
     begun = [found for found in places if found]
     shown = min(len(begun[0]), NAMES_MAX)
     what = f"{plan.objective.title}: places in successive halving, the best at the top\n{Path(plan.scenario).stem}"
-    figure = _figure(3.0 * len(rungs) + 4.5, 1.6 + 0.24 * shown, what)
+    figure = new_figure(3.0 * len(rungs) + 4.5, 1.6 + 0.24 * shown, what)
     axes = figure.subplots()
     for point in begun[0]:
         steps = [(rung, found[point]) for rung, found in enumerate(begun) if point in found]

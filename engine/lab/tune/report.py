@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from engine.lab.results import say
 from engine.lab.tune import plan as plans
 from engine.lab.tune import space
 from engine.lab.tune.objective import KEPT, MEASURES, TIERS, Run, Spread, spread, tier
@@ -137,7 +138,7 @@ def print_table(plan: Plan, finished: Mapping[Slot, Run], console: Console) -> N
         console.print(f"The defaults: {_value(plan, by_default)}; the best: {_value(plan, best)}", highlight=False)
     console.print("The best:" if is_done else "The best so far:", style="bold green")
     for line in settings(plan, best.point):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def _table(plan: Plan, found: Sequence[Row], is_done: bool) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -14,19 +13,21 @@ from statistics import median
 from typing import Any
 
 from engine import settings as settings_module
+from engine.lab import launch
 from engine.lab.bench import sides
 from engine.lab.bench.account import Account
-from engine.lab.bench.cgroups import CgroupError, Cgroups
-from engine.lab.bench.limits import Limit
-from engine.lab.chaos.processes import SUPERVISOR
-from engine.lab.chaos.world import free_ports
 from engine.lab.contest import report
 from engine.lab.contest.recording import Recording
-from engine.lab.contest.resources import NoSuchTreeError, Tree
 from engine.lab.contest.run import Contest, ContestError
 from engine.lab.contest.samples import LoadError
 from engine.lab.contest.scenario import Scenario
-from engine.lab.contest.services import Addresses, ServiceError
+from engine.lab.launch import LaunchError
+from engine.lab.machine.cgroups import CgroupError, Cgroups
+from engine.lab.machine.limits import Limit
+from engine.lab.machine.processes import SUPERVISOR
+from engine.lab.machine.tree import NoSuchTreeError, Tree
+from engine.lab.results import write_json
+from engine.lab.services.service import ServiceError
 from engine.lab.tune import plan as plans
 from engine.lab.tune import space
 from engine.lab.tune.journal import Journal
@@ -36,7 +37,6 @@ from engine.lab.tune.plan import Plan, Slot
 
 Json = dict[str, Any]
 
-TOKEN = "123"  # what the simulated processors take when they are told nothing else
 NO_MEMORY_LIMIT_BYTES = 1 << 40
 # Beside its load a contest starts processes, waits for the last requests and drains; used until one has been held.
 OVERHEAD_S = 6.0
@@ -105,13 +105,13 @@ def hold(plan: Plan, slot: Slot, scenario: Scenario, directory: Path, show: Call
             if split is not None:
                 groups = held.enter_context(control_groups(split, settings_module.read(settings).host.api_processes))
             outcome, found = _contest(stretched, settings, groups, plan.drain_s_max, logs, show)
-    except (ContestError, ServiceError, LoadError, NoSuchTreeError, CgroupError) as error:
+    except (ContestError, LaunchError, ServiceError, LoadError, NoSuchTreeError, CgroupError) as error:
         return Run({}, str(error))
     if outcome["interrupted"]:
         raise KeyboardInterrupt
     run = Run(found, "; ".join(outcome["broken"]))
     if run.broken:
-        (logs / "result.json").write_text(json.dumps(outcome, indent=1) + "\n")
+        write_json(outcome, logs / "result.json")
     else:
         shutil.rmtree(logs)
         with contextlib.suppress(OSError):
@@ -140,9 +140,10 @@ def _contest(
     Raises what these raise.
     """
     with contextlib.ExitStack() as held:
-        default, fallback, processors_pid = held.enter_context(sides.simulated_processors(scenario.fees, logs))
-        addresses = Addresses(f"http://127.0.0.1:{free_ports(1)[0]}", default, fallback, TOKEN)
-        engine = held.enter_context(sides.engine(addresses, settings, groups, logs))
+        fees = scenario.fees.by_name
+        addresses = launch.free_addresses(fees)
+        processors = held.enter_context(launch.processors(addresses, fees, logs))
+        engine = held.enter_context(sides.engine(addresses, fees, settings, groups, logs))
 
         def look(recording: Recording, now_s: float) -> None:
             if groups is not None:
@@ -153,9 +154,9 @@ def _contest(
         contest = Contest(scenario, addresses, logs, drain_s_max, trees, look)
         held.callback(contest.close)
         contest.prepare()
-        before = Account(engine, groups, {"processors": processors_pid})
+        before = Account(engine, groups, {"processors": processors.pid})
         outcome = report.result(contest.run())
-        after = Account(engine, groups, {"processors": processors_pid})
+        after = Account(engine, groups, {"processors": processors.pid})
     outcome["broken"].extend(after.problems_since(before))
     found = measures(outcome, _cpu_ns(before, after)) | _throttled(before, after)
     return outcome, found | {"others_cores": after.others_cores_since(before)}

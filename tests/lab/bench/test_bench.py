@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.lab.bench import cgroups, processes, saturation
-from engine.lab.bench.limits import of_compose_file
+from engine.lab.bench import saturation
 from engine.lab.bench.run import why_no_limits
 from engine.lab.contest.samples import LoadError
+from engine.lab.machine import cgroups, processes
+from engine.lab.machine.limits import of_compose_file
 
 ROOT = Path(__file__).resolve().parents[3]
 END_S_MAX = 60.0

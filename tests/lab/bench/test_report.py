@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from engine.lab.bench import picture, report, saturation, split
-from engine.lab.bench.limits import of_compose_file
 from engine.lab.bench.run import Findings, Wishes, order, planned_s
+from engine.lab.machine.limits import of_compose_file
 from tests.lab.bench.rounds import ramp_round, saturation_round
 
 LIMITS = of_compose_file()

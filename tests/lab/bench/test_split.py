@@ -12,8 +12,8 @@ from rich.console import Console
 
 from engine.lab.bench import split
 from engine.lab.bench.figures import RampRound
-from engine.lab.bench.limits import Limit, of_compose_file
 from engine.lab.bench.split import Split
+from engine.lab.machine.limits import Limit, of_compose_file
 from tests.lab.bench.rounds import ramp_round
 
 SHIPPED = of_compose_file()

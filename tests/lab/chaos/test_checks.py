@@ -10,7 +10,7 @@ from engine.lab.chaos.plan import Kill
 from engine.lab.chaos.requests import Sent, read
 from engine.lab.contest.audit import Answers, compare
 from engine.lab.contest.books import NOTHING, Total, Totals
-from engine.lab.simulate.client import Charged
+from engine.lab.services.processor import Charged
 
 BEGIN_EPOCH_S = 1_700_000_000.0
 APIS = ("api 0", "api 1")
@@ -110,8 +110,9 @@ def test_one_who_never_came_back_explains_all_that_follows_and_is_told() -> None
 
 def test_one_window_that_differs_breaks_the_books_and_so_do_none() -> None:
     one, two = Total(1, 1990), Total(2, 3980)
-    same = compare(0.0, "slice", None, Answers(Totals(one, NOTHING), one, NOTHING))
-    other = compare(0.0, "slice", None, Answers(Totals(one, NOTHING), two, NOTHING))
+    engine = Totals(default=one, fallback=NOTHING)
+    same = compare(0.0, "slice", None, Answers(engine, {"default": one, "fallback": NOTHING}))
+    other = compare(0.0, "slice", None, Answers(engine, {"default": two, "fallback": NOTHING}))
     assert checks.books([same]).holds
     assert not checks.books([same, other]).holds
     assert "engine 1 payments" in checks.books([same, other]).detail

@@ -9,11 +9,14 @@ import pytest
 from engine.lab.chaos.plan import Event, Trouble, What, plan
 
 ROLES = ("api 0", "api 1", "dispatcher", "nginx")
+NAMES = ("default", "fallback")
 SEEDS = range(50)
 
 
 def everything(seed: int, duration_s: float = 120.0) -> tuple[Event, ...]:
-    return plan(seed, duration_s, roles=ROLES, kills=20, troubles=8, with_faults=True, with_full_disk=True)
+    return plan(
+        seed, duration_s, roles=ROLES, kills=20, processors=NAMES, troubles=8, with_faults=True, with_full_disk=True
+    )
 
 
 def test_the_same_seed_makes_the_same_plan_and_another_seed_another_one() -> None:

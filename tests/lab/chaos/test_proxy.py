@@ -14,19 +14,19 @@ import pytest
 from engine.lab.chaos import proxy as proxy_module
 from engine.lab.chaos.plan import Trouble
 from engine.lab.chaos.proxy import Proxy
-from engine.lab.chaos.world import free_ports
-from engine.lab.simulate.client import ProcessorAdmin
+from engine.lab.launch import free_ports
+from engine.lab.services.processor import Processor
 from tests.lab.simulate import processes
 
 
 @pytest.fixture(scope="module")
-def processor() -> Iterator[ProcessorAdmin]:
+def processor() -> Iterator[Processor]:
     with processes.processors() as running:
         yield running.default
 
 
 @pytest.fixture
-def proxy(processor: ProcessorAdmin) -> Iterator[Proxy]:
+def proxy(processor: Processor) -> Iterator[Proxy]:
     processor.reset()
     port = free_ports(1)[0]
     target_port = int(processor.base_url.rpartition(":")[2])
@@ -58,7 +58,7 @@ def payer(proxy: Proxy) -> Payer:
     return Payer(proxy)
 
 
-def test_what_is_sent_arrives_and_is_answered(proxy: Proxy, payer: Payer, processor: ProcessorAdmin) -> None:
+def test_what_is_sent_arrives_and_is_answered(proxy: Proxy, payer: Payer, processor: Processor) -> None:
     assert [payer.pay() for _ in range(50)] == [200] * 50
     assert processor.summary().count == 50
     assert proxy.resets == 0
@@ -93,7 +93,7 @@ def test_a_late_one_is_late_both_ways(proxy: Proxy, payer: Payer) -> None:
     assert time.monotonic() - begin_s >= 2 * proxy_module.DELAY_S
 
 
-def test_a_stalled_one_moves_nothing_and_then_everything(proxy: Proxy, payer: Payer, processor: ProcessorAdmin) -> None:
+def test_a_stalled_one_moves_nothing_and_then_everything(proxy: Proxy, payer: Payer, processor: Processor) -> None:
     assert payer.pay() == 200
     proxy.set(Trouble.STALL)
     statuses: list[int] = []
@@ -107,7 +107,7 @@ def test_a_stalled_one_moves_nothing_and_then_everything(proxy: Proxy, payer: Pa
 
 
 def test_a_resetting_one_resets_some_before_and_some_after_the_charge(
-    proxy: Proxy, payer: Payer, processor: ProcessorAdmin
+    proxy: Proxy, payer: Payer, processor: Processor
 ) -> None:
     proxy.set(Trouble.RESET)
     answered = 0

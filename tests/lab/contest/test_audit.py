@@ -15,22 +15,22 @@ DEFAULT, FALLBACK = Total(10, 199_00), Total(5, 99_50)
 
 
 def audit(engine: Totals | str, default: Total | str = DEFAULT, fallback: Total | str = FALLBACK) -> Audit:
-    return compare(10.0, "periodic", ("a", "b"), Answers(engine, default, fallback))
+    return compare(10.0, "periodic", ("a", "b"), Answers(engine, {"default": default, "fallback": fallback}))
 
 
 def test_equal_books_are_ok() -> None:
-    seen = audit(Totals(DEFAULT, FALLBACK))
+    seen = audit(Totals(default=DEFAULT, fallback=FALLBACK))
     assert (seen.outcome, seen.payments, seen.cents, seen.reason) == ("ok", 0, 0, "")
 
 
 def test_two_errors_do_not_cancel_out() -> None:
-    seen = audit(Totals(Total(11, 218_90), Total(4, 79_60)))
+    seen = audit(Totals(default=Total(11, 218_90), fallback=Total(4, 79_60)))
     assert (seen.outcome, seen.payments, seen.cents) == ("differed", 2, 39_80)
     assert "default: engine 11 payments, 218.90; processor 10, 199.00" in seen.reason
 
 
 def test_a_single_cent_is_a_difference() -> None:
-    seen = audit(Totals(Total(10, 199_01), FALLBACK))
+    seen = audit(Totals(default=Total(10, 199_01), fallback=FALLBACK))
     assert (seen.outcome, seen.payments, seen.cents) == ("differed", 1, 1)
 
 
@@ -43,6 +43,18 @@ def test_an_audit_without_a_processors_answer_is_held_against_nobody() -> None:
     seen = audit("timed out", fallback="refused")
     assert (seen.outcome, seen.payments, seen.against_the_engine) == ("void", 0, False)
     assert seen.reason == "fallback processor: refused"
+
+
+def test_any_number_of_processors_is_compared_each_by_itself() -> None:
+    charged = Totals(north=Total(1, 100), south=Total(2, 200), east=Total(3, 300))
+    engine = Totals(charged) | {"east": Total(1, 100), "south": Total(4, 400)}
+    seen = compare(1.0, "periodic", None, Answers(Totals(engine), charged))
+    assert (seen.outcome, seen.payments, seen.cents) == ("differed", 4, 400)
+    assert (charged.count, charged.cents) == (6, 600)
+    content = {name: {"totalRequests": each.count, "totalAmount": 1} for name, each in charged.items()}
+    assert engine_totals(content, ("north", "south", "east"))["south"].count == 2
+    with pytest.raises(BooksError):
+        engine_totals(content, ("north", "south"))
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from engine.lab.contest import scenario as scenarios
-from engine.lab.contest.changes import Medians, Onset, Recovery, during_load, medians
-from engine.lab.contest.scenario import BEFORE_FIRST_STAGE, Fees
+from engine.lab.contest.changes import JudgedRecovery, Medians, during_load, medians
+from engine.lab.contest.scenario import BEFORE_FIRST_STAGE
+from engine.lab.simulate.changes import Onset
 
-FEES = Fees(Decimal("0.05"), Decimal("0.15"))
-DEARER_DEFAULT = Fees(Decimal("0.15"), Decimal("0.05"))
+FEES = {"default": Decimal("0.05"), "fallback": Decimal("0.15")}
+DEARER_DEFAULT = {"default": Decimal("0.15"), "fallback": Decimal("0.05")}
 NOW_S = 60.0
 
 
@@ -28,10 +29,10 @@ def recovery(at_s: float, first_ms: float | None) -> dict[str, Any]:
 
 def test_changes_of_both_are_in_order_and_none_is_from_before_the_load() -> None:
     default = [onset(-3), recovery(-1, 5.0), onset(10, 1, 2, 3), recovery(20, 250.0)]
-    assert during_load(default, [onset(15, 4, 5, 6)], FEES, NOW_S) == [
+    assert during_load({"default": default, "fallback": [onset(15, 4, 5, 6)]}, FEES, NOW_S) == [
         Onset("default", 10.0, 1, 2, 3),
         Onset("fallback", 15.0, 4, 5, 6),
-        Recovery("default", 20.0, 250.0, due=True),
+        JudgedRecovery("default", 20.0, 250.0, due=True),
     ]
 
 
@@ -51,29 +52,46 @@ def test_changes_of_both_are_in_order_and_none_is_from_before_the_load() -> None
 def test_payments_are_due_at_the_dearer_processor_while_the_cheaper_one_fails(
     default: list[dict[str, Any]], due: bool
 ) -> None:
-    changes = during_load(default, [onset(25), recovery(30, None)], FEES, NOW_S)
-    assert Recovery("fallback", 30.0, None, due) in changes
+    changes = during_load({"default": default, "fallback": [onset(25), recovery(30, None)]}, FEES, NOW_S)
+    assert JudgedRecovery("fallback", 30.0, None, due=due) in changes
 
 
 def test_which_one_is_cheaper_is_known_by_the_fees() -> None:
     listing = [onset(25), recovery(30, None)]
     dues = [
-        [change.due for change in during_load(listing, [], fees, NOW_S) if isinstance(change, Recovery)]
+        [
+            change.due
+            for change in during_load({"default": listing, "fallback": []}, fees, NOW_S)
+            if isinstance(change, JudgedRecovery)
+        ]
         for fees in (FEES, DEARER_DEFAULT)
     ]
     assert dues == [[True], [False]]
 
 
+def test_of_three_processors_the_dearest_is_due_while_all_cheaper_ones_fail() -> None:
+    fees = {"dear": Decimal("0.2"), "cheap": Decimal("0.1"), "middle": Decimal("0.15")}
+    listings = {
+        "dear": [onset(1), recovery(20, 1.0), onset(30), recovery(40, 1.0)],
+        "cheap": [onset(10)],
+        "middle": [onset(5), recovery(35, 1.0)],
+    }
+    found = {(c.processor, c.at_s): c.due for c in during_load(listings, fees, NOW_S) if isinstance(c, JudgedRecovery)}
+    assert found == {("dear", 20.0): True, ("dear", 40.0): False, ("middle", 35.0): True}
+
+
 def test_medians_leave_out_recoveries_that_were_not_due_and_count_silence_as_the_longest() -> None:
-    due = [Recovery("default", at_s, first_ms, due=True) for at_s, first_ms in ((1, 100.0), (2, None), (3, 300.0))]
-    idle = [Recovery("fallback", 4, None, due=False), Recovery("fallback", 5, 9_000.0, due=False)]
+    due = [
+        JudgedRecovery("default", at_s, first_ms, due=True) for at_s, first_ms in ((1, 100.0), (2, None), (3, 300.0))
+    ]
+    idle = [JudgedRecovery("fallback", 4, None, due=False), JudgedRecovery("fallback", 5, 9_000.0, due=False)]
     onsets = [Onset("default", 6, 1, 2, 0), Onset("default", 7, 10, 4, 1), Onset("fallback", 8, 0, 0, 2)]
     assert medians([*due, *idle, *onsets]) == Medians(300.0, 3, 2, 3.0, 1.0, 2.0, 1.0, 3)
 
 
 def test_where_most_recoveries_brought_no_payment_there_is_no_median() -> None:
-    silent = [Recovery("default", at_s, None, due=True) for at_s in (1, 2)]
-    assert medians([*silent, Recovery("default", 3, 10.0, due=True)]).first_ms is None
+    silent = [JudgedRecovery("default", at_s, None, due=True) for at_s in (1, 2)]
+    assert medians([*silent, JudgedRecovery("default", 3, 10.0, due=True)]).first_ms is None
     assert medians([]) == Medians(None, 0, 0, None, None, None, None, 0)
 
 

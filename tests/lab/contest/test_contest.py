@@ -22,7 +22,7 @@ import pytest
 
 from engine.__main__ import main
 from engine.lab.contest.scenario import Condition, Flaky
-from engine.lab.contest.services import Processor
+from engine.lab.services.processor import Processor
 from tests.lab.contest.standin import StandIn, Vice
 from tests.lab.simulate import processes
 
@@ -226,7 +226,7 @@ def test_start_runs_the_real_engine_and_leaves_nothing_behind(tiny: Path) -> Non
     seen = result(tiny)
     assert seen["resources"]["engine"]["roles"].keys() >= {"up", "api", "dispatch", "nginx"}
     assert not set(psutil.Process().children(recursive=True)) - before
-    assert not list(Path("/dev/shm").glob(f"*contest-{ports[0]}*"))
+    assert not list(Path("/dev/shm").glob(f"*contest-{os.getpid()}-{ports[0]}*"))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", ports[0]))
 
@@ -238,7 +238,7 @@ def test_an_unknown_scenario_is_a_plain_sentence(capsys: pytest.CaptureFixture[s
 
 def test_the_simulated_processors_fail_at_random_when_a_stage_says_so(processors: processes.Processors) -> None:
     admin = processors.default
-    client = Processor("default", admin.base_url, admin.token)
+    client = Processor("default", admin.base_url)
     try:
         client.set(Flaky(10, False, Decimal("0.4")))
         assert admin.fault_chances() == {"error_before_insert": 0.4}

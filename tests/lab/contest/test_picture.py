@@ -56,7 +56,17 @@ def empty() -> dict[str, Any]:
     return recorded() | {"series": {"requests": [], "ticks": []}, "audits": [], "interrupted": True}
 
 
-@pytest.mark.parametrize("make", [recorded, blind, empty])
+def of_three() -> dict[str, Any]:
+    """A run with one more processor."""
+    run = recorded()
+    for stage in run["stages"]:
+        stage["third"] = {"delay_ms": 20, "failing": False}
+    for tick in run["series"]["ticks"]:
+        tick["on_third"] = 10 * tick["at_s"]
+    return run
+
+
+@pytest.mark.parametrize("make", [recorded, blind, empty, of_three])
 def test_a_recorded_run_becomes_a_png(make: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / "contest.png"
     picture.draw(make(), path)

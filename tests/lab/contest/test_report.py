@@ -11,25 +11,25 @@ from rich.console import Console
 from engine.lab.contest import report, scenario
 from engine.lab.contest.audit import Answers, compare
 from engine.lab.contest.books import NOTHING, Total, Totals
-from engine.lab.contest.changes import Onset, Recovery
+from engine.lab.contest.changes import JudgedRecovery
 from engine.lab.contest.recording import Recording, Twice
-from engine.lab.contest.scenario import Fees
+from engine.lab.simulate.changes import Onset
 
 
 def totals(count: int) -> Totals:
-    return Totals(Total(count, count * 1990), NOTHING)
+    return Totals(default=Total(count, count * 1990), fallback=NOTHING)
 
 
 def run(settled: int = 100, timed_out: int = 0, unreachable: int = 0, refused: int = 0, status: int = 503) -> Recording:
     """A run in which 100 requests were accepted."""
     plan = scenario.load("short")
-    recording = Recording(plan, plan.fees, settled_at_end=totals(settled), settled_after_drain=totals(settled))
+    recording = Recording(plan, plan.fees.by_name, settled_at_end=totals(settled), settled_after_drain=totals(settled))
     lines = ["begin 0", *["s 1 202 1.0 0 id"] * 100]
     lines += ["s 1 0 1500 1050 id"] * timed_out + ["s 1 0 0 1212 id"] * unreachable + [f"s 1 {status} 1 1 id"] * refused
     for line in [*lines, "end 9"]:
         recording.samples.feed(line)
     books = totals(settled)
-    recording.audits.append(compare(3.0, "periodic", None, Answers(books, books.default, books.fallback)))
+    recording.audits.append(compare(3.0, "periodic", None, Answers(books, books)))
     recording.twice = Twice(0, "totals")
     return recording
 
@@ -69,7 +69,7 @@ def test_what_is_not_known_fails_the_run() -> None:
     blind = run()
     blind.twice = blind.settled_after_drain = None
     blind.samples.end_ms = None
-    blind.audits.append(compare(6.0, "periodic", None, Answers(totals(1), "refused", NOTHING)))
+    blind.audits.append(compare(6.0, "periodic", None, Answers(totals(1), {"default": "refused", "fallback": NOTHING})))
     assert broken(blind) == [
         "k6 ended before its time",
         "what is settled after the drain is not known",
@@ -80,14 +80,14 @@ def test_what_is_not_known_fails_the_run() -> None:
 
 def test_the_final_audits_fail_a_run_but_are_not_what_the_contest_fines() -> None:
     late = run()
-    late.audits.append(compare(20.0, "everything", None, Answers(totals(99), Total(100, 199_000), NOTHING)))
+    late.audits.append(compare(20.0, "everything", None, Answers(totals(99), totals(100))))
     seen = report.result(late)
     assert (seen["fine"], seen["inconsistency"], seen["passed"]) == (0.0, 1, False)
 
 
 def test_the_processors_own_fees_are_scored_and_a_difference_is_noted() -> None:
     recording = run()
-    recording.fees = Fees(default=recording.fees.default * 2, fallback=recording.fees.fallback)
+    recording.fees = {**recording.fees, "default": recording.fees["default"] * 2}
     recording.note_fees()
     assert report.result(recording)["net"] == pytest.approx(100 * 19.90 * 0.9)
     assert len(recording.notes) == 1
@@ -103,8 +103,8 @@ def test_changes_of_the_processors_are_told_with_their_medians() -> None:
     recording = run()
     recording.changes = [
         Onset("default", 10.0, caught=7, sent_soon=3, sent_later=2),
-        Recovery("default", 20.0, 123.4567, due=True),
-        Recovery("fallback", 30.0, None, due=False),
+        JudgedRecovery("default", 20.0, 123.4567, due=True),
+        JudgedRecovery("fallback", 30.0, None, due=False),
     ]
     outcome = json.loads(json.dumps(report.result(recording)))
     assert [change["kind"] for change in outcome["changes"]] == ["onset", "recovery", "recovery"]
@@ -122,7 +122,9 @@ def test_processors_that_do_not_tell_their_changes_leave_that_part_out() -> None
     assert "recovery" not in printed(outcome)
 
 
-@pytest.mark.parametrize("recording", [run(), run(99), Recording(scenario.load("short"), scenario.load("short").fees)])
+@pytest.mark.parametrize(
+    "recording", [run(), run(99), Recording(scenario.load("short"), scenario.load("short").fees.by_name)]
+)
 def test_every_run_can_be_told(recording: Recording) -> None:
     outcome = json.loads(json.dumps(report.result(recording)))
     assert ("PASSED" if outcome["passed"] else "FAILED") in printed(outcome)

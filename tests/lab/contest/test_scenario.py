@@ -96,6 +96,7 @@ def test_users_and_stages_are_known_at_any_time() -> None:
         ("at_s = 2.5", "at_s = 15", "x.toml: stages: the last begins after the load has ended"),
         ("from_s = 15", "from_s = 1.5", "x.toml: audit: from_s must be longer ago than to_s"),
         ("default = 0.07", "default = 7", "x.toml: fees: default: must be a number from 0 to 1, not 7"),
+        ("default = 0.07", "default = 0.07\nthird = 0.1", "x.toml: fees: a scenario is for default and fallback alone"),
         ("[audit]", "audit = 3\n[audits]", "x.toml: load: unknown key audit"),
         ("[[stages]]", "[stages]", "x.toml: not TOML"),
     ],

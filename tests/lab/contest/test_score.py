@@ -7,10 +7,9 @@ from decimal import Decimal
 import pytest
 
 from engine.lab.contest.books import Total, Totals
-from engine.lab.contest.scenario import Fees
 from engine.lab.contest.score import bonus, net, score
 
-FEES = Fees(default=Decimal("0.05"), fallback=Decimal("0.15"))
+FEES = {"default": Decimal("0.05"), "fallback": Decimal("0.15")}
 SETTLED = Totals(default=Total(900, 900_00), fallback=Total(100, 100_00))
 
 

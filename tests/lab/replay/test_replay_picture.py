@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.lab.contest import scenario as scenarios
-from engine.lab.contest.picture import DOTS_PER_INCH
 from engine.lab.contest.scenario import Scenario
+from engine.lab.drawing import DOTS_PER_INCH
 from engine.lab.replay import picture
 from engine.lab.replay.load import arrivals
 from engine.lab.replay.model import Model

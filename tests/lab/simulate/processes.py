@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import selectors
@@ -14,25 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import engine
-from engine.lab.simulate.client import ProcessorAdmin, charged_twice
+from engine.lab.services.processor import Processor
+from engine.lab.services.processors import charged_twice
 
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 10.0
 REPOSITORY = Path(engine.__file__).parents[1]
-_LISTENING = re.compile(r"^(default|fallback) processor on (http://\S+) ", re.MULTILINE)
+_LISTENING = re.compile(r"^(\S+) processor on (http://\S+) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Processors:
     """The processors that run, and the process of ``engine simulate`` whose children they are."""
 
-    default: ProcessorAdmin
-    fallback: ProcessorAdmin
+    default: Processor
+    fallback: Processor
     process: subprocess.Popen[bytes]
 
     def charged_twice(self) -> set[bytes]:
         """Ids (16 bytes each) that were charged more than once, at one or at both."""
-        return charged_twice(self.default, self.fallback)
+        return charged_twice((self.default, self.fallback))
 
     def reset(self) -> None:
         """Both as just started, but for the health window."""
@@ -49,7 +51,11 @@ def processors(options: Sequence[str] = ()) -> Iterator[Processors]:
     process = start("--default-port", "0", "--fallback-port", "0", *options)
     try:
         urls = wait_listening(process, 2)
-        yield Processors(ProcessorAdmin(urls["default"]), ProcessorAdmin(urls["fallback"]), process)
+        with (
+            contextlib.closing(Processor("default", urls["default"])) as default,
+            contextlib.closing(Processor("fallback", urls["fallback"])) as fallback,
+        ):
+            yield Processors(default, fallback, process)
     finally:
         stop(process)
 

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from engine.lab.simulate.client import ProcessorAdmin
+from engine.lab.services.processor import Processor
 from tests.lab.simulate.processes import REPOSITORY, processors, start, stop, wait_listening
 
 END_SECONDS_MAX = 3.0
@@ -75,14 +75,40 @@ def test_one_alone_has_its_own_port_fee_and_token() -> None:
     try:
         url = wait_listening(process, 1)["fallback"]
         assert psutil.Process(process.pid).children() == []
-        assert ProcessorAdmin(url, token="secret").summary().fee * 100 == 10
+        assert Processor("fallback", url, token="secret").summary().fee * 100 == 10
+    finally:
+        stop(process)
+    assert process.returncode == 0
+
+
+def test_any_number_of_them_have_names_and_fees_of_their_own() -> None:
+    process = start("--processor", "north=0:0.01", "--processor", "south=0", "--processor", "east=0:0.5")
+    try:
+        urls = wait_listening(process, 3)
+        assert len(psutil.Process(process.pid).children()) == 3
+        fees = {name: Processor(name, url).summary().fee * 100 for name, url in urls.items()}
+        assert fees == {"north": 1, "south": 5, "east": 50}
     finally:
         stop(process)
     assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
-    "options", [["--port", "1"], ["--default-fee", "1.5"], ["--default-port", "70000"], ["--only", "both"]]
+    "options",
+    [
+        ["--port", "1"],
+        ["--default-fee", "1.5"],
+        ["--default-port", "70000"],
+        ["--only", "both"],
+        ["--processor", "north"],
+        ["--processor", "no rth=0"],
+        ["--processor", "north=70000"],
+        ["--processor", "north=0:2"],
+        ["--processor", "north=0,south=0"],
+        ["--processor", "north=0", "--processor", "North=0"],
+        ["--processor", "default=0", "--only", "default"],
+        [word for number in range(9) for word in ("--processor", f"p{number}=0")],
+    ],
 )
 def test_options_that_make_no_sense_are_refused(options: list[str]) -> None:
     assert refused(*options).returncode == 2

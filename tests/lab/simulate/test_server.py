@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from engine.lab.simulate.client import Charged, ProcessorAdmin, ProcessorError
+from engine.lab.services.processor import Charged, Processor
+from engine.lab.services.service import ServiceError
 from engine.lab.simulate.server import BODY_BYTES_MAX
 from engine.lab.simulate.wire import parse_key
 from tests.lab.simulate.payments import NOON, payment_body, payment_id
@@ -36,15 +37,15 @@ def pair(running: Processors) -> Iterator[Processors]:
 
 
 @pytest.fixture
-def default(pair: Processors) -> ProcessorAdmin:
+def default(pair: Processors) -> Processor:
     return pair.default
 
 
-def pay(processor: ProcessorAdmin, number: int, amount: float | str = 19.9, requested_at: str = NOON) -> int:
+def pay(processor: Processor, number: int, amount: float | str = 19.9, requested_at: str = NOON) -> int:
     return processor.request("POST", "/payments", payment_body(number, amount, requested_at))[0]
 
 
-def connect(processor: ProcessorAdmin) -> socket.socket:
+def connect(processor: Processor) -> socket.socket:
     parts = urlsplit(processor.base_url)
     assert parts.hostname is not None and parts.port is not None
     return socket.create_connection((parts.hostname, parts.port), timeout=WAIT_SECONDS_MAX)
@@ -61,13 +62,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_payment_is_charged_shown_and_summed(default: ProcessorAdmin) -> None:
+def test_a_payment_is_charged_shown_and_summed(default: Processor) -> None:
     assert pay(default, 1, "19.90") == 200
     status, headers, body = default.request("GET", f"/payments/{payment_id(1)}")
     assert (status, headers["Content-Type"]) == (200, "application/json")
     assert json.loads(body) == {"correlationId": payment_id(1), "amount": 19.9, "requestedAt": NOON}
-    summary = default.summary(NOON, NOON)
-    assert (summary.count, summary.amount_cents, summary.fee_cents) == (1, 1990, 100)
+    summary = default.summary((NOON, NOON))
+    assert (summary.count, summary.cents, summary.fee_cents) == (1, 1990, 100)
     assert str(summary.fee) == "0.05"
 
 
@@ -81,7 +82,7 @@ def test_the_two_have_their_own_fees_and_books(pair: Processors) -> None:
     assert pair.charged_twice() == {parse_key(payment_id(1))}
 
 
-def test_a_duplicate_is_422_and_a_bad_payment_400(default: ProcessorAdmin) -> None:
+def test_a_duplicate_is_422_and_a_bad_payment_400(default: Processor) -> None:
     assert pay(default, 1) == 200
     assert pay(default, 1) == 422
     assert pay(default, 2, '"much"') == 400
@@ -91,7 +92,7 @@ def test_a_duplicate_is_422_and_a_bad_payment_400(default: ProcessorAdmin) -> No
     assert default.stats() | {"inserted": 1, "duplicate": 1, "bad_request": 4} == default.stats()
 
 
-def test_the_configured_delay_is_kept_to_a_few_ms(default: ProcessorAdmin) -> None:
+def test_the_configured_delay_is_kept_to_a_few_ms(default: Processor) -> None:
     default.set_delay(60)
     waits_ms = []
     for number in range(8):
@@ -102,7 +103,7 @@ def test_the_configured_delay_is_kept_to_a_few_ms(default: ProcessorAdmin) -> No
     assert min(waits_ms) < 63  # the best of them: others share these cores
 
 
-def test_the_insert_happens_though_the_caller_has_hung_up(default: ProcessorAdmin) -> None:
+def test_the_insert_happens_though_the_caller_has_hung_up(default: Processor) -> None:
     default.set_delay(150)
     with connect(default) as caller:
         caller.sendall(raw_payment(payment_body(1)))
@@ -111,14 +112,14 @@ def test_the_insert_happens_though_the_caller_has_hung_up(default: ProcessorAdmi
     wait_until(lambda: default.request("GET", f"/payments/{payment_id(1)}")[0] == 200)
 
 
-def test_a_caller_that_hangs_up_within_the_body_is_forgotten(default: ProcessorAdmin) -> None:
+def test_a_caller_that_hangs_up_within_the_body_is_forgotten(default: Processor) -> None:
     with connect(default) as caller:
         caller.sendall(raw_payment(payment_body(1))[:-10])
     assert pay(default, 2) == 200
     assert [charged.correlation_id for charged in default.charged()] == [payment_id(2)]
 
 
-def test_a_body_may_come_in_pieces_however_much_happens_between_them(default: ProcessorAdmin) -> None:
+def test_a_body_may_come_in_pieces_however_much_happens_between_them(default: Processor) -> None:
     raw = raw_payment(payment_body(1))
     head = raw.index(b"\r\n\r\n") + 4
     with connect(default) as caller:
@@ -129,11 +130,11 @@ def test_a_body_may_come_in_pieces_however_much_happens_between_them(default: Pr
         assert caller.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-def test_a_body_that_is_too_large_is_413(default: ProcessorAdmin) -> None:
+def test_a_body_that_is_too_large_is_413(default: Processor) -> None:
     assert default.request("POST", "/payments", b" " * (BODY_BYTES_MAX + 1))[0] == 413
 
 
-def test_beyond_the_limits_it_is_429_at_once_and_the_waiting_are_served(default: ProcessorAdmin) -> None:
+def test_beyond_the_limits_it_is_429_at_once_and_the_waiting_are_served(default: Processor) -> None:
     default.set_delay(300)
     with ThreadPoolExecutor(8) as pool:
         paying = [pool.submit(pay, default, number) for number in range(5)]
@@ -151,7 +152,7 @@ def test_health_is_answered_once_in_a_window_for_each_processor(pair: Processors
     pair.default.set_delay(20)
     pair.default.set_failing(True)
 
-    def health(processor: ProcessorAdmin) -> tuple[int, bytes]:
+    def health(processor: Processor) -> tuple[int, bytes]:
         status, _, body = processor.request("GET", "/payments/service-health")
         return status, body
 
@@ -161,7 +162,7 @@ def test_health_is_answered_once_in_a_window_for_each_processor(pair: Processors
     wait_until(lambda: health(pair.default)[0] == 200)
 
 
-def test_failing_is_500_and_charges_nothing(default: ProcessorAdmin) -> None:
+def test_failing_is_500_and_charges_nothing(default: Processor) -> None:
     default.set_failing(True)
     assert pay(default, 1) == 500
     default.set_failing(False)
@@ -170,7 +171,7 @@ def test_failing_is_500_and_charges_nothing(default: ProcessorAdmin) -> None:
 
 @pytest.mark.parametrize("is_charged", [False, True])
 @pytest.mark.parametrize("delay_ms", [0, 10])
-def test_a_reset_is_a_real_one(default: ProcessorAdmin, delay_ms: int, is_charged: bool) -> None:
+def test_a_reset_is_a_real_one(default: Processor, delay_ms: int, is_charged: bool) -> None:
     default.set_delay(delay_ms)
     default.set_faults({"reset_after_insert" if is_charged else "reset_before_insert": 1})
     with pytest.raises(ConnectionResetError):
@@ -179,7 +180,7 @@ def test_a_reset_is_a_real_one(default: ProcessorAdmin, delay_ms: int, is_charge
     assert pay(default, 1) == (422 if is_charged else 200)
 
 
-def test_a_hang_is_silent_and_then_closed(default: ProcessorAdmin) -> None:
+def test_a_hang_is_silent_and_then_closed(default: Processor) -> None:
     default.set_faults({"hang_after_insert": 1}, hang_ms=200)
     started = time.monotonic()
     with pytest.raises(http.client.RemoteDisconnected):
@@ -189,7 +190,7 @@ def test_a_hang_is_silent_and_then_closed(default: ProcessorAdmin) -> None:
 
 
 def test_a_late_insert_is_not_there_when_it_is_asked_for_and_comes_all_the_same(
-    default: ProcessorAdmin,
+    default: Processor,
 ) -> None:
     default.set_faults({"late_insert": 1}, late_ms=200)
     with connect(default) as caller:
@@ -199,7 +200,7 @@ def test_a_late_insert_is_not_there_when_it_is_asked_for_and_comes_all_the_same(
     wait_until(lambda: default.summary().count == 1)
 
 
-def test_nonsense_and_errors_after_the_insert_and_429_come_on_demand(default: ProcessorAdmin) -> None:
+def test_nonsense_and_errors_after_the_insert_and_429_come_on_demand(default: Processor) -> None:
     default.set_faults({"nonsense": 1, "nonsense_html": 1, "error_after_insert": 1})
     for expected, content_type in [(200, "application/json"), (200, "text/html"), (500, "application/json")]:
         number = default.summary().count
@@ -216,17 +217,17 @@ def test_nonsense_and_errors_after_the_insert_and_429_come_on_demand(default: Pr
     assert pay(default, 9) == 200
 
 
-def test_everything_charged_can_be_listed(default: ProcessorAdmin) -> None:
+def test_everything_charged_can_be_listed(default: Processor) -> None:
     assert [pay(default, number, "0.35") for number in range(20)] == [200] * 20
     assert list(default.charged()) == [Charged(payment_id(number), 35, NOON) for number in range(20)]
     assert list(default.charged_keys()) == [parse_key(payment_id(number)) for number in range(20)]
 
 
-def test_a_wrong_token_is_an_error_for_the_client(default: ProcessorAdmin) -> None:
-    stranger = ProcessorAdmin(default.base_url, token="wrong")
-    with pytest.raises(ProcessorError, match="401"):
+def test_a_wrong_token_is_an_error_for_the_client(default: Processor) -> None:
+    stranger = Processor("stranger", default.base_url, token="wrong")
+    with pytest.raises(ServiceError, match="401"):
         stranger.summary()
-    with pytest.raises(ProcessorError, match="401"):
+    with pytest.raises(ServiceError, match="401"):
         stranger.purge()
     default.set_token("changed")
     assert default.summary().count == 0
@@ -252,5 +253,5 @@ def test_many_callers_at_once_lose_nothing(pair: Processors) -> None:
     for thread in callers:
         thread.join()
     summary = pair.fallback.summary()
-    assert (summary.count, summary.amount_cents) == (8 * payments_each, 8 * payments_each * 1990)
+    assert (summary.count, summary.cents) == (8 * payments_each, 8 * payments_each * 1990)
     assert len(set(pair.fallback.charged_keys())) == 8 * payments_each

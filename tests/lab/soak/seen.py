@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from engine.lab.contest.audit import Answers, Audit
 from engine.lab.contest.books import Total, Totals
+from engine.lab.machine.usage import Usage, Use
 from engine.lab.soak.recording import Charged, Plan, Recording, Window
-from engine.lab.soak.usage import Usage, Use
 
 MB = 1_000_000
 PLAN = Plan(
     seconds=10, payments=10**9, rate_per_s=1000, backlog_max=100, connections=4, settle_s=5, warm_s=3, window_s=1
 )
 TOTALS = Totals(default=Total(900, 900_000), fallback=Total(100, 100_000))
-AUDIT = Audit(5.0, "periodic", ("a", "b"), Answers(TOTALS, TOTALS.default, TOTALS.fallback), "ok", 0, 0, "")
+AUDIT = Audit(5.0, "periodic", ("a", "b"), Answers(TOTALS, TOTALS), "ok", 0, 0, "")
 
 
 def window(number: int) -> Window:

@@ -39,11 +39,11 @@ def test_growth_before_it_was_warm_does_not_count() -> None:
 
 
 def _lose_one(seen: Recording) -> None:
-    seen.settled = Totals(default=Total(899, 899_000), fallback=TOTALS.fallback)
+    seen.settled = Totals(default=Total(899, 899_000), fallback=TOTALS["fallback"])
 
 
 def _wrong_cents(seen: Recording) -> None:
-    seen.settled = Totals(default=Total(900, 900_001), fallback=TOTALS.fallback)
+    seen.settled = Totals(default=Total(900, 900_001), fallback=TOTALS["fallback"])
 
 
 def _never_settled(seen: Recording) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from engine.lab.contest.services import iso_ms
+from engine.lab.services.service import iso_ms
 from engine.lab.soak import picture, report
 from engine.lab.soak.checks import Limits, all_checks
 from engine.lab.soak.command import lengths

@@ -40,7 +40,7 @@ def test_measures_are_taken_from_a_contest() -> None:
 
 
 def test_what_was_not_seen_is_not_there() -> None:
-    nothing = Recording(scenario.load("short"), scenario.load("short").fees)
+    nothing = Recording(scenario.load("short"), scenario.load("short").fees.by_name)
     found = measures(report.result(nothing), CPU_NS)
     assert not {"p99_ms", "cpu_us", "memory_mb", "settled"} & set(found)
 

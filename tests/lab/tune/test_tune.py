@@ -19,9 +19,9 @@ from rich.console import Console
 from engine.__main__ import main
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.recording import Recording
+from engine.lab.results import DONE, INTERRUPTED, UNUSABLE, duration
 from engine.lab.tune import journal, live, picture
 from engine.lab.tune import run as run_module
-from engine.lab.tune.command import DONE, INTERRUPTED, UNUSABLE
 from engine.lab.tune.objective import Run
 from engine.lab.tune.plan import Slot
 from engine.variables import PREFIX
@@ -222,7 +222,7 @@ def test_progress_tells_the_contest_the_time_left_and_the_best(terminal: bool) -
     progress = live.Progress(halving, finished, Slot(0, 0, 3), overhead_s=6)
     short = scenarios.load("short")
     with live.view(console) as view:
-        view.show(progress, Recording(short, short.fees), 3.0)
+        view.show(progress, Recording(short, short.fees.by_name), 3.0)
         view.done(progress, brought(2.5))
         view.done(progress, Run({}, "did not start"))
     text = out.getvalue()
@@ -237,7 +237,7 @@ def test_progress_tells_the_contest_the_time_left_and_the_best(terminal: bool) -
 
 @pytest.mark.parametrize(("seconds", "text"), [(-1, "0:00"), (59.6, "1:00"), (754, "12:34"), (3723, "1:02:03")])
 def test_the_time_left_is_told_as_people_do(seconds: float, text: str) -> None:
-    assert live.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_a_real_contest_is_interrupted_and_held_again(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-import psutil
+from engine.lab.machine import processes, use
 
 # Finding a tree's processes reads all of /proc, and a PSS walks page tables: both only once in so many seconds.
 SCAN_EVERY_S = 5.0
@@ -20,7 +20,7 @@ class NoSuchTreeError(Exception):
 
 @dataclass
 class RoleUse:
-    """What the processes of one role used. CPU in seconds and cores, memory in bytes of PSS."""
+    """What the processes of one command or program used. CPU in seconds and cores, memory in bytes of PSS."""
 
     processes: int = 0
     cpu_s: float = 0.0
@@ -44,17 +44,8 @@ class TreeUse:
         return self.cpu_s / self.elapsed_s if self.elapsed_s else 0.0
 
 
-def role(name: str, words: list[str]) -> str:
-    """What a process is for: the command of ``python -m engine COMMAND``, else the program's name."""
-    for index in range(len(words) - 2):
-        if words[index : index + 2] == ["-m", "engine"]:
-            return words[index + 2]
-    return name
-
-
 @dataclass
 class _Watched:
-    process: psutil.Process
     role: str
     cpu_s: float
 
@@ -67,10 +58,9 @@ class Tree:
     """
 
     def __init__(self, pid: int, with_children: bool = True, with_memory: bool = True) -> None:
-        try:
-            self._root = psutil.Process(pid)
-        except psutil.NoSuchProcess:
-            raise NoSuchTreeError(f"there is no process {pid}") from None
+        if not processes.is_running(pid):
+            raise NoSuchTreeError(f"there is no process {pid}")
+        self._root = pid
         self.use = TreeUse()
         self.cores = 0.0
         self._with_children = with_children
@@ -91,8 +81,8 @@ class Tree:
         used_s: dict[str, float] = defaultdict(float)
         for pid, watched in list(self._watched.items()):
             try:
-                cpu_s = _cpu_s(watched.process)
-            except psutil.Error:
+                cpu_s = use.cpu_s(pid)
+            except OSError:
                 del self._watched[pid]
                 continue
             used_s[watched.role] += cpu_s - watched.cpu_s
@@ -108,32 +98,23 @@ class Tree:
         self._sampled_s = now_s
 
     def _scan(self, known_from_the_start: bool) -> None:
-        try:
-            children = self._root.children(recursive=True) if self._with_children else []
-        except psutil.Error:
-            children = []
+        children = processes.children(self._root) if self._with_children else []
         counts: dict[str, int] = defaultdict(int)
         pss: dict[str, int] = defaultdict(int)
-        for process in [self._root, *children]:
+        for pid in [self._root, *children]:
             try:
-                watched = self._watched.get(process.pid)
+                watched = self._watched.get(pid)
                 if watched is None:
                     # One that began later has used all of its CPU while it was watched.
-                    cpu_s = _cpu_s(process) if known_from_the_start else 0.0
-                    watched = _Watched(process, role(process.name(), process.cmdline()), cpu_s)
-                    self._watched[process.pid] = watched
-                counts[watched.role] += 1
-                if self._with_memory:
-                    pss[watched.role] += process.memory_full_info().pss
-            except psutil.Error:
+                    cpu_s = use.cpu_s(pid) if known_from_the_start else 0.0
+                    watched = self._watched[pid] = _Watched(processes.command(pid), cpu_s)
+            except OSError:
                 continue  # it has just ended
+            counts[watched.role] += 1
+            if self._with_memory:
+                pss[watched.role] += use.pss_bytes(pid)
         for name, count in counts.items():
             of_role = self.use.roles[name]
             of_role.processes = max(of_role.processes, count)
             of_role.pss_peak = max(of_role.pss_peak, pss[name])
         self.use.pss_peak = max(self.use.pss_peak, sum(pss.values()))
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

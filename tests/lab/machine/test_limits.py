@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.lab.bench.limits import Limit, LimitsError, of_compose, of_compose_file
+from engine.lab.machine.limits import Limit, LimitsError, of_compose, of_compose_file
 
 SERVICE = "services:\n  {name}: {{deploy: {{resources: {{limits: {{cpus: {cpus}, memory: {memory}}}}}}}}}\n"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.lab.bench import cgroups
-from engine.lab.bench.cgroups import CgroupError, Cgroups, Use
-from engine.lab.bench.limits import Limit
+from engine.lab.machine import cgroups
+from engine.lab.machine.cgroups import CgroupError, Cgroups, Use
+from engine.lab.machine.limits import Limit
 
 LIMITS = {"nginx": Limit(Decimal("0.40"), 70 << 20), "api-0": Limit(Decimal("0.35"), 75 << 20)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.lab.bench import processes
+from engine.lab.machine import processes, use
 
 
 @pytest.fixture
@@ -39,19 +39,19 @@ def test_all_that_come_from_a_process_by_whatever_thread(proc: Path) -> None:
 
 
 def test_cpu_is_that_of_all_threads(proc: Path) -> None:
-    assert processes.cpu_ns(10, proc) == 5700
-    assert processes.cpu_ns(99, proc) == 0
+    assert use.cpu_ns(10, proc) == 5700
+    assert use.cpu_ns(99, proc) == 0
 
 
 def test_memory_and_words(proc: Path) -> None:
-    assert processes.pss_bytes(10, proc) == 2048 * 1024
-    assert processes.pss_bytes(99, proc) == 0
+    assert use.pss_bytes(10, proc) == 2048 * 1024
+    assert use.pss_bytes(99, proc) == 0
     assert processes.words(10, proc) == ["python", "-m", "engine", "api", "--index", "1"]
     assert processes.words(99, proc) == []
 
 
 def test_busy_is_everything_but_idle_and_waiting_for_disks(proc: Path) -> None:
-    assert processes.busy_s(proc) == (100 + 20 + 30 + 6 + 7 + 8) / os.sysconf("SC_CLK_TCK")
+    assert use.busy_s(proc) == (100 + 20 + 30 + 6 + 7 + 8) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_real_child_is_found_and_uses_something() -> None:
@@ -59,6 +59,6 @@ def test_a_real_child_is_found_and_uses_something() -> None:
         assert child.stdout is not None
         child.stdout.readline()
         assert child.pid in processes.children(os.getpid())
-        assert processes.cpu_ns(child.pid) > 0 and processes.pss_bytes(child.pid) > 0
+        assert use.cpu_ns(child.pid) > 0 and use.pss_bytes(child.pid) > 0
         child.kill()
-    assert processes.cpu_ns(child.pid) == 0 and child.pid not in processes.children(os.getpid())
+    assert use.cpu_ns(child.pid) == 0 and child.pid not in processes.children(os.getpid())

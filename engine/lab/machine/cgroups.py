@@ -21,7 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 
-from engine.lab.bench.limits import Limit
+from engine.lab.machine.limits import Limit
 
 MOUNT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000  # what Docker's --cpus and `cpus:` use

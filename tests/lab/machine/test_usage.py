@@ -6,8 +6,9 @@ import mmap
 import os
 from pathlib import Path
 
-from engine.lab.chaos.processes import SUPERVISOR
-from engine.lab.soak import usage
+from engine.lab.machine import usage
+from engine.lab.machine.processes import SUPERVISOR
+from engine.lab.machine.use import Mapping, mappings
 
 _ENTRY = """{range} {access} 00000000 00:01 {inode} {gap}{path}
 Size:               1024 kB
@@ -34,12 +35,12 @@ def test_a_ring_is_told_from_what_else_a_process_maps() -> None:
         + entry("rw-s", "/dev/zero (deleted)", 8, 0)
     )
     kb = 1024
-    assert usage.mappings(smaps) == [
-        usage.Mapping(None, 300 * kb, 0),
-        usage.Mapping(None, 4000 * kb, 4000 * kb),
-        usage.Mapping(None, 50 * kb, 50 * kb),
-        usage.Mapping("/dev/shm/engine-ring-0", 100 * kb, 0),
-        usage.Mapping(None, 8 * kb, 0),
+    assert mappings(smaps) == [
+        Mapping(None, 300 * kb, 0),
+        Mapping(None, 4000 * kb, 4000 * kb),
+        Mapping(None, 50 * kb, 50 * kb),
+        Mapping("/dev/shm/engine-ring-0", 100 * kb, 0),
+        Mapping(None, 8 * kb, 0),
     ]
 
 
@@ -61,7 +62,7 @@ def test_what_a_process_takes_is_seen() -> None:
     descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(10)]
     try:
         # Tests before this one may have left children of their own beside.
-        was, now = (use.processes[SUPERVISOR] for use in (before, usage.look(os.getpid())))
+        was, now = (seen.processes[SUPERVISOR] for seen in (before, usage.look(os.getpid())))
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

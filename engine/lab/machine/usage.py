@@ -1,36 +1,17 @@
-"""What the engine's processes hold and use, read from /proc."""
+"""What the processes of an engine hold and use, by role; rings and books count once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.lab.bench import processes
-from engine.lab.chaos.processes import SUPERVISOR, role
+from engine.lab.machine import processes, use
+from engine.lab.machine.processes import SUPERVISOR, role
 
-_MAPPING = re.compile(
-    r"^[0-9a-f]+-[0-9a-f]+ (\S+) \S+ \S+ \d+ *(.*)\n(?:[A-Z].*\n)*?Pss: +(\d+) kB\n(?:[A-Z].*\n)*?Anonymous: +(\d+) kB",
-    re.MULTILINE,
-)
 _BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own are
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """One mapping of a process; memory in bytes.
-
-    Parameters:
-      shared_path: the file behind it if it is shared with others for writing.
-      anonymous: what has no file behind it.
-    """
-
-    shared_path: str | None
-    pss: int
-    anonymous: int
 
 
 @dataclass(frozen=True)
@@ -71,24 +52,12 @@ class Usage:
     @property
     def memory(self) -> int:
         """Bytes that the engine takes from the machine."""
-        return self.shared + sum(use.own for use in self.processes.values())
+        return self.shared + sum(each.own for each in self.processes.values())
 
     @property
     def taken(self) -> int:
         """As `memory` without programs and libraries: what only the engine can make grow."""
-        return self.shared + sum(use.anonymous for use in self.processes.values())
-
-
-def mappings(smaps: str) -> list[Mapping]:
-    """What ``/proc/<pid>/smaps`` says."""
-    return [
-        Mapping(
-            shared_path=path if "s" in access and path.startswith("/") and "(deleted)" not in path else None,
-            pss=int(pss) * 1024,
-            anonymous=int(anonymous) * 1024,
-        )
-        for access, path, pss, anonymous in _MAPPING.findall(smaps)
-    ]
+        return self.shared + sum(each.anonymous for each in self.processes.values())
 
 
 def look(supervisor_pid: int) -> Usage:
@@ -99,15 +68,15 @@ def look(supervisor_pid: int) -> Usage:
     for pid in [supervisor_pid, *processes.children(supervisor_pid)]:
         with contextlib.suppress(OSError):
             name = SUPERVISOR if pid == supervisor_pid else role(processes.words(pid))
-            maps = mappings(Path(f"/proc/{pid}/smaps").read_text())
+            maps = use.mappings(Path(f"/proc/{pid}/smaps").read_text())
             # One that stops still has its memory; it has a name of its own, so that it hides no other.
             found[_free(name or f"pid {pid}", found)] = Use(
                 pid=pid,
                 own=sum(one.pss for one in maps if one.shared_path is None),
                 anonymous=sum(one.anonymous for one in maps),
-                fds=len(os.listdir(f"/proc/{pid}/fd")),
-                threads=len(os.listdir(f"/proc/{pid}/task")),
-                cpu_ns=processes.cpu_ns(pid),
+                fds=use.descriptors(pid),
+                threads=len(processes.tasks(pid)),
+                cpu_ns=use.cpu_ns(pid),
             )
             shared.update(one.shared_path for one in maps if one.shared_path is not None)
             pss += sum(one.pss for one in maps)

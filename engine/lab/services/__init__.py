@@ -1,0 +1,1 @@
+"""The engine under test and the processors, as the laboratory talks to them: one client for each, JSON over HTTP."""
