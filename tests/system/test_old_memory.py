@@ -60,10 +60,14 @@ def _make_later(old: old_layouts.OldLayout, words: memoryview[int], at: int, lat
 
     words[place_of(layout.SLOT_ACCEPTED_MS)] += later_ms
     words[place_of(layout.SLOT_REQUESTED_MS)] += later_ms
-    fields = (layout.SLOT_ID_HIGH, layout.SLOT_ID_LOW, layout.SLOT_CENTS, layout.SLOT_ACCEPTED_MS)
-    origin = 0 if old.version == 1 else words[place_of(layout.SLOT_ORIGIN)]
-    position = words[at] - 1
-    words[place_of(layout.SLOT_CHECK)] = layout.slot_check(position, *(words[place_of(one)] for one in fields), origin)
+    words[place_of(layout.SLOT_CHECK)] = layout.slot_check(
+        words[place_of(layout.SLOT_SEQUENCE)] - 1,
+        words[place_of(layout.SLOT_ID_HIGH)],
+        words[place_of(layout.SLOT_ID_LOW)],
+        words[place_of(layout.SLOT_CENTS)],
+        words[place_of(layout.SLOT_ACCEPTED_MS)],
+        0 if old.version == 1 else words[place_of(layout.SLOT_ORIGIN)],
+    )
 
 
 def run(here: Place, *words: str) -> tuple[int, str]:
