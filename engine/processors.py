@@ -15,6 +15,7 @@ from engine.addresses import normalized
 
 PROCESSORS_MIN = 2
 PROCESSORS_MAX = 8
+ROUTED_MAX = 2  # so many routing decides between; memory and API processes work with PROCESSORS_MAX
 DEFAULT, FALLBACK = 0, 1  # numbers of the contest's two
 CONTEST_NAMES = ("default", "fallback")
 FEE_UNKNOWN_PPM = -1

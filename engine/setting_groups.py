@@ -59,6 +59,11 @@ class ProcessorSettings:
         fees |= parse_fees(self.fees_ppm)
         return tuple(Processor(name, url.rstrip("/"), fees.get(name, FEE_UNKNOWN_PPM)) for name, url in urls.items())
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What each is called."""
+        return tuple(processor.name for processor in self.all)
+
     @property
     def urls(self) -> list[str]:
         """Where each is: an origin without a slash at the end."""

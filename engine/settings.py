@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from engine.addresses import normalized
-from engine.processors import one_and_the_same, parse_fees
+from engine.processors import ROUTED_MAX, one_and_the_same, parse_fees
 from engine.setting_groups import (
     DispatchSettings,
     HostSettings,
@@ -119,6 +119,18 @@ def _contradictions(settings: Settings) -> list[str]:
     if unknown:
         problems.append(f"ENGINE_FEES_PPM names {', '.join(sorted(unknown))}, which is no processor")
     return problems
+
+
+def check_routable(settings: Settings) -> None:
+    """Raises SettingsError when there are more processors than routing decides between."""
+    names = settings.processors.names
+    if len(names) > ROUTED_MAX:
+        raise SettingsError(
+            [
+                f"ENGINE_PROCESSORS names {len(names)} processors, and routing decides between {ROUTED_MAX} so far: "
+                f"name {ROUTED_MAX} to have payments sent"
+            ]
+        )
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

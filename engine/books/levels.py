@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.memory import layout
 from engine.memory.words import Words
+from engine.processors import PROCESSORS_MAX
 
 
 @dataclass(frozen=True)
@@ -21,27 +22,32 @@ class Level:
     ahead: int
     floor_at: int
     head_at: int
-    counts_at: tuple[int, int]
-    cents_at: tuple[int, int]
+    counts_at: tuple[int, ...]
+    cents_at: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The levels of the books, finest first, where the parking table is, and the length of the segment, in words."""
+    """The levels of the books, finest first, where the parking table is, and the length of the segment, in words.
+
+    ``processors``: how many of them the books count for.
+    """
 
     recent_seconds: int
     horizon_hours: int
     levels: tuple[Level, ...]
     parked_at: int
     parked_slots: int
+    processors: int
     words: int
 
 
-def shape(recent_seconds: int, horizon_hours: int, parked_slots: int) -> Shape:
+def shape(recent_seconds: int, horizon_hours: int, parked_slots: int, processors: int) -> Shape:
     """Milliseconds for ``recent_seconds``, seconds and minutes for ``horizon_hours`` (the recent time at least).
 
     The minutes are there only to make a long window quick.
     """
+    assert processors <= PROCESSORS_MAX
     seconds = max(horizon_hours * 3600, recent_seconds)
     # A reading goes on in the next level at the first of its buckets that begins after the bound. That bucket must
     # still be there, though the next level may have moved on last, by what the finer one is ahead: so each is a little
@@ -52,12 +58,22 @@ def shape(recent_seconds: int, horizon_hours: int, parked_slots: int) -> Shape:
     for number, (width_ms, buckets, ahead) in enumerate(sizes):
         total = buckets + ahead
         header = layout.BOOKS_LEVELS_AT + 2 * number
-        levels.append(
-            Level(width_ms, total, ahead, header, header + 1, (at, at + 2 * total), (at + total, at + 3 * total))
-        )
-        at += 4 * total
-    return Shape(
-        recent_seconds, horizon_hours, tuple(levels), at, parked_slots, at + parked_slots * layout.PARKED_WORDS
+        end = at + 2 * total * processors
+        counts_at, cents_at = (tuple(range(first, end, 2 * total)) for first in (at, at + total))
+        levels.append(Level(width_ms, total, ahead, header, header + 1, counts_at, cents_at))
+        at = end
+    assert len(levels) <= layout.LEVELS_MAX
+    words = at + parked_slots * layout.PARKED_WORDS
+    return Shape(recent_seconds, horizon_hours, tuple(levels), at, parked_slots, processors, words)
+
+
+def shape_of(books: Words) -> Shape:
+    """The shape that books say they have; :func:`check_books` tells whether that can be."""
+    return shape(
+        books[layout.BOOKS_RECENT_SECONDS_AT],
+        books[layout.BOOKS_HORIZON_HOURS_AT],
+        books[layout.BOOKS_PARKED_SLOTS_AT],
+        min(books[layout.BOOKS_PROCESSORS_AT], PROCESSORS_MAX),
     )
 
 
@@ -68,6 +84,7 @@ def lay_out_books(words: Words, books: Shape, seed: int) -> None:
     words[layout.BOOKS_HORIZON_HOURS_AT] = books.horizon_hours
     words[layout.BOOKS_PARKED_SLOTS_AT] = books.parked_slots
     words[layout.BOOKS_PARKED_SEED_AT] = seed
+    words[layout.BOOKS_PROCESSORS_AT] = books.processors
     words[layout.BOOKS_MAGIC_AT] = layout.BOOKS_MAGIC
 
 
@@ -88,4 +105,6 @@ def check_books(words: Words, books: Shape) -> str:
         return (
             f"it can park {words[layout.BOOKS_PARKED_SLOTS_AT]} payments, ENGINE_PARKED_SLOTS says {books.parked_slots}"
         )
+    if words[layout.BOOKS_PROCESSORS_AT] != books.processors:
+        return f"it counts for {words[layout.BOOKS_PROCESSORS_AT]} processors, and not for {books.processors}"
     return ""

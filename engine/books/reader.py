@@ -27,12 +27,16 @@ class Sum(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Everything that is done: settled at default and at fallback, given up, and charged before it was accepted."""
+    """Everything that is done: settled, for each processor; given up; and charged before it was accepted."""
 
-    default: Sum
-    fallback: Sum
+    settled: tuple[Sum, ...]
     failed: Sum
     before: Sum
+
+    @property
+    def payments(self) -> int:
+        """How many payments are done."""
+        return sum(one.payments for one in self.settled) + self.failed.payments + self.before.payments
 
 
 class BooksReader:
@@ -45,9 +49,10 @@ class BooksReader:
     def __init__(self, words: Words, shape: Shape) -> None:
         self._words = words
         self._shape = shape
+        self._processors = tuple(range(shape.processors))
 
-    def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, Sum]:
-        """What default and fallback charged with ``from_ms <= requestedAt <= to_ms``; None is no bound.
+    def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, ...]:
+        """What each processor charged with ``from_ms <= requestedAt <= to_ms``; None is no bound.
 
         Exact to the millisecond within the recent time, to the second within the horizon (there a second, or beyond the
         seconds a minute, counts where its start lies after the bound). Of what is older than the horizon only the total
@@ -58,8 +63,7 @@ class BooksReader:
 
     def totals(self) -> Totals:
         """Everything that is done. Raises BooksBusyError."""
-        (default, fallback), failed, before = self._read(None, None)
-        return Totals(default, fallback, failed, before)
+        return Totals(*self._read(None, None))
 
     def parked(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId if it has been parked. Raises BooksBusyError."""
@@ -74,22 +78,23 @@ class BooksReader:
                 return found
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
-    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, Sum], Sum, Sum]:
+    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, ...], Sum, Sum]:
         words = self._words
         for _ in range(TRIES_MAX):
             version, floors = words[layout.BOOKS_VERSION_AT], self._floors()
             redo = self._redo() if version & 1 else {}
-            sums = self._window(0, from_ms, to_ms, redo), self._window(1, from_ms, to_ms, redo)
+            settled = [self._window(processor, from_ms, to_ms, redo) for processor in self._processors]
             failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, redo)
             before = self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, redo)
             # While the version stays odd, a transaction being applied looks the same all the time, for it is read
             # through its log; buckets being opened do not, but there the floor moves first.
             if words[layout.BOOKS_VERSION_AT] == version and self._floors() == floors:
-                return sums, failed, before
+                return tuple(settled), failed, before
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
-    def _floors(self) -> tuple[int, ...]:
-        return tuple(self._words[level.floor_at] for level in self._shape.levels)
+    def _floors(self) -> list[int]:
+        words = self._words
+        return [words[level.floor_at] for level in self._shape.levels]
 
     def _get(self, redo: dict[int, int], index: int) -> int:
         return redo.get(index, self._words[index])

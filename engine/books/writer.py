@@ -50,8 +50,13 @@ class BooksWriter:
         self._shape = shape
         self._segments = (words, *rings)
         self._pending: dict[int, int] = {}
-        # requested_ms << 1 | processor -> payments and cents settled in this transaction
+        # requested_ms << 3 | processor -> payments and cents settled in this transaction
         self._settled: dict[int, tuple[int, int]] = {}
+        # Where the cents of each total are, and what they have beyond a word.
+        self._cents_and_carry = [
+            (layout.BOOKS_TOTALS_AT + 2 * processor + 1, layout.BOOKS_CARRIES_AT + processor)
+            for processor in range(shape.processors)
+        ]
 
     def recover(self) -> None:
         """Finishes what a killed writer had committed. Must be called once, before anything else."""
@@ -75,7 +80,7 @@ class BooksWriter:
         cannot be: requested_ms was taken before ``begin``'s now.
         """
         # Payments that were sent together share their time, and are counted together at the commit.
-        key = requested_ms << 1 | processor
+        key = requested_ms << 3 | processor
         counted = self._settled.get(key)
         self._settled[key] = (1, cents) if counted is None else (counted[0] + 1, counted[1] + cents)
 
@@ -111,9 +116,8 @@ class BooksWriter:
     def forget(self) -> None:
         """Empties totals, levels and the parking table as part of the transaction (purge)."""
         for at in (
-            *range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FAILED_AT + 2),
-            *range(layout.BOOKS_BEFORE_AT, layout.BOOKS_DEAD_AT + 1),
-            *range(layout.BOOKS_CARRIES_AT, layout.BOOKS_BEFORE_CARRY_AT + 1),
+            *range(layout.BOOKS_DEAD_AT, layout.BOOKS_DECLARED_AT),
+            *range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FINGERPRINTS_AT),
         ):
             self.put(0, at, 0)
         for level in self._shape.levels:
@@ -134,7 +138,7 @@ class BooksWriter:
             self.put(0, index, self.value(index) + more)
 
     def show(self, index: int, value: int) -> None:
-        """Stores a word of the board, which is part of no transaction."""
+        """Stores a word of the status, which is part of no transaction."""
         self._words[index] = value
 
     def put(self, segment: int, index: int, value: int) -> None:
@@ -165,7 +169,7 @@ class BooksWriter:
         words = self._words
         counts: dict[int, int] = {}
         for key, (payments, cents) in self._settled.items():
-            processor, requested_ms = key & 1, key >> 1
+            processor, requested_ms = key & 7, key >> 3
             places = [layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_TOTALS_AT + 2 * processor + 1]
             for level in self._shape.levels:
                 number = requested_ms // level.width_ms
@@ -174,11 +178,10 @@ class BooksWriter:
                     places += (level.counts_at[processor] + bucket, level.cents_at[processor] + bucket)
             for place, more in zip(places, cycle((payments, cents)), strict=False):
                 counts[place] = counts.get(place, words[place]) + more
-        for processor in layout.PROCESSORS:
-            at = layout.BOOKS_TOTALS_AT + 2 * processor + 1
+        for at, carry_at in self._cents_and_carry:
             if counts.get(at, 0) >= layout.SUM_MODULUS:
                 counts[at] -= layout.SUM_MODULUS
-                counts[layout.BOOKS_CARRIES_AT + processor] = words[layout.BOOKS_CARRIES_AT + processor] + 1
+                counts[carry_at] = words[carry_at] + 1
         return counts
 
     def _bring_to_disk(self) -> None:
@@ -262,7 +265,12 @@ def _redo(books: Words) -> Iterator[tuple[int, int]]:
 
 def _redo_check(books: Words, count: int) -> int:
     """A sum over the log's first ``count`` entries."""
+    return log_check(books, layout.REDO_AT, count)
+
+
+def log_check(books: Words, redo_at: int, count: int) -> int:
+    """A sum over the first ``count`` entries of the log that begins at word ``redo_at``."""
     check = count + 1
-    for at in range(layout.REDO_AT, layout.REDO_AT + 2 * count):
+    for at in range(redo_at, redo_at + 2 * count):
         check = (check * _CHECK_FACTOR ^ books[at]) & WORD_MAX
     return check

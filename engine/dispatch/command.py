@@ -56,6 +56,7 @@ def run(_arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = settings_module.read(os.environ)
+        settings_module.check_routable(settings)
         os.makedirs(settings.host.run_dir, exist_ok=True)
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
@@ -63,7 +64,7 @@ def run(_arguments: argparse.Namespace) -> int:
     except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
-    log.info("default is %s, fallback is %s", *map(normalized, settings.processors.urls))
+    log.info(", ".join(f"{one.name} is {normalized(one.url)}" for one in settings.processors.all))
     allow_descriptors(len(settings.processors.urls) * settings.routing.in_flight_max + SPARE_DESCRIPTORS)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatch.nice)

@@ -29,6 +29,22 @@ enum { LENGTH_DIGITS_MAX = 5 };     // of a Content-Length; ENGINE_BODY_BYTES_MA
 enum { AMOUNT_DIGITS_MAX = 13 };    // before the point; more is not plain
 enum { ID_BYTES = 36 };
 
+// What the code below takes for granted of the layout.
+_Static_assert(LAYOUT_RING_HEADER_WORDS % 8 == 0 && LAYOUT_RING_HEAD_AT < LAYOUT_RING_HEADER_WORDS &&
+                   LAYOUT_RING_READY_AT < LAYOUT_RING_HEADER_WORDS && LAYOUT_RING_FORGOTTEN_AT < LAYOUT_RING_HEADER_WORDS,
+               "a ring's own words are in its header");
+_Static_assert(LAYOUT_SLOT_SEQUENCE < LAYOUT_SLOT_PROGRESS && LAYOUT_SLOT_CHECK < LAYOUT_SLOT_PROGRESS &&
+                   LAYOUT_SLOT_ORIGIN < LAYOUT_SLOT_PROGRESS && LAYOUT_SLOT_PROGRESS < LAYOUT_SLOT_WORDS,
+               "what an API process writes of a slot comes before what the dispatcher writes");
+_Static_assert(LAYOUT_ORIGIN_CLOCK_MASK < LAYOUT_ORIGIN_SEEN && LAYOUT_ORIGIN_SEEN < 1ULL << LAYOUT_ORIGIN_SHOP_SHIFT,
+               "a clock and an id that was seen do not reach into the number of a shop");
+_Static_assert(LAYOUT_PARKED_ID_HIGH < LAYOUT_PARKED_WORDS && LAYOUT_PARKED_ID_LOW < LAYOUT_PARKED_WORDS,
+               "ids are in their parked places");
+_Static_assert(LAYOUT_IDS_BUCKET_WORDS * 4 == LAYOUT_IDS_BUCKET_LANES + 1 && LAYOUT_IDS_BUCKET_LANES < UINT16_MAX &&
+                   LAYOUT_IDS_HEADER_WORDS % 2 == 0 && LAYOUT_IDS_BUCKET_WORDS % 8 == 0,
+               "a bucket of the id memory is a cursor and fingerprints of 16 bits, aligned for 16 bytes");
+_Static_assert((LAYOUT_STRIPES & (LAYOUT_STRIPES - 1)) == 0, "stripes are a power of two");
+
 const char fast_path_stamp[] = FAST_PATH_STAMP; // what this was built from, for fast_path.py
 
 // --- the body --------------------------------------------------------------------------------------------------------
@@ -297,7 +313,7 @@ static bool lock(int descriptor, short type, uint64_t stripe)
 }
 
 bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_payment *payment, uint64_t accepted_ms,
-                    uint64_t clock_ms)
+                      uint64_t clock_ms)
 {
     uint64_t id_high = payment->id_high, id_low = payment->id_low;
     uint64_t *ring = fast_path->rings[fast_path->own], *ids = fast_path->ids;

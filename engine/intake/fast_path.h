@@ -7,7 +7,7 @@ struct fast_path {
     size_t ring_count;
     size_t own;            // index of the ring that this process writes
     const uint64_t *books; // the words of the books
-    uint64_t parked_at;     // the word of the books at which the parking table begins
+    uint64_t parked_at;    // the word of the books at which the parking table begins
     uint64_t *ids;         // the words of the id memory, NULL when there is none
     int lock;              // descriptor of the file of the locks of engine/intake/acceptor.py
     int doorbell;          // descriptor of the pipe of engine/memory/doorbell.py
@@ -38,7 +38,7 @@ bool fast_path_parse(const char *body, size_t length, struct fast_path_payment *
 // Puts a payment into the own ring; false, and nothing is changed, when there is anything to consider first. Both times
 // are those of its acceptance: by the wall clock, and by the engine's.
 bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_payment *payment, uint64_t accepted_ms,
-                    uint64_t clock_ms);
+                      uint64_t clock_ms);
 
 // From now on the callback below works with this acceptor. There is one in a process.
 void fast_path_serve(struct fast_path *fast_path);

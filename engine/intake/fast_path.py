@@ -1,7 +1,7 @@
 """The fast path: POST /payments of a new payment in its plainest form, answered by ``fast_path.c`` without Python.
 
-Everything else, and with ENGINE_DURABILITY=sync all, comes to the handlers in Python as if there were no such lane. The
-C code knows no rule of its own: tests/intake/test_fast_path.py holds it against the Python that it does the work of.
+Everything else, and with ENGINE_DURABILITY=sync all, comes to the handlers in Python as if there were no such path.
+The C code knows no rule of its own: tests/intake/test_fast_path.py holds it against the Python whose work it does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class NotBuiltError(Exception):
 
 
 class FastPath:
-    """The lane of one API process.
+    """The fast path of one API process.
 
     Its memory stays in use until :meth:`close`, which comes before the segments are closed.
 
@@ -95,7 +95,7 @@ class FastPath:
 
     @property
     def waiting(self) -> int:
-        """Requests in the lane whose body has not come yet."""
+        """Requests on the fast path whose body has not come yet."""
         return int(self._state.waiting)
 
     def hand_over(self) -> None:
@@ -120,7 +120,7 @@ class FastPath:
         return bool(self._library.fast_path_accept(self._state, payment, now_ms, clock_ms))
 
     def close(self) -> None:
-        """Lets go of the memory. Nothing may come to the lane any more."""
+        """Lets go of the memory. Nothing may come to the fast path any more."""
         for buffer in self._buffers:
             ffi.release(buffer)
 

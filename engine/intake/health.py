@@ -1,4 +1,4 @@
-"""What ``/health`` shows, put together from the dispatcher's board, the books and the rings. Pure."""
+"""What ``/health`` shows, put together from the dispatcher's status, the books and the rings. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def report(
     accepted all the same, except into a ring that is full.
 
     Parameters:
-      books: the books' words: the board and the number of payments parked.
+      books: the books' words: the status and the number of payments parked.
       totals: what is done; read before ``rings``.
       now_ms, clock_ms: the time by the wall clock, and by the engine's.
     """
@@ -32,7 +32,7 @@ def report(
     alive = age_ms is not None and age_ms <= HEARTBEAT_MS_MAX
     processors = {
         name: _processor(books, layout.STATUS_PROCESSORS + number * layout.STATUS_PROCESSOR_WORDS, clock_ms)
-        for number, name in enumerate(layout.PROCESSOR_NAMES)
+        for number, name in enumerate(settings.processors.names)
     }
     accepted = sum(ring.accepted for ring in rings)
     reasons = [] if alive else ["dispatcher is down"]
@@ -50,7 +50,7 @@ def report(
         "queues": {
             # The books were read first, so nothing counts as settled that does not count as accepted; the 0 is for a
             # purge in between.
-            "pending": max(0, accepted - sum(total.payments for total in totals)),
+            "pending": max(0, accepted - totals.payments),
             "failed": totals.failed.payments,
             # Part of the pending: their processor has not said for long what became of them.
             "parked": books[layout.BOOKS_PARKED_KEPT_AT],

@@ -131,7 +131,7 @@ class Http:
 
         ``check`` sees the headers first and may refuse. The body of what is refused is not kept, and its connection
         stays usable: the native code skips the rest. What ``fast_path`` takes comes neither to ``check`` nor to
-        ``handler``; one route may have such a lane.
+        ``handler``; one route may have such a path.
         """
         digits_max = len(str(bytes_max))
 
@@ -169,7 +169,7 @@ class Http:
                 self._open[response] = body
 
         def receive_other(response: Pointer, chunk: Pointer, length: int, is_end: bool, unused: Pointer) -> None:
-            """A piece of what was begun in the lane."""
+            """A piece of what was begun on the fast path."""
             assert fast_path is not None
             if response not in self._open:
                 fast_path.hand_over()

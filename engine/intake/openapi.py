@@ -58,15 +58,15 @@ def document(settings: Settings) -> Json:
         "info": {
             "title": "Payment engine",
             "version": "1.0.0",
-            "description": "Accepts payments at once and settles each exactly once at one of two processors. A method "
+            "description": "Accepts payments at once and settles each exactly once at one of its processors. A method "
             "that a path does not serve is answered with 405 and `Allow`, any other path with 404; every error is an "
             "`application/problem+json` (RFC 9457).",
         },
         "paths": {
             "/payments": {"post": _pay(settings)},
-            "/payments-summary": _reading(_summary()),
-            "/payments/{correlationId}/status": _reading(_status()),
-            "/health": _reading(_health()),
+            "/payments-summary": _reading(_summary(settings)),
+            "/payments/{correlationId}/status": _reading(_status(settings)),
+            "/health": _reading(_health(settings)),
             "/healthcheck": _reading(
                 _operation("isAlive", "Whether this process answers.", {200: {"description": "It does."}})
             ),
@@ -117,9 +117,9 @@ def _pay(settings: Settings) -> Json:
     }
 
 
-def _summary() -> Json:
+def _summary(settings: Settings) -> Json:
     processor = _object({"totalRequests": INTEGER, "totalAmount": MONEY})
-    schema = _object(dict.fromkeys(layout.PROCESSOR_NAMES, processor))
+    schema = _object(dict.fromkeys(settings.processors.names, processor))
     operation = _operation(
         "summarize",
         "What was settled where, by the time at which it was sent to its processor.",
@@ -128,13 +128,13 @@ def _summary() -> Json:
     return operation | {"parameters": [{"name": name, "in": "query", "schema": BOUND} for name in ("from", "to")]}
 
 
-def _status() -> Json:
+def _status(settings: Settings) -> Json:
     schema = _object(
         {
             "correlationId": ID,
             "status": {"enum": sorted(set(layout.STATE_NAMES))},
             "amount": MONEY,
-            "processor": {"enum": [*layout.PROCESSOR_NAMES, None]},
+            "processor": {"enum": [*settings.processors.names, None]},
             "attempts": INTEGER,
             "acceptedAt": INSTANT,
             "requestedAt": INSTANT | {"type": ["string", "null"]},
@@ -165,7 +165,7 @@ def _status() -> Json:
     return operation | {"parameters": [{"name": "correlationId", "in": "path", "required": True, "schema": ID}]}
 
 
-def _health() -> Json:
+def _health(settings: Settings) -> Json:
     processor = _object(
         {
             "failing": {"type": "boolean"},
@@ -191,7 +191,7 @@ def _health() -> Json:
         {
             "status": {"enum": ["ok", "degraded"]},
             "reasons": {"type": "array", "items": {"type": "string"}},
-            "processors": _object(dict.fromkeys(layout.PROCESSOR_NAMES, processor)),
+            "processors": _object(dict.fromkeys(settings.processors.names, processor)),
             "queues": _object(dict.fromkeys(("pending", "failed", "parked", "deadLetters", "chargedBefore"), INTEGER)),
             "discrepancies": _object({"amountDiffers": INTEGER, "unconfirmed": INTEGER}),
             "dispatcher": _object(

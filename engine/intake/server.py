@@ -55,6 +55,7 @@ class Server:
         self._committer = committer
         self._fast_path = fast_path
         self._token = settings.intake.admin_token.encode()
+        self._names = settings.processors.names
 
     def add_routes(self, http: Http) -> None:
         """Puts all routes on ``http``."""
@@ -135,7 +136,7 @@ class Server:
         # Written by hand: a float would not hold a large sum to the cent.
         parts = (
             f'"{name}":{{"totalRequests":{total.payments},"totalAmount":{payment.format_cents(total.cents)}}}'
-            for name, total in zip(layout.PROCESSOR_NAMES, sums, strict=True)
+            for name, total in zip(self._names, sums, strict=True)
         )
         return problem.json_answer(f"{{{','.join(parts)}}}".encode())
 
@@ -161,7 +162,7 @@ class Server:
             "correlationId": format_id(id_high, id_low),
             "status": layout.STATE_NAMES[found.state],
             "amount": orjson.Fragment(payment.format_cents(found.cents)),
-            "processor": layout.PROCESSOR_NAMES[found.processor] if attempted else None,
+            "processor": self._names[found.processor] if attempted else None,
             "attempts": found.attempts,
             "acceptedAt": _instant(found.accepted_ms),
             "requestedAt": _instant(found.requested_ms) if attempted else None,

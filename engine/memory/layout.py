@@ -8,23 +8,27 @@ ring (one for each API process; ``NAME-ring-INDEX``)
 words                 writer      content
 ====================  ==========  ===========================================================================
 0 .. 15               API         header: magic, layout version, sizes, hash seeds, head, counters
-16 .. 31              dispatcher  header: forgotten_below, purge_done
+16 .. 23              dispatcher  header: forgotten_below, purge_done
+24 .. 31              ledger      header: how far SQL has this ring (reserved)
 32 ..                 API         buckets, one word each: 1 + newest position whose id hashes there, 0 for none
 32 + slots ..         both        slots, SLOT_WORDS each: the first eight words are the API process's,
                                   the last four the dispatcher's
 ====================  ==========  ===========================================================================
 
-books (one; ``NAME-books``), written by the dispatcher only
+books (one; ``NAME-books``)
 
-====================  ==========================================================================================
-words                 content
-====================  ==========================================================================================
-0 .. 63               header: magic, layout version, shape, version, redo count, totals, floors and heads of levels
-64 .. 127             board: what the dispatcher shows of itself (not part of any transaction)
-128 ..                redo log: REDO_ENTRIES pairs (address, value)
-then                  for each level, for each processor: counts, then cents
-then                  parking table: PARKED_WORDS for each entry, PARKED_WAYS entries for each bucket
-====================  ==========================================================================================
+====================  ==========  ===========================================================================
+words                 writer      content
+====================  ==========  ===========================================================================
+0 .. 55               dispatcher  header: magic, layout version, shape, version, redo count, floors and heads
+                                  of levels, what stands beside the totals, spans of the wall clock
+56 .. 63              others      header: what ledger, console and cells keep here (reserved)
+64 .. 127             dispatcher  header: for each of PROCESSORS_MAX processors its name, total and address
+128 .. 255            dispatcher  status: what the dispatcher shows of itself (not part of any transaction)
+256 ..                dispatcher  redo log: REDO_ENTRIES pairs (address, value)
+then                  dispatcher  for each level, for each processor of the list: counts, then cents
+then                  dispatcher  parking table: PARKED_WORDS for each entry, PARKED_WAYS entries for each bucket
+====================  ==========  ===========================================================================
 
 id memory (one, where ENGINE_ID_MEMORY asks for it; ``NAME-ids``), written by the API processes
 
@@ -36,6 +40,9 @@ words                 content
                       under the record lock of the bucket's stripe only, see :mod:`engine.ring.ids`
 ====================  ==========================================================================================
 
+*Reserved* words and bits are 0, and nobody reads them: they keep the place for what is known to come.
+Older layouts: :mod:`engine.storage.old_layouts`.
+
 A *position* numbers the payments of a ring from 0 for ever; position ``p`` lives in slot ``p % slots``. Money is
 integer cents. Times for people (``..._MS``) are integer milliseconds since 1970 UTC by the wall clock, which may be
 set; ages are measured on the *engine's clock*, see :mod:`engine.memory.clock`.
@@ -43,12 +50,13 @@ set; ages are measured on the *engine's clock*, see :mod:`engine.memory.clock`.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
-from engine.memory.words import WORD_MAX, Words
+from engine.memory.words import SECTOR_WORDS, WORD_MAX, Words
+from engine.processors import PROCESSORS_MAX
 
-LAYOUT_VERSION: Final = 2
-
+LAYOUT_VERSION: Final = 3
 DEFAULT: Final = 0
 FALLBACK: Final = 1
 PROCESSORS: Final = (DEFAULT, FALLBACK)
@@ -74,6 +82,7 @@ RING_IDS_AT: Final = 13  # API: the number (IDS_NUMBER_AT) of the id memory that
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
 RING_CLEAN_AT: Final = 18  # dispatcher: how it was left by the dispatcher: UNCLEAN, CLEAN or SYNCED (files only)
+RING_LEDGER_AT: Final = 24  # ledger (reserved): positions below it are in SQL with their last state
 RING_HEADER_WORDS: Final = 32
 
 # What loss of power makes of a file that was left so:
@@ -87,18 +96,21 @@ SLOT_ID_HIGH: Final = 1
 SLOT_ID_LOW: Final = 2
 SLOT_CENTS: Final = 3
 SLOT_ACCEPTED_MS: Final = 4
-SLOT_ORIGIN: Final = 5  # the engine's clock at acceptance (the low bits, ORIGIN_CLOCK_MASK), and ORIGIN_SEEN
+SLOT_ORIGIN: Final = 5  # the engine's clock at acceptance (ORIGIN_CLOCK_MASK), ORIGIN_SEEN, and the shop's number
 SLOT_LINK: Final = 6  # 1 + the next older position of the same bucket, 0 for none
 SLOT_CHECK: Final = 7  # slot_check() of what the API process has written
 SLOT_PROGRESS: Final = 8  # dispatcher: see pack_progress
-SLOT_REQUESTED_MS: Final = 9  # dispatcher: requestedAt of the last attempt
+SLOT_REQUESTED_MS: Final = 9  # dispatcher: requestedAt of the last attempt, and the number of its pin
 SLOT_SETTLED: Final = 10  # dispatcher: see pack_settled; what an older payment left while this one is not done
 SLOT_FIRST_MS: Final = 11  # dispatcher: the earliest requestedAt of several attempts; with REASON_AMOUNT: other cents
 
 ORIGIN_CLOCK_BITS: Final = 44  # 557 years
 ORIGIN_CLOCK_MASK: Final = (1 << ORIGIN_CLOCK_BITS) - 1
 ORIGIN_SEEN: Final = 1 << ORIGIN_CLOCK_BITS  # the id may have been here before: look it up before anything is sent
-# Bits 48 to 63 of the origin are kept free for the number of a shop.
+ORIGIN_SHOP_SHIFT: Final = 48  # API (reserved): the number of the shop that handed the payment in ...
+ORIGIN_SHOP_BITS: Final = 16  # ... has so many bits
+PIN_SHIFT: Final = 48  # dispatcher (reserved): the number of a pin, changed with requestedAt by one store ...
+PIN_BITS: Final = 16  # ... has so many bits
 
 QUEUED: Final = 0  # waiting, certainly not charged
 PROCESSING: Final = 1  # an attempt was begun at the processor: charged or not, only that processor can say
@@ -189,7 +201,7 @@ def other_version(version: int) -> str:
     """What is wrong with memory of another layout version."""
     return (
         f"it has layout version {version}, this engine writes {LAYOUT_VERSION}, and cannot take over payments of "
-        "another version: let the engine that wrote it settle them"
+        "that version: let the engine that wrote it settle them"
     )
 
 
@@ -205,17 +217,6 @@ def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> Non
     words[RING_MAGIC_AT] = RING_MAGIC
 
 
-def check_ring(words: Words, slots: int) -> str:
-    """Why this memory is not a ring of ``slots`` slots; ``""`` when it is, ``"unfinished"`` when its maker died."""
-    if words[RING_MAGIC_AT] != RING_MAGIC:
-        return "unfinished" if words[RING_MAGIC_AT] == 0 else "it is not a ring"
-    if words[RING_LAYOUT_AT] != LAYOUT_VERSION:
-        return other_version(words[RING_LAYOUT_AT])
-    if words[RING_SLOTS_AT] != slots:
-        return f"it has {words[RING_SLOTS_AT]} slots, ENGINE_RING_SLOTS says {slots}"
-    return ""
-
-
 # --- books -----------------------------------------------------------------------------------------------------------
 
 BOOKS_MAGIC: Final = int.from_bytes(b"eng-book", "little")
@@ -227,35 +228,47 @@ BOOKS_VERSION_AT: Final = 4  # odd while a transaction is being applied
 BOOKS_REDO_COUNT_AT: Final = 5  # entries of the redo log that are valid; storing it commits a transaction
 BOOKS_PARKED_SLOTS_AT: Final = 6
 BOOKS_PARKED_SEED_AT: Final = 7  # odd random multiplier
-BOOKS_TOTALS_AT: Final = 8  # for each processor: count, cents
-BOOKS_FAILED_AT: Final = 12  # payments given up: count, cents
-BOOKS_PARKED_KEPT_AT: Final = 14  # payments in the parking table that are not settled
-BOOKS_PARKED_ERA_AT: Final = 15  # raised by a purge: entries of an older era are free
+BOOKS_PROCESSORS_AT: Final = 8  # how many processors the list has
+BOOKS_RINGS_AT: Final = 9  # how many rings the engine has: all of them are made with the books
+BOOKS_GENERATION_AT: Final = 10  # the engine's, the same in all of its segments; never 0
+BOOKS_REPLACED_AT: Final = 11  # generation whose payments these books have taken over (its rings may go); 0 for none
+BOOKS_BOOT_AT: Final = 12  # as RING_BOOT_AT
+BOOKS_CLEAN_AT: Final = 13  # as RING_CLEAN_AT
+BOOKS_REDO_CHECK_AT: Final = 14  # a sum over the redo log (files only): a log half on disk does not have it
+BOOKS_CLOCK_OFFSET_AT: Final = 15  # engine's clock less CLOCK_BOOTTIME, in ms, modulo 2^64; set when they are opened
 BOOKS_LEVELS_AT: Final = 16  # for each level: floor, head (bucket numbers; valid are floor to head, both included)
-BOOKS_PARKED_TAKEN_AT: Final = 24  # payments ever parked in this era: 0 spares every search
-BOOKS_BOOT_AT: Final = 25  # as RING_BOOT_AT
-BOOKS_CLEAN_AT: Final = 26  # as RING_CLEAN_AT
-BOOKS_REDO_CHECK_AT: Final = 27  # a sum over the redo log (files only): a log half on disk does not have it
-BOOKS_GENERATION_AT: Final = 28  # the engine's, the same in all of its segments; never 0
-BOOKS_CLOCK_OFFSET_AT: Final = 29  # engine's clock less CLOCK_BOOTTIME, in ms, modulo 2^64; set when they are opened
-BOOKS_BEFORE_AT: Final = 30  # payments that a processor had before they were accepted: count, cents
-BOOKS_DISCREPANCIES_AT: Final = 32  # payments of which a processor has stored another amount
-BOOKS_UNCONFIRMED_AT: Final = 33  # payments settled without a lookup that shows them
-BOOKS_DEAD_AT: Final = 34  # dead letters: parked payments with a reason, which only a person can resolve
-BOOKS_RINGS_AT: Final = 35  # how many rings the engine has: all of them are made with the books
-BOOKS_REPLACED_AT: Final = 36  # generation whose payments these books have taken over (its rings may go); 0 for none
-BOOKS_CARRIES_AT: Final = 37  # for each processor: how many times SUM_MODULUS its cents have beside the total
-BOOKS_FAILED_CARRY_AT: Final = 45  # the same of what was given up ...
-BOOKS_BEFORE_CARRY_AT: Final = 46  # ... and of what had been charged before
-BOOKS_FINGERPRINTS_AT: Final = 48  # for each processor: which one it is; 0 while nothing was sent
-BOOKS_SET_BACK_AT: Final = 56  # SET_BACKS_MAX spans of the wall clock that have come twice: from, to (0, 0: none)
+LEVELS_MAX: Final = 4
+BOOKS_PARKED_KEPT_AT: Final = 24  # payments in the parking table that are not settled
+BOOKS_PARKED_ERA_AT: Final = 25  # raised by a purge: entries of an older era are free
+BOOKS_PARKED_TAKEN_AT: Final = 26  # payments ever parked in this era: 0 spares every search
+BOOKS_DEAD_AT: Final = 27  # dead letters: parked payments with a reason, which only a person can resolve
+BOOKS_DISCREPANCIES_AT: Final = 28  # payments of which a processor has stored another amount
+BOOKS_UNCONFIRMED_AT: Final = 29  # payments settled without a lookup that shows them
+# Sums that stand beside the totals: payments, cents, and how many times SUM_MODULUS the cents have beside that.
+BOOKS_FAILED_AT: Final = 30  # payments given up
+BOOKS_FAILED_CARRY_AT: Final = 32
+BOOKS_BEFORE_AT: Final = 33  # payments that a processor had before they were accepted
+BOOKS_BEFORE_CARRY_AT: Final = 35
+BOOKS_DECLARED_AT: Final = 36  # reserved: payments of which a person has said, with evidence, what became of them
+BOOKS_DECLARED_CARRY_AT: Final = 38
+BOOKS_PARKED_SEQUENCE_AT: Final = 39  # reserved: changes of parked places so far, see PARKED_SEQUENCE
+BOOKS_SET_BACK_AT: Final = 40  # SET_BACKS_MAX spans of the wall clock that have come twice: from, to (0, 0: none)
 SET_BACKS_MAX: Final = 4
-STATUS_AT: Final = 64
+BOOKS_ACTS_AT: Final = 48  # reserved: operators' acts below this place of the command ring are done
+BOOKS_JOURNAL_AT: Final = 49  # reserved: the journal's sequence: records below it are published
+BOOKS_LEDGER_AT: Final = 56  # ledger (reserved): SQL has the parked places' changes below this PARKED_SEQUENCE
+BOOKS_EPOCH_AT: Final = 57  # cell's agent (reserved): the epoch in which this cell is a member; 0: of no cluster
+BOOKS_NAMES_AT: Final = 64  # for each processor its name, in NAME_WORDS words of ASCII with 0 behind it
+NAME_WORDS: Final = 4
+BOOKS_TOTALS_AT: Final = 96  # for each processor: count, cents
+BOOKS_CARRIES_AT: Final = 112  # for each processor: how many times SUM_MODULUS its cents have beside the total
+BOOKS_FINGERPRINTS_AT: Final = 120  # for each processor: at which address it is; 0 while nothing was sent
+STATUS_AT: Final = 128
 STATUS_HEARTBEAT_MS: Final = STATUS_AT  # last pass of the dispatcher
 STATUS_ASLEEP: Final = STATUS_AT + 1  # 1 while the dispatcher waits for the doorbell
+STATUS_LISTENS: Final = STATUS_AT + 2  # 1 while it listens for answers that an audit may see at the processors already
 STATUS_CLOCK_MS: Final = STATUS_AT + 3  # the engine's clock at the last pass
 STATUS_ERRORS: Final = STATUS_AT + 4  # times that deciding has raised since the dispatcher started
-STATUS_LISTENS: Final = STATUS_AT + 2  # 1 while it listens for answers that an audit may see at the processors already
 STATUS_PROCESSORS: Final = STATUS_AT + 8  # STATUS_PROCESSOR_WORDS for each processor
 STATUS_PROCESSOR_WORDS: Final = 8
 STATUS_FAILING: Final = 0  # last health answer: 1 failing, 0 not
@@ -266,14 +279,14 @@ STATUS_EXPECTED_MS: Final = 4  # what an attempt is expected to take
 STATUS_UNRESOLVED: Final = 5  # payments whose outcome there is not known
 STATUS_HEALTH_MS: Final = 6  # the engine's clock at its last health answer; 0: none was there yet
 STATUS_HEALTH_FROM_MS: Final = 7  # the engine's clock from which on its health may be asked for again
-REDO_AT: Final = 128
+REDO_AT: Final = 256
 REDO_ENTRIES: Final = 2048
 ADDRESS_SEGMENT_SHIFT: Final = 48  # a redo address is segment << 48 | word; segment 0: books, i + 1: ring i
 
 SUM_MODULUS: Final = 1 << 63  # cents of a total beyond it are carried into BOOKS_CARRIES_AT
 
 PARKED_WAYS: Final = 8
-PARKED_WORDS: Final = 12
+PARKED_WORDS: Final = 16
 PARKED_ERA_AND_STATE: Final = 0  # era << 8 | 1 + state of the payment (QUEUED, PROCESSING ...); all 0: free
 PARKED_FREE: Final = 0
 PARKED_OPEN: Final = (1 + QUEUED, 1 + PROCESSING, 1 + ALREADY)  # not done: the place is taken
@@ -283,13 +296,12 @@ PARKED_CENTS: Final = 3
 PARKED_ACCEPTED_MS: Final = 4
 PARKED_ORIGIN: Final = 5  # as SLOT_ORIGIN
 PARKED_PROGRESS: Final = 6  # attempts << 16 | processor << 8
-PARKED_REQUESTED_MS: Final = 7
-PARKED_SETTLED: Final = (
-    8  # as SLOT_SETTLED; of a payment that is open: 0, or of a dead letter its reason and since when
-)
+PARKED_REQUESTED_MS: Final = 7  # as SLOT_REQUESTED_MS
+PARKED_SETTLED: Final = 8  # as SLOT_SETTLED; while it is open: 0, or of a dead letter its reason and since when
 PARKED_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
 PARKED_REFUSALS: Final = 10  # for each processor a byte: refusals, and << 4 those with others charged in between
 PARKED_HOME: Final = 11  # the slot that it had: 1 + ring << ADDRESS_SEGMENT_SHIFT | position; 0 for none
+PARKED_SEQUENCE: Final = 12  # reserved: which of all changes of parked places was this one's last
 
 # --- id memory -------------------------------------------------------------------------------------------------------
 
@@ -299,6 +311,7 @@ MIX_B: Final = 0x94D049BB133111EB
 STRIPES: Final = 1024  # record locks, one byte each, by which API processes exclude each other; a power of two
 
 IDS_MAGIC: Final = int.from_bytes(b"eng-ids\0", "little")
+IDS_LAYOUT_VERSION: Final = 2  # its own: what other segments have become since has not changed it
 IDS_MAGIC_AT: Final = 0  # written last when the memory is made
 IDS_LAYOUT_AT: Final = 1
 IDS_BUCKETS_AT: Final = 2  # a multiple of STRIPES: bucket % STRIPES is the stripe under which a bucket is written
@@ -312,37 +325,26 @@ IDS_BUCKET_WORDS: Final = 64
 IDS_BUCKET_LANES: Final = 255  # fingerprints of a bucket, in the lanes 1 to 255; lane 0 plus 1 is written next
 IDS_BUCKET_MEAN: Final = 216  # ids for each bucket among as many as the memory is asked to reach back
 
+# --- what must hold -------------------------------------------------------------------------------------------------
 
-def ids_buckets(ids: int) -> int:
-    """Buckets of a memory that reaches back ``ids`` payments: so many that 99.47 % of the ids of just that age are
-    remembered, and 99.998 % of those a tenth younger (255 places, and Poisson's 216 ids on average)."""
-    return -(-ids // (IDS_BUCKET_MEAN * STRIPES)) * STRIPES
-
-
-def ids_words(buckets: int) -> int:
-    """Length of the id memory's segment."""
-    return IDS_HEADER_WORDS + buckets * IDS_BUCKET_WORDS
-
-
-def lay_out_ids(words: Words, buckets: int, ring: Words, number: int) -> None:
-    """Makes zeroed memory an empty id memory beside ``ring``, ring 0, whose seeds it takes."""
-    words[IDS_LAYOUT_AT] = LAYOUT_VERSION
-    words[IDS_BUCKETS_AT] = buckets
-    words[IDS_SEED_HIGH_AT] = ring[RING_SEED_HIGH_AT]
-    words[IDS_SEED_LOW_AT] = ring[RING_SEED_LOW_AT]
-    words[IDS_GENERATION_AT] = ring[RING_GENERATION_AT]
-    words[IDS_NUMBER_AT] = number
-    words[IDS_MAGIC_AT] = IDS_MAGIC
-
-
-def check_ids(words: Words, buckets: int, ring: Words) -> str:
-    """Why this memory is not an id memory of so many buckets beside ``ring``, ring 0; ``""`` when it is."""
-    if len(words) < IDS_HEADER_WORDS or words[IDS_MAGIC_AT] != IDS_MAGIC:
-        return "it was not finished"
-    if words[IDS_LAYOUT_AT] != LAYOUT_VERSION:
-        return f"it has layout version {words[IDS_LAYOUT_AT]}, this engine writes {LAYOUT_VERSION}"
-    if words[IDS_BUCKETS_AT] != buckets or len(words) != ids_words(buckets):
-        return f"it has {words[IDS_BUCKETS_AT]} buckets, ENGINE_ID_MEMORY asks for {buckets}"
-    if (words[IDS_SEED_HIGH_AT], words[IDS_SEED_LOW_AT]) != (ring[RING_SEED_HIGH_AT], ring[RING_SEED_LOW_AT]):
-        return "ring 0 was made anew, with other seeds"
-    return ""
+# No two fields of a header share a word: each begins where the one before it ends, at the earliest.
+_RING_HEADER: Final = (
+    (RING_MAGIC_AT, RING_IDS_AT + 1), (RING_FORGOTTEN_AT, 3), (RING_LEDGER_AT, 1), (RING_HEADER_WORDS, 0),
+)  # fmt: skip
+_BOOKS_HEADER: Final = (
+    (BOOKS_MAGIC_AT, BOOKS_CLOCK_OFFSET_AT + 1), (BOOKS_LEVELS_AT, 2 * LEVELS_MAX),
+    *((at, 1) for at in range(BOOKS_PARKED_KEPT_AT, BOOKS_UNCONFIRMED_AT + 1)), (BOOKS_FAILED_AT, 2),
+    (BOOKS_FAILED_CARRY_AT, 1), (BOOKS_BEFORE_AT, 2), (BOOKS_BEFORE_CARRY_AT, 1), (BOOKS_DECLARED_AT, 2),
+    (BOOKS_DECLARED_CARRY_AT, 1), (BOOKS_PARKED_SEQUENCE_AT, 1), (BOOKS_SET_BACK_AT, 2 * SET_BACKS_MAX),
+    (BOOKS_ACTS_AT, 1), (BOOKS_JOURNAL_AT, 1), (BOOKS_LEDGER_AT, 1), (BOOKS_EPOCH_AT, 1),
+    (BOOKS_NAMES_AT, NAME_WORDS * PROCESSORS_MAX), (BOOKS_TOTALS_AT, 2 * PROCESSORS_MAX),
+    (BOOKS_CARRIES_AT, PROCESSORS_MAX), (BOOKS_FINGERPRINTS_AT, PROCESSORS_MAX), (STATUS_AT, 8),
+    (STATUS_PROCESSORS, STATUS_PROCESSOR_WORDS * PROCESSORS_MAX), (REDO_AT, 2 * REDO_ENTRIES),
+)  # fmt: skip
+for _fields in (_RING_HEADER, _BOOKS_HEADER):
+    assert all(at + words <= after for (at, words), (after, _) in pairwise(_fields))
+assert RING_FORGOTTEN_AT % 8 == 0 and RING_LEDGER_AT % 8 == 0  # writers do not share a cache line of 8 words
+assert SLOT_FIRST_MS + 1 == SLOT_WORDS and PARKED_SEQUENCE < PARKED_WORDS
+assert BOOKS_REDO_CHECK_AT < SECTOR_WORDS <= BOOKS_NAMES_AT  # a log's length and check are on disk in one write
+assert ORIGIN_SEEN < 1 << ORIGIN_SHOP_SHIFT and ORIGIN_SHOP_SHIFT + ORIGIN_SHOP_BITS == PIN_SHIFT + PIN_BITS == 64
+assert len(STATE_NAMES) == ALREADY + 1 and len(REASON_NAMES) == REASON_ERROR + 1

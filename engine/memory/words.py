@@ -12,6 +12,7 @@ from typing import Protocol, cast, overload
 
 WORD_BYTES = 8
 WORD_MAX = (1 << 64) - 1
+SECTOR_WORDS = 64  # 512 bytes: what a disk writes whole
 
 
 class Words(Protocol):

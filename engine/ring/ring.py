@@ -37,6 +37,17 @@ from engine.payment import Payment
 DONE = (layout.COMPLETED, layout.FAILED, layout.PARKED, layout.CHARGED_BEFORE)
 
 
+def check_ring(words: Words, slots: int) -> str:
+    """Why this memory is not a ring of ``slots`` slots; ``""`` when it is, ``"unfinished"`` when its maker died."""
+    if words[layout.RING_MAGIC_AT] != layout.RING_MAGIC:
+        return "unfinished" if words[layout.RING_MAGIC_AT] == 0 else "it is not a ring"
+    if words[layout.RING_LAYOUT_AT] != layout.LAYOUT_VERSION:
+        return layout.other_version(words[layout.RING_LAYOUT_AT])
+    if words[layout.RING_SLOTS_AT] != slots:
+        return f"it has {words[layout.RING_SLOTS_AT]} slots, ENGINE_RING_SLOTS says {slots}"
+    return ""
+
+
 class RingReader:
     """Reading a ring from any process."""
 

@@ -11,29 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.addresses import fingerprint, normalized
-from engine.books import parked
+from engine.books import listed
 from engine.memory import layout
 from engine.memory.words import Words
-from engine.ring.ring import RingReader
+from engine.storage import list_changes
 from engine.storage.migration import Memory
-
-_UNRESOLVED = (layout.PROCESSING, layout.ALREADY)
 
 
 def unresolved(memory: Memory) -> list[int]:
     """For each processor: payments whose outcome there is not known. The books' redo log must have been done."""
-    counts = [0] * len(layout.PROCESSORS)
-    for words in memory.rings:
-        ring = RingReader(words)
-        for position in range(max(0, ring.head - ring.slots, ring.forgotten_below), ring.head):
-            at = ring.offset(position)
-            state, processor, _ = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])
-            if state in _UNRESOLVED and words[at + layout.SLOT_SEQUENCE] == position + 1:
-                counts[processor] += 1
-    for payment in parked.open_payments(memory.books.__getitem__, memory.shape):
-        if payment.state in _UNRESOLVED:
-            counts[payment.processor] += 1
-    return counts
+    return list_changes.count(memory, list_changes.UNRESOLVED)
 
 
 def complaint(urls: Sequence[str], memory: Memory) -> str:
@@ -43,12 +30,11 @@ def complaint(urls: Sequence[str], memory: Memory) -> str:
         for number, url in enumerate(urls)
         if memory.books[layout.BOOKS_FINGERPRINTS_AT + number] not in (0, fingerprint(url))
     ]
-    counts = unresolved(memory) if others else []
+    counts, names = unresolved(memory) if others else [], listed.read(memory.books)
     told = [
-        f"{counts[number]} payments were sent to another {layout.PROCESSOR_NAMES[number]} than "
-        f"{normalized(urls[number])}, and only that one knows whether they are charged. Start with its address until "
-        f"they are settled; if it is the same processor under a new address, say so first: `python -m engine moved "
-        f"{layout.PROCESSOR_NAMES[number]}`"
+        f"{counts[number]} payments were sent to another {names[number]} than {normalized(urls[number])}, "
+        "and only that one knows whether they are charged. Start with its address until they are settled; if it is the "
+        f"same processor under a new address, say so first: `python -m engine moved {names[number]}`"
         for number in others
         if counts[number]
     ]

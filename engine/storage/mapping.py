@@ -15,8 +15,9 @@ from engine.books.levels import Shape
 from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
+from engine.ring import ids
 from engine.settings import Settings
-from engine.storage import filesystem, fingerprints, making, names, recovery, sizes
+from engine.storage import filesystem, fingerprints, making, names, opening, recovery, sizes
 from engine.storage.migration import Memory
 from engine.storage.segment import FileStore, HeldError, Segment, SharedMemoryStore, Store
 
@@ -61,9 +62,9 @@ def open_rings(settings: Settings) -> list[Segment]:
 def open_books(settings: Settings) -> Segment:
     """Attaches to the books. Raises SegmentError."""
     with _ready(settings) as kept, contextlib.ExitStack() as unless_it_fails:
-        books = making.attached(kept, books_name(settings))
+        books = opening.attached(kept, books_name(settings))
         unless_it_fails.callback(books.close)
-        with making.told_of(books.name):
+        with opening.told_of(books.name):
             recovery.recover_books(books, settings.storage.durability)
         unless_it_fails.pop_all()
         return books
@@ -77,7 +78,7 @@ def open_ids(settings: Settings, ring: Segment) -> Segment | None:
     """
     if settings.storage.id_memory == 0:
         return None
-    name, buckets = names.ids_name(settings.host.name), layout.ids_buckets(settings.storage.id_memory)
+    name, buckets = names.ids_name(settings.host.name), ids.ids_buckets(settings.storage.id_memory)
     with _ready(settings) as kept:
         try:
             segment = kept.open(name)
@@ -85,7 +86,7 @@ def open_ids(settings: Settings, ring: Segment) -> Segment | None:
             segment = _make_ids(kept, name, buckets, ring)
         except (OSError, ValueError) as error:
             raise SegmentError(f"{name}: it cannot be opened: {error}") from error
-        complaint = layout.check_ids(segment.words, buckets, ring.words)
+        complaint = ids.check_ids(segment.words, buckets, ring.words)
         if complaint:
             is_free = segment.lock()
             segment.close()
@@ -102,14 +103,14 @@ def open_ids(settings: Settings, ring: Segment) -> Segment | None:
 
 
 def _make_ids(kept: Store, name: str, buckets: int, ring: Segment) -> Segment:
-    length = layout.ids_words(buckets)
+    length = ids.ids_words(buckets)
     try:
         segment = kept.create(name, length)
     except OSError as error:
         raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
     ring.sync()  # or its seeds may be lost with the power
     segment.words[layout.IDS_BOOT_AT] = recovery.boot()
-    layout.lay_out_ids(segment.words, buckets, ring.words, making.random_odd_word())
+    ids.lay_out_ids(segment.words, buckets, ring.words, making.random_odd_word())
     return segment
 
 
@@ -177,7 +178,7 @@ def check_processors(settings: Settings, books: Segment, rings: Sequence[Segment
 
     Raises SegmentError.
     """
-    making.finish_log(books, rings)
+    opening.finish_log(books, rings)
     memory = Memory(books.words, books_shape(settings), [ring.words for ring in rings])
     problem = fingerprints.complaint(settings.processors.urls, memory)
     if problem:
@@ -202,11 +203,11 @@ def remove_all(settings: Settings) -> list[str]:
 
 def _open_ring(settings: Settings, kept: Store, index: int) -> Segment:
     with contextlib.ExitStack() as unless_it_fails:
-        ring = making.attached(kept, ring_name(settings, index))
+        ring = opening.attached(kept, ring_name(settings, index))
         unless_it_fails.callback(ring.close)
         with (
-            contextlib.closing(making.attached(kept, books_name(settings))) as books,
-            making.told_of(ring.name),
+            contextlib.closing(opening.attached(kept, books_name(settings))) as books,
+            opening.told_of(ring.name),
         ):
             recovery.recover_ring(ring, index, books.words, settings.storage.durability)
         unless_it_fails.pop_all()

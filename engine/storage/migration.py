@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from engine.books import parked
+from engine.books import listed, parked
 from engine.books.levels import Level, Shape, lay_out_books
 from engine.memory import layout
-from engine.memory.words import Words, packed
+from engine.memory.words import Words, packed, zeros
 from engine.ring.ring import DONE, RingReader
 
 SEEDS_MAX = 100  # seeds of the parking table that are tried until all that is open finds a place
@@ -40,6 +40,8 @@ _OWN_WORDS = frozenset(
         layout.BOOKS_GENERATION_AT,
         layout.BOOKS_RINGS_AT,
         layout.BOOKS_REPLACED_AT,
+        layout.BOOKS_PROCESSORS_AT,
+        *range(layout.BOOKS_NAMES_AT, layout.BOOKS_TOTALS_AT),
     )
 )
 
@@ -123,7 +125,7 @@ def carry_over(plan: Plan, old: Memory, new: Memory) -> None:
         _carry_ring(words, head, slots, old_rings)
         for position, slot in enumerate(slots, head - len(slots)):
             homes[layout.pack_home(slot.ring, slot.position)] = layout.pack_home(index, position)
-        words[layout.RING_SUMMARY_MS_AT] = max(ring.words[layout.RING_SUMMARY_MS_AT] for ring in old_rings)
+        words[layout.RING_SUMMARY_MS_AT] = max((ring.words[layout.RING_SUMMARY_MS_AT] for ring in old_rings), default=0)
     _carry_books(plan, old, new, homes)
     new.rings[0][layout.RING_REFUSED_AT] = sum(ring.words[layout.RING_REFUSED_AT] for ring in old_rings)
 
@@ -191,6 +193,21 @@ def _carry_books(plan: Plan, old: Memory, new: Memory, homes: Mapping[int, int])
         )
         words[at : at + layout.PARKED_WORDS] = old.books[begin : begin + layout.PARKED_WORDS]
         words[at + layout.PARKED_HOME] = homes.get(old.books[begin + layout.PARKED_HOME], 0)
+        words[at + layout.PARKED_REFUSALS] &= (1 << 8 * new.shape.processors) - 1
+    _forget_others(old.books, words)
+
+
+def _forget_others(old: Words, new: Words) -> None:
+    """Empties what was taken over of processors that are not in the list any more, or not in their place.
+
+    They have settled nothing (:mod:`engine.storage.list_changes`), but they may have an address and a status.
+    """
+    had, has = listed.read(old), listed.read(new)
+    for number, name in enumerate(had):
+        if has[number : number + 1] != (name,):
+            new[layout.BOOKS_FINGERPRINTS_AT + number] = 0
+            begin = layout.STATUS_PROCESSORS + number * layout.STATUS_PROCESSOR_WORDS
+            new[begin : begin + layout.STATUS_PROCESSOR_WORDS] = zeros(layout.STATUS_PROCESSOR_WORDS)
 
 
 def _carry_level(old: Words, have: Level, new: Words, want: Level) -> None:
@@ -198,14 +215,11 @@ def _carry_level(old: Words, have: Level, new: Words, want: Level) -> None:
     floor, head = old[have.floor_at], old[have.head_at]
     if floor <= head:  # else nothing is valid, and the next opening has to know why
         floor = max(floor, head - want.buckets + 1)
-        for processor in layout.PROCESSORS:
-            for source, target in (
-                (have.counts_at[processor], want.counts_at[processor]),
-                (have.cents_at[processor], want.cents_at[processor]),
-            ):
-                for first, end in _spans(floor, head + 1, have.buckets, want.buckets):
-                    begin, at, count = source + first % have.buckets, target + first % want.buckets, end - first
-                    new[at : at + count] = old[begin : begin + count]
+        arrays = (*zip(have.counts_at, want.counts_at, strict=False), *zip(have.cents_at, want.cents_at, strict=False))
+        for source, target in arrays:  # of the processors that both have
+            for first, end in _spans(floor, head + 1, have.buckets, want.buckets):
+                begin, at, count = source + first % have.buckets, target + first % want.buckets, end - first
+                new[at : at + count] = old[begin : begin + count]
     new[want.floor_at], new[want.head_at] = floor, head
 
 

@@ -9,10 +9,12 @@ import sys
 
 from engine import settings as settings_module
 from engine.addresses import fingerprint, normalized
+from engine.books import listed
 from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
-from engine.storage import making, mapping, names
+from engine.storage import making, mapping, names, opening
+from engine.storage.segment import Segment, Store
 
 HELP = (
     "Say that a processor has moved: the address that is set now is the very processor to which payments were sent "
@@ -22,14 +24,18 @@ HELP = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("processor", choices=layout.PROCESSOR_NAMES, help="which one has moved")
+    parser.add_argument("processor", help="which one has moved, by its name")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Keeps the new address; 1 when the engine runs or has no books, 2 for bad settings."""
     try:
         settings = settings_module.read(os.environ)
-        number = layout.PROCESSOR_NAMES.index(arguments.processor)
+        if arguments.processor not in settings.processors.names:
+            raise settings_module.SettingsError(
+                [f"there is no processor {arguments.processor!r}, but {', '.join(settings.processors.names)}"]
+            )
+        number = settings.processors.names.index(arguments.processor)
         move(settings, number)
     except settings_module.SettingsError as error:
         print(error, file=sys.stderr)
@@ -48,9 +54,20 @@ def move(settings: Settings, processor: int) -> None:
         raise SegmentError(f"there are no {mapping.books_name(settings)}: nothing was sent")
     with (
         making.locked(kept, settings.host.name),
-        contextlib.closing(making.attached(kept, mapping.books_name(settings))) as books,
+        contextlib.closing(_attached(kept, settings)) as books,
     ):
         if not books.lock():
             raise SegmentError(f"{books.name} is held: stop the engine first")
+        if listed.read(books.words)[processor : processor + 1] != (settings.processors.names[processor],):
+            raise SegmentError(
+                f"{books.name} counts for {', '.join(listed.read(books.words))}, in this order, and ENGINE_PROCESSORS "
+                f"names {', '.join(settings.processors.names)}"
+            )
         books.words[layout.BOOKS_FINGERPRINTS_AT + processor] = fingerprint(settings.processors.urls[processor])
         books.sync()
+
+
+def _attached(kept: Store, settings: Settings) -> Segment:
+    """The books; memory of an older layout becomes one of today's, with the sizes that it has."""
+    making.make_ready(kept, settings.host.name, None, settings.storage.durability)
+    return opening.attached(kept, mapping.books_name(settings))

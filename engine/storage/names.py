@@ -11,10 +11,13 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# Of a segment that is being made, and does not count before the books are.
-NEW = ".new"
+from engine.memory import layout
 
-_OWN = re.compile(r"-(?:(books)|(ids)|ring-(0|[1-9][0-9]*))(\.new)?")
+# Of a segment that is being made, and does not count before the books are. It is another one for each layout: an engine
+# of an older layout that is started again meanwhile must not throw away what it does not know.
+NEW = f".new{layout.LAYOUT_VERSION}"
+
+_OWN = re.compile(r"-(?:(books)|(ids)|ring-(0|[1-9][0-9]*))(\.new[0-9]*)?")
 
 
 def books_name(engine: str) -> str:
@@ -38,25 +41,43 @@ def lock_name(engine: str) -> str:
 
 
 class Found(NamedTuple):
-    """Which segments of an engine there are, but the id memory; of the rings their indices, in their order."""
+    """Which segments of an engine there are, but the id memory.
+
+    ``rings``: their indices, in their order. ``new_books``, ``new_rings``: what is being made, in whatever layout; of
+    rings the index by the name.
+    """
 
     books: bool
     rings: list[int]
     new_books: bool
-    new_rings: list[int]
+    new_rings: dict[str, int]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none that count."""
+        return not self.books and not self.rings
 
 
 def find(engine: str, names: Iterable[str]) -> Found:
     """Those of ``names`` that are segments of ``engine``."""
     books: dict[bool, bool] = {False: False, True: False}
-    rings: dict[bool, list[int]] = {False: [], True: []}
-    for name in names:
+    rings: list[int] = []
+    new_rings: dict[str, int] = {}
+    for name in sorted(names):
         match = _match(engine, name)
         if match is not None and match[1]:
             books[bool(match[4])] = True
+        elif match is not None and match[3] and match[4]:
+            new_rings[name] = int(match[3])
         elif match is not None and match[3]:
-            rings[bool(match[4])].append(int(match[3]))
-    return Found(books[False], sorted(rings[False]), books[True], sorted(rings[True]))
+            rings.append(int(match[3]))
+    return Found(books[False], sorted(rings), books[True], new_rings)
+
+
+def is_new(engine: str, name: str) -> bool:
+    """Whether ``name`` is that of a segment of ``engine`` that is being made."""
+    match = _match(engine, name)
+    return match is not None and bool(match[4])
 
 
 def own(engine: str, names: Iterable[str]) -> list[str]:

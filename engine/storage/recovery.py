@@ -43,8 +43,8 @@ def recover_ring(segment: Segment, index: int, books: Words, durability: str) ->
     """Makes ring number ``index`` fit for use, before anybody else sees it. Raises SegmentError and OSError."""
     words = segment.words
     if words[layout.RING_BOOT_AT] != boot():
-        _check_state(words[layout.RING_CLEAN_AT])
-        _check_state(words[layout.RING_CLOSED_AT])
+        check_state(words[layout.RING_CLEAN_AT])
+        check_state(words[layout.RING_CLOSED_AT])
         redo_ring(books, index, words)
         repair.repair(words)
         segment.sync()
@@ -57,7 +57,7 @@ def recover_books(segment: Segment, durability: str) -> None:
     """Makes the books fit for use, before anybody else sees them. Raises SegmentError and OSError."""
     words = segment.words
     if words[layout.BOOKS_BOOT_AT] != boot():
-        _check_state(words[layout.BOOKS_CLEAN_AT])
+        check_state(words[layout.BOOKS_CLEAN_AT])
         if words[layout.BOOKS_CLEAN_AT] == layout.SYNCED and not is_log_whole(words):
             words[layout.BOOKS_REDO_COUNT_AT] = 0  # it was on its way to the disk: nothing of it has been applied
         clock.go_on(words)
@@ -80,7 +80,7 @@ def mark(segment: Segment, state: int, *places: int) -> None:
         segment.sync()
 
 
-def _check_state(state: int) -> None:
+def check_state(state: int) -> None:
     """After the machine went down, files that were not synced on the way may be any mixture of old and new.
 
     Raises SegmentError.

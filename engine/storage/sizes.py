@@ -1,11 +1,11 @@
-"""The sizes of an engine's memory: what the settings ask for, and what segments that are there say of themselves."""
+"""What an engine's memory has room for: what the settings ask for, and what memory that is there says of itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from engine.books import levels
+from engine.books import levels, listed
 from engine.books.levels import Shape
 from engine.memory import layout
 from engine.memory.words import Words
@@ -14,8 +14,9 @@ from engine.settings import Settings
 
 @dataclass(frozen=True)
 class Sizes:
-    """Units and bounds as in :mod:`engine.settings`, under the same names."""
+    """Units and bounds as in :mod:`engine.settings`, under the same names; ``processors``: their names, in order."""
 
+    processors: tuple[str, ...]
     api_processes: int
     ring_slots: int
     parked_slots: int
@@ -25,13 +26,15 @@ class Sizes:
     @property
     def shape(self) -> Shape:
         """The shape of the books."""
-        return levels.shape(self.books_recent_seconds, self.books_horizon_hours, self.parked_slots)
+        return levels.shape(
+            self.books_recent_seconds, self.books_horizon_hours, self.parked_slots, len(self.processors)
+        )
 
     def differences(self, asked: Sizes) -> str:
         """In which of the variables ``asked`` differs from these sizes, for people."""
         told = []
         for field in fields(self):
-            have, want = getattr(self, field.name), getattr(asked, field.name)
+            have, want = _shown(getattr(self, field.name)), _shown(getattr(asked, field.name))
             if have != want:
                 told.append(f"ENGINE_{field.name.upper()} says {want} and the memory has {have}")
         return ", ".join(told)
@@ -41,6 +44,7 @@ def asked(settings: Settings) -> Sizes:
     """What the settings ask for."""
     storage = settings.storage
     return Sizes(
+        settings.processors.names,
         settings.host.api_processes,
         storage.ring_slots,
         storage.parked_slots,
@@ -50,11 +54,16 @@ def asked(settings: Settings) -> Sizes:
 
 
 def read(books: Words, rings: Sequence[Words]) -> Sizes:
-    """What the headers say of segments that were checked."""
+    """What the headers say of segments that were checked, or of memory that was read as today's."""
     return Sizes(
+        listed.read(books),
         len(rings),
         rings[0][layout.RING_SLOTS_AT],
         books[layout.BOOKS_PARKED_SLOTS_AT],
         books[layout.BOOKS_RECENT_SECONDS_AT],
         books[layout.BOOKS_HORIZON_HOURS_AT],
     )
+
+
+def _shown(value: int | tuple[str, ...]) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

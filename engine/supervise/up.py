@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = settings_module.read(os.environ)
+        settings_module.check_routable(settings)
     except settings_module.SettingsError as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@ from engine.books.writer import BooksWriter
 from tests.ring.memory import blank
 
 RECENT_SECONDS = 2
-SHAPE = shape(RECENT_SECONDS, 1, 16)
+SHAPE = shape(RECENT_SECONDS, 1, 16, 2)
 START_MS = 1_700_000_000_000
 
 
@@ -20,28 +20,29 @@ def make_books(books: Shape = SHAPE) -> memoryview[int]:
     return words
 
 
-def make_writer(words: memoryview[int], rings: tuple[memoryview[int], ...] = ()) -> BooksWriter:
-    writer = BooksWriter(words, SHAPE, rings)  # type: ignore[arg-type]
+def make_writer(words: memoryview[int], rings: tuple[memoryview[int], ...] = (), books: Shape = SHAPE) -> BooksWriter:
+    writer = BooksWriter(words, books, rings)  # type: ignore[arg-type]
     writer.recover()
     return writer
 
 
-def make_reader(words: memoryview[int]) -> BooksReader:
-    return BooksReader(words, SHAPE)  # type: ignore[arg-type]
+def make_reader(words: memoryview[int], books: Shape = SHAPE) -> BooksReader:
+    return BooksReader(words, books)  # type: ignore[arg-type]
 
 
 @dataclass
 class Ledger:
-    """Every settlement in a list."""
+    """Every settlement in a list, of so many processors."""
 
+    processors: int = 2
     settled: list[tuple[int, int, int]] = field(default_factory=list)  # processor, requested_ms, cents
     failed: list[int] = field(default_factory=list)
 
-    def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, Sum]:
-        return self._sum(0, from_ms, to_ms), self._sum(1, from_ms, to_ms)
+    def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, ...]:
+        return tuple(self._sum(processor, from_ms, to_ms) for processor in range(self.processors))
 
     def totals(self) -> Totals:
-        return Totals(*self.window(None, None), Sum(len(self.failed), sum(self.failed)), Sum(0, 0))
+        return Totals(self.window(None, None), Sum(len(self.failed), sum(self.failed)), Sum(0, 0))
 
     def _sum(self, processor: int, from_ms: int | None, to_ms: int | None) -> Sum:
         cents = [

@@ -13,7 +13,7 @@ from tests.books.ledger import SHAPE, START_MS, make_books, make_reader, make_wr
 from tests.ring.memory import Recorded, Store, Watched, apply, copy
 
 Work = Callable[[BooksWriter], None]
-Seen = tuple[tuple[Sum, Sum], ...]
+Seen = tuple[tuple[Sum, ...], ...]
 
 SLOT_WORD = 3  # of a segment that stands for a ring
 RING_WORDS = 8
@@ -197,7 +197,7 @@ def is_log(store: Store) -> bool:
 
 def states_at_rest(
     segments: list[memoryview[int]], stores: list[Store], window: tuple[int | None, int | None]
-) -> set[tuple[Sum, Sum]]:
+) -> set[tuple[Sum, ...]]:
     states = {make_reader(segments[0]).window(*window)}
     for store in stores:
         apply(segments, store)
@@ -208,7 +208,7 @@ def states_at_rest(
 
 def read_with_a_jump(
     words: memoryview[int], stores: list[Store], window: tuple[int | None, int | None], pause: int
-) -> tuple[int, tuple[Sum, Sum]]:
+) -> tuple[int, tuple[Sum, ...]]:
     """Reads while the writer stands, but for ``stores``, which it does at once before load number ``pause``."""
     memory = copy(words)
     loads = 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.books.reader import BooksReader, Sum
+from engine.books.levels import shape
+from engine.books.reader import BooksReader, Sum, Totals
 from engine.books.writer import SETTLEMENTS_MAX
+from engine.memory import layout
 from tests.books.ledger import RECENT_SECONDS, START_MS, Ledger, make_books, make_reader, make_writer
 
 HOUR_MS = 3_600_000
@@ -186,10 +190,37 @@ def test_after_forgetting_only_what_comes_later_counts() -> None:
     writer.forget()
     writer.commit()
     reader = make_reader(words)
-    assert reader.totals() == (Sum(0, 0),) * 4
+    assert reader.totals() == ((Sum(0, 0), Sum(0, 0)), Sum(0, 0), Sum(0, 0))
     assert reader.window(START_MS - 5, START_MS + 5) == (Sum(0, 0), Sum(0, 0))
     writer.begin(START_MS + 6)
     writer.settle(1, START_MS + 6, 300)
     writer.commit()
     assert reader.window(START_MS, START_MS + 10) == (Sum(0, 0), Sum(1, 300))
-    assert reader.totals() == (Sum(0, 0), Sum(1, 300), Sum(0, 0), Sum(0, 0))
+    assert reader.totals() == ((Sum(0, 0), Sum(1, 300)), Sum(0, 0), Sum(0, 0))
+
+
+@pytest.mark.parametrize("processors", [2, 3, 8])
+def test_each_processor_of_a_list_has_its_own_sums(processors: int) -> None:
+    books, chance = shape(RECENT_SECONDS, 1, 16, processors), random.Random(processors)
+    words, ledger = make_books(books), Ledger(processors)
+    writer, reader = make_writer(words, books=books), make_reader(words, books)
+    now_ms, base = START_MS, layout.SUM_MODULUS - 1
+    for number in range(processors):
+        words[layout.BOOKS_TOTALS_AT + 2 * number + 1] = base  # so that each has a carry
+    for _ in range(60):
+        now_ms += chance.randrange(60)
+        writer.begin(now_ms)
+        for _ in range(chance.randrange(SETTLEMENTS_MAX)):
+            settled = chance.randrange(processors), now_ms - chance.randrange(50), chance.randrange(1, 10**13)
+            writer.settle(*settled)
+            ledger.settled.append(settled)
+        writer.commit()
+        from_ms, to_ms = now_ms - chance.randrange(RECENT_AGE_MS), now_ms - chance.randrange(20)
+        assert reader.window(from_ms, to_ms) == ledger.window(from_ms, to_ms)
+    assert [one._replace(cents=one.cents - base) for one in reader.totals().settled] == list(ledger.totals().settled)
+    assert [words[layout.BOOKS_CARRIES_AT + number] for number in range(8)] == [1] * processors + [0] * (8 - processors)
+    assert {words[at] for at in range(layout.BOOKS_TOTALS_AT + 2 * processors, layout.BOOKS_CARRIES_AT)} <= {0}
+    writer.begin(now_ms)
+    writer.forget()
+    writer.commit()
+    assert reader.totals() == Totals((Sum(0, 0),) * processors, Sum(0, 0), Sum(0, 0))

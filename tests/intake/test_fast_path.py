@@ -41,7 +41,7 @@ from tests.ring.test_ring import ONE_BUCKET, SLOTS, SPREAD, finish, make_ring
 from tests.ring.test_ring_crash import NEW, USED, crashes, used_ring
 
 SETTINGS = settings_module.read({})
-SHAPE = levels.shape(30, 1, 64)
+SHAPE = levels.shape(30, 1, 64, 2)
 CENTS_MAX = SETTINGS.intake.amount_cents_max
 WORLDS_MAX = 16
 

@@ -16,7 +16,7 @@ from engine.memory.words import Words, zeros
 NOW_MS = 1_784_203_200_000
 CLOCK_MS = 500_000  # the engine's clock
 SETTINGS = settings_module.read({})
-NOTHING = Totals(Sum(0, 0), Sum(0, 0), Sum(0, 0), Sum(0, 0))
+NOTHING = Totals((Sum(0, 0), Sum(0, 0)), Sum(0, 0), Sum(0, 0))
 IDLE = [Usage(0, 0, False)]
 
 
@@ -72,7 +72,7 @@ def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None
 
 def test_pending_is_what_was_accepted_less_what_is_settled_or_failed(books: Words) -> None:
     books[layout.BOOKS_PARKED_KEPT_AT] = 2
-    totals = Totals(Sum(10, 1), Sum(5, 1), Sum(3, 1), Sum(1, 1))
+    totals = Totals((Sum(10, 1), Sum(5, 1)), Sum(3, 1), Sum(1, 1))
     shown = show(books, totals, [Usage(20, 0, False), Usage(8, 4, True)])
     assert shown["queues"] == {"pending": 9, "failed": 3, "parked": 2, "deadLetters": 0, "chargedBefore": 1}
     assert shown["rings"] == [{"full": False, "refused": 0}, {"full": True, "refused": 4}]

@@ -24,7 +24,7 @@ from engine.intake.keeper import Keeper
 from engine.intake.payment import parse_id
 from engine.memory import layout
 from engine.payment import Payment
-from engine.ring.ids import IdMemory
+from engine.ring.ids import IdMemory, ids_buckets, ids_words
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import filesystem, making, mapping, recovery
@@ -425,7 +425,7 @@ def test_a_sync_begins_each_quarter_of_a_lap_and_one_at_a_time(kept: tuple[Keepe
 
 
 def test_a_process_that_starts_writes_every_page_again(tmp_path: Path) -> None:
-    segment = Disk(random.Random(1)).create("ids", layout.ids_words(layout.ids_buckets(LEAST)))
+    segment = Disk(random.Random(1)).create("ids", ids_words(ids_buckets(LEAST)))
     content = memoryview(random.Random(2).randbytes(len(segment.words) * 8)).cast("Q")
     segment.words[0 : len(content)] = content  # type: ignore[call-overload]
     segment.sync()

@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
 import pytest
 
+from engine import settings as settings_module
 from engine.books.reader import Sum
 from engine.dispatch.attempt import Now
 from engine.dispatch.settlement import Settlement
@@ -242,6 +242,36 @@ def test_bytes_that_are_no_http_do_not_disturb_the_others(world: Engine, client:
     assert client.get("/healthcheck").status_code == 200
 
 
+# --- a list of processors --------------------------------------------------------------------------------------------
+
+THREE = "near=http://127.0.0.1:8001,far=http://127.0.0.1:8002,third=http://127.0.0.1:8003"
+
+
+def test_an_engine_with_three_processors_shows_all_of_them_by_their_names(tmp_path: Path) -> None:
+    with engine(str(tmp_path), ENGINE_PROCESSORS=THREE) as world:
+        world.start()
+        with world.client() as client:
+            identity = new_id()
+            assert pay(client, identity, 12.5).status_code == 202
+            world.settle(0, world.rings[0].head - 1, 2)
+            summary = client.get("/payments-summary")
+            nothing = '{"totalRequests":0,"totalAmount":0.00}'
+            assert summary.text == (
+                f'{{"near":{nothing},"far":{nothing},"third":{{"totalRequests":1,"totalAmount":12.50}}}}'
+            )
+            status = client.get(f"/payments/{identity}/status").json()
+            assert (status["status"], status["processor"]) == ("completed", "third")
+            at = layout.STATUS_PROCESSORS + 2 * layout.STATUS_PROCESSOR_WORDS
+            world.books.words[at + layout.STATUS_BREAKER_OPEN] = 1
+            health = client.get("/health").json()
+            assert list(health["processors"]) == ["near", "far", "third"]
+            assert "breaker of third is open" in health["reasons"]
+            assert health["queues"]["pending"] == 0
+            told = client.get("/openapi.json").json()["paths"]
+            schema = told["/payments-summary"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+            assert list(schema["properties"]) == ["near", "far", "third"]
+
+
 # --- status ----------------------------------------------------------------------------------------------------------
 
 
@@ -391,7 +421,7 @@ def test_a_summary_that_waits_has_what_was_settled_meanwhile() -> None:
             return False
 
     words, books, anything = zeros(layout.REDO_AT), Books(), cast(Any, Anything())
-    server = Server(cast(Any, SimpleNamespace(admin_token="")), anything, anything, words, cast(Any, books), anything)
+    server = Server(settings_module.read({}), anything, anything, words, cast(Any, books), anything)
     words[layout.STATUS_LISTENS] = 1
     held = server.summary(anything)
     assert isinstance(held, Held)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.memory import layout
 from engine.memory.words import WORD_MAX
-from engine.ring.ids import IdMemory, mix, stripe
+from engine.ring.ids import IdMemory, ids_buckets, ids_words, lay_out_ids, mix, stripe
 from tests.ring.memory import Recorded, Store, apply, blank, copy
 from tests.ring.test_ring import ONE_BUCKET, SPREAD, make_ring
 
@@ -24,9 +24,9 @@ Id = tuple[int, int]
 
 
 def make_ids(ids: int = LEAST, seeds: tuple[int, int] = SPREAD, number: int = 1) -> memoryview[int]:
-    buckets = layout.ids_buckets(ids)
-    words = blank(layout.ids_words(buckets))
-    layout.lay_out_ids(words, buckets, make_ring(seeds=seeds), number)  # type: ignore[arg-type]
+    buckets = ids_buckets(ids)
+    words = blank(ids_words(buckets))
+    lay_out_ids(words, buckets, make_ring(seeds=seeds), number)  # type: ignore[arg-type]
     return words
 
 
@@ -135,10 +135,10 @@ def test_it_reaches_as_far_back_as_it_is_asked_to(part: float, least: float) -> 
 
 def test_the_size_is_2_37_bytes_an_id_and_a_day_of_the_contest_takes_57_megabytes() -> None:
     ids = 279 * 86_400
-    size = layout.ids_words(layout.ids_buckets(ids)) * 8
+    size = ids_words(ids_buckets(ids)) * 8
     assert size == 57_147_904
     assert 2.37 <= size / ids < 2.372
-    assert layout.ids_buckets(1) == layout.STRIPES and layout.ids_buckets(LEAST + 1) == 2 * layout.STRIPES
+    assert ids_buckets(1) == layout.STRIPES and ids_buckets(LEAST + 1) == 2 * layout.STRIPES
 
 
 # --- ids that somebody chooses ---------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def fill(memory: Memory, chance: random.Random, payments: int, parked: int = 12)
         at, state = ring.offset(position), chance.choice((*OPEN, *OPEN, *DONE))
         if position < payments // (2 * len(rings)) or chance.random() < 0.4:
             state = layout.COMPLETED
-        requested_ms, processor = NOW_MS + number + chance.randrange(40_000), chance.choice(layout.PROCESSORS)
+        requested_ms, processor = NOW_MS + number + chance.randrange(40_000), chance.randrange(memory.shape.processors)
         cents = memory.rings[index][at + layout.SLOT_CENTS]
         if state == layout.QUEUED and chance.random() < 0.5:
             continue
@@ -92,8 +92,8 @@ def _fill_parked(memory: Memory, books: BooksWriter, chance: random.Random, coun
         dead = chance.choice((layout.REASON_NONE, layout.REASON_CONTRADICTION))
         payment = Payment(
             0, chance.getrandbits(64), 10**6 + number, chance.randint(1, 10**6), NOW_MS - number, chance.choice(OPEN),
-            chance.choice(layout.PROCESSORS), chance.randrange(99), NOW_MS + number, NOW_MS if dead else 0, dead,
-            CLOCK_MS - number, NOW_MS - 1,
+            chance.randrange(memory.shape.processors), chance.randrange(99), NOW_MS + number, NOW_MS if dead else 0,
+            dead, CLOCK_MS - number, NOW_MS - 1,
         )  # fmt: skip
         books.begin(NOW_MS)
         place = parked.put(books, memory.shape, payment, chance.getrandbits(16))
@@ -145,10 +145,8 @@ def see(memory: Memory) -> Seen:
 def _counters(get: Callable[[int], int]) -> list[int]:
     """Every word of the header that a person may be told of, and when the engine's clock was last seen."""
     places = [
-        *range(layout.BOOKS_TOTALS_AT, layout.BOOKS_LEVELS_AT),
-        layout.BOOKS_PARKED_TAKEN_AT,
-        *range(layout.BOOKS_BEFORE_AT, layout.BOOKS_RINGS_AT),
-        *range(layout.BOOKS_CARRIES_AT, layout.STATUS_AT),
+        *range(layout.BOOKS_PARKED_KEPT_AT, layout.BOOKS_NAMES_AT),
+        *range(layout.BOOKS_TOTALS_AT, layout.STATUS_AT),
         layout.STATUS_CLOCK_MS,
     ]
     return [get(at) for at in places]
@@ -158,7 +156,7 @@ def _buckets(memory: Memory) -> dict[tuple[int, int, int], tuple[int, int]]:
     found = {}
     for index, level in enumerate(memory.shape.levels):
         floor, head = memory.books[level.floor_at], memory.books[level.head_at]
-        for processor in layout.PROCESSORS:
+        for processor in range(memory.shape.processors):
             counts, cents = level.counts_at[processor], level.cents_at[processor]
             for number in range(floor, head + 1):
                 bucket = number % level.buckets

@@ -214,13 +214,20 @@ def test_a_ring_that_is_too_many_stops_every_start_and_is_named(disk: Disk) -> N
 
 
 @pytest.mark.parametrize("index", [0, None])
-def test_memory_of_an_older_layout_is_refused_and_the_way_out_is_said(disk: Disk, index: int | None) -> None:
+def test_memory_of_a_newer_layout_is_refused_and_the_way_out_is_said(disk: Disk, index: int | None) -> None:
     memory = memory_of(settings_of())
     if index is None:
-        memory.books[layout.BOOKS_LAYOUT_AT] = 1
+        memory.books[layout.BOOKS_LAYOUT_AT] = 4
     else:
-        memory.rings[index][layout.RING_LAYOUT_AT] = 1
-    with pytest.raises(SegmentError, match=r"layout version 1, .*let the engine that wrote it settle them.*--force"):
+        memory.rings[index][layout.RING_LAYOUT_AT] = 4
+    with pytest.raises(SegmentError, match=r"layout version 4, .*let the engine that wrote it settle them.*--force"):
+        memory_of(settings_of())
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_ring_of_an_older_layout_than_the_books_is_refused(disk: Disk, version: int) -> None:
+    memory_of(settings_of()).rings[1][layout.RING_LAYOUT_AT] = version
+    with pytest.raises(SegmentError, match=f"shop-ring-1: it has layout version {version}, where 3 is expected"):
         memory_of(settings_of())
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 
-from engine.books import levels
+from engine.books import levels, listed
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
 from engine.memory import layout
@@ -21,27 +22,31 @@ from tests.storage.filled import CLOCK_MS, NOW_MS, check_taken_over, fill, see
 SEEDS = range(12)
 Sizes = tuple[int, int, int, int, int]
 PLAIN: Sizes = (2, 128, 30, 1, 64)  # rings, slots, seconds, hours, places parked
+NAMES = ("default", "fallback")
 
 
-def blank(sizes: Sizes, chance: random.Random) -> Memory:
-    """New rings, and books that are all 0."""
+def blank(sizes: Sizes, chance: random.Random, names: Sequence[str] = NAMES) -> Memory:
+    """New rings, and books that are all 0 but for the names of the processors."""
     rings, slots, seconds, hours, places = sizes
-    shape = levels.shape(seconds, hours, places)
+    shape = levels.shape(seconds, hours, places, len(names))
     made = [zeros(layout.ring_words(slots)) for _ in range(rings)]
     for words in made:
         layout.lay_out_ring(words, slots, chance.getrandbits(64) | 1, chance.getrandbits(64) | 1)
-    return Memory(zeros(shape.words), shape, made)
+    books = zeros(shape.words)
+    books[layout.BOOKS_PROCESSORS_AT] = len(names)
+    listed.write(names, books)
+    return Memory(books, shape, made)
 
 
-def empty(sizes: Sizes, chance: random.Random) -> Memory:
+def empty(sizes: Sizes, chance: random.Random, names: Sequence[str] = NAMES) -> Memory:
     """An engine that has accepted nothing."""
-    memory = blank(sizes, chance)
+    memory = blank(sizes, chance, names)
     levels.lay_out_books(memory.books, memory.shape, chance.getrandbits(64) | 1)
     return memory
 
 
-def take_over(old: Memory, sizes: Sizes, chance: random.Random) -> Memory:
-    new = blank(sizes, chance)
+def take_over(old: Memory, sizes: Sizes, chance: random.Random, names: Sequence[str] = NAMES) -> Memory:
+    new = blank(sizes, chance, names)
     plan = migration.plan(old, sizes[0], sizes[1], new.shape, lambda: chance.getrandbits(64) | 1)
     migration.carry_over(plan, old, new)
     return new
@@ -122,7 +127,7 @@ def test_a_purge_stays_carried_out() -> None:
     books.commit()
     after = see(take_over(old, (3, 64, 60, 2, 32), chance))
     assert (after.unfinished, after.done, after.parked, after.parked_done, after.accepted) == ({}, {}, {}, {}, 0)
-    assert after.totals.default.payments == after.totals.fallback.payments == 0
+    assert [one.payments for one in after.totals.settled] == [0, 0]
 
 
 def test_windows_of_new_books_agree_with_those_of_the_old_ones_as_far_as_both_reach() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from engine import settings as settings_module
 from engine.settings import Settings
+from engine.storage.segment import SharedMemoryStore
 from engine.supervise import up
 from engine.supervise.alive import is_alive
 from tests.system.running import free_port
@@ -79,3 +82,17 @@ def test_what_listens_is_told_from_what_does_not(tmp_path: Path) -> None:
     assert not up._connects(path), "its owner is gone"
     assert os.path.exists(path)
     assert not is_alive("127.0.0.1", free_port())
+
+
+@pytest.mark.parametrize("command", ["up", "dispatch"])
+def test_more_processors_than_routing_decides_between_are_refused(tmp_path: Path, command: str) -> None:
+    processors = ",".join(f"{name}=http://127.0.0.1:{port}" for port, name in enumerate(("a", "b", "c"), 1))
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", command],
+        env=os.environ | {"ENGINE_RUN_DIR": str(tmp_path), "ENGINE_NAME": "test-abc", "ENGINE_PROCESSORS": processors},
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "ENGINE_PROCESSORS names 3 processors, and routing decides between 2 so far" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "test-abc-books" not in SharedMemoryStore().names()

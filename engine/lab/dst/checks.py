@@ -57,7 +57,12 @@ def masks_of(totals: Totals, base: int) -> Masks:
     Raises ViolationError when count and cents are not of one moment, or something is in twice.
     """
     names = (*PROCESSOR_NAMES, "failed", "charged before")
-    masks = Masks(*(mask_of(what, total, base) for what, total in zip(names, totals, strict=True)))
+    masks = Masks(
+        *(
+            mask_of(what, total, base)
+            for what, total in zip(names, (*totals.settled, totals.failed, totals.before), strict=True)
+        )
+    )
     if (masks.done & ~BASE).bit_count() != sum((mask & ~BASE).bit_count() for mask in masks):
         raise ViolationError(f"conservation: a payment is counted in two places: {totals}")
     return masks

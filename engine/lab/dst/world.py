@@ -55,7 +55,7 @@ class World:
         self.plan = plan = draw(chance)
         self._scheduler = Scheduler(chance, plan.start_ms, plan.start_wall_ms)
         self._points = points = Points()
-        books_shape = shape(plan.books_recent_seconds, 0, plan.parked_slots)
+        books_shape = shape(plan.books_recent_seconds, 0, plan.parked_slots, len(layout.PROCESSORS))
         self.books = shared_words(0, books_shape.words, points)
         lay_out_books(self.books, books_shape, plan.seeds[-1])
         self.rings = []
