@@ -117,7 +117,7 @@ def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | N
     is_new = delayed is None
     delayed = delayed or work.new_delayed(attempt.ring, payment)
     delayed.refuse(processor, work.charged(processor))
-    if life.is_refused_for_good(delayed.refusals, delayed.counted, work.refusals_max):
+    if life.is_refused_for_good(delayed.refusals, delayed.counted, work.limits.refusals_max):
         if not is_new:
             work.delayed.remove(delayed)
         work.settlement.fail(now, delayed.ring, payment, layout.REASON_REFUSED)

@@ -24,6 +24,7 @@ from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES, Words
 from engine.storage import migration, names, recovery, sizes
+from engine.storage.durability import Durability
 from engine.storage.migration import Memory, MisfitError, Unfinished
 from engine.storage.segment import Segment, Store
 from engine.storage.sizes import Sizes
@@ -56,7 +57,7 @@ def supervising(store: Store, engine: str) -> AbstractContextManager[None]:
     return store.holding(names.lock_name(engine), _SUPERVISED, wait=False)
 
 
-def make_ready(store: Store, engine: str, asked: Sizes, durability: str) -> None:
+def make_ready(store: Store, engine: str, asked: Sizes, durability: Durability) -> None:
     """Makes the segments, or gives those that are there the sizes ``asked``, with all that is in them.
 
     Raises SegmentError when they cannot be made or used, when what is unfinished does not fit, and when the sizes
@@ -79,7 +80,7 @@ def make_ready(store: Store, engine: str, asked: Sizes, durability: str) -> None
         _make(store, engine, asked, durability, old)
 
 
-def unfinished(store: Store, engine: str, durability: str) -> Unfinished:
+def unfinished(store: Store, engine: str, durability: Durability) -> Unfinished:
     """How many payments a removal would forget. Raises SegmentError, also when the engine is used."""
     _finish(store, engine)
     if not _are_there(store, engine):
@@ -188,7 +189,7 @@ def _lock_all(segments: Opened) -> bool:
     return all(segment.lock() for segment in (segments.books, *segments.rings))
 
 
-def _settle(segments: Opened, durability: str) -> None:
+def _settle(segments: Opened, durability: Durability) -> None:
     """Recovers all after the machine went down, and finishes the transaction that a killed dispatcher has committed."""
     books, rings = segments
     try:
@@ -221,7 +222,7 @@ def finish_log(books: Segment, rings: Sequence[Segment]) -> None:
     BooksWriter(books.words, _shape_of(books.words), [ring.words for ring in rings], sync).recover()
 
 
-def _make(store: Store, engine: str, asked: Sizes, durability: str, old: Opened | None = None) -> None:
+def _make(store: Store, engine: str, asked: Sizes, durability: Durability, old: Opened | None = None) -> None:
     """Makes all segments, with what is in ``old`` if it is given, and makes them true; :func:`_finish` comes next."""
     books_shape = asked.shape
     plan = None
@@ -268,7 +269,7 @@ def _create(store: Store, name: str, length: int) -> Segment:
 
 
 def _lay_out(
-    books: Words, rings: Sequence[Words], asked: Sizes, durability: str, seeds: tuple[int, int] | None
+    books: Words, rings: Sequence[Words], asked: Sizes, durability: Durability, seeds: tuple[int, int] | None
 ) -> None:
     """Makes zeroed memory an engine's that has accepted nothing; ``seeds``: of ring 0, None for new ones."""
     generation = secrets.randbits(64) or 1
@@ -276,10 +277,10 @@ def _lay_out(
     books[layout.BOOKS_GENERATION_AT] = generation
     books[layout.BOOKS_RINGS_AT] = len(rings)
     books[layout.BOOKS_BOOT_AT] = recovery.boot()
-    books[layout.BOOKS_CLEAN_AT] = recovery.state_of_new(durability)
+    books[layout.BOOKS_CLEAN_AT] = durability.state_of_new
     for words in rings:
         words[layout.RING_BOOT_AT] = recovery.boot()
-        words[layout.RING_CLEAN_AT] = words[layout.RING_CLOSED_AT] = recovery.state_of_new(durability)
+        words[layout.RING_CLEAN_AT] = words[layout.RING_CLOSED_AT] = durability.state_of_new
         words[layout.RING_GENERATION_AT] = generation
         layout.lay_out_ring(words, asked.ring_slots, *(seeds or (random_odd_word(), random_odd_word())))
         seeds = None

@@ -27,7 +27,7 @@ from engine.intake import build, payment
 from engine.intake.acceptor import Acceptor, Verdict
 from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.memory import layout
-from engine.memory.doorbell import Doorbell
+from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.words import Words
 from engine.ring.ids import IdMemory, mix, stripe
 from engine.ring.ring import DONE, RingReader, RingWriter
@@ -73,7 +73,7 @@ class Maker:
         rings = [own, *(RingReader(memory) for memory in memories[1:])]  # type: ignore[arg-type]
         memory = None if ids is None else IdMemory(ids)  # type: ignore[arg-type]
         acceptor = Acceptor(rings, own, BooksReader(books, SHAPE), lock_file(self._directory), memory)
-        doorbell = Doorbell(str(self._directory / "doorbell"), books)
+        doorbell = Doorbell(Pipe(str(self._directory / "doorbell")), books)
         fast_path = FastPath(SETTINGS, rings, own, books, SHAPE, acceptor, doorbell)
         self._made.append((fast_path, acceptor, doorbell))
         while len(self._made) > WORLDS_MAX:  # each holds descriptors, and a test has at most a few
@@ -243,7 +243,7 @@ def test_what_was_put_parked_is_not_taken_again_and_nothing_while_the_books_are_
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
         acceptor = Acceptor(rings, own, made.reader, made.books.lock_path)
-        doorbell = Doorbell(made.settings.host.doorbell_path, made.books.words)
+        doorbell = Doorbell(Pipe(made.settings.host.doorbell_path), made.books.words)
         shape = mapping.books_shape(made.settings)
         fast_path = FastPath(made.settings, rings, own, made.books.words, shape, acceptor, doorbell)
         filler = RingWriter(made.segments[0].words)
@@ -268,7 +268,7 @@ def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_pat
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
         acceptor = Acceptor(rings, own, made.reader, made.books.lock_path)
-        doorbell = Doorbell(made.settings.host.doorbell_path, made.books.words)
+        doorbell = Doorbell(Pipe(made.settings.host.doorbell_path), made.books.words)
         fast_path = FastPath(
             made.settings, rings, own, made.books.words, mapping.books_shape(made.settings), acceptor, doorbell
         )
