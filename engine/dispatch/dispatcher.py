@@ -89,6 +89,8 @@ class Dispatcher:
         """Begins what is to be sent now; the caller sends every attempt that is returned."""
         work = self.work
         work.clocks.look(now)
+        at_once = [work.lookup_beside(now, attempt) for attempt in work.ask_at_once]
+        work.ask_at_once.clear()
         if now.mono_ms >= self._sweep_ms and (work.delayed or any(work.unresolved)):
             self._sweep_ms = now.mono_ms + SWEEP_MS
             work.park_old(now)
@@ -101,8 +103,7 @@ class Dispatcher:
         if now.mono_ms >= self._overdue_ms:
             self._overdue_ms = now.mono_ms + OVERDUE_SWEEP_MS
             attempts += starting.overdue(work, now)
-        attempts += work.ask_at_once
-        work.ask_at_once.clear()
+        attempts += at_once
         self._asked.look_for_audits(now, self._router)
         queue = self._queue(now, work.backlog.waiting)
         while queue.waiting and queue.oldest_ms >= work.limits.give_up_ms:

@@ -152,9 +152,9 @@ def _keep(work: Work, now: Now, attempt: Attempt, verdict: Verdict, step: Step) 
         return
     one.is_doubted = True
     one.tries += 1
-    if verdict is Verdict.UNKNOWN and work.asking < ASKING_MAX:
+    if verdict is Verdict.UNKNOWN and work.asking + len(work.ask_at_once) < ASKING_MAX:
         # To ask takes less time than to send again: that would wait for a slow processor once more.
-        work.ask_at_once.append(work.lookup_beside(now, attempt))
+        work.ask_at_once.append(attempt)
     unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
 
 

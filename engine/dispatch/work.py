@@ -79,7 +79,7 @@ class Work:
         self.refusing = [(0, 0) for _ in self.processors]
         self.in_flight: dict[int, Attempt] = {}
         self.asking = 0  # lookups among them
-        self.ask_at_once: list[Attempt] = []  # lookups that are begun and not sent
+        self.ask_at_once: list[Attempt] = []  # requests that have ended unknown and are to be looked up in this pass
         self.dropped: list[Attempt] = []
         self.settled = 0
         self.errors = 0  # times that deciding has raised

@@ -42,7 +42,10 @@ class EpollWaker:
     def listen(self, for_ms: float) -> None:
         """See the port."""
         events = self._epoll.poll(for_ms / 1000)
-        self._transport.act([event for event in events if event[0] != self._doorbell.descriptor])
+        sockets = [event for event in events if event[0] != self._doorbell.descriptor]
+        if len(sockets) < len(events):
+            self._doorbell.hush()  # also one that was rung too late for the sleep that it was meant for
+        self._transport.act(sockets)
 
     def sleep(self, for_ms: int, until_ms: float, may_sleep: Callable[[], bool]) -> None:
         """See the port."""

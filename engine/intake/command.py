@@ -11,7 +11,7 @@ import sys
 
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
-from engine.intake.acceptor import Acceptor
+from engine.intake.acceptor import Acceptor, FileLock
 from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.intake.http import Http
@@ -75,7 +75,8 @@ def serve(settings: Settings, index: int) -> None:
     reader = BooksReader(books.words, mapping.books_shape(settings))
     _point(f"{settings.host.run_dir}/intake.lock", books.path)
     ids = mapping.open_ids(settings, segments[0])
-    acceptor = Acceptor(rings, own, reader, books.lock_path, IdMemory(ids.words) if ids is not None else None)
+    memory = IdMemory(ids.words) if ids is not None else None
+    acceptor = Acceptor(rings, own, reader, FileLock(books.lock_path), memory)
     keeper = Keeper(acceptor, own, ids) if ids is not None else None
     if keeper is not None:
         keeper.start()

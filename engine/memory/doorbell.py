@@ -92,6 +92,10 @@ class Doorbell:
         self._status.asleep = 0
         self._bell.hush()
 
+    def hush(self) -> None:
+        """Takes away the rings so far."""
+        self._bell.hush()
+
     def close(self) -> None:
         """Closes the bell."""
         self._bell.close()

@@ -17,7 +17,7 @@ from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.loop import Loop, Ports, loop_over
 from engine.dispatch.outcome import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
 from engine.intake import acceptor
-from engine.intake.acceptor import Acceptor
+from engine.intake.acceptor import Acceptor, FileLock
 from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.memory import layout
@@ -154,7 +154,7 @@ class Api:
         self.own = RingWriter(segments[index].words, is_synced=True)
         rings = [self.own if number == index else RingReader(one.words) for number, one in enumerate(segments)]
         reader = BooksReader(books.words, mapping.books_shape(settings))
-        self.acceptor = Acceptor(rings, self.own, reader, _lock_file(settings))
+        self.acceptor = Acceptor(rings, self.own, reader, FileLock(_lock_file(settings)))
         self.committer = Committer(self.own, segments[index], lambda _: cast(Alarm, NoAlarm()), lambda: None)
         self.committer.start()
 
