@@ -137,10 +137,6 @@ class BooksWriter:
         if more:
             self.put(0, index, self.value(index) + more)
 
-    def show(self, index: int, value: int) -> None:
-        """Stores a word of the status, which is part of no transaction."""
-        self._words[index] = value
-
     def put(self, segment: int, index: int, value: int) -> None:
         """Makes ``value`` stand in word ``index`` of ``segment`` (0: books, i + 1: ring i)."""
         self._pending[segment << layout.ADDRESS_SEGMENT_SHIFT | index] = value

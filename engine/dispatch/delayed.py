@@ -7,12 +7,11 @@ round it goes where it was refused least and where its failures are no wonder; t
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from engine.dispatch import life
-from engine.memory import layout
+from engine.dispatch.due import Due
 
 REFUSALS_COUNTED_MAX = 0xF  # of one payment by one processor, as they are kept where it is parked
 
@@ -43,9 +42,9 @@ class Delayed:
     is_over: bool = False
 
     @classmethod
-    def make(cls, key: int, ring: int, position: int, clock_ms: int, refused: int = 0) -> Delayed:
-        """One as it comes in; ``refused``: its word PARKED_REFUSALS."""
-        shares = [refused >> 8 * processor & 0xFF for processor in layout.PROCESSORS]
+    def make(cls, key: int, ring: int, position: int, clock_ms: int, refused: int, processors: int) -> Delayed:
+        """One as it comes in; ``refused``: its word PARKED_REFUSALS; ``processors``: how many there are."""
+        shares = [refused >> 8 * processor & 0xFF for processor in range(processors)]
         refusals, counted = [share & 0xF for share in shares], [share >> 4 for share in shares]
         return cls(key, ring, position, clock_ms, refusals, counted, [0] * len(shares), [0] * len(shares))
 
@@ -54,7 +53,7 @@ class Delayed:
         """The word PARKED_REFUSALS."""
         return sum(
             (self.refusals[processor] | self.counted[processor] << 4) << 8 * processor
-            for processor in layout.PROCESSORS
+            for processor in range(len(self.refusals))
         )
 
     def refuse(self, processor: int, charged: int) -> None:
@@ -89,16 +88,15 @@ class Delayed:
             is_own = not life.is_explained(failures, failures_ppm[processor])
             return self.refusals[processor] + (failures if is_own else 0)
 
-        return sorted(layout.PROCESSORS, key=lambda processor: (turned_away(processor), costs_ppm[processor]))
+        return sorted(range(len(self.refusals)), key=lambda processor: (turned_away(processor), costs_ppm[processor]))
 
 
 class DelayedPayments:
-    """All of them, those that wait in the order in which they are due."""
+    """All of them; ``due``: those that wait."""
 
     def __init__(self) -> None:
         self._by_key: dict[int, Delayed] = {}
-        self._due: list[tuple[int, int, Delayed]] = []  # heap of (due_ms, number, one that waits)
-        self._number = 0
+        self.due = Due[Delayed]()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -114,26 +112,14 @@ class DelayedPayments:
         """``one``, new or back from a request, waits until ``due_ms``."""
         self._by_key[one.key] = one
         one.is_out = False
-        self._number += 1
-        heapq.heappush(self._due, (due_ms, self._number, one))
+        self.due.wait(one, due_ms)
 
     def remove(self, one: Delayed) -> None:
         """``one`` is over, or its outcome is unknown."""
         del self._by_key[one.key]
         one.is_over = True
 
-    def due_ms(self) -> int | None:
-        """When the next one is due."""
-        due = self._due
-        while due and due[0][2].is_over:
-            heapq.heappop(due)
-        return due[0][0] if due else None
-
-    def take(self) -> Delayed:
-        """Takes the one that is due next; :meth:`due_ms` has said that there is one."""
-        return heapq.heappop(self._due)[2]
-
     def clear(self) -> None:
         """Forgets all."""
         self._by_key.clear()
-        self._due.clear()
+        self.due.clear()

@@ -20,54 +20,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.books.levels import Shape
-from engine.books.writer import SETTLEMENTS_MAX, BooksWriter
+from engine.books.writer import SETTLEMENTS_MAX
 from engine.connectors.answers import Outcome
 from engine.dispatch import ending, starting
+from engine.dispatch.asked import Asked
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.work import Work
 from engine.memory import layout
-from engine.ring.ring import RingReader
 from engine.routing.plan import Queue
-from engine.routing.router import Router
 
 OVERDUE_SWEEP_MS = 100  # time between two looks for what is overdue
 SWEEP_MS = 500  # time between two looks for what is to be parked
 
 
 class Dispatcher:
-    """Decides; see the module.
+    """Decides; see the module. ``work``: what is under way, over the rings and the books that it is to serve."""
 
-    Parameters:
-      rings: every API process's ring, read; the dispatcher's words of their slots are written.
-      books: the one writer of the books; shape: theirs.
-      router: where payments go.
-      give_up_ms: age at which a payment that was not charged is given up.
-      park_ms: age at which a payment that is unresolved or delayed is parked.
-      batch: most attempts that one call of :meth:`start` begins, lookups for what is overdue or unknown left out.
-      refusals_max: see :func:`engine.dispatch.life.is_refused_for_good`.
-    """
-
-    def __init__(
-        self,
-        rings: Sequence[RingReader],
-        books: BooksWriter,
-        shape: Shape,
-        router: Router,
-        *,
-        give_up_ms: int,
-        park_ms: int,
-        batch: int,
-        refusals_max: int,
-    ) -> None:
-        self.work = Work(rings, books, shape, router, give_up_ms=give_up_ms, park_ms=park_ms, refusals_max=refusals_max)
-        self._rings = rings
-        self._books = books
-        self._router = router
-        self._batch = batch
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self._books = work.books
+        self._router = work.router
+        self._batch = work.limits.batch
+        self._asked = Asked(work.rings)
         self._overdue_ms = 0
         self._sweep_ms = 0
-        self._summary_ms = [0] * len(rings)
 
     @property
     def in_flight(self) -> int:
@@ -113,11 +89,13 @@ class Dispatcher:
         """Begins what is to be sent now; the caller sends every attempt that is returned."""
         work = self.work
         work.clocks.look(now)
+        at_once = [work.lookup_beside(now, attempt) for attempt in work.ask_at_once]
+        work.ask_at_once.clear()
         if now.mono_ms >= self._sweep_ms and (work.delayed or any(work.unresolved)):
             self._sweep_ms = now.mono_ms + SWEEP_MS
             work.park_old(now)
         attempts: list[Attempt] = []
-        for processor in layout.PROCESSORS:
+        for processor in work.processors:
             if work.unresolved[processor]:
                 attempts += starting.begin_unresolved(work, now, processor, self._batch - len(attempts))
         if work.delayed:
@@ -125,11 +103,10 @@ class Dispatcher:
         if now.mono_ms >= self._overdue_ms:
             self._overdue_ms = now.mono_ms + OVERDUE_SWEEP_MS
             attempts += starting.overdue(work, now)
-        attempts += work.ask_at_once
-        work.ask_at_once.clear()
-        self._look_for_audits(now)
+        attempts += at_once
+        self._asked.look_for_audits(now, self._router)
         queue = self._queue(now, work.backlog.waiting)
-        while queue.waiting and queue.oldest_ms >= work.give_up_ms:
+        while queue.waiting and queue.oldest_ms >= work.limits.give_up_ms:
             ring, position = work.backlog.take()
             work.fail(now, ring, work.settlement.payment(ring, position), layout.REASON_TOO_OLD)
             queue = self._queue(now, queue.waiting - 1)
@@ -137,7 +114,7 @@ class Dispatcher:
         if any(plan):
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
             self._books.begin(now.wall_ms)
-        for processor in layout.PROCESSORS:
+        for processor in work.processors:
             for _ in range(min(plan[processor], self._batch - len(attempts))):
                 attempt = starting.begin(work, now, processor, plan.is_probe(processor))
                 if attempt is not None:
@@ -168,29 +145,16 @@ class Dispatcher:
 
     def purge_if_asked(self, now: Now) -> bool:
         """Forgets every payment if an API process asked for it; True tells the caller to abandon all requests."""
-        for ring in self._rings:
-            if ring.words[layout.RING_PURGE_ASKED_AT] != ring.words[layout.RING_PURGE_DONE_AT]:
-                break
-        else:
+        if not self._asked.is_purge_asked():
             return False
-        asked = [ring.words[layout.RING_PURGE_ASKED_AT] for ring in self._rings]
+        purges = self._asked.purges()
         self._books.begin(now.wall_ms)
         self._books.forget()
-        for index, below in enumerate(self.work.backlog.forget()):
-            self._books.put(index + 1, layout.RING_FORGOTTEN_AT, below)
-            self._books.put(index + 1, layout.RING_PURGE_DONE_AT, asked[index])
+        self._asked.put_purged(self._books, purges, self.work.backlog.forget())
         self._books.commit()
         self.work.clear()
         self._router.forget_requests()
         return True
-
-    def _look_for_audits(self, now: Now) -> None:
-        for index, ring in enumerate(self._rings):
-            asked_ms = ring.words[layout.RING_SUMMARY_MS_AT]
-            if asked_ms != self._summary_ms[index]:
-                self._summary_ms[index] = asked_ms
-                # On the clock of waiting, and not in the future, though the clock be set back.
-                self._router.audited(now.mono_ms - max(0, now.wall_ms - asked_ms))
 
     def _queue(self, now: Now, waiting: int) -> Queue:
         """What the router is told of the ``waiting`` payments."""

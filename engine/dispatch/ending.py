@@ -117,7 +117,7 @@ def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | N
     is_new = delayed is None
     delayed = delayed or work.new_delayed(attempt.ring, payment)
     delayed.refuse(processor, work.charged(processor))
-    if life.is_refused_for_good(delayed.refusals, delayed.counted, work.refusals_max):
+    if life.is_refused_for_good(delayed.refusals, delayed.counted, work.limits.refusals_max):
         if not is_new:
             work.delayed.remove(delayed)
         work.settlement.fail(now, delayed.ring, payment, layout.REASON_REFUSED)
@@ -152,9 +152,9 @@ def _keep(work: Work, now: Now, attempt: Attempt, verdict: Verdict, step: Step) 
         return
     one.is_doubted = True
     one.tries += 1
-    if verdict is Verdict.UNKNOWN and work.asking < ASKING_MAX:
+    if verdict is Verdict.UNKNOWN and work.asking + len(work.ask_at_once) < ASKING_MAX:
         # To ask takes less time than to send again: that would wait for a slow processor once more.
-        work.ask_at_once.append(work.lookup_beside(now, attempt))
+        work.ask_at_once.append(attempt)
     unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
 
 

@@ -65,16 +65,16 @@ def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | Non
 def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[Attempt]:
     """What is due of the payments that belong to ``processor``: lookups, and the same request, ``room`` at most."""
     unresolved, attempts = work.unresolved[processor], list[Attempt]()
-    while _is_due(unresolved.due_ms(looks_up=True), now) and work.asking < ASKING_MAX:
-        one = unresolved.take(looks_up=True)
+    while _is_due(unresolved.lookups.next_ms(), now) and work.asking < ASKING_MAX:
+        one = unresolved.lookups.take()
         one.asked += 1
         payment = work.settlement.payment(one.ring, one.position)
         attempts.append(work.lookup(now, one.ring, payment, processor, one.tries))
         one.out = attempts[-1].ticket
-    while _is_due(unresolved.due_ms(looks_up=False), now) and len(attempts) < room:
+    while _is_due(unresolved.requests.next_ms(), now) and len(attempts) < room:
         if not work.router.allows(now.mono_ms, processor):
             break
-        one = unresolved.take(looks_up=False)
+        one = unresolved.requests.take()
         payment = work.settlement.payment(one.ring, one.position)
         assert payment.state == PROCESSING and payment.processor == processor
         if one.ring != parked.RING:
@@ -88,10 +88,10 @@ def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[At
 def begin_delayed(work: Work, now: Now, room: int) -> list[Attempt]:
     """What is due of the payments that have a back-off of their own: lookups, and at most ``room`` requests."""
     attempts = list[Attempt]()
-    while _is_due(work.delayed.due_ms(), now) and len(attempts) < room:
-        one = work.delayed.take()
+    while _is_due(work.delayed.due.next_ms(), now) and len(attempts) < room:
+        one = work.delayed.due.take()
         payment = work.settlement.payment(one.ring, one.position)
-        if now.mono_ms - one.clock_ms >= work.give_up_ms:
+        if now.mono_ms - one.clock_ms >= work.limits.give_up_ms:
             work.delayed.remove(one)
             work.fail(now, one.ring, payment, layout.REASON_TOO_OLD)
         elif one.ask:
@@ -131,13 +131,13 @@ def wake_ms(work: Work, now_ms: int) -> int | None:
     """When something of this is due though nothing happens before; None: nothing (engine's clock)."""
     times = []
     for observed, unresolved in zip(work.router.observed, work.unresolved, strict=True):
-        due_ms = unresolved.due_ms(looks_up=False)
+        due_ms = unresolved.requests.next_ms()
         if due_ms is not None:
             times.append(max(due_ms, observed.wake_ms(now_ms) or 0))
-        due_ms = unresolved.due_ms(looks_up=True)
+        due_ms = unresolved.lookups.next_ms()
         if due_ms is not None and work.asking < ASKING_MAX:  # else an answer comes first
             times.append(due_ms)
-    due_ms = work.delayed.due_ms()
+    due_ms = work.delayed.due.next_ms()
     if due_ms is not None:
         times.append(due_ms)
     return min(times, default=None)
@@ -145,7 +145,7 @@ def wake_ms(work: Work, now_ms: int) -> int | None:
 
 def _choose(work: Work, now: Now, one: Delayed) -> int | None:
     """Where a delayed payment goes now, None when nobody has room for it."""
-    costs_ppm = [work.router.cost_ppm(processor) for processor in layout.PROCESSORS]
+    costs_ppm = [work.router.cost_ppm(processor) for processor in work.processors]
     order = one.choose(costs_ppm, [observed.failure_ppm for observed in work.router.observed])
     return next((processor for processor in order if _may_go(work, now, processor)), None)
 

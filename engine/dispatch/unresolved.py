@@ -5,11 +5,11 @@ Each waits for its next request or lookup, ever longer; those of one processor i
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.dispatch import life
+from engine.dispatch.due import Due
 from engine.dispatch.life import Course
 from engine.memory import layout
 
@@ -61,14 +61,16 @@ class Unresolved:
 
 
 class UnresolvedPayments:
-    """All of one processor."""
+    """All of one processor.
+
+    ``requests``, ``lookups``: those that wait for the same request again, and for a lookup, which needs no room at the
+    processor and is not held up by those. Whoever takes one sets its ``out``.
+    """
 
     def __init__(self) -> None:
         self._by_key: dict[int, Unresolved] = {}
-        # Heaps of (due_ms, number, one that waits): for the same request again, and for a lookup, which needs no room
-        # at the processor and is not held up by those.
-        self._due: tuple[list[tuple[int, int, Unresolved]], ...] = ([], [])
-        self._number = 0
+        self.requests = Due[Unresolved]()
+        self.lookups = Due[Unresolved]()
         self._dead = 0
 
     def __len__(self) -> int:
@@ -95,8 +97,7 @@ class UnresolvedPayments:
     def wait(self, one: Unresolved, due_ms: int) -> None:
         """``one`` waits until ``due_ms`` for its next request or lookup."""
         one.out = 0
-        self._number += 1
-        heapq.heappush(self._due[one.looks_up], (due_ms, self._number, one))
+        (self.lookups if one.looks_up else self.requests).wait(one, due_ms)
 
     def bury(self, one: Unresolved, reason: int) -> None:
         """Makes ``one`` a dead letter."""
@@ -110,20 +111,9 @@ class UnresolvedPayments:
         one.is_over = True
         self._dead -= one.is_dead
 
-    def due_ms(self, looks_up: bool) -> int | None:
-        """When the next request, or lookup, is due."""
-        due = self._due[looks_up]
-        while due and due[0][2].is_over:
-            heapq.heappop(due)
-        return due[0][0] if due else None
-
-    def take(self, looks_up: bool) -> Unresolved:
-        """Takes the one that is due next; :meth:`due_ms` has said that there is one. The caller sets its ``out``."""
-        return heapq.heappop(self._due[looks_up])[2]
-
     def clear(self) -> None:
         """Forgets all."""
         self._by_key.clear()
-        for due in self._due:
-            due.clear()
+        self.requests.clear()
+        self.lookups.clear()
         self._dead = 0

@@ -10,15 +10,20 @@ from __future__ import annotations
 from engine.books.writer import BooksWriter
 from engine.dispatch.attempt import Now
 from engine.memory import layout
+from engine.memory.status import StatusBlock
 
 NOISE_MS = 2  # both clocks are read one after the other, and rounded
 
 
 class ClockWatch:
-    """Keeps the spans in ``books``. ``spans``: those that are remembered, as (from, to) of the wall clock in ms."""
+    """Keeps the spans in ``books``, and shows both clocks in ``status``.
 
-    def __init__(self, books: BooksWriter) -> None:
+    ``spans``: those that are remembered, as (from, to) of the wall clock in ms.
+    """
+
+    def __init__(self, books: BooksWriter, status: StatusBlock) -> None:
         self._books = books
+        self._status = status
         self._ahead_ms: int | None = None  # the wall clock less the engine's
         self.spans: list[tuple[int, int]] = []
 
@@ -27,9 +32,9 @@ class ClockWatch:
         value = self._books.value
         pairs = [(value(at), value(at + 1)) for at in _places()]
         self.spans = [pair for pair in pairs if pair[1]]
-        heartbeat_ms = value(layout.STATUS_HEARTBEAT_MS)
+        heartbeat_ms = self._status.heartbeat_ms
         if heartbeat_ms:
-            self._ahead_ms = heartbeat_ms - value(layout.STATUS_CLOCK_MS)
+            self._ahead_ms = heartbeat_ms - self._status.clock_ms
 
     def look(self, now: Now) -> None:
         """Looks at both clocks, and shows them. Not within a transaction of the books."""
@@ -38,8 +43,8 @@ class ClockWatch:
             self._keep(now, (now.wall_ms, now.mono_ms + self._ahead_ms))
         self._ahead_ms = ahead_ms
         # Who is killed between the two leaves a span that is too long: rather one too many is doubted than one too few.
-        self._books.show(layout.STATUS_HEARTBEAT_MS, now.wall_ms)
-        self._books.show(layout.STATUS_CLOCK_MS, now.mono_ms)
+        self._status.heartbeat_ms = now.wall_ms
+        self._status.clock_ms = now.mono_ms
 
     def _keep(self, now: Now, span: tuple[int, int]) -> None:
         """Keeps a span, joined with what it touches; when there is no place left, the oldest one is forgotten."""

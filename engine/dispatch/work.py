@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from engine.books import parked
 from engine.books.levels import Shape
@@ -24,6 +24,7 @@ from engine.dispatch.unresolved import Unresolved, UnresolvedPayments
 from engine.dispatch.watch import ClockWatch
 from engine.memory import layout
 from engine.memory.layout import ALREADY, QUEUED
+from engine.memory.status import StatusBlock
 from engine.payment import Payment
 from engine.ring.ring import RingReader
 from engine.routing.router import Router
@@ -32,36 +33,53 @@ log = logging.getLogger("engine.dispatch")
 T = TypeVar("T")
 
 
+class Limits(NamedTuple):
+    """What people have set.
+
+    ``give_up_ms``: age at which a payment that was not charged is given up; ``park_ms``: at which one that is
+    unresolved or delayed is parked; ``batch``: most attempts that one pass begins, lookups for what is overdue or
+    unknown left out; ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`.
+    """
+
+    give_up_ms: int
+    park_ms: int
+    batch: int
+    refusals_max: int
+
+
 class Work:
-    """See the module; the parameters are those of :class:`engine.dispatch.dispatcher.Dispatcher`."""
+    """See the module.
+
+    Parameters:
+      rings: every API process's ring, read; the dispatcher's words of their slots are written.
+      books: the one writer of the books; shape: theirs; status: the status block in them.
+      router: where payments go.
+    """
 
     def __init__(
         self,
         rings: Sequence[RingReader],
         books: BooksWriter,
         shape: Shape,
+        status: StatusBlock,
         router: Router,
-        *,
-        give_up_ms: int,
-        park_ms: int,
-        refusals_max: int,
+        limits: Limits,
     ) -> None:
         self.rings = rings
         self.books = books
         self.router = router
-        self.give_up_ms = give_up_ms
-        self.park_ms = park_ms
-        self.refusals_max = refusals_max
+        self.limits = limits
+        self.processors = range(len(router.observed))
         self.settlement = Settlement(rings, books, shape)
         self.backlog = Backlog(rings)
-        self.unresolved = tuple(UnresolvedPayments() for _ in layout.PROCESSORS)
+        self.unresolved = tuple(UnresolvedPayments() for _ in self.processors)
         self.delayed = DelayedPayments()
-        self.clocks = ClockWatch(books)
+        self.clocks = ClockWatch(books, status)
         # For each processor: refusals in a row, and how many it had charged at the last one.
-        self.refusing = [(0, 0) for _ in layout.PROCESSORS]
+        self.refusing = [(0, 0) for _ in self.processors]
         self.in_flight: dict[int, Attempt] = {}
         self.asking = 0  # lookups among them
-        self.ask_at_once: list[Attempt] = []  # lookups that are begun and not sent
+        self.ask_at_once: list[Attempt] = []  # requests that have ended unknown and are to be looked up in this pass
         self.dropped: list[Attempt] = []
         self.settled = 0
         self.errors = 0  # times that deciding has raised
@@ -83,7 +101,7 @@ class Work:
         """Takes up what the rings and the parking table hold."""
         self.books.recover()
         self.clocks.recover()
-        self.settled = sum(map(self.charged, layout.PROCESSORS))
+        self.settled = sum(map(self.charged, self.processors))
         for index in range(len(self.rings)):
             for payment in self.backlog.recover(index):
                 self._take_up(now, index, payment)
@@ -103,7 +121,7 @@ class Work:
         self.dropped.clear()
         self.ask_at_once.clear()
         self.asking = self.settled = 0
-        self.refusing = [(0, 0) for _ in layout.PROCESSORS]
+        self.refusing = [(0, 0) for _ in self.processors]
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -157,11 +175,11 @@ class Work:
     def new_delayed(self, ring: int, payment: Payment, refused: int = 0) -> Delayed:
         """A payment with a back-off of its own; ``refused``: its word PARKED_REFUSALS."""
         key = payment.id_high << 64 | payment.id_low
-        delayed = Delayed.make(key, ring, payment.position, payment.clock_ms, refused)
+        delayed = Delayed.make(key, ring, payment.position, payment.clock_ms, refused, len(self.processors))
         # What was charged before a crash does not show that a processor charges others and refuses this one.
-        delayed.charged = list(map(self.charged, layout.PROCESSORS))
+        delayed.charged = list(map(self.charged, self.processors))
         if payment.is_seen and not payment.attempts:
-            delayed.ask.update(layout.PROCESSORS)
+            delayed.ask.update(self.processors)
         return delayed
 
     def fail(self, now: Now, ring: int, payment: Payment, reason: int) -> None:
@@ -184,13 +202,14 @@ class Work:
 
     def give_slot_back(self, now: Now, delayed: Delayed) -> None:
         """Parks a delayed payment when its trouble is its own, or old; part of the books' transaction."""
-        is_old = now.mono_ms - delayed.clock_ms >= self.park_ms
+        is_old = now.mono_ms - delayed.clock_ms >= self.limits.park_ms
         if delayed.ring != parked.RING and (delayed.is_own or is_old):
             self._park(delayed, self._plain(delayed), delayed.refused)
 
     def park_old(self, now: Now) -> None:
         """Gives the slots of payments back that have been open for long and wait just now."""
-        old = [one for one in self._waiting() if one.ring != parked.RING and now.mono_ms - one.clock_ms >= self.park_ms]
+        before_ms = now.mono_ms - self.limits.park_ms
+        old = [one for one in self._waiting() if one.ring != parked.RING and one.clock_ms <= before_ms]
         for begin in range(0, len(old), SETTLEMENTS_MAX):
             self.books.begin(now.wall_ms)
             for one in old[begin : begin + SETTLEMENTS_MAX]:

@@ -12,7 +12,7 @@ import enum
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from engine.books.reader import BooksReader
 from engine.memory import layout
@@ -42,6 +42,38 @@ class Usage(NamedTuple):
     full: bool  # whether the next payment would be refused
 
 
+class StripeLock(Protocol):
+    """The locks that all API processes share, one for each stripe. ``descriptor``: the file whose bytes they are."""
+
+    descriptor: int
+
+    def locked(self, stripe: int, count: int = 1) -> AbstractContextManager[None]:
+        """Keeps other processes from accepting what belongs to ``count`` stripes from ``stripe`` on."""
+
+    def close(self) -> None:
+        """Lets go of it."""
+
+
+class FileLock:
+    """A byte of the file ``path`` for each stripe; the books' own file (:attr:`Segment.lock_path`)."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    @contextmanager
+    def locked(self, stripe: int, count: int = 1) -> Iterator[None]:
+        """See :class:`StripeLock`."""
+        locks.take(self.descriptor, stripe, count)
+        try:
+            yield
+        finally:
+            locks.free(self.descriptor, stripe, count)
+
+    def close(self) -> None:
+        """See :class:`StripeLock`."""
+        os.close(self.descriptor)
+
+
 class Acceptor:
     """Accepting payments into one ring, and looking them up in all of them and in the books.
 
@@ -49,7 +81,7 @@ class Acceptor:
       rings: all rings in the order of their index.
       own: the one of them that this process writes.
       books: where payments are that were parked.
-      lock_path: the file whose first STRIPES bytes are locked: the books' (:attr:`Segment.lock_path`).
+      lock: keeps the other API processes away.
       memory: where ids are remembered for longer than in the rings, if anywhere.
     """
 
@@ -58,7 +90,7 @@ class Acceptor:
         rings: Sequence[RingReader],
         own: RingWriter,
         books: BooksReader,
-        lock_path: str,
+        lock: StripeLock,
         memory: IdMemory | None = None,
     ) -> None:
         assert any(ring is own for ring in rings)
@@ -70,7 +102,7 @@ class Acceptor:
         # The same for all processes, whether they have an id memory or not.
         self._seeds = rings[0].words[layout.RING_SEED_HIGH_AT], rings[0].words[layout.RING_SEED_LOW_AT]
         assert memory is None or memory.seeds == self._seeds
-        self._lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
+        self._lock = lock
 
     def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         """Takes a payment in, at most once for each correlationId.
@@ -82,21 +114,12 @@ class Acceptor:
         """
         if self._alone:
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
-        with self._locked(ids.stripe(ids.mix(id_high, id_low, *self._seeds))):
+        with self._lock.locked(ids.stripe(ids.mix(id_high, id_low, *self._seeds))):
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
-
-    @contextmanager
-    def _locked(self, stripe: int, count: int = 1) -> Iterator[None]:
-        """Keeps other processes from accepting what belongs to these stripes."""
-        locks.take(self._lock, stripe, count)
-        try:
-            yield
-        finally:
-            locks.free(self._lock, stripe, count)
 
     def locked_whole(self) -> AbstractContextManager[None]:
         """Keeps other processes from accepting anything, and from writing the id memory."""
-        return self._locked(0, STRIPES)
+        return self._lock.locked(0, STRIPES)
 
     def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
         known = self.find(id_high, id_low)
@@ -138,7 +161,7 @@ class Acceptor:
     @property
     def lock_descriptor(self) -> int:
         """The file of the locks: a byte for each stripe."""
-        return self._lock
+        return self._lock.descriptor
 
     def usage(self) -> list[Usage]:
         """How full each ring is."""
@@ -151,4 +174,4 @@ class Acceptor:
 
     def close(self) -> None:
         """Lets go of the file of the locks."""
-        os.close(self._lock)
+        self._lock.close()

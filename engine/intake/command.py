@@ -11,19 +11,19 @@ import sys
 
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
-from engine.intake.acceptor import Acceptor
+from engine.intake.acceptor import Acceptor, FileLock
 from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.intake.http import Http
 from engine.intake.keeper import Keeper
 from engine.intake.server import Server
 from engine.memory import layout
-from engine.memory.doorbell import Doorbell
+from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.errors import SegmentError
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
-from engine.storage import mapping, recovery
+from engine.storage import durability, mapping
 from engine.storage.segment import HeldError, Segment
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
@@ -65,16 +65,18 @@ def serve(settings: Settings, index: int) -> None:
 
     Raises SegmentError, also when rings or books were removed or made anew meanwhile, HeldError and OSError.
     """
+    mode = durability.of(settings)
     segments = mapping.open_rings(settings)
     mapping.hold(segments[index], "another API process with this --index runs; a ring has one writer")
     books = mapping.open_books(settings)
-    own = RingWriter(segments[index].words, is_synced=settings.storage.durability == "sync")
+    own = RingWriter(segments[index].words, is_synced=mode.sends_released_only)
     rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
-    doorbell = Doorbell(settings.host.doorbell_path, books.words)
+    doorbell = Doorbell(Pipe(settings.host.doorbell_path), books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))
     _point(f"{settings.host.run_dir}/intake.lock", books.path)
     ids = mapping.open_ids(settings, segments[0])
-    acceptor = Acceptor(rings, own, reader, books.lock_path, IdMemory(ids.words) if ids is not None else None)
+    memory = IdMemory(ids.words) if ids is not None else None
+    acceptor = Acceptor(rings, own, reader, FileLock(books.lock_path), memory)
     keeper = Keeper(acceptor, own, ids) if ids is not None else None
     if keeper is not None:
         keeper.start()
@@ -82,7 +84,8 @@ def serve(settings: Settings, index: int) -> None:
         own.words[layout.RING_IDS_AT] = 0  # what is accepted now is not remembered
     http = Http()
     committer = fast_path = None
-    if settings.storage.durability == "sync":
+    mode.api_begins(segments[index])
+    if mode.sends_released_only:
 
         def committed() -> None:
             doorbell.ring_if_asleep()
@@ -92,8 +95,7 @@ def serve(settings: Settings, index: int) -> None:
             keeper.write_again()
         committer = Committer(own, segments[index], http.alarm, committed, keeper)
         committer.start()
-    else:
-        recovery.mark(segments[index], layout.UNCLEAN, layout.RING_CLOSED_AT)
+    if mode.has_fast_path:
         try:
             fast_path = FastPath(settings, rings, own, books.words, mapping.books_shape(settings), acceptor, doorbell)
         except NotBuiltError as error:
@@ -125,8 +127,7 @@ def serve(settings: Settings, index: int) -> None:
         raise SegmentError(problem)
     if keeper is not None:
         keeper.stop()
-    if settings.storage.durability != "sync":
-        recovery.mark(segments[index], layout.CLEAN, layout.RING_CLOSED_AT)
+    mode.api_ends(segments[index])
     if fast_path is not None:
         fast_path.close()
     doorbell.close()

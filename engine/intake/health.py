@@ -1,4 +1,4 @@
-"""What ``/health`` shows, put together from the dispatcher's status, the books and the rings. Pure."""
+"""What ``/health`` shows, put together from the dispatcher's status block, the books and the rings. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from engine.books.reader import Totals
 from engine.intake.acceptor import Usage
 from engine.memory import layout
+from engine.memory.status import ProcessorStatus, StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
 
@@ -23,16 +24,16 @@ def report(
     accepted all the same, except into a ring that is full.
 
     Parameters:
-      books: the books' words: the status and the number of payments parked.
+      books: the books' words: the status block and the number of payments parked.
       totals: what is done; read before ``rings``.
       now_ms, clock_ms: the time by the wall clock, and by the engine's.
     """
-    heartbeat_ms = books[layout.STATUS_HEARTBEAT_MS]
+    status = StatusBlock(books)
+    heartbeat_ms = status.heartbeat_ms
     age_ms = max(0, now_ms - heartbeat_ms) if heartbeat_ms else None
     alive = age_ms is not None and age_ms <= HEARTBEAT_MS_MAX
     processors = {
-        name: _processor(books, layout.STATUS_PROCESSORS + number * layout.STATUS_PROCESSOR_WORDS, clock_ms)
-        for number, name in enumerate(settings.processors.names)
+        name: _processor(status.processor(number), clock_ms) for number, name in enumerate(settings.processors.names)
     }
     accepted = sum(ring.accepted for ring in rings)
     reasons = [] if alive else ["dispatcher is down"]
@@ -63,7 +64,7 @@ def report(
             "amountDiffers": books[layout.BOOKS_DISCREPANCIES_AT],
             "unconfirmed": books[layout.BOOKS_UNCONFIRMED_AT],
         },
-        "dispatcher": {"alive": alive, "heartbeatAgeMs": age_ms, "errors": books[layout.STATUS_ERRORS]},
+        "dispatcher": {"alive": alive, "heartbeatAgeMs": age_ms, "errors": status.errors},
         "rings": [{"full": ring.full, "refused": ring.refused} for ring in rings],
         "limits": {
             "ringSlots": settings.storage.ring_slots,
@@ -78,15 +79,14 @@ def report(
     }
 
 
-def _processor(books: Words, at: int, clock_ms: int) -> dict[str, Any]:
-    health_ms = books[at + layout.STATUS_HEALTH_MS]
+def _processor(status: ProcessorStatus, clock_ms: int) -> dict[str, Any]:
     return {
-        "failing": bool(books[at + layout.STATUS_FAILING]),
-        "minResponseTime": books[at + layout.STATUS_MIN_RESPONSE_MS],
+        "failing": bool(status.failing),
+        "minResponseTime": status.min_response_ms,
         # How old the two above are; null while the processor has not said anything.
-        "healthAgeMs": max(0, clock_ms - health_ms) if health_ms else None,
-        "breaker": "open" if books[at + layout.STATUS_BREAKER_OPEN] else "closed",
-        "inFlight": books[at + layout.STATUS_IN_FLIGHT],
-        "expectedMs": books[at + layout.STATUS_EXPECTED_MS],
-        "unresolved": books[at + layout.STATUS_UNRESOLVED],
+        "healthAgeMs": max(0, clock_ms - status.health_ms) if status.health_ms else None,
+        "breaker": "open" if status.breaker_open else "closed",
+        "inFlight": status.in_flight,
+        "expectedMs": status.expected_ms,
+        "unresolved": status.unresolved,
     }

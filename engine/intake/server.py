@@ -18,6 +18,7 @@ from engine.intake.http import Held, Http, Later, Request
 from engine.intake.problem import Answer
 from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
+from engine.memory.status import StatusBlock
 from engine.memory.words import Words
 from engine.ring.ring import RingWriter
 from engine.settings import Settings
@@ -124,7 +125,7 @@ class Server:
             bounds = window.parse(request.query())
         except window.BadBound as error:
             return problem.bad_request(error.field, error.reason)
-        if self._books_words[layout.STATUS_LISTENS] and not request.is_head():
+        if StatusBlock(self._books_words).listens and not request.is_head():
             return Held(lambda: self._sums(*bounds), window.HELD_MS)
         return self._sums(*bounds)
 

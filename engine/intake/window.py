@@ -11,7 +11,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 # How much later the books are read while the dispatcher listens for answers that are due: by then it has booked what
 # the processors had inserted when they were asked. From an insertion to the books it takes 0.9 ms in the median then,
-# and at an audit the processors are read 0.4 ms after us (measured: engine/lab/replay/world.py). To wait longer would
+# and at an audit the processors are read 0.4 ms after us (measured: engine/lab/replay/pace.py). To wait longer would
 # be worse than not at all: we would count what they had not yet.
 HELD_MS = 1
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 from engine.memory import layout
+from engine.memory.status import StatusBlock
 from engine.memory.words import WORD_MAX, Words
 
 
@@ -26,4 +27,4 @@ def read_ms(books: Words) -> int:
 
 def go_on(books: Words) -> None:
     """Lets the clock go on where it was last seen: after the machine was started anew, before anybody reads it."""
-    books[layout.BOOKS_CLOCK_OFFSET_AT] = books[layout.STATUS_CLOCK_MS] - boot_ms() & WORD_MAX
+    books[layout.BOOKS_CLOCK_OFFSET_AT] = StatusBlock(books).clock_ms - boot_ms() & WORD_MAX

@@ -8,48 +8,94 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from typing import Protocol
 
-from engine.memory.layout import STATUS_ASLEEP
+from engine.memory.status import StatusBlock
 from engine.memory.words import Words
 
 
-class Doorbell:
-    """One end of the pipe at ``path``; both ends are opened for reading and writing: neither waits for the other.
+class Bell(Protocol):
+    """What makes the sound; ``descriptor`` is ready for reading while it rings."""
 
-    Parameters:
-      path: the named pipe, made if it is not there.
-      books: the books' words; the dispatcher says there whether it sleeps.
+    descriptor: int
+
+    def ring(self) -> None:
+        """Wakes whoever waits for it, now or next."""
+
+    def hush(self) -> None:
+        """Takes away the rings so far."""
+
+    def close(self) -> None:
+        """It is not used any more."""
+
+
+class Pipe:
+    """One end of the named pipe at ``path``, which is made if it is not there. Both ends are opened for reading and
+    writing: neither waits for the other.
     """
 
-    def __init__(self, path: str, books: Words) -> None:
+    def __init__(self, path: str) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
         self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._books = books
-        self._fence = threading.Lock()
 
-    def ring_if_asleep(self) -> None:
-        """Called after something was published. Costs a load when the dispatcher is awake."""
-        # The load must not overtake the store that published: taking a lock is a full memory barrier.
-        with self._fence:
-            asleep = self._books[STATUS_ASLEEP]
-        if asleep:
-            with contextlib.suppress(BlockingIOError):  # a full pipe has rung often enough
-                os.write(self.descriptor, b"!")
+    def ring(self) -> None:
+        """See :class:`Bell`."""
+        with contextlib.suppress(BlockingIOError):  # a full pipe has rung often enough
+            os.write(self.descriptor, b"!")
 
-    def fall_asleep(self) -> None:
-        """Says that the caller, the dispatcher, is about to wait; it must look once more before it does."""
-        with self._fence:
-            self._books[STATUS_ASLEEP] = 1
-        with self._fence:  # the store above must be out before the last look
-            pass
-
-    def wake_up(self) -> None:
-        """Says that the dispatcher is awake and takes away the rings that woke it."""
-        self._books[STATUS_ASLEEP] = 0
+    def hush(self) -> None:
+        """See :class:`Bell`."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.descriptor, 4096)
 
     def close(self) -> None:
         """Closes this end."""
         os.close(self.descriptor)
+
+
+class Doorbell:
+    """A bell that is rung only while the dispatcher sleeps.
+
+    Parameters:
+      bell: what is rung.
+      books: the books' words; the dispatcher says there whether it sleeps.
+    """
+
+    def __init__(self, bell: Bell, books: Words) -> None:
+        self._bell = bell
+        self._status = StatusBlock(books)
+        self._fence = threading.Lock()
+
+    @property
+    def descriptor(self) -> int:
+        """The bell's."""
+        return self._bell.descriptor
+
+    def ring_if_asleep(self) -> None:
+        """Called after something was published. Costs a load when the dispatcher is awake."""
+        # The load must not overtake the store that published: taking a lock is a full memory barrier.
+        with self._fence:
+            asleep = self._status.asleep
+        if asleep:
+            self._bell.ring()
+
+    def fall_asleep(self) -> None:
+        """Says that the caller, the dispatcher, is about to wait; it must look once more before it does."""
+        with self._fence:
+            self._status.asleep = 1
+        with self._fence:  # the store above must be out before the last look
+            pass
+
+    def wake_up(self) -> None:
+        """Says that the dispatcher is awake and takes away the rings that woke it."""
+        self._status.asleep = 0
+        self._bell.hush()
+
+    def hush(self) -> None:
+        """Takes away the rings so far."""
+        self._bell.hush()
+
+    def close(self) -> None:
+        """Closes the bell."""
+        self._bell.close()

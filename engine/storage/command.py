@@ -12,7 +12,7 @@ import sys
 from engine import settings as settings_module
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
-from engine.storage import making, mapping, names
+from engine.storage import durability, making, mapping, names
 from engine.storage.segment import Store
 
 HELP = "Remove the memory (rings and books) of an engine that is not running, with every payment that it remembers."
@@ -51,7 +51,7 @@ def why_not(kept: Store, settings: Settings) -> str:
         return f"the engine is running, a process holds {', '.join(used)}; stop it first"
     try:
         with making.supervising(kept, settings.host.name):
-            left = making.unfinished(kept, settings.host.name, settings.storage.durability)
+            left = making.unfinished(kept, settings.host.name, durability.of(settings))
     except BlockingIOError:
         return "the engine is running under `engine up`; stop it first"
     except SegmentError as error:

@@ -27,6 +27,7 @@ from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import SECTOR_WORDS, WORD_BYTES, Words
 from engine.storage import list_changes, migration, names, old_layouts, recovery, sizes
+from engine.storage.durability import Durability
 from engine.storage.migration import Memory, MisfitError, Unfinished
 from engine.storage.opening import opened
 from engine.storage.segment import Segment, Store
@@ -55,7 +56,7 @@ def supervising(store: Store, engine: str) -> AbstractContextManager[None]:
     return store.holding(names.lock_name(engine), _SUPERVISED, wait=False)
 
 
-def make_ready(store: Store, engine: str, asked: Sizes | None, durability: str) -> None:
+def make_ready(store: Store, engine: str, asked: Sizes | None, durability: Durability) -> None:
     """Makes the segments, or gives those that are there the sizes ``asked`` and today's layout, with all they hold.
 
     ``asked``: None leaves the sizes as they are, and makes none. Raises SegmentError when they cannot be made or used,
@@ -89,7 +90,7 @@ def make_ready(store: Store, engine: str, asked: Sizes | None, durability: str) 
         _make(store, engine, asked, durability, Taken(memory, have, generation))
 
 
-def unfinished(store: Store, engine: str, durability: str) -> Unfinished:
+def unfinished(store: Store, engine: str, durability: Durability) -> Unfinished:
     """How many payments a removal would forget. Raises SegmentError, also when the engine is used."""
     _finish(store, engine)
     if names.find(engine, store.names()).is_empty:
@@ -123,7 +124,7 @@ def remove(store: Store, engine: str) -> list[str]:
     return own
 
 
-def _make(store: Store, engine: str, asked: Sizes, durability: str, old: Taken | None = None) -> None:
+def _make(store: Store, engine: str, asked: Sizes, durability: Durability, old: Taken | None = None) -> None:
     """Makes all segments, with what is in ``old`` if it is given, and makes them true; :func:`_finish` comes next."""
     books_shape = asked.shape
     plan = None
@@ -174,7 +175,7 @@ def _create(store: Store, name: str, length: int) -> Segment:
 
 
 def _lay_out(
-    books: Words, rings: Sequence[Words], asked: Sizes, durability: str, seeds: tuple[int, int] | None
+    books: Words, rings: Sequence[Words], asked: Sizes, durability: Durability, seeds: tuple[int, int] | None
 ) -> None:
     """Makes zeroed memory an engine's that has accepted nothing; ``seeds``: of ring 0, None for new ones."""
     generation = secrets.randbits(64) or 1
@@ -183,10 +184,10 @@ def _lay_out(
     books[layout.BOOKS_GENERATION_AT] = generation
     books[layout.BOOKS_RINGS_AT] = len(rings)
     books[layout.BOOKS_BOOT_AT] = recovery.boot()
-    books[layout.BOOKS_CLEAN_AT] = recovery.state_of_new(durability)
+    books[layout.BOOKS_CLEAN_AT] = durability.state_of_new
     for words in rings:
         words[layout.RING_BOOT_AT] = recovery.boot()
-        words[layout.RING_CLEAN_AT] = words[layout.RING_CLOSED_AT] = recovery.state_of_new(durability)
+        words[layout.RING_CLEAN_AT] = words[layout.RING_CLOSED_AT] = durability.state_of_new
         words[layout.RING_GENERATION_AT] = generation
         layout.lay_out_ring(words, asked.ring_slots, *(seeds or (random_odd_word(), random_odd_word())))
         seeds = None

@@ -17,9 +17,9 @@ from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
 from engine.ring import ids
 from engine.settings import Settings
-from engine.storage import filesystem, fingerprints, making, names, opening, recovery, sizes
+from engine.storage import durability, filesystem, fingerprints, making, names, opening, recovery, sizes
 from engine.storage.migration import Memory
-from engine.storage.segment import FileStore, HeldError, Segment, SharedMemoryStore, Store
+from engine.storage.segment import HeldError, Segment, Store
 
 HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: how long a predecessor may take to go
 HOLD_PAUSE_SECONDS = 0.1
@@ -44,7 +44,7 @@ def books_shape(settings: Settings) -> Shape:
 
 def store(settings: Settings) -> Store:
     """Where the engine's segments are."""
-    return SharedMemoryStore() if settings.storage.durability == "memory" else FileStore(settings.storage.data_dir)
+    return durability.of(settings).store(settings.storage.data_dir)
 
 
 def open_ring(settings: Settings, index: int) -> Segment:
@@ -65,7 +65,7 @@ def open_books(settings: Settings) -> Segment:
         books = opening.attached(kept, books_name(settings))
         unless_it_fails.callback(books.close)
         with opening.told_of(books.name):
-            recovery.recover_books(books, settings.storage.durability)
+            recovery.recover_books(books, durability.of(settings))
         unless_it_fails.pop_all()
         return books
 
@@ -209,7 +209,7 @@ def _open_ring(settings: Settings, kept: Store, index: int) -> Segment:
             contextlib.closing(opening.attached(kept, books_name(settings))) as books,
             opening.told_of(ring.name),
         ):
-            recovery.recover_ring(ring, index, books.words, settings.storage.durability)
+            recovery.recover_ring(ring, index, books.words, durability.of(settings))
         unless_it_fails.pop_all()
         return ring
 
@@ -223,13 +223,13 @@ def _ready(settings: Settings) -> Iterator[Store]:
             held.enter_context(making.locked(kept, settings.host.name))
         except OSError as error:
             raise SegmentError(f"{names.lock_name(settings.host.name)}: {error}") from error
-        making.make_ready(kept, settings.host.name, sizes.asked(settings), settings.storage.durability)
+        making.make_ready(kept, settings.host.name, sizes.asked(settings), durability.of(settings))
         yield kept
 
 
 def _usable(settings: Settings) -> Store:
     """The store, once it is sure that it keeps what it should. Raises SegmentError."""
-    if settings.storage.durability != "memory":
+    if durability.of(settings).is_on_disk:
         problem = filesystem.complaint(settings.storage.data_dir)
         if problem:
             raise SegmentError(f"ENGINE_DATA_DIR={settings.storage.data_dir}: {problem}")

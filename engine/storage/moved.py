@@ -13,7 +13,7 @@ from engine.books import listed
 from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
-from engine.storage import making, mapping, names, opening
+from engine.storage import durability, making, mapping, names, opening
 from engine.storage.segment import Segment, Store
 
 HELP = (
@@ -69,5 +69,5 @@ def move(settings: Settings, processor: int) -> None:
 
 def _attached(kept: Store, settings: Settings) -> Segment:
     """The books; memory of an older layout becomes one of today's, with the sizes that it has."""
-    making.make_ready(kept, settings.host.name, None, settings.storage.durability)
+    making.make_ready(kept, settings.host.name, None, durability.of(settings))
     return opening.attached(kept, mapping.books_name(settings))

@@ -14,6 +14,7 @@ from engine.memory.errors import SegmentError
 from engine.memory.words import SECTOR_WORDS, WORD_BYTES, Words
 from engine.ring.ring import check_ring
 from engine.storage import names, old_layouts, old_memory, recovery
+from engine.storage.durability import Durability
 from engine.storage.migration import Memory
 from engine.storage.segment import Segment, Store
 
@@ -36,7 +37,7 @@ class Opened(NamedTuple):
         """Takes every segment; they are given back when they are closed. False when another process has one."""
         return all(segment.lock() for segment in (self.books, *self.rings))
 
-    def recover(self, durability: str) -> Memory:
+    def recover(self, durability: Durability) -> Memory:
         """The memory after what a killed dispatcher, or the machine going down, makes necessary. The caller holds all.
 
         What has an old layout is not changed: its words are read as today's. Raises SegmentError.

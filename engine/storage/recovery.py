@@ -18,13 +18,17 @@ last completed sync, or younger. So each file says for each of its writers how i
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.books.writer import is_log_whole, redo_ring, seal_log
+from engine.books.writer import is_log_whole, redo_ring
 from engine.memory import clock, layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import Words
 from engine.ring import repair
 from engine.storage.segment import Segment
+
+if TYPE_CHECKING:
+    from engine.storage.durability import Durability
 
 BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id"
 
@@ -34,12 +38,7 @@ def boot() -> int:
     return int(Path(BOOT_ID_PATH).read_text().strip().replace("-", "")[:16], 16)
 
 
-def state_of_new(durability: str) -> int:
-    """How a new segment is left before anybody has used it: all that is in it is on disk."""
-    return layout.SYNCED if durability == "sync" else layout.CLEAN
-
-
-def recover_ring(segment: Segment, index: int, books: Words, durability: str) -> None:
+def recover_ring(segment: Segment, index: int, books: Words, durability: Durability) -> None:
     """Makes ring number ``index`` fit for use, before anybody else sees it. Raises SegmentError and OSError."""
     words = segment.words
     if words[layout.RING_BOOT_AT] != boot():
@@ -49,11 +48,10 @@ def recover_ring(segment: Segment, index: int, books: Words, durability: str) ->
         repair.repair(words)
         segment.sync()
         words[layout.RING_BOOT_AT] = boot()
-    if durability == "sync":
-        mark(segment, layout.SYNCED, layout.RING_CLEAN_AT, layout.RING_CLOSED_AT)
+    durability.opened_ring(segment)
 
 
-def recover_books(segment: Segment, durability: str) -> None:
+def recover_books(segment: Segment, durability: Durability) -> None:
     """Makes the books fit for use, before anybody else sees them. Raises SegmentError and OSError."""
     words = segment.words
     if words[layout.BOOKS_BOOT_AT] != boot():
@@ -62,10 +60,7 @@ def recover_books(segment: Segment, durability: str) -> None:
             words[layout.BOOKS_REDO_COUNT_AT] = 0  # it was on its way to the disk: nothing of it has been applied
         clock.go_on(words)
         words[layout.BOOKS_BOOT_AT] = boot()
-    if durability == "sync":
-        if words[layout.BOOKS_CLEAN_AT] != layout.SYNCED:
-            seal_log(words, words[layout.BOOKS_REDO_COUNT_AT])  # what a killed writer without sync has left open
-        mark(segment, layout.SYNCED, layout.BOOKS_CLEAN_AT)
+    durability.opened_books(segment)
 
 
 def mark(segment: Segment, state: int, *places: int) -> None:

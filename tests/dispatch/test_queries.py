@@ -6,19 +6,21 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from engine import settings as settings_module
 from engine.connectors.answers import Fee, Health, Query, Silence
-from engine.dispatch.attempt import Now
-from engine.dispatch.command import Loop
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.loop import Loop, Ports, loop_over
 from engine.memory import layout
-from engine.memory.words import Words
+from engine.memory.doorbell import Doorbell
+from engine.memory.status import StatusBlock
 from engine.routing.fees import ASSUMED_PPM
 from engine.routing.queries import ANSWER_MS_MAX, FEE_FIRST_MS
 from engine.storage import mapping
+from tests.dispatch.ports import NoBell, NoDurability, NoWaker, SetClock
 
 START_MS = 1_000_000
 STEP_MS = 10
@@ -67,6 +69,18 @@ class Network:
     def kick(self) -> None:
         pass
 
+    def wait_ms(self) -> float | None:
+        return None
+
+    def send(self, attempt: Attempt) -> None:
+        raise AssertionError("there are no payments")
+
+    def drop(self, attempt: Attempt) -> None:
+        raise AssertionError("there are no payments")
+
+    def abandon(self) -> None:
+        pass
+
 
 class Running:
     """Dispatchers, one after the other, on the same memory."""
@@ -79,10 +93,10 @@ class Running:
 
     def start(self, network: Network) -> Loop:
         """A dispatcher takes up what the last one has left, however that one ended."""
-        loop = Loop(self._settings, mapping.open_books(self._settings), mapping.open_rings(self._settings))
-        loop._transport.close()
-        loop._transport = cast(Any, network)
-        self._loop, self.network = loop, network
+        books, rings = mapping.open_books(self._settings).words, mapping.open_rings(self._settings)
+        ports = Ports(SetClock(self._now), network, NoDurability(), NoWaker(), Doorbell(NoBell(), books))
+        self._loop = loop = loop_over(self._settings, books, [ring.words for ring in rings], ports)
+        self.network, self.shown = network, StatusBlock(books).processor(layout.DEFAULT)
         loop.begin(self._now)
         return loop
 
@@ -91,15 +105,8 @@ class Running:
         assert self._loop
         for _ in range(round(seconds * 1000) // STEP_MS):
             self.network.now_ms = self.now_ms
-            self._loop._pass(self._now)
+            self._loop.step(self._now)
             self.now_ms += STEP_MS
-
-    @property
-    def words(self) -> Words:
-        """The board's words of default."""
-        assert self._loop
-        at = layout.STATUS_PROCESSORS
-        return self._loop._books[at : at + layout.STATUS_PROCESSOR_WORDS]
 
     @property
     def _now(self) -> Now:
@@ -167,7 +174,7 @@ def test_a_dispatcher_keeps_the_distance_from_the_last_ones_question(
 
 def test_a_board_with_a_moment_far_away_keeps_nobody_from_asking_for_long(running: Running) -> None:
     running.start(Network([0]))
-    running.words[layout.STATUS_HEALTH_FROM_MS] = (1 << 64) - 1
+    running.shown.health_from_ms = (1 << 64) - 1
     network = Network([0])
     running.start(network)
     running.run(12)
@@ -177,10 +184,10 @@ def test_a_board_with_a_moment_far_away_keeps_nobody_from_asking_for_long(runnin
 def test_the_board_has_when_a_processor_said_its_last_word(running: Running) -> None:
     running.start(Network([None, 0]))
     running.run(5)
-    assert running.words[layout.STATUS_HEALTH_MS] == 0
+    assert running.shown.health_ms == 0
     running.run(6)
-    assert (running.words[layout.STATUS_FAILING], running.words[layout.STATUS_MIN_RESPONSE_MS]) == (1, 100)
-    assert START_MS + 9000 < running.words[layout.STATUS_HEALTH_MS] < START_MS + 9200
+    assert (running.shown.failing, running.shown.min_response_ms) == (1, 100)
+    assert START_MS + 9000 < running.shown.health_ms < START_MS + 9200
 
 
 def test_nobody_is_asked_for_a_fee_by_default(running: Running) -> None:
@@ -188,7 +195,7 @@ def test_nobody_is_asked_for_a_fee_by_default(running: Running) -> None:
     loop = running.start(network)
     running.run(30)
     assert network.fees_asked == []
-    assert tuple(observed.fee_ppm for observed in loop._router.observed) == ASSUMED_PPM
+    assert tuple(observed.fee_ppm for observed in loop.router.observed) == ASSUMED_PPM
 
 
 def test_who_may_ask_asks_until_it_is_told(tmp_path: Path) -> None:
@@ -197,7 +204,7 @@ def test_who_may_ask_asks_until_it_is_told(tmp_path: Path) -> None:
         loop = running.start(network)
         running.run(30)
         assert sorted(processor for _, processor in network.fees_asked) == [layout.DEFAULT, layout.FALLBACK]
-        assert [observed.fee_ppm for observed in loop._router.observed] == [20_000, 20_000]
+        assert [observed.fee_ppm for observed in loop.router.observed] == [20_000, 20_000]
 
 
 def test_one_that_does_not_tell_is_asked_ever_more_rarely(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from engine.connectors import answers as outcome
 from engine.connectors.answers import Outcome
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.dispatcher import Dispatcher
+from engine.dispatch.work import Limits, Work
 from engine.memory import layout
+from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
 from engine.payment import Payment
 from engine.ring.ring import RingReader, RingWriter
@@ -50,16 +52,15 @@ class World:
         self.router = making.router(
             in_flight_min=self._in_flight_max, in_flight_max=self._in_flight_max, wait_cost_ppm=10_000_000
         )
-        self.dispatcher = Dispatcher(
+        work = Work(
             [RingReader(words) for words in self._ring_words],
             BooksWriter(self._books_words, SHAPE, self._ring_words),
             SHAPE,
+            StatusBlock(self._books_words),
             self.router,
-            give_up_ms=self._give_up_ms,
-            park_ms=20_000,
-            batch=64,
-            refusals_max=3,
+            Limits(give_up_ms=self._give_up_ms, park_ms=20_000, batch=64, refusals_max=3),
         )
+        self.dispatcher = Dispatcher(work)
         self.dispatcher.recover(self.now)
 
     def accept(self, number: int, cents: int = 1990, ring: int = 0, *, seen: bool = False) -> None:

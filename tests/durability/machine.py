@@ -15,15 +15,19 @@ from typing import Any, cast
 from engine.books.reader import BooksReader, Sum
 from engine.connectors.answers import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
 from engine.dispatch.attempt import Attempt, Now
-from engine.dispatch.command import Loop
+from engine.dispatch.loop import Loop, Ports, loop_over
 from engine.intake import acceptor
-from engine.intake.acceptor import Acceptor
+from engine.intake.acceptor import Acceptor, FileLock
 from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.memory import layout
+from engine.memory.doorbell import Doorbell
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
-from engine.storage import mapping
+from engine.storage import durability, mapping
+from engine.storage.durability import Keeping
+from engine.storage.segment import Segment
+from tests.dispatch.ports import NoBell, NoWaker, SetClock
 from tests.durability.disk import NEVER, Disk, KilledError, PowerLossError
 
 START_MS = 1_760_000_000_000
@@ -107,6 +111,10 @@ class Network:
     def kick(self) -> None:
         """Nothing waits."""
 
+    def wait_ms(self) -> float | None:
+        """Nothing waits."""
+        return None
+
     def drop(self, attempt: Attempt) -> None:
         """Forgets one request."""
         self._ends = [(other, outcome) for other, outcome in self._ends if other is not attempt]
@@ -146,7 +154,7 @@ class Api:
         self.own = RingWriter(segments[index].words, is_synced=True)
         rings = [self.own if number == index else RingReader(one.words) for number, one in enumerate(segments)]
         reader = BooksReader(books.words, mapping.books_shape(settings))
-        self.acceptor = Acceptor(rings, self.own, reader, _lock_file(settings))
+        self.acceptor = Acceptor(rings, self.own, reader, FileLock(_lock_file(settings)))
         self.committer = Committer(self.own, segments[index], lambda _: cast(Alarm, NoAlarm()), lambda: None)
         self.committer.start()
 
@@ -158,7 +166,7 @@ def _lock_file(settings: Settings) -> str:
     return path
 
 
-Mutant = Callable[["Machine"], None]
+Mutant = Callable[[Segment, Sequence[Segment]], Keeping]  # what a dispatcher over books and rings does to keep them
 
 
 class Machine:
@@ -167,7 +175,7 @@ class Machine:
     Parameters:
       seed: of everything that is left to chance.
       settings: of the engine.
-      mutant: called when the dispatcher has started, to plant a fault in it.
+      mutant: gives each dispatcher something else than the mode's :class:`Keeping`, which has a fault.
     """
 
     def __init__(self, seed: int, settings: Settings, mutant: Mutant | None = None) -> None:
@@ -175,7 +183,7 @@ class Machine:
         self.settings = settings
         self.disk = Disk(self.chance)
         self.world = World()
-        self._plant = mutant
+        self._mutant = mutant
         self._mono_ms = 0
         self._next_id = 0
         self._forgotten = [0] * settings.host.api_processes
@@ -195,7 +203,7 @@ class Machine:
             try:
                 self._step()
             except PowerLossError:
-                self._end_loop()
+                self.loop = None
                 self.disk.lose_power()
                 self.apis = [None] * len(self.apis)
                 losses -= 1
@@ -205,7 +213,6 @@ class Machine:
         self._check_recovered()
         self._settle_all()
         self._check_settled()
-        self._end_loop()
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -234,7 +241,7 @@ class Machine:
             if who < len(self.apis):
                 self.apis[who] = None
             else:
-                self._end_loop()
+                self.loop = None
             # The power may go before it is back.
             self.disk.left, self.disk.trouble = chance.randint(0, 200), PowerLossError
 
@@ -266,31 +273,19 @@ class Machine:
 
     def _start_loop(self) -> Loop:
         settings = self.settings
-        loop = Loop(settings, mapping.open_books(settings), mapping.open_rings(settings))
-        loop._transport.close()
+        books, rings = mapping.open_books(settings), mapping.open_rings(settings)
+        keeping = (self._mutant or durability.of(settings).keeping)(books, rings)
         self.network = Network(self.world, self.chance)
-        loop._transport = cast(Any, self.network)
-        self.loop = loop
-        if self._plant:
-            self._plant(self)
+        ports = Ports(SetClock(self.now), self.network, keeping, NoWaker(), Doorbell(NoBell(), books.words))
+        self.loop = loop = loop_over(settings, books.words, [ring.words for ring in rings], ports)
         loop.begin(self.now)
         self._see_purges()
         self._check_recovered()
         return loop
 
-    def _end_loop(self) -> None:
-        if self.loop is not None:
-            self.loop._doorbell.close()
-            self.loop._epoll.close()
-            self.loop = None
-
     def _pass(self, loop: Loop) -> None:
-        now = self.now
-        if loop._dispatcher.purge_if_asked(now):
-            self.network.abandon()
-            self._see_purges()
-        loop._pass(now)
-        loop._show(now)
+        loop.step(self.now)
+        self._see_purges()
 
     def _revive(self) -> None:
         """Everybody who is not there starts."""
@@ -308,7 +303,7 @@ class Machine:
         for _ in range(PASSES_MAX):
             self._mono_ms += 500
             self._pass(loop)
-            if not loop._dispatcher.has_work:
+            if not loop.dispatcher.has_work:
                 return
         raise BrokenPromiseError("not all is settled")
 

@@ -13,7 +13,7 @@ import pytest
 
 from engine.books import parked
 from engine.books.reader import BooksReader
-from engine.intake.acceptor import Acceptor, Usage, Verdict
+from engine.intake.acceptor import Acceptor, FileLock, Usage, Verdict
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.ring.ids import IdMemory, mix, stripe
@@ -38,7 +38,7 @@ def world(tmp_path: Path) -> Iterator[Engine]:
 def make_acceptor(world: Engine, index: int) -> Acceptor:
     own = RingWriter(world.segments[index].words)
     rings = [own if number == index else ring for number, ring in enumerate(world.rings)]
-    return Acceptor(rings, own, world.reader, world.books.lock_path)
+    return Acceptor(rings, own, world.reader, FileLock(world.books.lock_path))
 
 
 def test_a_payment_is_accepted_and_found(world: Engine) -> None:
@@ -174,7 +174,7 @@ def test_a_process_that_dies_while_it_accepts_leaves_no_lock_behind(world: Engin
     def die() -> None:
         own = DyingRing(world.segments[0].words)
         rings: list[RingReader] = [own, world.rings[1]]
-        Acceptor(rings, own, world.reader, world.books.lock_path).accept(1, 2, 100, NOW_MS, CLOCK_MS)
+        Acceptor(rings, own, world.reader, FileLock(world.books.lock_path)).accept(1, 2, 100, NOW_MS, CLOCK_MS)
 
     process = context.Process(target=die)
     process.start()
@@ -216,7 +216,7 @@ def test_wherever_a_process_is_killed_what_it_accepted_is_remembered(
 
 def accept_alone(directory: Path, books: BooksReader, ring: Words, ids: Words, one: Id) -> None:
     own = RingWriter(ring)
-    acceptor = Acceptor([own], own, books, lock_file(directory), IdMemory(ids))
+    acceptor = Acceptor([own], own, books, FileLock(lock_file(directory)), IdMemory(ids))
     assert acceptor.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
     acceptor.close()
 
@@ -227,7 +227,7 @@ def test_an_id_that_the_ring_has_forgotten_is_marked_and_one_that_a_purge_has_is
     memory = used_ring(0, SPREAD)
     words: Words = memory  # type: ignore[assignment]
     own = RingWriter(words)
-    acceptor = Acceptor([own], own, world.reader, lock_file(tmp_path), IdMemory(make_ids()))  # type: ignore[arg-type]
+    acceptor = Acceptor([own], own, world.reader, FileLock(lock_file(tmp_path)), IdMemory(make_ids()))  # type: ignore[arg-type]
 
     def accept(number: int) -> bool:
         """Whether the payment is marked."""
@@ -253,7 +253,7 @@ def remember_all(environment: dict[str, str], index: int, barrier: Barrier, ids:
     assert segment is not None
     own = RingWriter(world.segments[index].words)
     rings = [own if number == index else ring for number, ring in enumerate(world.rings)]
-    acceptor = Acceptor(rings, own, world.reader, world.books.lock_path, IdMemory(segment.words))
+    acceptor = Acceptor(rings, own, world.reader, FileLock(world.books.lock_path), IdMemory(segment.words))
     barrier.wait()
     for one in ids:
         assert acceptor.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED

@@ -24,10 +24,10 @@ from engine import settings as settings_module
 from engine.books import levels
 from engine.books.reader import BooksReader
 from engine.intake import build, payment
-from engine.intake.acceptor import Acceptor, Verdict
+from engine.intake.acceptor import Acceptor, FileLock, Verdict
 from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.memory import layout
-from engine.memory.doorbell import Doorbell
+from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.words import Words
 from engine.ring.ids import IdMemory, mix, stripe
 from engine.ring.ring import DONE, RingReader, RingWriter
@@ -72,8 +72,8 @@ class Maker:
         own = RingWriter(memories[0])  # type: ignore[arg-type]
         rings = [own, *(RingReader(memory) for memory in memories[1:])]  # type: ignore[arg-type]
         memory = None if ids is None else IdMemory(ids)  # type: ignore[arg-type]
-        acceptor = Acceptor(rings, own, BooksReader(books, SHAPE), lock_file(self._directory), memory)
-        doorbell = Doorbell(str(self._directory / "doorbell"), books)
+        acceptor = Acceptor(rings, own, BooksReader(books, SHAPE), FileLock(lock_file(self._directory)), memory)
+        doorbell = Doorbell(Pipe(str(self._directory / "doorbell")), books)
         fast_path = FastPath(SETTINGS, rings, own, books, SHAPE, acceptor, doorbell)
         self._made.append((fast_path, acceptor, doorbell))
         while len(self._made) > WORLDS_MAX:  # each holds descriptors, and a test has at most a few
@@ -242,8 +242,8 @@ def test_what_was_put_parked_is_not_taken_again_and_nothing_while_the_books_are_
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
-        acceptor = Acceptor(rings, own, made.reader, made.books.lock_path)
-        doorbell = Doorbell(made.settings.host.doorbell_path, made.books.words)
+        acceptor = Acceptor(rings, own, made.reader, FileLock(made.books.lock_path))
+        doorbell = Doorbell(Pipe(made.settings.host.doorbell_path), made.books.words)
         shape = mapping.books_shape(made.settings)
         fast_path = FastPath(made.settings, rings, own, made.books.words, shape, acceptor, doorbell)
         filler = RingWriter(made.segments[0].words)
@@ -267,8 +267,8 @@ def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_pat
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
-        acceptor = Acceptor(rings, own, made.reader, made.books.lock_path)
-        doorbell = Doorbell(made.settings.host.doorbell_path, made.books.words)
+        acceptor = Acceptor(rings, own, made.reader, FileLock(made.books.lock_path))
+        doorbell = Doorbell(Pipe(made.settings.host.doorbell_path), made.books.words)
         fast_path = FastPath(
             made.settings, rings, own, made.books.words, mapping.books_shape(made.settings), acceptor, doorbell
         )
@@ -322,7 +322,7 @@ def test_the_lane_makes_the_very_stores_of_the_python_writer_in_their_order(
     made = IdMemory(Recorded(copy(ids), expected, 1)) if remembered is not None else None
     own = RingWriter(Recorded(copy(memory), expected))
     rings, books = [own, RingReader(make_ring())], make(memory, make_ring()).acceptor._books  # type: ignore[arg-type]
-    twin = Acceptor(rings, own, books, lock_file(watched.parent), made)
+    twin = Acceptor(rings, own, books, FileLock(lock_file(watched.parent)), made)
     expected.clear()  # opening the ring is Python's
     assert twin.accept(id_high, id_low, 1990, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
     twin.close()

@@ -11,6 +11,7 @@ from engine.books.reader import Sum, Totals
 from engine.intake.acceptor import Usage
 from engine.intake.health import HEARTBEAT_MS_MAX, report
 from engine.memory import layout
+from engine.memory.status import StatusBlock
 from engine.memory.words import Words, zeros
 
 NOW_MS = 1_784_203_200_000
@@ -23,7 +24,7 @@ IDLE = [Usage(0, 0, False)]
 @pytest.fixture
 def books() -> Words:
     words = zeros(layout.REDO_AT)
-    words[layout.STATUS_HEARTBEAT_MS] = NOW_MS - 100
+    StatusBlock(words).heartbeat_ms = NOW_MS - 100
     return words
 
 
@@ -39,21 +40,22 @@ def test_an_engine_that_runs_well_is_ok(books: Words) -> None:
 
 def test_a_dispatcher_that_is_silent_or_was_never_there_is_down(books: Words) -> None:
     for heartbeat_ms, age_ms in ((NOW_MS - HEARTBEAT_MS_MAX - 1, HEARTBEAT_MS_MAX + 1), (0, None)):
-        books[layout.STATUS_HEARTBEAT_MS] = heartbeat_ms
+        StatusBlock(books).heartbeat_ms = heartbeat_ms
         shown = show(books)
         assert (shown["status"], shown["reasons"]) == ("degraded", ["dispatcher is down"])
         assert shown["dispatcher"] == {"alive": False, "heartbeatAgeMs": age_ms, "errors": 0}
 
 
 def test_a_clock_that_was_set_back_does_not_make_the_dispatcher_look_dead(books: Words) -> None:
-    books[layout.STATUS_HEARTBEAT_MS] = NOW_MS + 5000
+    StatusBlock(books).heartbeat_ms = NOW_MS + 5000
     assert show(books)["dispatcher"] == {"alive": True, "heartbeatAgeMs": 0, "errors": 0}
 
 
 def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None:
-    at = layout.STATUS_PROCESSORS + layout.FALLBACK * layout.STATUS_PROCESSOR_WORDS
-    for offset, value in enumerate((1, 120, 1, 7, 150, 3, CLOCK_MS - 4200)):
-        books[at + offset] = value
+    status = StatusBlock(books).processor(layout.FALLBACK)
+    status.failing, status.min_response_ms, status.breaker_open = 1, 120, 1
+    status.in_flight, status.expected_ms, status.unresolved = 7, 150, 3
+    status.health_ms = CLOCK_MS - 4200
     shown = show(books)
     assert shown["processors"]["fallback"] == {
         "failing": True,

@@ -17,7 +17,7 @@ import pytest
 
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
-from engine.intake.acceptor import Acceptor, Verdict
+from engine.intake.acceptor import Acceptor, FileLock, Verdict
 from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.intake.keeper import Keeper
@@ -238,7 +238,7 @@ class Api:
         assert ids is not None
         reader = BooksReader(books.words, mapping.books_shape(settings))
         self.memory = IdMemory(ids.words)
-        self.acceptor = Acceptor(rings, self.own, reader, lock_file(Path(settings.host.run_dir)), self.memory)
+        self.acceptor = Acceptor(rings, self.own, reader, FileLock(lock_file(Path(settings.host.run_dir))), self.memory)
         keeper = Keeper(self.acceptor, self.own, ids, Later(chance))
         keeper.start()
         keeper.write_again()
@@ -404,7 +404,7 @@ def kept(tmp_path: Path) -> Iterator[tuple[Keeper, Slow, RingWriter]]:
     with engine(str(tmp_path), **ON) as made, opened_ids(made) as segment:
         own = RingWriter(made.segments[0].words)
         rings: list[RingReader] = [own, made.rings[1]]
-        acceptor = Acceptor(rings, own, made.reader, lock_file(tmp_path), IdMemory(segment.words))
+        acceptor = Acceptor(rings, own, made.reader, FileLock(lock_file(tmp_path)), IdMemory(segment.words))
         slow = Slow()
         yield Keeper(acceptor, own, segment, slow), slow, own
         acceptor.close()
@@ -432,7 +432,7 @@ def test_a_process_that_starts_writes_every_page_again(tmp_path: Path) -> None:
     file = cast(DiskSegment, segment)._file
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[0].words)
-        acceptor = Acceptor([own], own, made.reader, lock_file(tmp_path))
+        acceptor = Acceptor([own], own, made.reader, FileLock(lock_file(tmp_path)))
         Keeper(acceptor, own, segment).write_again()
         acceptor.close()
     pages = -(-len(content) // 512)

@@ -23,6 +23,7 @@ from engine.intake.http import Held
 from engine.intake.problem import Answer
 from engine.intake.server import Server
 from engine.memory import layout
+from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
 from engine.storage import mapping
 from tests.intake.engine import Engine, engine, new_id, pay, purging, wait_until
@@ -394,7 +395,7 @@ def test_a_summary_waits_a_moment_for_answers_that_are_due(tmp_path: Path) -> No
         world.start()
         with world.client() as client:
             at_once = client.get("/payments-summary")
-            world.books.words[layout.STATUS_LISTENS] = 1
+            StatusBlock(world.books.words).listens = 1
             assert client.get("/payments-summary").text == at_once.text
             head = client.head("/payments-summary")
             assert (head.status_code, head.text) == (200, "")
@@ -422,7 +423,7 @@ def test_a_summary_that_waits_has_what_was_settled_meanwhile() -> None:
 
     words, books, anything = zeros(layout.REDO_AT), Books(), cast(Any, Anything())
     server = Server(settings_module.read({}), anything, anything, words, cast(Any, books), anything)
-    words[layout.STATUS_LISTENS] = 1
+    StatusBlock(words).listens = 1
     held = server.summary(anything)
     assert isinstance(held, Held)
     books.sums = (Sum(1, 1990), Sum(0, 0))
@@ -454,12 +455,12 @@ def test_health_shows_the_dispatchers_board_and_is_200_without_one(world: Engine
     assert client.get("/health").json()["queues"] == {
         "pending": pending + 1, "failed": 0, "parked": 0, "deadLetters": 0, "chargedBefore": 0,
     }  # fmt: skip
-    board = world.books.words
-    board[layout.STATUS_HEARTBEAT_MS] = time.time_ns() // 1_000_000
-    board[layout.STATUS_PROCESSORS + layout.STATUS_MIN_RESPONSE_MS] = 120
+    status = StatusBlock(world.books.words)
+    status.heartbeat_ms = time.time_ns() // 1_000_000
+    status.processor(layout.DEFAULT).min_response_ms = 120
     alive = client.get("/health").json()
     assert (alive["status"], alive["processors"]["default"]["minResponseTime"]) == ("ok", 120)
-    board[layout.STATUS_HEARTBEAT_MS] = 0
+    status.heartbeat_ms = 0
 
 
 # --- a full ring -----------------------------------------------------------------------------------------------------
@@ -506,7 +507,7 @@ def test_a_purge_is_answered_when_the_dispatcher_has_done_it_and_wakes_it(tmp_pa
     with engine(str(tmp_path), ENGINE_PURGE="1") as world:
         world.start()
         bell = os.open(world.settings.host.doorbell_path, os.O_RDWR | os.O_NONBLOCK)
-        world.books.words[layout.STATUS_ASLEEP] = 1
+        StatusBlock(world.books.words).asleep = 1
         with world.client() as client, purging(world):
             identity = new_id()
             pay(client, identity)

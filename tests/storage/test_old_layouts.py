@@ -15,7 +15,7 @@ from engine.memory.errors import SegmentError
 from engine.payment import Payment
 from engine.ring.ids import check_ids, ids_buckets, ids_words, lay_out_ids
 from engine.settings import Settings
-from engine.storage import filesystem, making, mapping, old_layouts, recovery
+from engine.storage import durability, filesystem, making, mapping, old_layouts, recovery
 from engine.storage.migration import Memory
 from tests.durability.disk import NEVER, Disk, File, KilledError, PowerLossError
 from tests.storage import remembered
@@ -268,7 +268,7 @@ def test_what_a_removal_would_forget_is_counted_and_nothing_is_changed(disk: Dis
     states = [row[told["fields"].index("state")] for row in told["payments"]]
     parked = [row[told["fields"].index("state")] for row in told["parked"]]
     open_states = (layout.QUEUED, layout.PROCESSING, layout.ALREADY)
-    left = making.unfinished(disk, "shop", "sync")
+    left = making.unfinished(disk, "shop", durability.MODES["sync"])
     assert left.in_rings == sum(state in open_states for state in states) > 0
     assert left.parked == sum(state in open_states for state in parked) > 0
     assert contents(disk) == before
@@ -277,5 +277,5 @@ def test_what_a_removal_would_forget_is_counted_and_nothing_is_changed(disk: Dis
 @each_version
 def test_a_person_may_say_that_a_processor_has_moved_before_the_first_start(disk: Disk, version: int) -> None:
     install(disk, version, "filled")
-    making.make_ready(disk, "shop", None, "sync")
+    making.make_ready(disk, "shop", None, durability.MODES["sync"])
     check(version, remembered.expected(version, "filled"), memory_of(settings_of()))

@@ -116,7 +116,7 @@ def test_up_settles_what_an_older_engine_had_accepted(
         summary = shop.summary()
         settled = sum(count for count, _ in told["totals"][:2])
         charged = simulated.default.summary().count + simulated.fallback.summary().count
-        assert summary.default.count + summary.fallback.count == settled + charged
+        assert summary.count == settled + charged
         assert charged >= len(waiting)
         health = shop.request("GET", "/health").json()
         assert health["queues"]["failed"] == told["totals"][2][0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -20,7 +20,6 @@ from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED, PROCESSOR_NA
 from engine.memory.words import Words
 from engine.payment import Payment
 from engine.ring.ring import DONE, RingReader
-from engine.routing.router import Router
 
 LOOKED_UP = 3  # payments that are looked up by their id at each look
 WINDOWS = 2  # windows that are asked at each look
@@ -166,8 +165,18 @@ class Checks:
         if account.lookups > LOOKUPS_BOUND + starts * LOOKUPS_A_START:
             raise ViolationError(f"bounded: payment {account.number} is looked up again and again", account.number)
 
-    def check_dispatcher(self, dispatcher: Dispatcher, router: Router, sent: int, in_flight_max: int) -> None:
+    def check_fees(self, dispatcher: Dispatcher, told: Collection[int]) -> None:
+        """The router believes of each processor whose fee is known, or was told, that it keeps that."""
+        plan = self._model.plan
+        for processor, observed in enumerate(dispatcher.work.router.observed):
+            is_known = plan.known_fees[processor] or processor in told
+            if is_known and observed.fee_ppm != plan.fees_ppm[processor]:
+                name, kept_ppm = PROCESSOR_NAMES[processor], plan.fees_ppm[processor]
+                raise ViolationError(f"{name} keeps {kept_ppm} ppm, and {observed.fee_ppm} are believed")
+
+    def check_dispatcher(self, dispatcher: Dispatcher, sent: int, in_flight_max: int) -> None:
         """What must be true of the dispatcher between two passes: nothing is lost, and nothing grows."""
+        router = dispatcher.work.router
         for observed in router.observed:
             if observed.in_flight > in_flight_max:
                 raise ViolationError(f"bounded: {observed.in_flight} requests in flight, the limit is {in_flight_max}")

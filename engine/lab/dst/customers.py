@@ -9,7 +9,8 @@ from engine.intake import acceptor
 from engine.lab.dst.account import Account
 from engine.lab.dst.checks import Checks
 from engine.lab.dst.model import Model, ViolationError
-from engine.lab.dst.processes import ApiProcess, Lock, Process
+from engine.lab.dst.processes import ApiProcess, Process, VirtualLock
+from engine.lab.dst.punctual import Punctuality
 from engine.lab.dst.scheduler import Scheduler
 from engine.memory import layout
 
@@ -21,21 +22,20 @@ class Customers:
 
     Parameters:
       step: lets a process do something, see :class:`engine.lab.dst.world.World`.
-      wake: called when the dispatcher is told of a payment.
       passes: how many passes the dispatcher has begun.
     """
 
     def __init__(
         self,
         apis: Sequence[ApiProcess],
-        lock: Lock,
+        lock: VirtualLock,
         model: Model,
         checks: Checks,
         scheduler: Scheduler,
         chance: Random,
+        punctuality: Punctuality,
         *,
         step: Callable[[Process, Callable[[], object]], bool],
-        wake: Callable[[], None],
         passes: Callable[[], int],
     ) -> None:
         self._apis = apis
@@ -45,7 +45,7 @@ class Customers:
         self._scheduler = scheduler
         self._chance = chance
         self._step = step
-        self._wake = wake
+        self._punctuality = punctuality
         self._passes = passes
         # Just now; with the ring's head before, and whether the id memory knows the id.
         self._accepting: list[tuple[ApiProcess, Account, int, bool]] = []
@@ -117,8 +117,8 @@ class Customers:
             if any(model.remembers(other) for other in others):
                 raise ViolationError(f"payment {number} is accepted while another one has its id", number)
             account.promised = True
-            if self._chance.random() < 0.8:
-                self._wake()
+            api.ring_bell()
+            self._punctuality.rung(account)
         elif verdict is acceptor.Verdict.FULL:
             if self._passes() == passes:  # else the oldest may have been settled since
                 self._checks.check_refusal(api.index)

@@ -13,13 +13,15 @@ from unittest import mock
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
 from engine.connectors import answers, rinha
-from engine.dispatch import ending, life, starting
+from engine.dispatch import ending, life, pacing, starting
 from engine.dispatch.dispatcher import Dispatcher
+from engine.dispatch.drain import Drain
+from engine.dispatch.loop import Loop
+from engine.dispatch.queries import Queries
 from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
 from engine.intake.acceptor import Acceptor
 from engine.lab.dst import wrong
-from engine.lab.dst.processes import VirtualAcceptor
 from engine.memory import layout
 from engine.ring.ring import RingReader, RingWriter
 from engine.storage import fingerprints
@@ -66,9 +68,7 @@ MUTANTS = {
     "recovered-as-queued": Mutant(
         "after a crash, what was in flight may go anywhere", Work, "recover", wrong.recover_as_queued
     ),
-    "no-lock": Mutant(
-        "two API processes look up and put at the same time", VirtualAcceptor, "accept", VirtualAcceptor._accept
-    ),
+    "no-lock": Mutant("two API processes look up and put at the same time", Acceptor, "accept", Acceptor._accept),
     "slot-given-early": Mutant(
         "a slot is given away before its payment is over", RingReader, "is_done", wrong.is_done_early
     ),
@@ -111,4 +111,21 @@ MUTANTS = {
     ),
     "any-address": Mutant("another address of a processor is always taken", fingerprints, "complaint", lambda *_: ""),
     "amount-unsaid": Mutant("another amount is booked without a word", life, "after_lookup", wrong.amount_unsaid),
+    "no-last-look": Mutant(
+        "the dispatcher falls asleep without a last look", Loop, "_may_sleep", wrong.may_always_sleep
+    ),
+    "deaf": Mutant("it says that it listens for an answer, and does not", pacing, "decide", wrong.deaf),
+    "late-start": Mutant(
+        "payments are sent after the drain time",
+        Drain,
+        "is_late",
+        wrong.never_late,
+        ((Drain, "is_over", wrong.over_in_time),),
+    ),
+    "fee-of-the-other": Mutant(
+        "a fee is learnt for the other processor", Queries, "_heard_fee", wrong.fee_of_the_other
+    ),
+    "health-at-once": Mutant(
+        "a new dispatcher does not know when health was asked for last", Queries, "begin", lambda *_: None
+    ),
 }

@@ -15,6 +15,7 @@ ALTERED_MAX = 6  # payments of which a processor stores another amount: so many 
 BITS = PAYMENTS_MAX + ALTERED_MAX
 NEVER_MS = 10**12
 DAY_STEP_MS = 25 * 3600 * 1000  # of a clock that is set by a day
+FEES_PPM = (10_000, 50_000, 90_000, 150_000, 300_000)
 REFUSED_WITH = (400, 402, 404, 405, 413, 414, 415, 400, 500, 500)
 
 
@@ -84,6 +85,11 @@ class Plan:
     refusals_max: int
     dispatch_batch: int
     dispatch_pause_ms: int
+    target_batch: int
+    drain_ms: int
+    fees_ppm: tuple[int, int]  # what each processor keeps ...
+    known_fees: tuple[bool, bool]  # ... whether somebody has said so ...
+    fee_query: bool  # ... and whether they may be asked
     books_recent_seconds: int
     seeds: tuple[int, ...]  # odd multipliers for hashing, two for each ring and one for the books
     start_ms: int  # monotonic
@@ -95,6 +101,8 @@ class Plan:
     points_mean: int  # points between two interrupts
     crashes_max: int
     purges: tuple[int, ...]  # when, ms into the run
+    audits: tuple[int, ...]  # when somebody asks for a summary
+    stops: tuple[int, ...]  # when somebody stops the dispatcher, with a word and not with a kill
     clock_steps: tuple[tuple[int, int], ...]  # when, ms into the run; by how many ms
     moves: tuple[tuple[int, int], ...]  # when, ms into the run, somebody gives which processor another address
     id_memory: bool  # whether the engine remembers ids for longer than in its rings ...
@@ -131,6 +139,11 @@ def draw(chance: Random) -> Plan:
         refusals_max=pick((1, 2, 5)),
         dispatch_batch=pick((1, 3, 64)),
         dispatch_pause_ms=chance.randint(2, 60),
+        target_batch=pick((1, 12, 12)),
+        drain_ms=pick((0, 100, 1000, 5000)),
+        fees_ppm=(pick(FEES_PPM), pick(FEES_PPM)),
+        known_fees=(pick((True, False)), pick((True, False))),
+        fee_query=pick((True, False)),
         books_recent_seconds=recent_seconds,
         seeds=tuple(chance.getrandbits(64) | 1 for _ in range(2 * api_processes + 1)),
         start_ms=start_ms,
@@ -142,6 +155,8 @@ def draw(chance: Random) -> Plan:
         points_mean=pick((15, 40, 40, 120)),
         crashes_max=pick((0, 3, 8, 8, 15)),
         purges=tuple(chance.randint(0, length_ms) for _ in range(pick((0, 0, 0, 0, 1, 2)))),
+        audits=_draw_audits(chance, length_ms),
+        stops=tuple(chance.randint(0, length_ms) for _ in range(pick((0, 0, 1, 3)))),
         clock_steps=_draw_clock_steps(chance, length_ms, recent_seconds),
         moves=tuple((chance.randint(0, length_ms), pick(PROCESSORS)) for _ in range(pick((0, 0, 2)))),
         id_memory=chance.random() < 0.5,
@@ -151,6 +166,12 @@ def draw(chance: Random) -> Plan:
         is_curse_lifted=chance.random() < 0.5,
         replay=pick((0.0, 0.05, 0.2)),
     )
+
+
+def _draw_audits(chance: Random, length_ms: int) -> tuple[int, ...]:
+    """None, or one after the other at equal distances."""
+    every_ms = chance.choice((0, 0, 500, 2000))
+    return tuple(range(chance.randint(1, every_ms), length_ms, every_ms)) if every_ms else ()
 
 
 def _draw_orders(chance: Random, length_ms: int, again: float) -> tuple[Order, ...]:
@@ -190,7 +211,7 @@ def _draw_oddity(chance: Random, altered: int) -> Oddity:
         return Oddity(phantom=where)
     if kind < 0.75:
         return Oddity(stranger=where)
-    if kind < 0.9 and altered < ALTERED_MAX:
+    if kind < 0.86 and altered < ALTERED_MAX:
         return Oddity(altered=where, altered_cents=1 << PAYMENTS_MAX + altered)
     return Oddity(cursed=True)
 

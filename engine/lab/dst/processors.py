@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from random import Random
 
 from engine.connectors import answers, rinha
-from engine.connectors.answers import Outcome
+from engine.connectors.answers import Fee, Health, Outcome
 from engine.correlation import format_id
 from engine.dispatch.attempt import Attempt
 from engine.lab.dst.account import Record
-from engine.lab.dst.model import Model
+from engine.lab.dst.model import Model, ViolationError
 from engine.lab.dst.scheduler import Scheduler
 from engine.lab.dst.stages import Stage, Treatment
+from engine.routing.queries import ANSWER_MS_MAX
 
 Answer = Callable[[Attempt, Outcome], None]
 
@@ -40,6 +41,7 @@ SERVING = (
     Treatment.MISLEAD,
     Treatment.FORBID,
 )
+WAY_MS_MAX = ANSWER_MS_MAX - 100  # of a query: in time, just
 LATE_MS = 4000  # how long after the dispatcher's time-out something may still happen
 
 
@@ -49,7 +51,8 @@ class Processor:
     Parameters:
       number: DEFAULT or FALLBACK; stages: in order, the last one for ever; start_ms: when the first begins.
       request_timeout_ms, connect_timeout_ms: the dispatcher's.
-      is_mute: it answers no lookup, ever.
+      health_interval_ms: it must not be asked for its health twice in this time.
+      fee_ppm: what it keeps; is_mute: it answers no lookup, ever.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class Processor:
         start_ms: int,
         request_timeout_ms: int,
         connect_timeout_ms: int,
+        health_interval_ms: int,
+        fee_ppm: int,
         is_mute: bool,
         model: Model,
         scheduler: Scheduler,
@@ -73,6 +78,9 @@ class Processor:
         self._scheduler = scheduler
         self._chance = chance
         self._is_mute = is_mute
+        self._health_interval_ms = health_interval_ms
+        self._health_ms = -health_interval_ms  # when it was asked last
+        self.fee_ppm = fee_ppm
         self.handled = 0
 
     @property
@@ -82,10 +90,30 @@ class Processor:
             self._stages.pop()
         return self._stages[-1]
 
-    def health(self) -> tuple[bool, int] | None:
-        """What it says of itself: failing, and its delay in ms; None when it does not answer."""
-        stage = self.stage
-        return None if stage.failing is None else (stage.failing, stage.delay_ms[0])
+    def receive_health(self, answer: Callable[[Health], None]) -> None:
+        """It is asked for its health, some time from now; ``answer`` is called with its word, unless it has none."""
+        self._scheduler.after(self._way_ms(), self._say_health, answer)
+
+    def receive_fee(self, answer: Callable[[Fee], None]) -> None:
+        """The same of its fee."""
+        self._scheduler.after(self._way_ms(), self._say_fee, answer)
+
+    def _way_ms(self) -> float:
+        """How long a query is on its way."""
+        return self._chance.random() * (WAY_MS_MAX if self._chance.random() < 0.1 else 30)
+
+    def _say_health(self, answer: Callable[[Health], None]) -> None:
+        now_ms, stage = self._scheduler.mono_ms, self.stage
+        if now_ms - self._health_ms < self._health_interval_ms:
+            raise ViolationError(f"asked for its health again after {now_ms - self._health_ms} ms")
+        self._health_ms = now_ms
+        if stage.failing is not None:
+            word = Health(self.number, stage.failing, stage.delay_ms[0])
+            self._scheduler.after(self._chance.random() * 30, answer, word)
+
+    def _say_fee(self, answer: Callable[[Fee], None]) -> None:
+        if self.stage.failing is not None:
+            self._scheduler.after(self._chance.random() * 30, answer, Fee(self.number, self.fee_ppm))
 
     def receive(self, attempt: Attempt, answer: Answer) -> None:
         """A request arrives; ``answer`` is called with its end, unless there is none."""

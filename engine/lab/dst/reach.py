@@ -9,7 +9,7 @@ from engine.lab.dst.world import World
 from engine.memory import layout
 from engine.memory.layout import PROCESSORS
 
-_DETAILED = ("is killed", "ended", "is here again")  # whose last detail is counted too
+_DETAILED = ("is killed", "ended", "is here again", "is asked to stop", "stops")  # whose last detail is counted too
 _WORDS = {
     "parked": layout.BOOKS_PARKED_TAKEN_AT,
     "dead letters": layout.BOOKS_DEAD_AT,

@@ -17,11 +17,13 @@ from engine.dispatch.life import Course, Decision
 from engine.lab.dst.account import Account
 from engine.lab.dst.checks import Checks
 from engine.lab.dst.customers import Customers
+from engine.lab.dst.dispatching import DispatcherProcess, Watchers
 from engine.lab.dst.memory import NEVER, KilledError, Points, shared_words
 from engine.lab.dst.model import Model, ViolationError
 from engine.lab.dst.plan import NEVER_MS, PLAIN, draw
-from engine.lab.dst.processes import ApiProcess, DispatcherProcess, Lock, Process
+from engine.lab.dst.processes import ApiProcess, Process, VirtualLock
 from engine.lab.dst.processors import Processor
+from engine.lab.dst.punctual import WAKE_MS, Punctuality
 from engine.lab.dst.replay import Replay
 from engine.lab.dst.scheduler import Scheduler
 from engine.lab.dst.trace import Trace
@@ -63,17 +65,13 @@ class World:
             words = shared_words(index + 1, layout.ring_words(plan.ring_slots), points)
             layout.lay_out_ring(words, plan.ring_slots, *plan.seeds[2 * index : 2 * index + 2])
             self.rings.append(words)
-        lock = Lock()
-        self._apis = [
-            ApiProcess(index, books_shape, self.books, self.rings, lock) for index in range(plan.api_processes)
-        ]
         self._shape = books_shape
         fingerprints.keep(URLS, self.books)
         self._lay_out_sums()
         self._model = Model(
             plan, self.books, books_shape, [RingReader(words) for words in self.rings], self._scheduler, self.trace
         )
-        self._checks = Checks(self.books, books_shape, self.rings, self._apis, self._model, self._scheduler, chance)
+        self._punctuality = Punctuality(plan, self._scheduler)
         self._processors = [
             Processor(
                 number,
@@ -81,6 +79,8 @@ class World:
                 plan.start_ms,
                 plan.request_timeout_ms,
                 plan.connect_timeout_ms,
+                plan.health_interval_ms,
+                plan.fees_ppm[number],
                 plan.mute[number],
                 self._model,
                 self._scheduler,
@@ -96,12 +96,17 @@ class World:
             self._processors,
             self._scheduler,
             points,
-            recovered=self._model.recovered,
-            heard=self._model.heard,
-            settled=self._model.settled,
-            begun=self._begun,
-            wake=self._wake,
+            self._punctuality,
+            watchers=Watchers(self._model.recovered, self._model.heard, self._model.settled, self._sends),
+            wake_in=self._pass_in,
+            jitter=chance.random,
         )
+        lock = VirtualLock((plan.seeds[0], plan.seeds[1]))
+        self._apis = [
+            ApiProcess(index, books_shape, self.books, self.rings, lock, points, self._dispatcher.bell)
+            for index in range(plan.api_processes)
+        ]
+        self._checks = Checks(self.books, books_shape, self.rings, self._apis, self._model, self._scheduler, chance)
         self._customers = Customers(
             self._apis,
             lock,
@@ -109,8 +114,8 @@ class World:
             self._checks,
             self._scheduler,
             chance,
+            self._punctuality,
             step=self._step,
-            wake=self._wake,
             passes=lambda: self._passes,
         )
         self._replay = Replay(books_shape, self._model, self._checks, chance)
@@ -170,6 +175,10 @@ class World:
         self._customers.begin()
         for at_ms in plan.purges:
             scheduler.after(at_ms, self._purge)
+        for at_ms in plan.audits:
+            scheduler.after(at_ms, self._audit)
+        for at_ms in plan.stops:
+            scheduler.after(at_ms, self._stop)
         for at_ms, by_ms in plan.clock_steps:
             scheduler.after(at_ms, self._step_clock, by_ms)
         for at_ms, processor in plan.moves:
@@ -229,7 +238,7 @@ class World:
             process.alive = True
             if process is self._dispatcher:
                 self._starts += 1
-                self._wake()
+                self._pass_in(self._chance.random() * WAKE_MS)
 
     def _step(self, process: Process, action: Callable[[], object]) -> bool:
         """Lets ``process`` do something, whoever stands in the middle of something else; False when it was killed."""
@@ -260,7 +269,7 @@ class World:
         self._model.note("is killed", None, process.name)
         self._points.left = self._draw_points()
         if process is self._dispatcher:
-            self._dispatcher.network.abandon()
+            self._dispatcher.network.close()
         self._scheduler.after(self._chance.random() ** 2 * 3000, self._boot, process)
 
     def _crash_any(self) -> None:
@@ -322,10 +331,17 @@ class World:
             self._model.note("purge asked", None, api.name)
             self._step(api, api.ask_purge)
             self._model.purge_asked()
-            self._wake()
 
-    def _wake(self) -> None:
-        self._pass_in(self._chance.random() * 4)
+    def _audit(self) -> None:
+        api = self._chance.choice(self._apis)
+        if api.alive and not api.busy:
+            self._step(api, lambda: api.note_summary(self._scheduler.now.wall_ms))
+
+    def _stop(self) -> None:
+        """SIGTERM, whatever the dispatcher is doing."""
+        if self._dispatcher.alive:
+            self._model.note("is asked to stop", None, self._dispatcher.name)
+            self._dispatcher.ask_to_stop()
 
     def _pass_in(self, wait_ms: float) -> None:
         due_ms = self._scheduler.mono_ms + int(wait_ms)
@@ -343,16 +359,21 @@ class World:
         if not process.alive or process.busy:
             return
         self._passes += 1
-        whole = self._step(process, process.run_pass)
-        if whole:
-            self._checks.check_dispatcher(
-                process.dispatcher, process.router, process.network.in_flight, self.plan.in_flight_max
-            )
-            self._checks.check_given_up()
-            self._pass_in(process.wait_ms())
+        self._pass_due_ms = NEVER_MS * 10
+        if not self._step(process, process.go_on):
+            return
+        self._checks.check_dispatcher(process.dispatcher, process.network.in_flight, self.plan.in_flight_max)
+        self._checks.check_fees(process.dispatcher, process.network.fees_told)
+        self._checks.check_given_up()
+        if process.has_stopped:
+            self._model.note("stops", None, process.name)
+            process.alive = False
+            process.network.close()
+            self._scheduler.after(self._chance.random() ** 2 * 3000, self._boot, process)
 
-    def _begun(self, attempt: Attempt) -> None:
+    def _sends(self, attempt: Attempt) -> None:
         account = self._model.payment(attempt)
+        self._punctuality.sends(account)
         account.sent(attempt)
         self._checks.check_account(account, self._starts)
         name = layout.PROCESSOR_NAMES[attempt.processor]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import orjson
@@ -11,11 +12,15 @@ import orjson
 from engine.books.reader import BooksReader, Totals
 from engine.books.writer import BooksWriter
 from engine.connectors import answers, rinha
-from engine.connectors.answers import Outcome, Verdict
-from engine.dispatch import ending, life, starting
+from engine.connectors.answers import Fee, Outcome, Silence, Verdict
+from engine.dispatch import ending, life, pacing, starting
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.dispatcher import Dispatcher
+from engine.dispatch.drain import Drain
 from engine.dispatch.life import Course, Decision, Step
+from engine.dispatch.loop import Loop
+from engine.dispatch.pacing import Pass, Rhythm
+from engine.dispatch.queries import Queries
 from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
 from engine.intake import acceptor
@@ -210,3 +215,33 @@ def no_carry(self: BooksWriter) -> dict[int, int]:
 
 def refused_by_one(refusals: Any, counted: Any, refusals_max: int) -> bool:
     return bool(max(refusals) >= refusals_max)
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+_decide = pacing.decide
+_is_late = Drain.is_late
+_is_over = Drain.is_over
+_heard_fee = Queries._heard_fee
+
+
+def may_always_sleep(self: Loop) -> bool:
+    self._doorbell.fall_asleep()
+    return True
+
+
+def deaf(rhythm: Rhythm, done: Pass, *details: Any) -> Any:
+    return _decide(rhythm, done._replace(must_listen=False), *details)
+
+
+def never_late(self: Drain, now_ms: int) -> bool:
+    return False
+
+
+def over_in_time(self: Drain, now_ms: int, in_flight: int, has_work: bool) -> bool:
+    with mock.patch.object(Drain, "is_late", _is_late):
+        return _is_over(self, now_ms, in_flight, has_work)
+
+
+def fee_of_the_other(self: Queries, now: Now, word: Fee | Silence) -> None:
+    _heard_fee(self, now, word._replace(processor=1 - word.processor) if isinstance(word, Fee) else word)

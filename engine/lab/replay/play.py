@@ -10,9 +10,10 @@ from engine.lab.replay.account import Account, account
 from engine.lab.replay.load import arrivals
 from engine.lab.replay.model import Model
 from engine.lab.replay.oracle import Best, best
+from engine.lab.replay.pace import Pace
 from engine.lab.replay.policies import OURS, POLICIES, RIVALS
 from engine.lab.replay.result import Result
-from engine.lab.replay.world import Pace, World
+from engine.lab.replay.world import World
 from engine.processors import PPM
 from engine.settings import Settings
 

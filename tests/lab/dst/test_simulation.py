@@ -24,6 +24,7 @@ REACHED = {
     **dict.fromkeys(("ACCEPTED", "SAME", "CONFLICT", "FULL", "laps"), OFTEN),
     **dict.fromkeys(("is here again seen", "is here again unseen", "charged before"), OFTEN),
     **dict.fromkeys(("is killed api 0", "is killed dispatcher", "purge asked", "parked"), OFTEN),
+    **dict.fromkeys(("is asked to stop dispatcher", "stops dispatcher"), OFTEN),
     **dict.fromkeys(("refuses another address", "takes another address"), OFTEN),
     **dict.fromkeys(("wall clock steps", "a day forwards", "a day back", "sums carried"), OFTEN),
     **dict.fromkeys((f"ended {verdict.name}" for verdict in Verdict), OFTEN),

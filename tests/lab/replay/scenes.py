@@ -8,8 +8,9 @@ from engine import settings as settings_module
 from engine.lab.contest.scenario import AuditPlan, Condition, Fees, Flaky, Load, Ramp, Scenario, Stage
 from engine.lab.replay.load import arrivals
 from engine.lab.replay.model import Model
+from engine.lab.replay.pace import Pace
 from engine.lab.replay.result import Result
-from engine.lab.replay.world import Pace, World
+from engine.lab.replay.world import World
 from engine.routing.router import Router
 from engine.setting_groups import RoutingSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.lab.replay.model import Spread, share_of
-from engine.lab.replay.world import ASKED_LATER, BOOKED_LATER
+from engine.lab.replay.pace import ASKED_LATER, BOOKED_LATER
 from engine.memory.layout import PROCESSORS
 
 STEPPED = Spread(((0.0, -100), (0.5, 0), (0.5000001, 200), (1.0, 1000)))

@@ -10,10 +10,10 @@ from engine import settings as settings_module
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import AuditPlan
 from engine.lab.replay.model import Model, Spread
+from engine.lab.replay.pace import Pace
 from engine.lab.replay.play import play as play_policies
 from engine.lab.replay.policies import OURS, POLICIES
 from engine.lab.replay.result import BIN_MS, Result
-from engine.lab.replay.world import Pace
 from engine.memory.layout import DEFAULT, FALLBACK
 from engine.routing.plan import Plan, Queue
 from engine.routing.router import NOTHING, Router

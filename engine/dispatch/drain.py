@@ -1,0 +1,48 @@
+"""The dispatcher's last seconds: it was asked to stop and settles what it can in the time that it has. Pure."""
+
+from __future__ import annotations
+
+ANSWERS_MS = 1000  # after the drain time: what is in flight may still be answered for so long
+
+
+class Drain:
+    """Times are the engine's clock in ms; ``drain_ms``: how long it may take."""
+
+    def __init__(self, drain_ms: int) -> None:
+        self._drain_ms = drain_ms
+        self._asked_ms: int | None = None
+        self._is_whole = False
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anybody has asked."""
+        return self._asked_ms is not None
+
+    def ask(self, now_ms: int) -> None:
+        """Somebody asks to stop. The first one counts."""
+        if self._asked_ms is None:
+            self._asked_ms = now_ms
+
+    def ask_whole(self, now_ms: int, least_ms: int) -> None:
+        """The same, but it goes on for all the time, and for ``least_ms`` at least, though nothing is left: more may
+        come.
+        """
+        self._drain_ms = max(self._drain_ms, least_ms)
+        self._is_whole = True
+        self.ask(now_ms)
+
+    def is_late(self, now_ms: int) -> bool:
+        """Whether the time is over: nothing is begun any more."""
+        return self._asked_ms is not None and now_ms - self._asked_ms >= self._drain_ms
+
+    def is_over(self, now_ms: int, in_flight: int, has_work: bool) -> bool:
+        """Whether to stop now: all is settled, or the time is over and what is in flight had its time too.
+
+        Parameters:
+          in_flight: attempts begun and not ended; has_work: whether any payment is neither done nor a dead letter.
+        """
+        if self._asked_ms is None:
+            return False
+        if self.is_late(now_ms):
+            return not in_flight or now_ms - self._asked_ms - self._drain_ms >= ANSWERS_MS
+        return not has_work and not self._is_whole

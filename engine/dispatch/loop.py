@@ -1,0 +1,190 @@
+"""The dispatcher's loop: the one pass that there is, and what comes between two of them.
+
+It stands on the ports of :mod:`engine.dispatch.ports`, and knows no socket, file or clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine.books.writer import BooksWriter
+from engine.dispatch import pacing
+from engine.dispatch.attempt import Now
+from engine.dispatch.dispatcher import Dispatcher
+from engine.dispatch.drain import Drain
+from engine.dispatch.pacing import Listen, Pacing, Pass, Pause, Rhythm, Stop
+from engine.dispatch.ports import Clock, Durability, Transport, Waker
+from engine.dispatch.queries import Queries
+from engine.dispatch.work import Limits, Work
+from engine.memory.doorbell import Doorbell
+from engine.memory.status import StatusBlock
+from engine.memory.words import Words
+from engine.ring.ring import RingReader
+from engine.routing.fees import believed_ppm
+from engine.routing.router import Router
+from engine.settings import Settings
+from engine.storage import mapping
+
+SHOW_EVERY_MS = 50  # between two writings of the status block
+
+
+class Ports(NamedTuple):
+    """The world; see :mod:`engine.dispatch.ports`. ``doorbell``: what API processes ring when it sleeps."""
+
+    clock: Clock
+    transport: Transport
+    durability: Durability
+    waker: Waker
+    doorbell: Doorbell
+
+
+class Loop:
+    """Joins what decides with the world.
+
+    Parameters:
+      dispatcher: over rings and books; queries, drain, rhythm: see their modules.
+      status: the books' status block.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        queries: Queries,
+        drain: Drain,
+        rhythm: Rhythm,
+        status: StatusBlock,
+        ports: Ports,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.router = dispatcher.work.router
+        self.drain = drain
+        self._queries = queries
+        self._rhythm = rhythm
+        self._status = status
+        self._shown = [status.processor(number) for number in dispatcher.work.processors]
+        self._clock, self._transport, self._durability, self._waker, self._doorbell = ports
+        self._show_ms = 0
+        self._pass_ms = 0  # when the last pass was
+        self._work_ms = 0  # when something was begun or ended last
+        self._waiting = 0  # payments that waited when it was decided to sleep
+
+    def begin(self, now: Now) -> None:
+        """Takes up what the last dispatcher has left, in whatever way it ended. Called once, before anything else."""
+        self._durability.begin()
+        self._queries.begin(now)
+        self.dispatcher.recover(now)
+
+    def turn(self) -> bool:
+        """A pass, and the time until the next one; False: it was the last, and :meth:`end` is called then."""
+        decided = self.step(self._clock.now())
+        if isinstance(decided, Stop):
+            return False
+        if isinstance(decided, Pause):
+            self._waker.pause(decided.for_ms)
+        elif isinstance(decided, Listen):
+            self._waker.listen(decided.for_ms)
+        else:
+            self._waker.sleep(decided.for_ms, decided.until_ms, self._may_sleep)
+        return True
+
+    def end(self) -> None:
+        """Leaves everything as the next dispatcher should find it."""
+        self._durability.end()
+
+    def step(self, now: Now) -> Pacing:
+        """A pass: what ended, then what begins; and what comes after it."""
+        dispatcher, transport = self.dispatcher, self._transport
+        if dispatcher.purge_if_asked(now):
+            transport.abandon()
+        ended, words = transport.results()
+        for word in words:
+            self._queries.heard(now, word)
+        dispatcher.finish(now, ended)
+        for attempt in dispatcher.take_dropped():
+            transport.drop(attempt)
+        self._queries.ask(now)
+        # What has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
+        attempts = [] if self.drain.is_late(now.mono_ms) else dispatcher.start(now)
+        if attempts:
+            self._durability.before_sends()
+        for attempt in attempts:
+            transport.send(attempt)
+        transport.kick()
+        done = self._seen(now, len(attempts), len(ended))
+        self._status.listens = done.must_listen
+        if now.mono_ms >= self._show_ms:
+            self._show(now)
+        drain = self.drain
+        if drain.is_asked and drain.is_over(now.mono_ms, dispatcher.in_flight, dispatcher.has_work):
+            return Stop()
+        end_ms = self._clock.now().mono_ms
+        return pacing.decide(self._rhythm, done, end_ms, self.router.audit_delay_ms, lambda: self._due_ms(now, end_ms))
+
+    def _seen(self, now: Now, begun: int, ended: int) -> Pass:
+        """What the pass was like."""
+        if begun or ended:
+            self._work_ms = now.mono_ms
+        after_ms, self._pass_ms = now.mono_ms - self._pass_ms, now.mono_ms
+        router = self.router
+        return Pass(
+            begun,
+            ended,
+            after_ms,
+            now.mono_ms - self._work_ms,
+            self.dispatcher.in_flight,
+            router.are_healthy,
+            router.is_calm(now.mono_ms),
+            router.must_listen(now.mono_ms),
+        )
+
+    def _due_ms(self, now: Now, end_ms: int) -> float:
+        """When the next thing is due, though nothing happens before."""
+        self._waiting = self.dispatcher.waiting  # first: what comes from now on is seen by the last look
+        due_ms = min(now.mono_ms + pacing.IDLE_WAIT_MS, self._queries.due_ms())
+        wake_ms = self.dispatcher.wake_ms(now.mono_ms)
+        if wake_ms is not None:
+            due_ms = min(due_ms, wake_ms)
+        network_ms = self._transport.wait_ms()
+        return due_ms if network_ms is None else min(float(due_ms), end_ms + network_ms)
+
+    def _may_sleep(self) -> bool:
+        """The last look before a sleep: it says that it sleeps, and only then looks whether a payment has come. One
+        that comes later finds it asleep, and rings.
+        """
+        self._doorbell.fall_asleep()
+        return self.dispatcher.waiting == self._waiting
+
+    def _show(self, now: Now) -> None:
+        """Writes the status block that ``/health`` reads."""
+        self._show_ms = now.mono_ms + SHOW_EVERY_MS
+        self._status.errors = self.dispatcher.errors
+        for processor, observed in enumerate(self.router.observed):
+            shown = self._shown[processor]
+            shown.breaker_open = observed.is_open
+            shown.in_flight = observed.in_flight
+            shown.expected_ms = observed.expected_ms(now.mono_ms)
+            shown.unresolved = self.dispatcher.unresolved(processor)
+
+
+def loop_over(settings: Settings, books: Words, rings: Sequence[Words], ports: Ports) -> Loop:
+    """A loop with these settings, over the words of books and rings."""
+    dispatch, fees_ppm = settings.dispatch, [processor.fee_ppm for processor in settings.processors.all]
+    shape = mapping.books_shape(settings)
+    status = StatusBlock(books)
+    router = Router(settings.routing, believed_ppm(*fees_ppm), dispatch.request_timeout_ms)
+    limits = Limits(
+        dispatch.give_up_seconds * 1000, dispatch.park_seconds * 1000, dispatch.batch, dispatch.refusals_max
+    )
+    writer = BooksWriter(books, shape, rings, ports.durability.before_books)
+    work = Work([RingReader(words) for words in rings], writer, shape, status, router, limits)
+    queries = Queries(
+        router,
+        ports.transport,
+        status,
+        fees_ppm,
+        asks_fees=settings.processors.fee_query,
+        health_interval_ms=settings.routing.health_interval_ms,
+    )
+    rhythm = Rhythm(dispatch.pause_ms, dispatch.target_batch, dispatch.batch)
+    return Loop(Dispatcher(work), queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports)

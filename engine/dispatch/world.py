@@ -1,0 +1,56 @@
+"""The world of the dispatcher process: the real clock, and what waits for sockets and for the doorbell."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+
+from engine.dispatch.attempt import Now
+from engine.dispatch.transport import Transport
+from engine.memory import clock
+from engine.memory.doorbell import Doorbell
+from engine.memory.words import Words
+
+
+class RealClock:
+    """The engine's clock, whose offset stands in the books' words, and UTC."""
+
+    def __init__(self, books: Words) -> None:
+        self._books = books
+
+    def now(self) -> Now:
+        """This moment."""
+        return Now(clock.read_ms(self._books), time.time_ns() // 1_000_000)
+
+
+class EpollWaker:
+    """Waits on an epoll, where libcurl's sockets are and the doorbell; see :class:`engine.dispatch.ports.Waker`."""
+
+    def __init__(self, epoll: select.epoll, doorbell: Doorbell, transport: Transport, clock: RealClock) -> None:
+        self._epoll = epoll
+        self._doorbell = doorbell
+        self._transport = transport
+        self._clock = clock
+        epoll.register(doorbell.descriptor, select.EPOLLIN)
+
+    def pause(self, for_ms: int) -> None:
+        """See the port."""
+        time.sleep(for_ms / 1000)
+        self.listen(0)
+
+    def listen(self, for_ms: float) -> None:
+        """See the port."""
+        events = self._epoll.poll(for_ms / 1000)
+        sockets = [event for event in events if event[0] != self._doorbell.descriptor]
+        if len(sockets) < len(events):
+            self._doorbell.hush()  # also one that was rung too late for the sleep that it was meant for
+        self._transport.act(sockets)
+
+    def sleep(self, for_ms: int, until_ms: float, may_sleep: Callable[[], bool]) -> None:
+        """See the port."""
+        if for_ms:
+            time.sleep(for_ms / 1000)
+        wait_ms = until_ms - self._clock.now().mono_ms if may_sleep() else 0
+        self.listen(max(0.0, wait_ms))
+        self._doorbell.wake_up()

@@ -1,0 +1,67 @@
+"""What the dispatcher does in time: it looks when the bell rings, listens when it says so, and stops when asked."""
+
+from __future__ import annotations
+
+from engine.dispatch.drain import ANSWERS_MS
+from engine.dispatch.pacing import IDLE_WAIT_MS
+from engine.lab.dst.account import Account
+from engine.lab.dst.model import ViolationError
+from engine.lab.dst.plan import Plan
+from engine.lab.dst.scheduler import Scheduler
+
+AUDIT_DELAY_MS = 60  # more than a pause may be longer for the sake of audits
+WAKE_MS = 4  # from what wakes a process to its next step, at the most
+
+
+class Punctuality:
+    """Holds a dispatcher to its times. Whatever happens to it, it is told here."""
+
+    def __init__(self, plan: Plan, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._drain_ms = plan.drain_ms
+        self._pause_ms = plan.dispatch_pause_ms + AUDIT_DELAY_MS + 2 * WAKE_MS
+        self._rung: list[tuple[int, Account]] = []  # from when it must know of a payment
+        self._answer_ms: int | None = None  # when the oldest answer came that it must have listened for
+        self._asked_ms: int | None = None  # to stop
+
+    def starts(self) -> None:
+        """Another dispatcher starts; it takes up all there is."""
+        self._rung.clear()
+        self._answer_ms = self._asked_ms = None
+
+    def rung(self, account: Account) -> None:
+        """The bell was rung for a payment, if it is to be rung."""
+        self._rung.append((self._scheduler.mono_ms, account))
+
+    def answered(self, is_listening: bool) -> None:
+        """An answer arrives; ``is_listening``: the dispatcher says that it listens."""
+        if is_listening and self._answer_ms is None:
+            self._answer_ms = self._scheduler.mono_ms
+
+    def asked_to_stop(self) -> None:
+        """Somebody asks it to stop."""
+        if self._asked_ms is None:
+            self._asked_ms = self._scheduler.mono_ms
+
+    def looks(self) -> None:
+        """A pass begins. Raises ViolationError when it comes too late."""
+        now_ms = self._scheduler.mono_ms
+        for rung_ms, account in self._rung:
+            if now_ms - rung_ms > self._pause_ms:
+                raise ViolationError(
+                    f"payment {account.number} was slept over for {now_ms - rung_ms} ms", account.number
+                )
+        self._rung.clear()
+        if self._answer_ms is not None and now_ms - self._answer_ms > WAKE_MS:
+            raise ViolationError(f"it says that it listens, and hears an answer {now_ms - self._answer_ms} ms later")
+        self._answer_ms = None
+        if self._asked_ms is not None:
+            stopped_ms = self._asked_ms + self._drain_ms + ANSWERS_MS + IDLE_WAIT_MS + 2 * self._pause_ms
+            if now_ms > stopped_ms:
+                raise ViolationError(f"it was asked to stop {now_ms - self._asked_ms} ms ago, and goes on")
+
+    def sends(self, account: Account) -> None:
+        """A request or a lookup leaves."""
+        now_ms = self._scheduler.mono_ms
+        if self._asked_ms is not None and now_ms - self._asked_ms >= self._drain_ms:
+            raise ViolationError(f"payment {account.number} is sent after the drain time", account.number)

@@ -1,0 +1,68 @@
+"""The status block: what the dispatcher shows to every process, by name, in the books' words.
+
+The dispatcher alone writes it. Each word is stored by itself, so what is read together may be of two moments.
+"""
+
+from __future__ import annotations
+
+from engine.memory import layout
+from engine.memory.words import Words
+
+
+class _Word:
+    """A field of a block: the word at ``at`` from where the block begins."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+
+    def __get__(self, block: _Block, _owner: object = None) -> int:
+        return block.words[block.begin + self._at]
+
+    def __set__(self, block: _Block, value: int) -> None:
+        block.words[block.begin + self._at] = value
+
+
+class _Block:
+    """Fields that begin at the word ``begin`` of ``words``."""
+
+    __slots__ = ("begin", "words")
+
+    def __init__(self, words: Words, begin: int) -> None:
+        self.words = words
+        self.begin = begin
+
+
+class ProcessorStatus(_Block):
+    """What is shown of one processor. Times are the engine's clock in ms."""
+
+    __slots__ = ()
+
+    failing = _Word(layout.STATUS_FAILING)  # its last health answer: 1 failing, 0 not
+    min_response_ms = _Word(layout.STATUS_MIN_RESPONSE_MS)  # its last health answer
+    health_ms = _Word(layout.STATUS_HEALTH_MS)  # when its last health answer was heard; 0: none was yet
+    health_from_ms = _Word(layout.STATUS_HEALTH_FROM_MS)  # its health may be asked for again from then on
+    breaker_open = _Word(layout.STATUS_BREAKER_OPEN)  # 1 or 0
+    in_flight = _Word(layout.STATUS_IN_FLIGHT)  # requests
+    expected_ms = _Word(layout.STATUS_EXPECTED_MS)  # what an attempt is expected to take
+    unresolved = _Word(layout.STATUS_UNRESOLVED)  # payments whose outcome there is not known
+
+
+class StatusBlock(_Block):
+    """The status block of an engine whose books have the words ``books``."""
+
+    __slots__ = ()
+
+    heartbeat_ms = _Word(layout.STATUS_HEARTBEAT_MS)  # the wall clock at the dispatcher's last pass; 0: there was none
+    clock_ms = _Word(layout.STATUS_CLOCK_MS)  # the engine's clock at its last pass
+    asleep = _Word(layout.STATUS_ASLEEP)  # 1 while the dispatcher waits for the doorbell
+    listens = _Word(layout.STATUS_LISTENS)  # 1 while it listens for answers that an audit may see already
+    errors = _Word(layout.STATUS_ERRORS)  # times that deciding has raised since the dispatcher started
+
+    def __init__(self, books: Words) -> None:
+        super().__init__(books, 0)
+
+    def processor(self, number: int) -> ProcessorStatus:
+        """The part of processor ``number``, its place in the list."""
+        return ProcessorStatus(self.words, layout.STATUS_PROCESSORS + number * layout.STATUS_PROCESSOR_WORDS)
