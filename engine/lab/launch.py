@@ -167,7 +167,7 @@ def engine_variables(
     Parameters:
       kind: how its name begins.
       addresses: where it is to listen, and the contest's two processors.
-      fees: what they keep. Fees are configuration: who wants the engine to believe something else has set them.
+      fees: what they keep. A fee that is given, or set in this process, is left: the engine is to believe it.
       run_dir: a directory of its own.
       given: variables that are wanted, beside those of this process.
     """

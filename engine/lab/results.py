@@ -27,7 +27,7 @@ def new_console() -> Console:
 
 
 def directory(asked: Path | None, name: str) -> Path:
-    """Where files go: where somebody ``asked`` for, else a place of ``name`` and the time. It is not made here."""
+    """Where files go: the directory ``asked`` for, else one with ``name`` and the time in it. It is not made here."""
     return asked or DIRECTORY / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 

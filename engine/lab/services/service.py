@@ -36,7 +36,7 @@ def windowed(path: str, bounds: Bounds | None) -> str:
 
 
 class Service:
-    """An HTTP service. Threads may share one, but one waits for the other: who must not wait has one of its own.
+    """An HTTP service. Threads may share one; its requests are made one after the other.
 
     Parameters:
       name: for messages.
