@@ -49,6 +49,7 @@ class BooksReader:
     def __init__(self, words: Words, shape: Shape) -> None:
         self._words = words
         self._shape = shape
+        self._processors = tuple(range(shape.processors))
 
     def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, ...]:
         """What each processor charged with ``from_ms <= requestedAt <= to_ms``; None is no bound.
@@ -58,11 +59,11 @@ class BooksReader:
         is known: it counts where ``from_ms`` is older or None, and a window that ends there is empty.
         Raises BooksBusyError.
         """
-        return self._read(from_ms, to_ms).settled
+        return self._read(from_ms, to_ms)[0]
 
     def totals(self) -> Totals:
         """Everything that is done. Raises BooksBusyError."""
-        return self._read(None, None)
+        return Totals(*self._read(None, None))
 
     def parked(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId if it has been parked. Raises BooksBusyError."""
@@ -77,24 +78,23 @@ class BooksReader:
                 return found
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
-    def _read(self, from_ms: int | None, to_ms: int | None) -> Totals:
+    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, ...], Sum, Sum]:
         words = self._words
         for _ in range(TRIES_MAX):
             version, floors = words[layout.BOOKS_VERSION_AT], self._floors()
             redo = self._redo() if version & 1 else {}
-            settled = tuple(
-                self._window(processor, from_ms, to_ms, redo) for processor in range(self._shape.processors)
-            )
+            settled = [self._window(processor, from_ms, to_ms, redo) for processor in self._processors]
             failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, redo)
             before = self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, redo)
             # While the version stays odd, a transaction being applied looks the same all the time, for it is read
             # through its log; buckets being opened do not, but there the floor moves first.
             if words[layout.BOOKS_VERSION_AT] == version and self._floors() == floors:
-                return Totals(settled, failed, before)
+                return tuple(settled), failed, before
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
-    def _floors(self) -> tuple[int, ...]:
-        return tuple(self._words[level.floor_at] for level in self._shape.levels)
+    def _floors(self) -> list[int]:
+        words = self._words
+        return [words[level.floor_at] for level in self._shape.levels]
 
     def _get(self, redo: dict[int, int], index: int) -> int:
         return redo.get(index, self._words[index])
