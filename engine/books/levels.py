@@ -106,5 +106,5 @@ def check_books(words: Words, books: Shape) -> str:
             f"it can park {words[layout.BOOKS_PARKED_SLOTS_AT]} payments, ENGINE_PARKED_SLOTS says {books.parked_slots}"
         )
     if words[layout.BOOKS_PROCESSORS_AT] != books.processors:
-        return f"it counts for {words[layout.BOOKS_PROCESSORS_AT]} processors, the settings name {books.processors}"
+        return f"it counts for {words[layout.BOOKS_PROCESSORS_AT]} processors, and not for {books.processors}"
     return ""

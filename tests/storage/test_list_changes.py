@@ -201,6 +201,12 @@ def test_refusals_of_a_processor_that_has_left_are_not_those_of_its_successor(di
     assert one.refusals == 0x22_11
 
 
+def test_books_that_count_for_more_processors_than_there_can_be_are_refused(disk: Disk) -> None:
+    memory_of(TWO).books[layout.BOOKS_PROCESSORS_AT] = 9
+    with pytest.raises(SegmentError, match="shop-books: it counts for 9 processors"):
+        memory_of(TWO)
+
+
 def test_a_name_fills_its_place() -> None:
     words = memoryview(bytearray(8 * layout.REDO_AT)).cast("Q")
     names = tuple(f"{number}" + "x" * 31 for number in range(8))

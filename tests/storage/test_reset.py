@@ -156,3 +156,12 @@ def test_who_says_that_a_processor_has_moved_may_start_with_its_new_address(envi
     assert (code, said) == (0, "default is at http://elsewhere:8080 from now on\n")
     mapping.keep_processors(read(moved | SMALL), books, rings)
     assert books.words[layout.BOOKS_FINGERPRINTS_AT] == fingerprint("http://elsewhere:8080")
+
+
+def test_only_a_processor_of_the_list_can_have_moved(environment: dict[str, str]) -> None:
+    code, said = run("moved", environment, "nobody")
+    assert (code, said) == (2, "there is no processor 'nobody', but default, fallback\n")
+    others = environment | {"ENGINE_PROCESSORS": "near=http://near:1,far=http://far:1"}
+    code, said = run("moved", others, "far")
+    assert code == 1
+    assert "counts for default, fallback, in this order, and ENGINE_PROCESSORS names near, far" in said
