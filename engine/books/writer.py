@@ -19,6 +19,7 @@ from itertools import chain, cycle
 from engine.books.levels import Level, Shape
 from engine.memory import layout
 from engine.memory.words import WORD_MAX, Words, packed, zeros
+from engine.processors import PROCESSORS_MAX
 
 # What one payment can add to a transaction at the most: three levels and the total (count, cents, carry), the words of
 # its parking place and of its slot, and the counts beside. Used to keep a batch inside the redo log.
@@ -27,6 +28,7 @@ _INDEX_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 _CHECK_FACTOR = 0x9E3779B97F4A7C15
 _SET_BACK = WORD_MAX  # floor of a level while it is emptied because the clock was set back
 SETTLEMENTS_MAX = layout.REDO_ENTRIES // ENTRIES_OF_A_SETTLEMENT
+assert PROCESSORS_MAX == 1 << 3  # in a transaction, three bits of a key are the number of a processor
 
 
 class BooksWriter:

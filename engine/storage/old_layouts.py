@@ -96,6 +96,9 @@ LAYOUT_2 = OldLayout(
 )
 # fmt: on
 BY_VERSION = {old.version: old for old in (LAYOUT_1, LAYOUT_2)}
+for _old in BY_VERSION.values():
+    assert len(_old.slot) == layout.SLOT_WORDS and len(_old.parked) <= layout.PARKED_WORDS
+    assert all(then + count <= _old.redo_at and today + count <= layout.REDO_AT for today, then, count in _old.header)
 
 
 def shape_of(books: Words) -> Shape:

@@ -19,11 +19,12 @@ from tests.lab.simulate import processes
 from tests.storage import remembered
 from tests.storage.places import REPOSITORY
 from tests.system.client import Client, client, wait_until
-from tests.system.running import SHARED_MEMORY, Place, engine_in, place
+from tests.system.running import SHARED_MEMORY, Place, engine_in, is_alive, place
 
 FILLED_MS, FILLED_CLOCK_MS = 1_760_000_000_000, 5_000_000  # the time of the memory, by the wall clock and the engine's
 SETTLED_SECONDS_MAX = 60.0
 CLOCK_OFFSET_OF_LAYOUT_2 = 29
+OPEN = (layout.QUEUED, layout.PROCESSING, layout.ALREADY)
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +123,25 @@ def test_up_settles_what_an_older_engine_had_accepted(
         assert health["queues"]["failed"] == told["totals"][2][0]
     names = sorted(path.name for path in SHARED_MEMORY.glob(f"{here.name}-*"))
     assert names == [f"{here.name}-{part}" for part in ("books", "ring-0", "ring-1")]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_api_process_that_comes_first_takes_the_memory_over_too(here: Place, version: int) -> None:
+    leave(here, version)
+    told = remembered.expected(version, "filled")
+    states = [row[told["fields"].index("state")] for kind in ("payments", "parked") for row in told[kind]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine", "api", "--index", "0"],
+        cwd=REPOSITORY, env=os.environ | here.settings, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: is_alive(here.api_socket(0)), 20, "the API process answers")
+        with client(here.api_socket(0)) as shop:
+            health = shop.request("GET", "/health").json()
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert list(health["processors"]) == ["default", "fallback"]
+    assert "dispatcher is down" in health["reasons"]
+    assert health["queues"]["pending"] == sum(state in OPEN for state in states)
+    assert health["queues"]["failed"] == told["totals"][2][0]
