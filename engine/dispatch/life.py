@@ -15,7 +15,7 @@ UNKNOWN               SEND_AGAIN           SEND_AGAIN
 ====================  ===================  =============================================================
 
 A lookup asks what the processor has stored. *Told* is a payment of which its processor has said "already there": a
-lookup must show it. *First* are lookups before anything is sent, of an id that may have been charged in an earlier life.
+lookup must show it. *First* are lookups before anything is sent: of an id that may have been charged before.
 
 ====================  ===================  ===================  ===================  ====================
 end of a lookup       not told             told                 dead letter          first

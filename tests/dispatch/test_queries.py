@@ -172,7 +172,7 @@ def test_a_dispatcher_keeps_the_distance_from_the_last_ones_question(
     assert closest_ms(first.arrived_ms + second.arrived_ms) >= WINDOW_MS
 
 
-def test_a_board_with_a_moment_far_away_keeps_nobody_from_asking_for_long(running: Running) -> None:
+def test_a_status_block_with_a_moment_far_away_keeps_nobody_from_asking_for_long(running: Running) -> None:
     running.start(Network([0]))
     running.shown.health_from_ms = (1 << 64) - 1
     network = Network([0])
@@ -181,7 +181,7 @@ def test_a_board_with_a_moment_far_away_keeps_nobody_from_asking_for_long(runnin
     assert network.arrived_ms
 
 
-def test_the_board_has_when_a_processor_said_its_last_word(running: Running) -> None:
+def test_the_status_block_has_when_a_processor_said_its_last_word(running: Running) -> None:
     running.start(Network([None, 0]))
     running.run(5)
     assert running.shown.health_ms == 0
