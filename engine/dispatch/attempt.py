@@ -17,12 +17,12 @@ class Now(NamedTuple):
 
 @dataclass(slots=True)
 class Attempt:
-    """One request to send: a payment, or with ``lookup`` the question what its processor has stored of it.
+    """One request to send: a payment, or with ``lookup`` a query for what its processor has stored of it.
 
     ``tries``: requests with this very body before it of which nobody knows how they ended. ``is_beside``: it is asked
     beside a payment that is under way, and its answer counts only if it finds the payment. ``is_delayed``: a request of
-    a payment with a back-off of its own. On the engine's clock are ``began_ms`` and ``ask_ms``, when the next question
-    for it is due.
+    a payment with a back-off of its own. On the engine's clock are ``began_ms`` and ``ask_ms``, when the next lookup
+    of it is due.
     """
 
     ticket: int

@@ -27,7 +27,7 @@ def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
     """Takes what an attempt has ended with."""
     if work.in_flight.pop(attempt.ticket, None) is None:
         return  # dropped, and its end came all the same
-    if outcome.verdict is Verdict.CHARGED:  # nearly all
+    if outcome.verdict is Verdict.CHARGED:  # nearly all: SETTLE in the table, whatever else is known
         work.router.observed[attempt.processor].ended(now.mono_ms, attempt.ticket, True)
         if attempt.tries or attempt.is_delayed:
             _forget(work, attempt)
@@ -57,7 +57,7 @@ def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
 
 def _finish_request(work: Work, now: Now, attempt: Attempt, verdict: Verdict) -> None:
     delayed = work.delayed.get(attempt.key) if attempt.is_delayed else None
-    _tell_lane(work, now, attempt, verdict, delayed)
+    _tell_router(work, now, attempt, verdict, delayed)
     step = work.decided(attempt, lambda: life.after_request(verdict, attempt.tries > 0), Step.DEAD_LETTER)
     if step is Step.PUT_BACK:
         _put_back(work, now, attempt, verdict, delayed)
@@ -69,7 +69,7 @@ def _finish_request(work: Work, now: Now, attempt: Attempt, verdict: Verdict) ->
         _keep(work, now, attempt, verdict, step)
 
 
-def _tell_lane(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed: Delayed | None) -> None:
+def _tell_router(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed: Delayed | None) -> None:
     """What the end of a request says of its processor."""
     processor, ticket = attempt.processor, attempt.ticket
     observed = work.router.observed[processor]
@@ -164,12 +164,13 @@ def _keep(work: Work, now: Now, attempt: Attempt, verdict: Verdict, step: Step) 
 def _finish_first_lookup(work: Work, now: Now, attempt: Attempt, delayed: Delayed, outcome: Outcome) -> None:
     """A lookup has ended that must be made before anything is sent. The payment is certainly not charged by us."""
     delayed.asked -= 1
-    if outcome.verdict is Verdict.FOUND:
+    step = life.after_first_lookup(outcome.verdict)
+    if step is Step.CHARGED_BEFORE:
         payment = work.settlement.payment(delayed.ring, delayed.position)
         work.delayed.remove(delayed)
         work.settlement.charged_before(now, delayed.ring, payment, attempt.processor, outcome.requested_ms)
         return
-    if outcome.verdict is Verdict.ABSENT:
+    if step is Step.NOT_THERE:
         delayed.ask.discard(attempt.processor)
     if delayed.asked:
         return

@@ -1,4 +1,4 @@
-"""What is done next with a payment, by what is known of it and by what was heard. Pure: a table and a few rules.
+"""What is done next with a payment, by what is known of it and by what was heard. Pure: two tables and a few rules.
 
 A payment belongs to a processor from the moment that its request is sent until the processor has said that it did not
 charge. *Doubted* is one of which a request with this very body ended unknown (time-out, reset, a gateway's word, a
@@ -14,14 +14,26 @@ REFUSED               TURN_ELSEWHERE       SEND_AGAIN
 UNKNOWN               SEND_AGAIN           SEND_AGAIN
 ====================  ===================  =============================================================
 
-A lookup that finds a record of the payment ends it: ours, or charged before (:func:`whose`). One that does not is
-counted by :func:`after_lookup`. Silence makes asking rarer and never ends it; words that contradict each other do: the
-payment is a dead letter then, which is asked for now and then, and waits for a person.
+A lookup asks what the processor has stored. *Told* is a payment of which its processor has said "already there": a
+lookup must show it. *First* are lookups before anything is sent: of an id that may have been charged before.
+
+====================  ===================  ===================  ===================  ====================
+end of a lookup       not told             told                 dead letter          first
+====================  ===================  ===================  ===================  ====================
+FOUND                 by the record        by the record        by the record        CHARGED_BEFORE
+ABSENT                NOTHING              by the count         NOTHING              NOT_THERE
+anything else         NOTHING              by the count         NOTHING              NOTHING
+====================  ===================  ===================  ===================  ====================
+
+*By the record* (:func:`whose`): it ends the payment, as ours or as charged before, or shows that nobody can tell. *By
+the count*: silence makes asking rarer, and enough of it, or of words that contradict "already there", makes the payment
+a dead letter, which is asked for now and then and waits for a person; or settles it unconfirmed, where an earlier
+request explains the word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -59,6 +71,7 @@ class Step(IntEnum):
     UNCONFIRMED = 6  # settled with what we sent: nobody can show it
     DEAD_LETTER = 7  # only a person can tell
     NOTHING = 8  # the answer says nothing
+    NOT_THERE = 9  # the processor has no payment with this id: it need not be asked again
 
 
 class Decision(NamedTuple):
@@ -79,7 +92,7 @@ _AFTER_REQUEST: dict[Verdict, tuple[Step, Step]] = {  # not doubted, doubted
 
 
 def after_request(verdict: Verdict, is_doubted: bool) -> Step:
-    """The table of the module."""
+    """The first table of the module."""
     return _AFTER_REQUEST[verdict][is_doubted]
 
 
@@ -97,18 +110,22 @@ class Course(NamedTuple):
     reason: int
 
 
-def after_lookup(course: Course, outcome: Outcome, payment: Payment, set_back: Iterable[tuple[int, int]]) -> Decision:
-    """What the end of a lookup means for ``payment``; the caller has counted it in ``course`` already.
+Spans = Iterable[tuple[int, int]]  # of the wall clock that have come twice, as (from, to) in ms
+_Rule = Callable[[Course, Outcome, Payment, Spans], Decision]
 
-    ``set_back``: spans of the wall clock that have come twice, as (from, to) in ms.
-    """
-    if outcome.verdict is Verdict.FOUND:
-        decision = whose(outcome.requested_ms, payment, set_back)
-        if decision.step is Step.SETTLE and outcome.cents != payment.cents:
-            return Decision(Step.SETTLE, layout.REASON_AMOUNT)
-        return decision
-    if not course.is_told or course.reason != layout.REASON_NONE:
-        return Decision(Step.NOTHING)
+
+def _by_nothing(_course: Course, _outcome: Outcome, _payment: Payment, _set_back: Spans) -> Decision:
+    return Decision(Step.NOTHING)
+
+
+def _by_record(_course: Course, outcome: Outcome, payment: Payment, set_back: Spans) -> Decision:
+    decision = whose(outcome.requested_ms, payment, set_back)
+    if decision.step is Step.SETTLE and outcome.cents != payment.cents:
+        return Decision(Step.SETTLE, layout.REASON_AMOUNT)
+    return decision
+
+
+def _by_count(course: Course, _outcome: Outcome, _payment: Payment, _set_back: Spans) -> Decision:
     if course.absent >= CONTRADICTIONS_MAX:
         return Decision(Step.DEAD_LETTER, layout.REASON_CONTRADICTION)
     if course.silent >= LOOKUPS_MAX:
@@ -120,7 +137,28 @@ def after_lookup(course: Course, outcome: Outcome, payment: Payment, set_back: I
     return Decision(Step.NOTHING)
 
 
-def whose(record_ms: int, payment: Payment, set_back: Iterable[tuple[int, int]]) -> Decision:
+_SAYS_NOTHING: tuple[_Rule, _Rule, _Rule, Step] = (_by_nothing, _by_count, _by_nothing, Step.NOTHING)
+_AFTER_LOOKUP: dict[Verdict, tuple[_Rule, _Rule, _Rule, Step]] = {  # not told, told, dead letter, first
+    **dict.fromkeys(Verdict, _SAYS_NOTHING),
+    Verdict.FOUND: (_by_record, _by_record, _by_record, Step.CHARGED_BEFORE),
+    Verdict.ABSENT: (_by_nothing, _by_count, _by_nothing, Step.NOT_THERE),
+}
+
+
+def after_lookup(course: Course, outcome: Outcome, payment: Payment, set_back: Spans) -> Decision:
+    """The second table, for ``payment``; the caller has counted the end of the lookup in ``course`` already."""
+    not_told, told, dead, _ = _AFTER_LOOKUP[outcome.verdict]
+    is_dead = course.reason != layout.REASON_NONE
+    rule = dead if is_dead else told if course.is_told else not_told
+    return rule(course, outcome, payment, set_back)
+
+
+def after_first_lookup(verdict: Verdict) -> Step:
+    """Its last column."""
+    return _AFTER_LOOKUP[verdict][3]
+
+
+def whose(record_ms: int, payment: Payment, set_back: Spans) -> Decision:
     """Whether a processor's record with the requestedAt ``record_ms`` is of one of this payment's own requests.
 
     It is when it has the time of the last request, or lies between the first and the last. Any other was charged before

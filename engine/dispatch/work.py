@@ -132,7 +132,7 @@ class Work:
         return attempt
 
     def lookup(self, now: Now, ring: int, payment: Payment, processor: int, tries: int) -> Attempt:
-        """The question what ``processor`` has stored of a payment."""
+        """Asks what ``processor`` has stored of a payment."""
         self.asking += 1
         attempt = self._attempt(now, ring, payment, processor, tries)
         attempt.lookup = True

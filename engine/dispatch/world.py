@@ -41,10 +41,9 @@ class EpollWaker:
 
     def listen(self, for_ms: float) -> None:
         """See the port."""
-        events = self._epoll.poll(for_ms / 1000)
-        sockets = [event for event in events if event[0] != self._doorbell.descriptor]
-        if len(sockets) < len(events):
-            self._doorbell.hush()  # also one that was rung too late for the sleep that it was meant for
+        sockets, has_rung = self._poll(for_ms)
+        if has_rung:
+            self._doorbell.hush()  # it was rung too late for the sleep that it was meant for
         self._transport.act(sockets)
 
     def sleep(self, for_ms: int, until_ms: float, may_sleep: Callable[[], bool]) -> None:
@@ -52,5 +51,12 @@ class EpollWaker:
         if for_ms:
             time.sleep(for_ms / 1000)
         wait_ms = until_ms - self._clock.now().mono_ms if may_sleep() else 0
-        self.listen(max(0.0, wait_ms))
+        sockets, _ = self._poll(max(0.0, wait_ms))
         self._doorbell.wake_up()
+        self._transport.act(sockets)
+
+    def _poll(self, for_ms: float) -> tuple[list[tuple[int, int]], bool]:
+        """Waits for ``for_ms`` at the most: what is ready of the sockets, and whether the doorbell has rung."""
+        events = self._epoll.poll(for_ms / 1000)
+        sockets = [event for event in events if event[0] != self._doorbell.descriptor]
+        return sockets, len(sockets) < len(events)

@@ -57,10 +57,6 @@ from engine.memory.words import SECTOR_WORDS, WORD_MAX, Words
 from engine.processors import PROCESSORS_MAX
 
 LAYOUT_VERSION: Final = 3
-DEFAULT: Final = 0
-FALLBACK: Final = 1
-PROCESSORS: Final = (DEFAULT, FALLBACK)
-PROCESSOR_NAMES: Final = ("default", "fallback")
 
 # --- ring ------------------------------------------------------------------------------------------------------------
 
@@ -175,9 +171,9 @@ def pack_progress(position: int, state: int, processor: int, attempts: int) -> i
 
 
 def unpack_progress(position: int, word: int) -> tuple[int, int, int]:
-    """(state, processor, attempts) of ``position``; (QUEUED, DEFAULT, 0) when the dispatcher has not touched it."""
+    """(state, processor, attempts) of ``position``; (QUEUED, 0, 0) when the dispatcher has not touched it."""
     if word >> 32 != position & _TAG_MASK:
-        return QUEUED, DEFAULT, 0
+        return QUEUED, 0, 0
     return word & 0xFF, word >> 8 & 0xFF, word >> 16 & 0xFFFF
 
 

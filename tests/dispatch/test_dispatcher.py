@@ -10,7 +10,8 @@ from engine.connectors.answers import Outcome, Verdict
 from engine.dispatch.dispatcher import OVERDUE_SWEEP_MS
 from engine.dispatch.starting import OVERDUE_MS
 from engine.memory import layout
-from engine.memory.layout import COMPLETED, DEFAULT, FAILED, FALLBACK, PARKED, PROCESSING, QUEUED
+from engine.memory.layout import COMPLETED, FAILED, PARKED, PROCESSING, QUEUED
+from engine.processors import DEFAULT, FALLBACK
 
 from .world import START_MS, World
 

@@ -99,6 +99,23 @@ def test_what_follows_from_the_end_of_a_lookup(how: Course, answer: Outcome, exp
     assert life.after_lookup(how, answer, payment(), []) == expected
 
 
+RECORD = Outcome(Verdict.FOUND, 2000, 1990)
+SAYS_NOTHING = (Step.NOTHING, Step.DEAD_LETTER, Step.NOTHING, Step.NOTHING)
+LOOKUPS = dict.fromkeys(Verdict, SAYS_NOTHING) | {  # not told, told, dead letter, first
+    Verdict.FOUND: (Step.SETTLE, Step.SETTLE, Step.SETTLE, Step.CHARGED_BEFORE),
+    Verdict.ABSENT: (Step.NOTHING, Step.DEAD_LETTER, Step.NOTHING, Step.NOT_THERE),
+}
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_the_table_of_lookups_is_whole(verdict: Verdict) -> None:
+    answer = RECORD if verdict is Verdict.FOUND else Outcome(verdict)
+    enough = course(doubted=False, absent=life.CONTRADICTIONS_MAX)
+    states = (enough._replace(is_told=False), enough, enough._replace(reason=layout.REASON_CLOCK))
+    steps = [life.after_lookup(state, answer, payment(), []).step for state in states]
+    assert (*steps, life.after_first_lookup(verdict)) == LOOKUPS[verdict]
+
+
 def test_asking_becomes_rarer_and_never_ends() -> None:
     waits = [life.resend_wait_ms(tries, 0) for tries in range(1, 100)]
     assert waits == sorted(waits) and waits[0] == life.RESEND_FIRST_MS and waits[-1] == life.RESEND_LAST_MS

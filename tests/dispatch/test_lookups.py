@@ -10,7 +10,8 @@ from engine.connectors.answers import Outcome, Verdict
 from engine.dispatch import life
 from engine.dispatch.attempt import Attempt
 from engine.memory import layout
-from engine.memory.layout import CHARGED_BEFORE, COMPLETED, DEFAULT, FALLBACK, PROCESSING, QUEUED
+from engine.memory.layout import CHARGED_BEFORE, COMPLETED, PROCESSING, QUEUED
+from engine.processors import DEFAULT, FALLBACK
 
 from .world import START_MS, World
 

@@ -14,9 +14,9 @@ from engine import settings as settings_module
 from engine.connectors.answers import Fee, Health, Query, Silence
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.loop import Loop, Ports, loop_over
-from engine.memory import layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.status import StatusBlock
+from engine.processors import DEFAULT, FALLBACK
 from engine.routing.fees import ASSUMED_PPM
 from engine.routing.queries import ANSWER_MS_MAX, FEE_FIRST_MS
 from engine.storage import mapping
@@ -52,7 +52,7 @@ class Network:
             word: Word = Silence(processor, Query.HEALTH)
         else:
             heard_ms, word = self.now_ms + way_ms, Health(processor, True, 100)
-        if processor == layout.DEFAULT:
+        if processor == DEFAULT:
             self.arrived_ms.append(self.now_ms + way_ms)
         self._words.append((heard_ms, word))
 
@@ -96,7 +96,7 @@ class Running:
         books, rings = mapping.open_books(self._settings).words, mapping.open_rings(self._settings)
         ports = Ports(SetClock(self._now), network, NoDurability(), NoWaker(), Doorbell(NoBell(), books))
         self._loop = loop = loop_over(self._settings, books, [ring.words for ring in rings], ports)
-        self.network, self.shown = network, StatusBlock(books).processor(layout.DEFAULT)
+        self.network, self.shown = network, StatusBlock(books).processor(DEFAULT)
         loop.begin(self._now)
         return loop
 
@@ -155,7 +155,7 @@ def test_there_is_one_question_at_a_time(running: Running) -> None:
     network = Network([None])
     running.start(network)
     running.run(40)
-    asked_ms = [at_ms for at_ms, processor in network.asked if processor == layout.DEFAULT]
+    asked_ms = [at_ms for at_ms, processor in network.asked if processor == DEFAULT]
     assert closest_ms(asked_ms) >= ANSWER_MS_MAX + WINDOW_MS
 
 
@@ -172,7 +172,7 @@ def test_a_dispatcher_keeps_the_distance_from_the_last_ones_question(
     assert closest_ms(first.arrived_ms + second.arrived_ms) >= WINDOW_MS
 
 
-def test_a_board_with_a_moment_far_away_keeps_nobody_from_asking_for_long(running: Running) -> None:
+def test_a_status_block_with_a_moment_far_away_keeps_nobody_from_asking_for_long(running: Running) -> None:
     running.start(Network([0]))
     running.shown.health_from_ms = (1 << 64) - 1
     network = Network([0])
@@ -181,7 +181,7 @@ def test_a_board_with_a_moment_far_away_keeps_nobody_from_asking_for_long(runnin
     assert network.arrived_ms
 
 
-def test_the_board_has_when_a_processor_said_its_last_word(running: Running) -> None:
+def test_the_status_block_has_when_a_processor_said_its_last_word(running: Running) -> None:
     running.start(Network([None, 0]))
     running.run(5)
     assert running.shown.health_ms == 0
@@ -203,7 +203,7 @@ def test_who_may_ask_asks_until_it_is_told(tmp_path: Path) -> None:
         network = Network([0], fee_ppm=20_000)
         loop = running.start(network)
         running.run(30)
-        assert sorted(processor for _, processor in network.fees_asked) == [layout.DEFAULT, layout.FALLBACK]
+        assert sorted(processor for _, processor in network.fees_asked) == [DEFAULT, FALLBACK]
         assert [observed.fee_ppm for observed in loop.router.observed] == [20_000, 20_000]
 
 
@@ -212,6 +212,6 @@ def test_one_that_does_not_tell_is_asked_ever_more_rarely(tmp_path: Path) -> Non
         network = Network([0])
         running.start(network)
         running.run(FEE_FIRST_MS * 40 / 1000)
-        assert {processor for _, processor in network.fees_asked} == {layout.DEFAULT}  # the other one's is set
+        assert {processor for _, processor in network.fees_asked} == {DEFAULT}  # the other one's is set
         waits_ms = [after - before for (before, _), (after, _) in itertools.pairwise(network.fees_asked)]
         assert [round(wait_ms / FEE_FIRST_MS) for wait_ms in waits_ms] == [1, 2, 4, 8, 16]

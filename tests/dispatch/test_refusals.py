@@ -9,7 +9,8 @@ from engine.connectors.answers import Outcome
 from engine.dispatch import life
 from engine.dispatch.attempt import Attempt
 from engine.memory import layout
-from engine.memory.layout import COMPLETED, DEFAULT, FAILED, FALLBACK, PARKED, PROCESSING, QUEUED
+from engine.memory.layout import COMPLETED, FAILED, PARKED, PROCESSING, QUEUED
+from engine.processors import DEFAULT, FALLBACK
 
 from .world import World
 

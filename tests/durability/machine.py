@@ -22,6 +22,7 @@ from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell
+from engine.processors import DEFAULT, FALLBACK
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import durability, mapping
@@ -366,7 +367,7 @@ class Machine:
                 if floor <= number <= head:
                     count, total = by_bucket.get((processor, number % level.buckets), (0, 0))
                     by_bucket[processor, number % level.buckets] = count + 1, total + cents
-            for processor in layout.PROCESSORS:
+            for processor in (DEFAULT, FALLBACK):
                 counts, cents_at = level.counts_at[processor], level.cents_at[processor]
                 for number in range(floor, head + 1):
                     bucket = number % level.buckets

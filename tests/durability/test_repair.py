@@ -9,6 +9,7 @@ from engine.books.writer import BooksWriter, redo_ring
 from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import Words, zeros
+from engine.processors import FALLBACK
 from engine.ring.repair import repair
 from engine.ring.ring import RingReader, RingWriter
 from tests.books.ledger import SHAPE
@@ -35,7 +36,7 @@ def fill(words: Words, count: int, first: int = 0) -> RingWriter:
 def set_progress(words: Words, position: int, state: int, requested_ms: int = NOW_MS) -> None:
     at = layout.slot_offset(SLOTS, position)
     words[at + layout.SLOT_REQUESTED_MS] = requested_ms
-    words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, state, layout.FALLBACK, 1)
+    words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, state, FALLBACK, 1)
 
 
 def tear(words: Words, position: int) -> None:
@@ -111,7 +112,7 @@ def test_a_slot_that_a_transaction_gave_away_may_be_torn_once_the_log_is_done() 
             raise LostError
 
     writer = BooksWriter(books, SHAPE, [words], sync)
-    writer.put(1, at, layout.pack_progress(0, layout.COMPLETED, layout.FALLBACK, 1))
+    writer.put(1, at, layout.pack_progress(0, layout.COMPLETED, FALLBACK, 1))
     with pytest.raises(LostError):
         writer.commit()
     tear(words, 0)  # by the payment that was given the slot

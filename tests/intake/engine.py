@@ -18,6 +18,7 @@ from engine import settings as settings_module
 from engine.books.reader import BooksReader
 from engine.books.writer import BooksWriter
 from engine.memory import layout
+from engine.processors import DEFAULT
 from engine.ring.ring import RingReader
 from engine.settings import Settings
 from engine.storage import mapping
@@ -78,7 +79,7 @@ class Engine:
         )
         return httpx.Client(transport=transport, base_url="http://engine", timeout=WAIT_SECONDS)
 
-    def settle(self, ring: int, position: int, processor: int = layout.DEFAULT) -> int:
+    def settle(self, ring: int, position: int, processor: int = DEFAULT) -> int:
         """Completes a payment as the dispatcher does; returns its requestedAt."""
         now_ms = time.time_ns() // 1_000_000
         payment = self.rings[ring].read(position)

@@ -16,6 +16,7 @@ from engine.books.reader import BooksReader
 from engine.intake.acceptor import Acceptor, FileLock, Usage, Verdict
 from engine.memory import layout
 from engine.memory.words import Words
+from engine.processors import FALLBACK
 from engine.ring.ids import IdMemory, mix, stripe
 from engine.ring.ring import RingReader, RingWriter
 from engine.storage import locks, mapping
@@ -95,12 +96,12 @@ def put_aside(world: Engine, position: int) -> None:
     """What the dispatcher does with a payment of ring 0 whose processor does not answer."""
     reader = world.rings[0]
     at = reader.offset(position) + layout.SLOT_PROGRESS
-    reader.words[at] = layout.pack_progress(position, layout.PROCESSING, layout.FALLBACK, 3)
+    reader.words[at] = layout.pack_progress(position, layout.PROCESSING, FALLBACK, 3)
     payment = reader.read(position)
     assert payment is not None
     world.writer.begin(NOW_MS)
     parked.put(world.writer, mapping.books_shape(world.settings), payment)
-    world.writer.put(1, at, layout.pack_progress(position, layout.PARKED, layout.FALLBACK, 3))
+    world.writer.put(1, at, layout.pack_progress(position, layout.PARKED, FALLBACK, 3))
     world.writer.commit()
 
 

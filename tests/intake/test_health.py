@@ -13,6 +13,7 @@ from engine.intake.health import HEARTBEAT_MS_MAX, report
 from engine.memory import layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words, zeros
+from engine.processors import FALLBACK
 
 NOW_MS = 1_784_203_200_000
 CLOCK_MS = 500_000  # the engine's clock
@@ -52,7 +53,7 @@ def test_a_clock_that_was_set_back_does_not_make_the_dispatcher_look_dead(books:
 
 
 def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None:
-    status = StatusBlock(books).processor(layout.FALLBACK)
+    status = StatusBlock(books).processor(FALLBACK)
     status.failing, status.min_response_ms, status.breaker_open = 1, 120, 1
     status.in_flight, status.expected_ms, status.unresolved = 7, 150, 3
     status.health_ms = CLOCK_MS - 4200

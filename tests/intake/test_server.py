@@ -25,6 +25,7 @@ from engine.intake.server import Server
 from engine.memory import layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
+from engine.processors import DEFAULT, FALLBACK
 from engine.storage import mapping
 from tests.intake.engine import Engine, engine, new_id, pay, purging, wait_until
 
@@ -300,12 +301,12 @@ def test_a_payments_status_is_true_on_every_process_from_its_202_on(world: Engin
         ring = world.rings[0]
         at = ring.offset(position)
         ring.words[at + layout.SLOT_REQUESTED_MS] = 1_784_203_200_007
-        word = layout.pack_progress(position, layout.PROCESSING, layout.FALLBACK, 2)
+        word = layout.pack_progress(position, layout.PROCESSING, FALLBACK, 2)
         ring.words[at + layout.SLOT_PROGRESS] = word
         processing = other.get(f"/payments/{identity}/status").json()
         assert (processing["status"], processing["processor"], processing["attempts"]) == ("processing", "fallback", 2)
         assert (processing["requestedAt"], processing["settledAt"]) == ("2026-07-16T12:00:00.007Z", None)
-        world.settle(0, position, layout.FALLBACK)
+        world.settle(0, position, FALLBACK)
         completed = other.get(f"/payments/{identity}/status").json()
         assert (completed["status"], completed["processor"]) == ("completed", "fallback")
         assert completed["settledAt"] is not None
@@ -329,7 +330,7 @@ def _check_what_a_person_should_know(world: Engine, client: httpx.Client) -> Non
     world.writer.begin(now.wall_ms)
     settlement.complete_with(now, 0, paid[0], now.wall_ms, 1990, layout.REASON_AMOUNT)
     settlement.complete_with(now, 0, paid[1], now.wall_ms, 500, layout.REASON_UNCONFIRMED)
-    settlement.charged_before(now, 0, paid[2], layout.FALLBACK, now.wall_ms - 5000)
+    settlement.charged_before(now, 0, paid[2], FALLBACK, now.wall_ms - 5000)
     settlement.fail(now, 0, paid[3], layout.REASON_REFUSED)
     world.writer.commit()
     shown = [client.get(f"/payments/{name}/status").json() for name in names]
@@ -376,7 +377,7 @@ def test_the_summary_has_exactly_what_was_settled_to_the_cent(tmp_path: Path) ->
             world.settle(0, 0)
             earlier_ms = world.settle(0, 1)
             wait_until(lambda: time.time_ns() // 1_000_000 > earlier_ms, "the clock")
-            last_ms = world.settle(0, 2, layout.FALLBACK)
+            last_ms = world.settle(0, 2, FALLBACK)
             response = client.get("/payments-summary")
             assert response.headers["content-type"] == "application/json"
             assert response.text == (
@@ -457,7 +458,7 @@ def test_health_shows_the_dispatchers_board_and_is_200_without_one(world: Engine
     }  # fmt: skip
     status = StatusBlock(world.books.words)
     status.heartbeat_ms = time.time_ns() // 1_000_000
-    status.processor(layout.DEFAULT).min_response_ms = 120
+    status.processor(DEFAULT).min_response_ms = 120
     alive = client.get("/health").json()
     assert (alive["status"], alive["processors"]["default"]["minResponseTime"]) == ("ok", 120)
     status.heartbeat_ms = 0

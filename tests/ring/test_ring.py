@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from engine.memory import layout
 from engine.memory.words import Words
+from engine.processors import DEFAULT
 from engine.ring.ring import RingReader, RingWriter
 from tests.ring.memory import blank
 
@@ -24,7 +25,7 @@ def make_ring(slots: int = SLOTS, seeds: tuple[int, int] = ONE_BUCKET) -> memory
 def finish(words: Words, position: int, state: int = layout.COMPLETED) -> None:
     """What the dispatcher stores when a payment is done."""
     reader = RingReader(words)
-    word = layout.pack_progress(position, state, layout.DEFAULT, 1)
+    word = layout.pack_progress(position, state, DEFAULT, 1)
     words[reader.offset(position) + layout.SLOT_PROGRESS] = word
 
 

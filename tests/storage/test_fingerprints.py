@@ -8,6 +8,7 @@ import pytest
 
 from engine.addresses import fingerprint, normalized
 from engine.memory import layout
+from engine.processors import DEFAULT, FALLBACK
 from engine.ring.ring import RingWriter
 from engine.storage import fingerprints
 from engine.storage.migration import Memory
@@ -24,7 +25,7 @@ def memory() -> Memory:
     return made
 
 
-def put(made: Memory, state: int, processor: int = layout.DEFAULT) -> None:
+def put(made: Memory, state: int, processor: int = DEFAULT) -> None:
     """A payment of ring 0 in a state."""
     ring = RingWriter(made.rings[0])
     assert ring.put(1, ring.head, 100, NOW_MS, CLOCK_MS)
@@ -51,7 +52,7 @@ def test_another_address_is_refused_while_payments_are_open_there_and_the_way_ou
 def test_another_address_is_taken_when_nothing_is_open_there(state: int) -> None:
     made = memory()
     put(made, state)
-    put(made, layout.PROCESSING, layout.FALLBACK)
+    put(made, layout.PROCESSING, FALLBACK)
     assert fingerprints.complaint(NEW, made) == ""
 
 
@@ -64,7 +65,7 @@ def test_what_is_parked_counts_too() -> None:
             one.payment.state != layout.QUEUED and one.payment.processor == processor
             for one in see(made).parked.values()
         )
-        for processor in layout.PROCESSORS
+        for processor in (DEFAULT, FALLBACK)
     ]
     assert fingerprints.unresolved(made) == expected and min(expected) > 0
     assert f"{expected[0]} payments were sent to another default" in fingerprints.complaint(NEW, made)
@@ -72,8 +73,8 @@ def test_what_is_parked_counts_too() -> None:
 
 def test_two_that_were_swapped_are_both_named() -> None:
     made = memory()
-    put(made, layout.PROCESSING, layout.DEFAULT)
-    put(made, layout.PROCESSING, layout.FALLBACK)
+    put(made, layout.PROCESSING, DEFAULT)
+    put(made, layout.PROCESSING, FALLBACK)
     complaint = fingerprints.complaint(OLD[::-1], made)
     assert "another default" in complaint and "another fallback" in complaint
 

@@ -11,6 +11,7 @@ import pytest
 from engine import settings as settings_module
 from engine.memory import layout
 from engine.memory.errors import SegmentError
+from engine.processors import FALLBACK
 from engine.ring.ring import RingWriter
 from engine.settings import Settings
 from engine.storage import filesystem, making, mapping, recovery
@@ -148,13 +149,13 @@ def test_a_committed_transaction_that_a_killed_dispatcher_left_is_done_before_an
     assert RingWriter(memory.rings[1]).put(1, 2, 3, NOW_MS, CLOCK_MS)
     at = layout.slot_offset(128, 0) + layout.SLOT_PROGRESS
     memory.books[layout.REDO_AT] = 2 << layout.ADDRESS_SEGMENT_SHIFT | at
-    memory.books[layout.REDO_AT + 1] = layout.pack_progress(0, layout.PROCESSING, layout.FALLBACK, 7)
+    memory.books[layout.REDO_AT + 1] = layout.pack_progress(0, layout.PROCESSING, FALLBACK, 7)
     memory.books[layout.REDO_AT + 2] = layout.BOOKS_DISCREPANCIES_AT
     memory.books[layout.REDO_AT + 3] = 4
     memory.books[layout.BOOKS_REDO_COUNT_AT] = 2
     memory = memory_of(settings_of("disk", **OTHERS))
     payment = see(memory).unfinished[1, 2]
-    assert (payment.state, payment.processor, payment.attempts) == (layout.PROCESSING, layout.FALLBACK, 7)
+    assert (payment.state, payment.processor, payment.attempts) == (layout.PROCESSING, FALLBACK, 7)
     assert memory.books[layout.BOOKS_DISCREPANCIES_AT] == 4
     assert memory.books[layout.BOOKS_REDO_COUNT_AT] == 0
 

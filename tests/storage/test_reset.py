@@ -15,6 +15,7 @@ from engine.addresses import fingerprint
 from engine.books import parked
 from engine.books.writer import BooksWriter
 from engine.memory import layout
+from engine.processors import DEFAULT
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import mapping
@@ -86,7 +87,7 @@ def test_unfinished_payments_are_kept_and_counted_until_it_is_forced(environment
     writer.begin(NOW_MS)
     parked.put(writer, mapping.books_shape(settings), payment._replace(state=layout.PROCESSING))
     at = layout.slot_offset(64, 0) + layout.SLOT_PROGRESS
-    writer.put(1, at, layout.pack_progress(0, layout.PARKED, layout.DEFAULT, 1))
+    writer.put(1, at, layout.pack_progress(0, layout.PARKED, DEFAULT, 1))
     writer.commit()
     before = names_of(environment)
     code, said = run("reset", environment)
@@ -147,7 +148,7 @@ def test_who_says_that_a_processor_has_moved_may_start_with_its_new_address(envi
     mapping.keep_processors(settings, books, rings)
     accept(environment, 1)
     rings[0].words[layout.slot_offset(64, 0) + layout.SLOT_PROGRESS] = layout.pack_progress(
-        0, layout.PROCESSING, layout.DEFAULT, 1
+        0, layout.PROCESSING, DEFAULT, 1
     )
     moved = environment | {"PAYMENT_PROCESSOR_URL_DEFAULT": "http://elsewhere:8080"}
     with pytest.raises(Exception, match="1 payments were sent to another default"):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from engine.connectors.answers import Verdict
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.life import CONTRADICTIONS_MAX, LOOKUPS_MAX
-from engine.lab.dst.plan import PLAIN, Oddity, Plan
+from engine.lab.dst.plan import PLAIN, PROCESSORS, Oddity, Plan
 from engine.memory import layout
-from engine.memory.layout import PROCESSING, PROCESSORS, QUEUED
+from engine.memory.layout import PROCESSING, QUEUED
 from engine.payment import Payment
 
 NOT_CHARGED = -1

@@ -12,13 +12,14 @@ from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.starting import ASKING_MAX
 from engine.lab.dst.account import Account
 from engine.lab.dst.model import BASE, EVER, Model, ViolationError
-from engine.lab.dst.plan import DAY_STEP_MS
+from engine.lab.dst.plan import DAY_STEP_MS, PROCESSORS
 from engine.lab.dst.processes import ApiProcess
 from engine.lab.dst.scheduler import Scheduler
 from engine.memory import layout
-from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED, PROCESSOR_NAMES, PROCESSORS
+from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED
 from engine.memory.words import Words
 from engine.payment import Payment
+from engine.processors import CONTEST_NAMES
 from engine.ring.ring import DONE, RingReader
 
 LOOKED_UP = 3  # payments that are looked up by their id at each look
@@ -55,13 +56,9 @@ def masks_of(totals: Totals, base: int) -> Masks:
 
     Raises ViolationError when count and cents are not of one moment, or something is in twice.
     """
-    names = (*PROCESSOR_NAMES, "failed", "charged before")
-    masks = Masks(
-        *(
-            mask_of(what, total, base)
-            for what, total in zip(names, (*totals.settled, totals.failed, totals.before), strict=True)
-        )
-    )
+    names = (*CONTEST_NAMES, "failed", "charged before")
+    sums = (*totals.settled, totals.failed, totals.before)
+    masks = Masks(*(mask_of(what, total, base) for what, total in zip(names, sums, strict=True)))
     if (masks.done & ~BASE).bit_count() != sum((mask & ~BASE).bit_count() for mask in masks):
         raise ViolationError(f"conservation: a payment is counted in two places: {totals}")
     return masks
@@ -140,7 +137,7 @@ class Checks:
             charged = model.charged_mask(processor) & ~lasting
             if masks[processor] != charged:
                 raise _differ(
-                    f"audit: the books of {PROCESSOR_NAMES[processor]} differ from the processor",
+                    f"audit: the books of {CONTEST_NAMES[processor]} differ from the processor",
                     masks[processor],
                     charged,
                 )
@@ -171,7 +168,7 @@ class Checks:
         for processor, observed in enumerate(dispatcher.work.router.observed):
             is_known = plan.known_fees[processor] or processor in told
             if is_known and observed.fee_ppm != plan.fees_ppm[processor]:
-                name, kept_ppm = PROCESSOR_NAMES[processor], plan.fees_ppm[processor]
+                name, kept_ppm = CONTEST_NAMES[processor], plan.fees_ppm[processor]
                 raise ViolationError(f"{name} keeps {kept_ppm} ppm, and {observed.fee_ppm} are believed")
 
     def check_dispatcher(self, dispatcher: Dispatcher, sent: int, in_flight_max: int) -> None:
@@ -215,7 +212,7 @@ class Checks:
         sums = self._books.window(from_ms, to_ms)
         floors = {level.floor_at: self._words[level.floor_at] for level in self._shape.levels}
         for processor in PROCESSORS:
-            what = f"{PROCESSOR_NAMES[processor]} from {from_ms} to {to_ms}"
+            what = f"{CONTEST_NAMES[processor]} from {from_ms} to {to_ms}"
             seen = mask_of(what, sums[processor], self.base)
             expected = masks[processor] & self.window_mask(floors, processor, from_ms, to_ms)
             if seen != expected:
@@ -253,7 +250,7 @@ class Checks:
     def _check_masks(self, masks: Masks) -> None:
         model = self._model
         for processor in PROCESSORS:
-            name, counted = PROCESSOR_NAMES[processor], masks[processor]
+            name, counted = CONTEST_NAMES[processor], masks[processor]
             if counted & ~model.charged_mask(processor):
                 model.take_unconfirmed(processor, counted & ~model.charged_mask(processor))
             charged = model.charged_mask(processor)

@@ -10,7 +10,7 @@ from engine.books.reader import BooksReader
 from engine.connectors.answers import Outcome, Verdict
 from engine.dispatch.attempt import Attempt
 from engine.lab.dst.account import NOT_CHARGED, Account, Record
-from engine.lab.dst.plan import BITS, DAY_STEP_MS, Plan
+from engine.lab.dst.plan import BITS, DAY_STEP_MS, PROCESSORS, Plan
 from engine.lab.dst.scheduler import Scheduler
 from engine.lab.dst.trace import Trace
 from engine.memory import layout
@@ -21,12 +21,11 @@ from engine.memory.layout import (
     FAILED,
     PARKED,
     PROCESSING,
-    PROCESSOR_NAMES,
-    PROCESSORS,
     QUEUED,
 )
 from engine.memory.words import Words
 from engine.payment import Payment
+from engine.processors import CONTEST_NAMES
 from engine.ring.ring import RingReader
 
 BASE = 1 << BITS  # the bit of what the sums began with
@@ -109,7 +108,7 @@ class Model:
 
     def charged(self, processor: int, account: Account, requested_ms: int, cents: int) -> None:
         """A processor charges a payment: now or never is the time to see that it may."""
-        number, name = account.number, PROCESSOR_NAMES[processor]
+        number, name = account.number, CONTEST_NAMES[processor]
         self.note("charged", number, name, "requestedAt", requested_ms)
         if account.charged_at:
             raise ViolationError(f"once: payment {number} is charged at both processors", number)

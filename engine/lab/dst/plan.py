@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from random import Random
 
 from engine.lab.dst.stages import Stage, draw_stages
-from engine.memory.layout import PROCESSORS, SUM_MODULUS
+from engine.memory.layout import SUM_MODULUS
+from engine.processors import CONTEST_NAMES
 
+PROCESSORS = range(len(CONTEST_NAMES))
 START_WALL_MS = 1_760_000_000_000
 # Payment k is of 2^k cents: any sum tells which payments are in it. All stay below what a processor's word may be.
 PAYMENTS_MAX = 34

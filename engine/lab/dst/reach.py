@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from engine.lab.dst.plan import DAY_STEP_MS
+from engine.lab.dst.plan import DAY_STEP_MS, PROCESSORS
 from engine.lab.dst.world import World
 from engine.memory import layout
-from engine.memory.layout import PROCESSORS
 
 _DETAILED = ("is killed", "ended", "is here again", "is asked to stop", "stops")  # whose last detail is counted too
 _WORDS = {

@@ -14,8 +14,9 @@ from engine.lab.dst.account import Account
 from engine.lab.dst.checks import Checks, Floors, Masks, mask_of, masks_of
 from engine.lab.dst.memory import Store
 from engine.lab.dst.model import BASE, Model, ViolationError
+from engine.lab.dst.plan import PROCESSORS
 from engine.memory import layout
-from engine.memory.layout import PARKED, PROCESSORS
+from engine.memory.layout import PARKED
 from engine.memory.words import Words
 from engine.ring.ring import RingReader
 

@@ -20,7 +20,7 @@ from engine.lab.dst.customers import Customers
 from engine.lab.dst.dispatching import DispatcherProcess, Watchers
 from engine.lab.dst.memory import NEVER, KilledError, Points, shared_words
 from engine.lab.dst.model import Model, ViolationError
-from engine.lab.dst.plan import NEVER_MS, PLAIN, draw
+from engine.lab.dst.plan import NEVER_MS, PLAIN, PROCESSORS, draw
 from engine.lab.dst.processes import ApiProcess, Process, VirtualLock
 from engine.lab.dst.processors import Processor
 from engine.lab.dst.punctual import WAKE_MS, Punctuality
@@ -29,6 +29,7 @@ from engine.lab.dst.scheduler import Scheduler
 from engine.lab.dst.trace import Trace
 from engine.memory import layout
 from engine.payment import Payment
+from engine.processors import CONTEST_NAMES
 from engine.ring.ring import RingReader
 from engine.storage import fingerprints
 from engine.storage.migration import Memory
@@ -39,7 +40,7 @@ EVENTS_MAX = 200_000  # of a run: beyond it something turns without getting anyw
 LOOK_EVERY = 24  # events between two looks
 URLS = ("http://default:8080", "http://fallback:8080")
 SUMS = (
-    *((layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_CARRIES_AT + processor) for processor in layout.PROCESSORS),
+    *((layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_CARRIES_AT + processor) for processor in PROCESSORS),
     (layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT),
     (layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT),
 )
@@ -57,7 +58,7 @@ class World:
         self.plan = plan = draw(chance)
         self._scheduler = Scheduler(chance, plan.start_ms, plan.start_wall_ms)
         self._points = points = Points()
-        books_shape = shape(plan.books_recent_seconds, 0, plan.parked_slots, len(layout.PROCESSORS))
+        books_shape = shape(plan.books_recent_seconds, 0, plan.parked_slots, len(CONTEST_NAMES))
         self.books = shared_words(0, books_shape.words, points)
         lay_out_books(self.books, books_shape, plan.seeds[-1])
         self.rings = []
@@ -86,7 +87,7 @@ class World:
                 self._scheduler,
                 chance,
             )
-            for number in layout.PROCESSORS
+            for number in PROCESSORS
         ]
         self._dispatcher = DispatcherProcess(
             plan,
@@ -376,7 +377,7 @@ class World:
         self._punctuality.sends(account)
         account.sent(attempt)
         self._checks.check_account(account, self._starts)
-        name = layout.PROCESSOR_NAMES[attempt.processor]
+        name = CONTEST_NAMES[attempt.processor]
         self._model.note("asks" if attempt.lookup else "sends to", account.number, name, attempt.requested_ms)
 
     def _step_clock(self, by_ms: int) -> None:

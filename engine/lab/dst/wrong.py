@@ -25,6 +25,7 @@ from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
 from engine.intake import acceptor
 from engine.intake.acceptor import Acceptor
+from engine.lab.dst.plan import PROCESSORS
 from engine.memory import layout
 from engine.memory.words import WORD_MAX
 from engine.payment import Payment
@@ -208,7 +209,7 @@ def aged_by_the_wall(self: Dispatcher, now: Now, waiting: int) -> Queue:
 
 def no_carry(self: BooksWriter) -> dict[int, int]:
     counts = _counts(self)
-    for processor in layout.PROCESSORS:
+    for processor in PROCESSORS:
         counts.pop(layout.BOOKS_CARRIES_AT + processor, None)
     return counts
 

@@ -38,7 +38,7 @@ class Pace:
     Parameters:
       pass_us: of its CPU for a pass in which nothing happens.
       begin_us, end_us: for each attempt that is begun, that ends. With ``pass_us`` they give what was measured when the
-        rest between two passes was always 4 ms: 180 µs a payment in the preview (one in each pass), and 7,000/s in a
+        pause between two passes was always 4 ms: 180 µs a payment in the preview (one in each pass), and 7,000/s in a
         burst of 10,000 (64 in each).
       wake_us: from what it sleeps for to its being awake.
       asked_later: at an audit's "same moment", how much later than the engine's books a processor's are read, or how

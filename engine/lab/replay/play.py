@@ -59,7 +59,7 @@ def play(
 
 
 def _own(settings: Settings, policy: str) -> Settings:
-    """The simple systems send each payment when it comes and take each answer when it comes: they hardly rest."""
+    """The simple systems send each payment when it comes and take each answer when it comes: they hardly pause."""
     if policy == OURS or policy in RIVALS:
         return settings
     return replace(settings, dispatch=replace(settings.dispatch, pause_ms=SIMPLE_PAUSE_MS))

@@ -9,7 +9,7 @@ from engine.lab.contest.scenario import Condition, Scenario
 from engine.lab.replay.play import play as play_policies
 from engine.lab.replay.policies import OURS, POLICIES, RIVALS
 from engine.lab.replay.result import BIN_MS, Result
-from engine.memory.layout import DEFAULT, FALLBACK
+from engine.processors import DEFAULT, FALLBACK
 from tests.lab.replay.scenes import WELL, failing, flaky, scenario, slow
 
 

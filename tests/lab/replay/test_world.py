@@ -14,7 +14,7 @@ from engine.lab.replay.pace import Pace
 from engine.lab.replay.play import play as play_policies
 from engine.lab.replay.policies import OURS, POLICIES
 from engine.lab.replay.result import BIN_MS, Result
-from engine.memory.layout import DEFAULT, FALLBACK
+from engine.processors import DEFAULT, FALLBACK
 from engine.routing.plan import Plan, Queue
 from engine.routing.router import NOTHING, Router
 from tests.lab.replay.scenes import WELL, failing, flaky, parameters, play, scenario, slow
