@@ -111,7 +111,7 @@ class Dispatcher:
             work.fail(now, ring, work.settlement.payment(ring, position), layout.REASON_TOO_OLD)
             queue = self._queue(now, queue.waiting - 1)
         plan = self._router.plan(now.mono_ms, queue)
-        if any(plan[processor] for processor in work.processors):
+        if any(plan):
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
             self._books.begin(now.wall_ms)
         for processor in work.processors:
