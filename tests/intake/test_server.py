@@ -392,7 +392,14 @@ def test_a_summary_that_waits_has_what_was_settled_meanwhile() -> None:
             return False
 
     words, books, anything = zeros(layout.REDO_AT), Books(), cast(Any, Anything())
-    server = Server(cast(Any, SimpleNamespace(admin_token="")), anything, anything, words, cast(Any, books), anything)
+    server = Server(
+        cast(Any, SimpleNamespace(intake=SimpleNamespace(admin_token=""))),
+        anything,
+        anything,
+        words,
+        cast(Any, books),
+        anything,
+    )
     StatusBlock(words).listens = 1
     held = server.summary(anything)
     assert isinstance(held, Held)
