@@ -103,6 +103,7 @@ def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, ho
     books.add(layout.BOOKS_PARKED_KEPT_AT, 1)
     books.add(layout.BOOKS_PARKED_TAKEN_AT, 1)
     books.add(layout.BOOKS_DEAD_AT, payment.reason != layout.REASON_NONE)
+    assert find(books.value, shape, payment.id_high, payment.id_low) is not None
     return place
 
 

@@ -74,6 +74,7 @@ class BooksWriter:
             # and when the clock was set back by more than the level holds.
             if not floor <= number <= head:
                 self._open(level, number)
+                assert self._words[level.floor_at] <= number <= self._words[level.head_at]
 
     def settle(self, processor: int, requested_ms: int, cents: int) -> None:
         """Counts a payment of ``cents`` as charged at ``processor`` under ``requested_ms``.
@@ -81,6 +82,7 @@ class BooksWriter:
         What is older than a level's horizon is left out of that level; the total has it always. A time beyond the head
         cannot be: requested_ms was taken before ``begin``'s now.
         """
+        assert 0 <= processor < self._shape.processors and cents > 0
         # Payments that were sent together share their time, and are counted together at the commit.
         key = requested_ms << 3 | processor
         counted = self._settled.get(key)
@@ -91,6 +93,7 @@ class BooksWriter:
 
         The state is last, in the redo log as in the slot: once it is stored, the slot may be given away.
         """
+        assert segment > 0, "slots are the rings'"
         pending, base = self._pending, segment << layout.ADDRESS_SEGMENT_SHIFT | at
         pending[base + layout.SLOT_REQUESTED_MS] = requested_ms
         pending[base + layout.SLOT_SETTLED] = settled
@@ -111,6 +114,7 @@ class BooksWriter:
 
     def _count_beside(self, at: int, carry_at: int, cents: int) -> None:
         self.add(at, 1)
+        assert cents > 0
         carry, rest = divmod(self.value(at + 1) + cents, layout.SUM_MODULUS)
         self.put(0, at + 1, rest)
         self.add(carry_at, carry)
@@ -137,7 +141,9 @@ class BooksWriter:
     def add(self, index: int, more: int) -> None:
         """Adds ``more`` to word ``index`` of the books."""
         if more:
-            self.put(0, index, self.value(index) + more)
+            value = self.value(index) + more
+            assert value >= 0, "more was taken away than there is"
+            self.put(0, index, value)
 
     def put(self, segment: int, index: int, value: int) -> None:
         """Makes ``value`` stand in word ``index`` of ``segment`` (0: books, i + 1: ring i)."""
@@ -161,6 +167,7 @@ class BooksWriter:
         self._apply(entries.items())
         pending.clear()
         self._settled.clear()
+        assert words[layout.BOOKS_REDO_COUNT_AT] == 0 and not words[layout.BOOKS_VERSION_AT] & 1
 
     def _counts(self) -> dict[int, int]:
         """The words of totals and levels as what was settled leaves them."""

@@ -99,6 +99,7 @@ class Backlog:
             self._taken[ring].remove(position)
             return
         reader = self._rings[ring]
+        assert reader.forgotten_below <= position < reader.ready, "nobody has accepted it, or it was purged"
         clock_ms = reader.words[reader.offset(position) + layout.SLOT_ORIGIN] & layout.ORIGIN_CLOCK_MASK
         heapq.heappush(self._again, (clock_ms, ring, position))
 

@@ -121,7 +121,7 @@ class Process:
         API processes that have not looked yet accept into rings that only this process reads, so it goes on for longer
         than they take to look.
         """
-        now_ms = self._clock.now().mono_ms
+        now_ms = self._loop.pass_ms
         if now_ms < self._look_ms or self._lost:
             return
         self._look_ms = now_ms + LOOK_EVERY_MS

@@ -10,18 +10,14 @@ class Drain:
 
     def __init__(self, drain_ms: int) -> None:
         self._drain_ms = drain_ms
-        self._asked_ms: int | None = None
+        self.is_asked = False  # to stop
+        self._asked_ms = 0
         self._is_whole = False
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether anybody has asked."""
-        return self._asked_ms is not None
 
     def ask(self, now_ms: int) -> None:
         """Somebody asks to stop. The first one counts."""
-        if self._asked_ms is None:
-            self._asked_ms = now_ms
+        if not self.is_asked:
+            self.is_asked, self._asked_ms = True, now_ms
 
     def ask_whole(self, now_ms: int, least_ms: int) -> None:
         """The same, but it goes on for all the time, and for ``least_ms`` at least, though nothing is left: more may
@@ -33,7 +29,7 @@ class Drain:
 
     def is_late(self, now_ms: int) -> bool:
         """Whether the time is over: nothing is begun any more."""
-        return self._asked_ms is not None and now_ms - self._asked_ms >= self._drain_ms
+        return self.is_asked and now_ms - self._asked_ms >= self._drain_ms
 
     def is_over(self, now_ms: int, in_flight: int, has_work: bool) -> bool:
         """Whether to stop now: all is settled, or the time is over and what is in flight had its time too.
@@ -41,7 +37,7 @@ class Drain:
         Parameters:
           in_flight: attempts begun and not ended; has_work: whether any payment is neither done nor a dead letter.
         """
-        if self._asked_ms is None:
+        if not self.is_asked:
             return False
         if self.is_late(now_ms):
             return not in_flight or now_ms - self._asked_ms - self._drain_ms >= ANSWERS_MS

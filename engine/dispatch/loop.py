@@ -65,7 +65,7 @@ class Loop:
         self._shown = [status.processor(number) for number in dispatcher.work.processors]
         self._clock, self._transport, self._durability, self._waker, self._doorbell = ports
         self._show_ms = 0
-        self._pass_ms = 0  # when the last pass was
+        self.pass_ms = 0  # when the last pass was, by the engine's clock
         self._work_ms = 0  # when something was begun or ended last
         self._waiting = 0  # payments that waited when it was decided to sleep
 
@@ -105,7 +105,8 @@ class Loop:
             transport.drop(attempt)
         self._queries.ask(now)
         # What has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
-        attempts = [] if self.drain.is_late(now.mono_ms) else dispatcher.start(now)
+        drain = self.drain
+        attempts = [] if drain.is_asked and drain.is_late(now.mono_ms) else dispatcher.start(now)
         if attempts:
             self._durability.before_sends()
         for attempt in attempts:
@@ -115,7 +116,6 @@ class Loop:
         self._status.listens = done.must_listen
         if now.mono_ms >= self._show_ms:
             self._show(now)
-        drain = self.drain
         if drain.is_asked and drain.is_over(now.mono_ms, dispatcher.in_flight, dispatcher.has_work):
             return Stop()
         end_ms = self._clock.now().mono_ms
@@ -125,7 +125,7 @@ class Loop:
         """What the pass was like."""
         if begun or ended:
             self._work_ms = now.mono_ms
-        after_ms, self._pass_ms = now.mono_ms - self._pass_ms, now.mono_ms
+        after_ms, self.pass_ms = now.mono_ms - self.pass_ms, now.mono_ms
         router = self.router
         return Pass(
             begun,

@@ -45,11 +45,6 @@ class Pass(NamedTuple):
     is_calm: bool
     must_listen: bool
 
-    @property
-    def is_awake(self) -> bool:
-        """Whether the next pass comes by itself."""
-        return self.quiet_ms < AWAKE_MS
-
 
 class Pause(NamedTuple):
     """Nothing happens for ``for_ms``; then what is ready meanwhile is handled."""
@@ -86,12 +81,13 @@ def decide(
       audit_delay: how much later than a moment the next pass should be for the sake of audits, in ms.
       due: when the next thing is due though nothing happens before; asked only when that matters.
     """
-    if not (done.is_awake or done.in_flight):
+    is_awake = done.quiet_ms < AWAKE_MS  # the next pass comes by itself
+    if not (is_awake or done.in_flight):
         return Sleep(0, due())
     for_ms = pause_ms(rhythm, done, end_ms, audit_delay)
     if done.must_listen:
         return Listen(for_ms)
-    return Pause(for_ms) if done.is_awake else Sleep(for_ms, due())
+    return Pause(for_ms) if is_awake else Sleep(for_ms, due())
 
 
 def pause_ms(rhythm: Rhythm, done: Pass, end_ms: int, audit_delay: Callable[[int], int]) -> int:

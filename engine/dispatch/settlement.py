@@ -47,8 +47,11 @@ class Settlement:
             done = self.payment(ring, position)._replace(requested_ms=requested_ms)
             self._end(now, ring, done, COMPLETED, layout.REASON_NONE)
             return
+        reader = self._rings[ring]
+        at = reader.offset(position)
+        assert reader.words[at + layout.SLOT_SEQUENCE] == position + 1, "its slot was given away"
         word = layout.pack_progress(position, COMPLETED, processor, attempts)
-        self._books.put_done(ring + 1, self._rings[ring].offset(position), requested_ms, now.wall_ms, word)
+        self._books.put_done(ring + 1, at, requested_ms, now.wall_ms, word)
 
     def complete_with(self, now: Now, ring: int, payment: Payment, requested_ms: int, cents: int, reason: int) -> None:
         """As :meth:`complete`, with a reason: unconfirmed, or the processor has other cents than the payment."""
@@ -75,7 +78,7 @@ class Settlement:
 
     def park(self, ring: int, payment: Payment, refused: int = 0) -> int | None:
         """Gives the slot of an open payment back: its parking place, None when there is no room."""
-        assert ring != parked.RING
+        assert ring != parked.RING and self._is_there(ring, payment.position, payment)
         place = parked.put(self._books, self._shape, payment, refused, layout.pack_home(ring, payment.position))
         if place is not None:
             at = self._rings[ring].offset(payment.position) + layout.SLOT_PROGRESS
@@ -107,8 +110,9 @@ class Settlement:
     def store_progress(self, ring: int, position: int, state: int, processor: int, attempts: int) -> None:
         """One store of a slot's progress, outside of any transaction; ``ring`` is no parking place."""
         reader = self._rings[ring]
-        word = layout.pack_progress(position, state, processor, attempts)
-        reader.words[reader.offset(position) + layout.SLOT_PROGRESS] = word
+        at = reader.offset(position)
+        assert reader.words[at + layout.SLOT_SEQUENCE] == position + 1, "its slot was given away"
+        reader.words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, state, processor, attempts)
 
     def _end(self, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
         """The last words of a payment; ``payment`` has its processor, attempts and times."""

@@ -202,7 +202,9 @@ class RingWriter(RingReader):
         words, position = self.words, self.words[RING_HEAD_AT]
         if not self.has_room():
             return False
+        assert cents > 0 and origin & layout.ORIGIN_CLOCK_MASK == origin & ~layout.ORIGIN_SEEN
         at = self.offset(position)
+        assert words[at + SLOT_SEQUENCE] != position + 1, "it is there already"
         bucket = self._bucket(id_high, id_low)
         # The order matters: 0 takes the old payment away before its words change, the sequence says that the slot is
         # whole, the bucket makes it findable, and the head, last, makes it true.
@@ -219,6 +221,7 @@ class RingWriter(RingReader):
         words[RING_HEAD_AT] = position + 1
         if not self._is_synced:
             words[RING_READY_AT] = position + 1
+        assert words[RING_READY_AT] <= words[RING_HEAD_AT]
         return True
 
     def note_summary(self, now_ms: int) -> None:

@@ -118,7 +118,8 @@ class Customers:
                 raise ViolationError(f"payment {number} is accepted while another one has its id", number)
             account.promised = True
             api.ring_bell()
-            self._punctuality.rung(account)
+            if self._passes() == passes:  # else the dispatcher may have seen it while the bell was being rung
+                self._punctuality.rung(account)
         elif verdict is acceptor.Verdict.FULL:
             if self._passes() == passes:  # else the oldest may have been settled since
                 self._checks.check_refusal(api.index)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from engine.dispatch.drain import ANSWERS_MS
 from engine.dispatch.pacing import IDLE_WAIT_MS
 from engine.lab.dst.account import Account
-from engine.lab.dst.model import ViolationError
-from engine.lab.dst.plan import Plan
+from engine.lab.dst.model import Model, ViolationError
 from engine.lab.dst.scheduler import Scheduler
 
 AUDIT_DELAY_MS = 60  # more than a pause may be longer for the sake of audits
@@ -16,7 +15,9 @@ WAKE_MS = 4  # from what wakes a process to its next step, at the most
 class Punctuality:
     """Holds a dispatcher to its times. Whatever happens to it, it is told here."""
 
-    def __init__(self, plan: Plan, scheduler: Scheduler) -> None:
+    def __init__(self, model: Model, scheduler: Scheduler) -> None:
+        plan = model.plan
+        self._model = model
         self._scheduler = scheduler
         self._drain_ms = plan.drain_ms
         self._pause_ms = plan.dispatch_pause_ms + AUDIT_DELAY_MS + 2 * WAKE_MS
@@ -46,12 +47,13 @@ class Punctuality:
     def looks(self) -> None:
         """A pass begins. Raises ViolationError when it comes too late."""
         now_ms = self._scheduler.mono_ms
-        for rung_ms, account in self._rung:
-            if now_ms - rung_ms > self._pause_ms:
-                raise ViolationError(
-                    f"payment {account.number} was slept over for {now_ms - rung_ms} ms", account.number
-                )
+        late = [(now_ms - rung_ms, account) for rung_ms, account in self._rung if now_ms - rung_ms > self._pause_ms]
         self._rung.clear()
+        if late:
+            self._model.mark_forgotten()  # by a purge, just when the bell was rung
+        for late_ms, account in late:
+            if not account.forgotten:
+                raise ViolationError(f"payment {account.number} was slept over for {late_ms} ms", account.number)
         if self._answer_ms is not None and now_ms - self._answer_ms > WAKE_MS:
             raise ViolationError(f"it says that it listens, and hears an answer {now_ms - self._answer_ms} ms later")
         self._answer_ms = None

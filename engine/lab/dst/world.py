@@ -72,7 +72,7 @@ class World:
         self._model = Model(
             plan, self.books, books_shape, [RingReader(words) for words in self.rings], self._scheduler, self.trace
         )
-        self._punctuality = Punctuality(plan, self._scheduler)
+        self._punctuality = Punctuality(self._model, self._scheduler)
         self._processors = [
             Processor(
                 number,
