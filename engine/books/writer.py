@@ -82,7 +82,6 @@ class BooksWriter:
         What is older than a level's horizon is left out of that level; the total has it always. A time beyond the head
         cannot be: requested_ms was taken before ``begin``'s now.
         """
-        assert 0 <= processor < self._shape.processors and cents > 0
         # Payments that were sent together share their time, and are counted together at the commit.
         key = requested_ms << 3 | processor
         counted = self._settled.get(key)
@@ -93,7 +92,6 @@ class BooksWriter:
 
         The state is last, in the redo log as in the slot: once it is stored, the slot may be given away.
         """
-        assert segment > 0, "slots are the rings'"
         pending, base = self._pending, segment << layout.ADDRESS_SEGMENT_SHIFT | at
         pending[base + layout.SLOT_REQUESTED_MS] = requested_ms
         pending[base + layout.SLOT_SETTLED] = settled
@@ -175,6 +173,7 @@ class BooksWriter:
         counts: dict[int, int] = {}
         for key, (payments, cents) in self._settled.items():
             processor, requested_ms = key & 7, key >> 3
+            assert processor < self._shape.processors and requested_ms > 0 and cents > 0
             places = [layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_TOTALS_AT + 2 * processor + 1]
             for level in self._shape.levels:
                 number = requested_ms // level.width_ms
