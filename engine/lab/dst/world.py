@@ -37,6 +37,8 @@ from engine.storage.migration import Memory
 QUIET_MS_MAX = 90_000  # after everything has healed, all must be settled within so long
 DEPTH_MAX = 3  # processes that stand in the middle of a step at one moment
 EVENTS_MAX = 200_000  # of a run: beyond it something turns without getting anywhere
+# Chance that who stands between two stores dies there. Most of all points are the dispatcher's.
+KILLED_DISPATCHING, KILLED_ACCEPTING = 0.2, 0.7
 LOOK_EVERY = 24  # events between two looks
 URLS = ("http://default:8080", "http://fallback:8080")
 SUMS = (
@@ -303,13 +305,14 @@ class World:
             points.left = self._draw_points()
             return
         chance = self._chance.random()
-        if chance < 0.3 and self._crashes_left > 0:
+        killed = KILLED_DISPATCHING if self._stack[-1] is self._dispatcher else KILLED_ACCEPTING
+        if chance < killed and self._crashes_left > 0:
             self._crashes_left -= 1
             points.left = 0  # should the dying process store once more, it is here again
             raise KilledError
         points.left = self._draw_points()
         self._customers.notice_published()
-        if chance < 0.65 and len(self._stack) < DEPTH_MAX:
+        if self._chance.random() < 0.5 and len(self._stack) < DEPTH_MAX:
             self._disturb()
         self._checks.look()
 
