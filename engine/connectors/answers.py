@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-BODY_BYTES_MAX = 65_536  # of an answer; a longer one is handed over with pieces missing
+BODY_BYTES_MAX = 65_536  # of an answer; a longer one is not read: its outcome is unknown, as if it had broken off
 CENTS_MAX = 10**12  # of what a processor says that it has stored: more than any payment that is accepted
 REQUESTED_MS_MAX = 1 << 43  # and its time: before the year 2248
 MIN_RESPONSE_MS_MAX = 3_600_000  # a longer time is no processor's

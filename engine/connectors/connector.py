@@ -40,9 +40,8 @@ class Request(NamedTuple):
 class Connector:
     """Requests and readings of one kind of processor. All functions are pure.
 
-    A reading is handed the status and the body of an answer. It believes only a body that it understands from the first
-    byte to the last, because one over BODY_BYTES_MAX has pieces missing. It keeps no reference to the body: the bytes
-    change afterwards. A reading that raises counts as UNKNOWN, and for a query as None.
+    A reading is handed the status and the whole body of an answer, BODY_BYTES_MAX at most. It keeps no reference to the
+    body: the bytes change afterwards. A reading that raises counts as UNKNOWN, and for a query as None.
 
     Parameters:
       payments: what all requests for payments have in common; :attr:`payment_body` gives the body of each.

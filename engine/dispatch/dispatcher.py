@@ -115,8 +115,9 @@ class Dispatcher:
             # What is sent now must find its bucket open when it is settled, though the clock be set back before.
             self._books.begin(now.wall_ms)
         for processor in work.processors:
+            is_probe = plan.is_probe(processor)
             for _ in range(min(plan[processor], self._batch - len(attempts))):
-                attempt = starting.begin(work, now, processor, plan.is_probe(processor))
+                attempt = starting.begin(work, now, processor, is_probe)
                 if attempt is not None:
                     attempts.append(attempt)
         return attempts

@@ -12,7 +12,21 @@ from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.delayed import Delayed
 from engine.dispatch.work import Work
 from engine.memory import layout
-from engine.memory.layout import PROCESSING, QUEUED
+from engine.memory.layout import (
+    ORIGIN_SEEN,
+    PROCESSING,
+    QUEUED,
+    SLOT_CENTS,
+    SLOT_FIRST_MS,
+    SLOT_ID_HIGH,
+    SLOT_ID_LOW,
+    SLOT_ORIGIN,
+    SLOT_PROGRESS,
+    SLOT_REQUESTED_MS,
+    SLOT_SEQUENCE,
+    pack_progress,
+    unpack_progress,
+)
 from engine.payment import Payment
 
 OVERDUE_MS = 500  # an answer is this much later than usual: the processor is asked whether the payment is there ...
@@ -29,27 +43,27 @@ def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | Non
     ring, position = work.backlog.take_newest() if is_probe else work.backlog.take()
     reader = work.rings[ring]
     words, at = reader.words, reader.offset(position)
-    state, _, attempts = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])
-    assert state == QUEUED and words[at + layout.SLOT_SEQUENCE] == position + 1
+    state, _, attempts = unpack_progress(position, words[at + SLOT_PROGRESS])
+    assert state == QUEUED and words[at + SLOT_SEQUENCE] == position + 1
     if not attempts:
-        if words[at + layout.SLOT_ORIGIN] & layout.ORIGIN_SEEN:
+        if words[at + SLOT_ORIGIN] & ORIGIN_SEEN:
             work.delayed.wait(work.new_delayed(ring, work.settlement.payment(ring, position)), now.mono_ms)
             return None
     else:
-        first_at = at + (layout.SLOT_FIRST_MS if attempts > 1 else layout.SLOT_REQUESTED_MS)
-        words[at + layout.SLOT_FIRST_MS] = min(words[first_at], now.wall_ms)
+        first_at = at + (SLOT_FIRST_MS if attempts > 1 else SLOT_REQUESTED_MS)
+        words[at + SLOT_FIRST_MS] = min(words[first_at], now.wall_ms)
     # The times first: the state must never point at a time that was not sent.
-    words[at + layout.SLOT_REQUESTED_MS] = now.wall_ms
-    words[at + layout.SLOT_PROGRESS] = layout.pack_progress(position, PROCESSING, processor, attempts + 1)
+    words[at + SLOT_REQUESTED_MS] = now.wall_ms
+    words[at + SLOT_PROGRESS] = pack_progress(position, PROCESSING, processor, attempts + 1)
     work.last_ticket = ticket = work.last_ticket + 1
     attempt = Attempt(
         ticket,
         ring,
         position,
         processor,
-        words[at + layout.SLOT_ID_HIGH],
-        words[at + layout.SLOT_ID_LOW],
-        words[at + layout.SLOT_CENTS],
+        words[at + SLOT_ID_HIGH],
+        words[at + SLOT_ID_LOW],
+        words[at + SLOT_CENTS],
         now.wall_ms,
         attempts + 1,
         False,

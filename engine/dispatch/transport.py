@@ -84,11 +84,6 @@ class _Carrier:
             self.sending_bytes = size
         self.sending.__init__(body)  # type: ignore[misc]  # filled anew: its read() is the handle's READFUNCTION
 
-    def collect(self, chunk: bytes) -> None:
-        """Takes a piece of the answer; beyond the limit it is dropped."""
-        if len(self.body) + len(chunk) <= answers.BODY_BYTES_MAX:
-            self.body += chunk
-
 
 class Transport:
     """Sends payments, lookups and queries, and says how they ended.
@@ -119,6 +114,7 @@ class Transport:
         self._epoll = epoll
         self._timer: deque[int] = deque(maxlen=1)  # what libcurl's timer was set to since it was last looked at, in ms
         self._due: float | None = None
+        self._is_new = False  # something was begun since the timer was looked at last
         self._wanted: set[int] = set()  # descriptors that libcurl waits for
         # [processor][lookup]: handles that carry nothing
         self._idle: list[tuple[list[_Carrier], list[_Carrier]]] = [([], []) for _ in urls]
@@ -130,14 +126,16 @@ class Transport:
 
     def send(self, attempt: Attempt) -> None:
         """Sends a payment or a lookup; its end is in a later :meth:`results`."""
-        carrier = self._take(attempt.processor, attempt.lookup)
-        carrier.attempt = attempt
-        connector = carrier.connector
+        processor = attempt.processor
         if attempt.lookup:
-            carrier.load(self._urls[attempt.processor], connector.lookup(attempt.id_high, attempt.id_low))
+            carrier = self._take(processor, True)
+            carrier.load(self._urls[processor], carrier.connector.lookup(attempt.id_high, attempt.id_low))
         else:
-            payment_body = connector.payment_body  # called as a method, it would be looked up in the class each time
+            idle = self._idle[processor][False]
+            carrier = idle.pop() if idle else self._new(processor, False)
+            payment_body = carrier.connector.payment_body  # as a method it would be looked up in the class each time
             carrier.fill(payment_body(attempt.id_high, attempt.id_low, attempt.cents, attempt.requested_ms))
+        carrier.attempt = attempt
         self._begin(carrier)
 
     def ask_health(self, processor: int) -> None:
@@ -254,7 +252,8 @@ class Transport:
         handle.setopt(pycurl.PROXY, "")  # whatever the environment says: payments go to the processor
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_timeout_ms)
         handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
-        handle.setopt(pycurl.WRITEFUNCTION, carrier.collect)
+        handle.setopt(pycurl.WRITEFUNCTION, carrier.body.extend)
+        handle.setopt(pycurl.MAXFILESIZE, answers.BODY_BYTES_MAX)  # a longer answer fails, as one that broke off
         handle.setopt(pycurl.READFUNCTION, carrier.sending.read)
         if lookup:
             # Asks for an answer that is not packed, and unpacks one that comes packed all the same. A payment's answer
@@ -269,8 +268,7 @@ class Transport:
     def _begin(self, carrier: _Carrier) -> None:
         self._busy[carrier.handle] = carrier
         self._multi.add_handle(carrier.handle)
-        self._timer.clear()
-        self._due = 0.0
+        self._is_new = True
 
     def _give_back(self, carrier: _Carrier) -> None:
         self._multi.remove_handle(carrier.handle)
@@ -280,7 +278,10 @@ class Transport:
 
     def _due_at(self) -> float | None:
         """When libcurl's timer runs out, in s; None: it is not set."""
-        if self._timer:
+        if self._is_new:  # whatever the timer says: it may say nothing, see the module
+            self._is_new, self._due = False, 0.0
+            self._timer.clear()
+        elif self._timer:
             wait_ms = self._timer.pop()
             self._due = None if wait_ms < 0 else time.monotonic() + wait_ms / 1000
         return self._due

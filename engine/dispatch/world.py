@@ -58,5 +58,6 @@ class EpollWaker:
     def _poll(self, for_ms: float) -> tuple[list[tuple[int, int]], bool]:
         """Waits for ``for_ms`` at the most: what is ready of the sockets, and whether the doorbell has rung."""
         events = self._epoll.poll(for_ms / 1000)
-        sockets = [event for event in events if event[0] != self._doorbell.descriptor]
+        bell = self._doorbell.descriptor
+        sockets = [event for event in events if event[0] != bell]
         return sockets, len(sockets) < len(events)

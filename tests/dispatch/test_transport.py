@@ -268,6 +268,25 @@ def test_an_endless_answer_does_not_fill_the_memory_and_is_unknown() -> None:
     server.join()
 
 
+def test_an_endless_answer_of_unknown_length_is_not_read_to_its_end() -> None:
+    chunk = b"%x\r\n" % answers.BODY_BYTES_MAX + b"{" * answers.BODY_BYTES_MAX + b"\r\n"
+    sent = list[int]()
+
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(b"HTTP/1.1 500 Internal Server Error\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for number in range(1000):
+                connection.sendall(chunk)
+                sent.append(number)
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1) == [answers.UNKNOWN]
+    server.join()
+    assert len(sent) < 500  # a few fill the sockets' buffers
+
+
 def test_a_lookup_is_asked_by_get() -> None:
     def script(connection: socket.socket) -> None:
         server.request(connection)
