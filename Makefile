@@ -8,8 +8,11 @@ BENCH_OPTIONS ?=
 SOAK_OPTIONS ?= --minutes 5
 SCENARIO ?= short
 FUZZ_SECONDS ?= 60
+# Tests that start no process, open no socket and take no time.
+PURE = tests/test_house.py tests/test_settings.py tests/routing tests/dispatch tests/connectors tests/books tests/ring \
+	--ignore tests/dispatch/test_transport.py --ignore tests/connectors/test_invented.py --ignore tests/ring/test_ids.py
 
-.PHONY: help setup run contest chaos bench tune soak test record-cost lock fuzz containers clean
+.PHONY: help setup run contest chaos bench tune soak check test record-cost lock fuzz containers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -35,8 +38,15 @@ tune: setup ## contests with different settings: which serve best; TUNE_OPTIONS=
 soak: setup ## as many payments as it settles, for minutes or hours; SOAK_OPTIONS="--payments 5000000"
 	.venv/bin/python -m engine soak $(SOAK_OPTIONS)
 
-test: setup ## ruff, mypy and pytest
+check: setup ## lint, types and the pure tests, in seconds
 	.venv/bin/ruff check engine tests
+	.venv/bin/ruff format --check engine tests
+	.venv/bin/mypy
+	.venv/bin/python -m pytest $(PURE)
+
+test: setup ## what `make check` does, and all other tests
+	.venv/bin/ruff check engine tests
+	.venv/bin/ruff format --check engine tests
 	.venv/bin/mypy
 	.venv/bin/python -m pytest
 
