@@ -77,6 +77,19 @@ def test_a_connector_knows_nothing_but_ids(path: Path) -> None:
     assert {one.split(".")[0] for one in imports(path)} <= CONNECTORS_KNOW
 
 
+def test_no_modules_of_the_product_know_each_other_in_a_circle() -> None:
+    modules = {str(path.relative_to(ENGINE).with_suffix("")).replace("/", "."): path for path in PRODUCT}
+    known = {
+        module: {other for one in imports(path) for other in (one, one.rpartition(".")[0]) if other in modules}
+        for module, path in modules.items()
+    }
+    while free := [module for module, others in known.items() if not others]:
+        for module in free:
+            del known[module]
+        known = {module: others - set(free) for module, others in known.items()}
+    assert not known, f"these know each other, or one that does: {', '.join(sorted(known))}"
+
+
 @pytest.mark.parametrize("path", PRODUCT, ids=name)
 def test_no_file_of_the_product_is_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LINES_MAX

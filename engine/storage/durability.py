@@ -13,7 +13,6 @@ from typing import ClassVar
 from engine.books.writer import seal_log
 from engine.memory import layout
 from engine.settings import Settings
-from engine.storage.recovery import mark
 from engine.storage.segment import FileStore, Segment, SharedMemoryStore, Store
 
 PAGE_WORDS = 512
@@ -60,8 +59,8 @@ class Marking(Keeping):
 
     def _mark(self, state: int) -> None:
         for ring in self._rings:
-            mark(ring, state, layout.RING_CLEAN_AT)
-        mark(self._books, state, layout.BOOKS_CLEAN_AT)
+            ring.mark(state, layout.RING_CLEAN_AT)
+        self._books.mark(state, layout.BOOKS_CLEAN_AT)
 
 
 class Syncing(Keeping):
@@ -152,11 +151,11 @@ class Memory(Durability):
 
     def api_begins(self, ring: Segment) -> None:
         """See the base class."""
-        mark(ring, layout.UNCLEAN, layout.RING_CLOSED_AT)
+        ring.mark(layout.UNCLEAN, layout.RING_CLOSED_AT)
 
     def api_ends(self, ring: Segment) -> None:
         """See the base class."""
-        mark(ring, layout.CLEAN, layout.RING_CLOSED_AT)
+        ring.mark(layout.CLEAN, layout.RING_CLOSED_AT)
 
 
 class Disk(Memory):
@@ -181,14 +180,14 @@ class Sync(Disk):
 
     def opened_ring(self, ring: Segment) -> None:
         """See the base class."""
-        mark(ring, layout.SYNCED, layout.RING_CLEAN_AT, layout.RING_CLOSED_AT)
+        ring.mark(layout.SYNCED, layout.RING_CLEAN_AT, layout.RING_CLOSED_AT)
 
     def opened_books(self, books: Segment) -> None:
         """See the base class."""
         words = books.words
         if words[layout.BOOKS_CLEAN_AT] != layout.SYNCED:
             seal_log(words, words[layout.BOOKS_REDO_COUNT_AT])  # what a killed writer without sync has left open
-        mark(books, layout.SYNCED, layout.BOOKS_CLEAN_AT)
+        books.mark(layout.SYNCED, layout.BOOKS_CLEAN_AT)
 
     def api_begins(self, ring: Segment) -> None:
         """See the base class."""

@@ -63,18 +63,6 @@ def recover_books(segment: Segment, durability: Durability) -> None:
     durability.opened_books(segment)
 
 
-def mark(segment: Segment, state: int, *places: int) -> None:
-    """Says in a file, on disk, how it is left: ``state`` in the words ``places``; what is in it is there before.
-
-    Raises OSError.
-    """
-    if any(segment.words[at] != state for at in places):
-        segment.sync()
-        for at in places:
-            segment.words[at] = state
-        segment.sync()
-
-
 def check_state(state: int) -> None:
     """After the machine went down, files that were not synced on the way may be any mixture of old and new.
 

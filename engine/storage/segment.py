@@ -98,6 +98,17 @@ class Segment:
         for at in places:
             words[at] = words[at]
 
+    def mark(self, state: int, *places: int) -> None:
+        """Says on disk how it is left: ``state`` in the words ``places``. What is in it is on disk before.
+
+        Raises OSError.
+        """
+        if any(self.words[at] != state for at in places):
+            self.sync()
+            for at in places:
+                self.words[at] = state
+            self.sync()
+
     def close(self) -> None:
         """Detaches. Whoever still holds a slice of ``words`` makes this a BufferError."""
         self._words.release()

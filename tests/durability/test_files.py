@@ -144,7 +144,7 @@ def test_what_ran_without_sync_is_refused_whatever_mode_the_next_run_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str, at: int
 ) -> None:
     with opened(settings_in(tmp_path, "disk")) as (ring, _):
-        recovery.mark(ring, layout.UNCLEAN, at)
+        ring.mark(layout.UNCLEAN, at)
     reboot(monkeypatch)
     with pytest.raises(SegmentError, match=r"the machine went down while the engine ran.*python -m engine reset"):
         mapping.open_ring(settings_in(tmp_path, now), 0)
@@ -166,8 +166,8 @@ def test_files_of_a_run_with_disk_are_safe_as_soon_as_a_run_with_sync_has_opened
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(settings_in(tmp_path, "disk")) as (ring, books):
-        recovery.mark(ring, layout.UNCLEAN, layout.RING_CLEAN_AT, layout.RING_CLOSED_AT)
-        recovery.mark(books, layout.UNCLEAN, layout.BOOKS_CLEAN_AT)
+        ring.mark(layout.UNCLEAN, layout.RING_CLEAN_AT, layout.RING_CLOSED_AT)
+        books.mark(layout.UNCLEAN, layout.BOOKS_CLEAN_AT)
         pay(ring)
     with opened(settings_in(tmp_path, "sync")):
         pass
@@ -180,7 +180,7 @@ def test_a_log_that_a_run_with_disk_left_open_is_done_by_a_run_with_sync_though_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(settings_in(tmp_path, "disk")) as (ring, books):
-        recovery.mark(books, layout.UNCLEAN, layout.BOOKS_CLEAN_AT)
+        books.mark(layout.UNCLEAN, layout.BOOKS_CLEAN_AT)
         address = 1 << layout.ADDRESS_SEGMENT_SHIFT | layout.slot_offset(SLOTS, 3) + layout.SLOT_SETTLED
         books.words[layout.REDO_AT], books.words[layout.REDO_AT + 1] = address, 42
         books.words[layout.BOOKS_REDO_COUNT_AT] = 1  # committed, and killed before it was applied
