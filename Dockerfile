@@ -3,8 +3,9 @@
 FROM python:3.11-slim-bookworm AS packages
 WORKDIR /build
 COPY requirements-build.lock requirements.lock ./
-# A venv without pip in it: the image's own pip installs from outside. socketify comes as source (its library ready
-# made within) and requires setuptools, which only its command line uses; and it carries other systems' libraries.
+# A venv without pip in it: the image's own pip installs from outside. socketify comes as source (with its library ready
+# made inside) and requires setuptools, which only its command line uses. It also carries other systems' libraries,
+# which are removed.
 RUN python -m venv --without-pip /opt/venv && \
     pip="pip --disable-pip-version-check --no-cache-dir --python /opt/venv/bin/python" && \
     $pip install --quiet --require-hashes --only-binary :all: -r requirements-build.lock && \
@@ -29,7 +30,7 @@ COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY engine engine
 COPY --from=packages /build/engine/intake/libfastpath.so engine/intake/
-# Compiled here, because the container's own files cannot be written.
+# Compiled here, because a running container cannot write its own files.
 RUN python -m compileall -q engine
 
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

@@ -1,5 +1,5 @@
-# `make setup` installs; every other target asks for it first and it does nothing when all is there.
-# Longer shell is in scripts/.
+# `make setup` installs. Every other target runs it first; it does nothing when everything is there. Longer shell is in
+# scripts/.
 
 CONTEST_OPTIONS ?=
 CHAOS_OPTIONS ?=

@@ -13,7 +13,7 @@ fail() {
     exit 1
 }
 
-# answers URL: whether an HTTP server is there; what it says of the path does not matter, as long as it is not a 5xx.
+# answers URL: whether an HTTP server is there; any answer counts except a 5xx.
 answers() {
     .venv/bin/python - "$1" 2>/dev/null <<'PYTHON'
 import sys, urllib.error, urllib.request
@@ -38,7 +38,7 @@ elif command -v podman >/dev/null; then
 else
     fail "neither a running Docker engine nor podman is here; install one of them and try again"
 fi
-# Projects of their own: containers and volumes of an engine that somebody runs with the same files are not touched.
+# Projects of their own, so that an engine that already runs from the same files keeps its containers and volumes.
 engine=("${compose[@]}" -p contest-engine -f docker-compose.yml)
 processors=("${compose[@]}" -p contest-processors -f docker-compose.processors.yml)
 

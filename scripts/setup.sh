@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes this checkout ready to run: system packages, .venv with the locked Python packages, and the compiled part of the
-# intake. Quick when all is there.
+# intake. Quick when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=$(scripts/find-python.sh)

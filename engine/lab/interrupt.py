@@ -18,7 +18,7 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def noted() -> Iterator[Callable[[], bool]]:
-    """Either is only noted within; gives what says whether there was one."""
+    """Either is only noted within; yields a function that says whether there was one."""
     seen: list[int] = []
     with _handled(lambda number, _frame: seen.append(number)):
         yield lambda: bool(seen)

@@ -1,4 +1,4 @@
-"""Starting the simulated processors and an engine for a run: waited for, and ended without a trace."""
+"""Starting the simulated processors and an engine for a run: they are waited for, and ended so that nothing is left."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check_free(addresses: Addresses) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on and that the kernel gives to no client either."""
+    """Ports on which nothing listens and which the kernel does not give to clients."""
     lowest_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     found: list[int] = []
     while len(found) < count:
@@ -97,7 +97,7 @@ class Child:
         self.command = command
         self._log = directory / f"{command}.log"
         with self._log.open("ab") as log:
-            # A session of its own: Ctrl-C is ours, and the child is told by SIGTERM when the run is over.
+            # A session of its own, so that Ctrl-C reaches only this process, which sends SIGTERM when the run is over.
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "engine", command, *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -138,7 +138,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def processors(addresses: Addresses, fees: Mapping[str, Decimal], directory: Path) -> Iterator[Child]:
-    """The simulated processors, once they listen: the process above them.
+    """The simulated processors, once they listen; yields the process above them.
 
     Parameters:
       addresses: where they are to listen, all on one host.
@@ -167,7 +167,7 @@ def engine_variables(
     Parameters:
       kind: how its name begins.
       addresses: where it is to listen, and the contest's two processors.
-      fees: what they keep. A fee that is given, or set in this process, is left: the engine is to believe it.
+      fees: what they keep. A fee that is given, or set in this process, is kept: the engine is to believe it.
       run_dir: a directory of its own.
       given: variables that are wanted, beside those of this process.
     """
@@ -204,7 +204,7 @@ def engine(
             yield child
         finally:
             child.stop()
-            mapping.remove_all(settings)  # in case that it had to be killed
+            mapping.remove_all(settings)  # in case it had to be killed
 
 
 class Children:

@@ -38,7 +38,7 @@ def test_the_engine_is_told_where_it_is_and_what_the_processors_keep() -> None:
     assert (told.storage.ring_slots, told.storage.data_dir) == (131_072, "/tmp/x/data")
 
 
-def test_who_wants_it_to_believe_other_fees_or_to_keep_its_data_elsewhere_has_said_so(
+def test_fees_and_a_data_directory_that_are_set_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ENGINE_FEE_DEFAULT_PPM", "1")

@@ -1,4 +1,4 @@
-"""Who has used how much, before and after a round."""
+"""What each process has used, before and after a round."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.lab.machine.cgroups import Cgroups
 
 
 class Account:
-    """What everybody has used until now.
+    """What every process has used until now.
 
     Parameters:
       side: what is measured.
@@ -41,9 +41,9 @@ class Account:
         return max(self._busy_s - before._busy_s - ours_s, 0.0) / (self.at_s - before.at_s)
 
     def problems_since(self, before: Account) -> list[str]:
-        """Processes that did not live through the round: its figures are then of two lives, and one start."""
+        """Processes that did not live through the round: its figures are then of two lives, and of one start."""
         problems = [f"{role} ended during the round" for role, pid in before.pids.items() if self.pids.get(role) != pid]
         for name, used in self.uses.items():
             if kills := used.since(before.uses[name]).oom_kills:
-                problems.append(f"{name}: {kills} processes killed for want of memory")
+                problems.append(f"{name}: {kills} processes killed because the memory was used up")
         return problems

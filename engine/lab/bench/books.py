@@ -13,9 +13,9 @@ POLL_S = 0.05
 
 
 class Books:
-    """Of one engine and its processors. Close it at the end.
+    """The books of one engine and its processors. Close it at the end.
 
-    Raises ServiceError if an address is none.
+    Raises ServiceError if an address cannot be used.
     """
 
     def __init__(self, addresses: Addresses) -> None:
@@ -23,9 +23,9 @@ class Books:
         self.engine = Engine(addresses)
 
     def await_settled(self, count: int, seconds_max: float) -> int:
-        """Waits until the processors have charged ``count`` payments, or the time is over; how many they have.
+        """Waits until the processors have charged ``count`` payments, or the time is over; returns how many they have.
 
-        Asks the processors only: questions to the engine would be on its account. Raises ServiceError.
+        Asks the processors only: requests to the engine would count as its own use of CPU. Raises ServiceError.
         """
         deadline_s = time.monotonic() + seconds_max
         while (settled := self.processors.totals().count) < count and time.monotonic() < deadline_s:

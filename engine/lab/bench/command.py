@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _hold(arguments: argparse.Namespace, is_stopped: Callable[[], bool]) -> int:
-    # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
+    # Imported here: not every installation has the packages that they need, and `run` says so in a sentence.
     from engine.lab.bench import report
     from engine.lab.bench import run as bench
     from engine.lab.bench.saturation import find_wrk
@@ -145,7 +145,7 @@ def _hold(arguments: argparse.Namespace, is_stopped: Callable[[], bool]) -> int:
     ) as error:  # fmt: skip
         print(f"bench: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
-            directory.rmdir()  # unless something in it tells more
+            directory.rmdir()  # unless there are files in it
         return UNUSABLE
 
 

@@ -37,7 +37,7 @@ def spreads(rounds: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
-    """Each round's ``above`` over its own ``below``: a machine that was slow in a round was so for both.
+    """Each round's ``above`` over its own ``below``: a machine that was slow in a round was slow for both.
 
     Raises ValueError when there is no round.
     """
@@ -85,7 +85,7 @@ class RampRound:
       memory_peak_mb: most memory that the service's control group counted; empty without limits.
       others_cores: cores that were busy meanwhile with what does not belong to the benchmark, at least
         (``machine.use.busy_s``).
-      problems: what went wrong; a round with problems is a failed one.
+      problems: what went wrong; a round with problems has failed.
     """
 
     latency_ms: Mapping[str, float]
@@ -112,18 +112,18 @@ class RampRound:
 
     @property
     def throttled_percent_max(self) -> float:
-        """That of the service which was throttled most."""
+        """Periods throttled, in per cent, of the service that was throttled most."""
         return max((service.percent for service in self.throttled.values()), default=0.0)
 
 
 @dataclass(frozen=True)
 class SaturationRound:
-    """One side under as many requests as it takes, once; ``_per_s`` are means over the load unless they say other.
+    """One side under as many requests as it takes, once; ``_per_s`` are means over the load unless they say otherwise.
 
     Parameters:
       seconds: how long the load was on.
       accepted, refused: answers with and without a 2xx status.
-      unanswered: requests that had no answer when the load ended, at most: some of them were accepted.
+      unanswered: at most so many requests had no answer when the load ended; some of them were accepted.
       latency_ms: ``p50``, ``p99`` and ``max`` of all answers; the queue before the engine is in it.
       others_cores: as for :class:`RampRound`, the drain included.
       settled_while: payments that were settled when the load ended.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# From the client to the processors; roles that are not here take the rest in turn.
+# From the client to the processors; roles that are not here take the remaining colours in turn.
 COLORS = {
     "nginx": GREY,
     "nginx worker": ACCEPTED,
@@ -31,7 +31,7 @@ LABELLED_FROM = 0.04  # of the tallest column
 
 
 def draw(outcome: Json, directory: Path) -> list[Path]:
-    """Draws what ``outcome`` (of ``report.result``) has something of; returns the files. Raises OSError."""
+    """Draws all of ``outcome`` (of ``report.result``) that has values; returns the files. Raises OSError."""
     load, paths = outcome["contest_load"], []
     if load and ENGINE in load:
         paths.append(_drawn(directory / "latency.png", (10.0, 6.0), lambda axes: _latency(axes, outcome)))
@@ -56,7 +56,7 @@ def _drawn(path: Path, size: tuple[float, float], content: Callable[[Axes], None
 
 
 def _latency(axes: Axes, outcome: Json) -> None:
-    """Duration over the share of requests that took longer: a tail that is invisible in a histogram is half of this."""
+    """Duration over the share of requests that took longer: the tail, invisible in a histogram, is half of it."""
     load = outcome["contest_load"]
     rarity = load["one_in"]
     for name, color in ((FLOOR, GREY), (ENGINE, ACCEPTED)):

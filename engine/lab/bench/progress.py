@@ -1,4 +1,4 @@
-"""How far a long run is and how long it still takes: a bar on a terminal, a line for each step elsewhere."""
+"""How far a long run has come and how long it still takes: a bar on a terminal, a line for each step elsewhere."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from engine.lab.results import duration, say
 class Steps:
     """Steps of known length. A context manager.
 
-    Ctrl-C takes effect here and nowhere else, when a step begins or goes on: an exception that comes from anywhere may
-    come between the start of a process and the note that it is to be ended.
+    Ctrl-C takes effect here and nowhere else, when a step begins or goes on: an exception at any other place could come
+    after the start of a process and before the note that it must be ended.
 
     Parameters:
       total_s: how long all steps will take, as far as is known.
@@ -57,7 +57,7 @@ class Steps:
             say(self._console, f"{text} ({left} left)")
         begin_s, began_s = self._done_s, time.monotonic()
         yield Step(self, text, begin_s, planned_s)
-        # What took longer than planned will go on to.
+        # A step that took longer than planned makes the whole longer.
         self._total_s += max(time.monotonic() - began_s - planned_s, 0.0)
         self._done_s = begin_s + max(time.monotonic() - began_s, planned_s)
         self.show(text, self._done_s)

@@ -1,4 +1,4 @@
-"""The contest's load on one side, once: k6 as the contest has it, and what that took of whom."""
+"""The contest's load on one side, once: k6 as the contest has it, and what each process used for it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from engine.lab.results import say
 Json = dict[str, Any]
 
 LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
-OTHERS_CORES_NOTED = 0.1  # more than that makes a round's latency somebody else's
+OTHERS_CORES_NOTED = 0.1  # above it, other programs determine a round's latency
 DIGITS = 4
 
 
@@ -33,7 +33,7 @@ class LimitsNote:
 
     @property
     def applied(self) -> bool:
-        """Whether they were."""
+        """Whether the limits were applied."""
         return not self.why_not
 
     def describe(self) -> str:

@@ -23,9 +23,9 @@ from engine.lab.machine.cgroups import CgroupError, Cgroups
 from engine.lab.machine.limits import Limit
 
 SCENARIO = "preview"
-# Starting and stopping a side, k6's own start, settling and comparing: for the time that is left, no more.
+# Starting and stopping a side, k6's own start, settling and comparing. Only the estimate of the time left uses it.
 AROUND_S = {FLOOR: 3.0, ENGINE: 7.0}
-DRAIN_OF_LOAD = 1.5  # a drain takes about so much of the load's time
+DRAIN_OF_LOAD = 1.5  # a drain takes about so many times as long as the load
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Findings:
 
 
 def order(number: int) -> tuple[str, str]:
-    """Who comes first in round ``number`` (0, 1, ...): in turn, so that no side always has the warmer machine."""
+    """The sides in their order in round ``number`` (0, 1, ...): in turn, so that none always has the warmer machine."""
     return (FLOOR, ENGINE) if number % 2 == 0 else (ENGINE, FLOOR)
 
 
 def planned_s(wishes: Wishes) -> float:
-    """How long everything takes, about."""
+    """About how long everything takes."""
     around_s = sum(AROUND_S.values())
     one_s = (2 * wishes.ramp_s + around_s) if wishes.ramp_s else 0.0
     if wishes.saturation_s:
@@ -180,7 +180,7 @@ def hold(wishes: Wishes, directory: Path, steps: Steps, findings: Findings) -> N
 
 
 def ramp_round_s(seconds: float) -> float:
-    """How long a round of the engine takes with so many seconds of the contest's load, about."""
+    """About how long a round of the engine takes with so many seconds of the contest's load."""
     return seconds + AROUND_S[ENGINE]
 
 

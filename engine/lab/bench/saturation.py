@@ -30,7 +30,7 @@ OVERTIME_S_MAX = 15.0
 LOOK_S = 1.0
 POLL_S = 0.25
 PEAK_WINDOW_S = 1.0
-# What a drain may take: so long for every payment that was left, and so long in any case.
+# The time limit of a drain: so much for every payment that was left, and the minimum on top of that.
 DRAIN_S_PER_PAYMENT = 1 / 1500
 DRAIN_S_MIN = 15.0
 # Ring slots for this many payments a second while the load lasts, whichever ring they fall into.
@@ -147,7 +147,7 @@ def _load(url: str, seconds: float, connections: int, advance: Advance) -> Answe
     command += ["--duration", f"{round(seconds)}s", "--timeout", "10s", "--script", str(SCRIPT), url]
     command += ["--", secrets.token_hex(4)]
     deadline_s = time.monotonic() + seconds + OVERTIME_S_MAX
-    # A session of its own: Ctrl-C is ours.
+    # A session of its own, so that Ctrl-C reaches only this process.
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", start_new_session=True,

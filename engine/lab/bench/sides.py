@@ -60,7 +60,7 @@ def floor_conf(shipped: str, *, port: int, run_dir: str) -> str:
     """
     begin = _SERVING_BLOCK.search(shipped)
     if begin is None:
-        raise nginx.ConfError("nginx.conf has no http and no stream block: what the floor is to answer has no place")
+        raise nginx.ConfError("nginx.conf has no http and no stream block: there is no place for the floor's answers")
     head = shipped[: begin.start()].replace(f"{nginx.SHIPPED_RUN_DIR}/", f"{run_dir}/")
     return head + _FLOOR_HTTP.format(port=port, run_dir=run_dir)
 
@@ -73,11 +73,11 @@ def service_of(role: str) -> str | None:
 
 
 class Side:
-    """What is measured: a process and all below it. Whoever started it stops it.
+    """What is measured: a process and all below it. The code that starts it also stops it.
 
     Parameters:
       origin: where it listens.
-      pid: of the process above, whose role is ``own_role``.
+      pid: of the topmost process, whose role is ``own_role``.
       groups: each process is put into its service's control group once it is found; None for no limits.
     """
 
@@ -151,7 +151,7 @@ def floor(origin: str, groups: Cgroups | None) -> Iterator[Side]:
 
 
 def _finding(side: Side, ready: Callable[[], bool]) -> Callable[[], bool]:
-    """``ready``, with looks for new processes before: so they come into their groups before they have much memory."""
+    """``ready``, after a look for new processes: each comes into its group before it has much memory."""
 
     def look() -> bool:
         for _ in range(FINDS_WHILE_STARTING):

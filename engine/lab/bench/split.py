@@ -51,7 +51,7 @@ class Split:
 
 
 def of_limits(limits: Mapping[str, Limit]) -> Split:
-    """The split that these limits are. Raises ValueError when the API services differ or a service is missing."""
+    """The split that these limits make. Raises ValueError when the API services differ or a service is missing."""
     api = {limit.cpus for name, limit in limits.items() if name.startswith(_API)}
     if len(api) != 1 or not {_NGINX, _DISPATCHER} <= set(limits):
         raise ValueError("a split needs nginx, dispatcher and api-N services that have the same CPU each")
@@ -97,15 +97,15 @@ def rungs(count: int) -> list[tuple[int, int]]:
 
 def rounds_in_all(count: int) -> int:
     """How many rounds :func:`search` holds for so many splits, at most."""
-    # The shipped one may be there beside the best.
+    # The shipped one may go on beside the best ones.
     return sum((splits + 1) * rounds for splits, rounds in rungs(count)) - 1
 
 
 def search(splits: Sequence[Split], measure: Callable[[Split], RampRound]) -> list[Tried]:
-    """Holds the rounds; returns all splits, those that went furthest first and the better ones among them before.
+    """Holds the rounds; returns all splits: first those that went furthest, among these first the better ones.
 
     Parameters:
-      splits: the first is kept to the end however it does: it is what the others are compared with.
+      splits: the first is kept to the end, good or bad: the others are compared with it.
       measure: holds one round.
     """
     tried = [Tried(split) for split in splits]
@@ -113,7 +113,7 @@ def search(splits: Sequence[Split], measure: Callable[[Split], RampRound]) -> li
     for count, rounds in rungs(len(splits)):
         best = _ranked(kept)[:count] if kept[0].rounds else kept
         kept = best if tried[0] in best else [*best, tried[0]]
-        for _ in range(rounds):  # in turn: a while in which the machine is slow is nobody's alone
+        for _ in range(rounds):  # in turn: when the machine is slow for a while, all of them are
             for each in kept:
                 each.rounds.append(measure(each.split))
     return _ranked(tried)
@@ -136,7 +136,7 @@ def result(tried: Sequence[Tried], shipped: Split, seconds: float) -> Json:
         "best": tried[0].split.name,
         "shipped": shipped.name,
         "shipped_place": 1 + sum(each.p99_ms.median < own.median for each in tried),
-        # Whether every round of the best was better than any of the shipped one: less is chance.
+        # Whether every round of the best was better than any of the shipped one: anything less may be chance.
         "is_clear": tried[0].p99_ms.high < own.low,
         "splits": [
             {

@@ -14,7 +14,7 @@ from engine.lab.machine.processes import DISPATCHER
 from engine.lab.services.processor import Charged
 
 EXAMPLES_MAX = 3
-# What a client sees of a kill it sees at once or, when it was waiting for an answer, when its patience is over.
+# A client sees a kill at once or, when it was waiting for an answer, at its time-out.
 CLOCK_SLACK_S = 0.1
 _ENDED = re.compile(r"engine\.up WARNING (.+) ended with (-?\d+);")
 _KILLED = "-9"
@@ -63,16 +63,16 @@ class Blame:
 def blame(
     sent: Iterable[Sent], kills: Sequence[Kill], apis: Collection[str], begin_epoch_s: float, timeout_s: float
 ) -> Blame:
-    """Which errors fell into the hands of a killed process: those from the kill until a client's whole patience after
-    another process did its work. The latest kill takes the blame.
+    """Which errors a kill explains: those from the kill until a client's whole time-out after another process did its
+    work. Where several kills do, it is the latest.
 
-    Only what stands between client and API processes can cost a client an error: nginx, and the supervisor that takes
-    everybody with it. An API process cannot unless all are gone at once, and the dispatcher never can.
+    Only what stands between client and API processes can cost a client an error: nginx, and the supervisor, which takes
+    all processes with it. An API process can only do so when all are gone at once, and the dispatcher never can.
 
     Parameters:
       apis: the roles of all API processes.
       begin_epoch_s: when the kills' clock began.
-      timeout_s: a client's patience.
+      timeout_s: how long a client waits for an answer.
     """
     by_kill = []
     for request in sent:
@@ -128,7 +128,7 @@ def payments(sent: Sequence[Sent], charges: Mapping[str, Sequence[Charged]], amo
 def statuses(
     asked: Iterable[str], told: Mapping[str, tuple[str, str | None]], charges: Mapping[str, Sequence[Charged]]
 ) -> Check:
-    """What the engine says became of payments is what did.
+    """What the engine says became of the payments is true.
 
     Parameters:
       asked: the payments.
@@ -169,7 +169,7 @@ def settled(queues: Queues | None, after_s: float, limit_s: float) -> list[Check
 
 
 def errors(blamed: Blame) -> Check:
-    """No client saw an error that was not in the hands of a killed process."""
+    """No client saw an error that no kill explains."""
     unexplained = blamed.unexplained
     by_role = ", ".join(f"{role} {count}" for role, count in sorted(blamed.by_role().items()))
     detail = f"{len(unexplained)} unexplained; explained by a kill: {by_role or 'none'}"
@@ -178,7 +178,7 @@ def errors(blamed: Blame) -> Check:
 
 
 def carried_out(planned: int, done: int, kills: Sequence[Kill]) -> Check:
-    """The plan was carried out, and everybody who was killed came back."""
+    """The plan was carried out, and every killed process came back."""
     away = [kill.role for kill in kills if kill.back_s is None]
     longest_s = max((kill.back_s - kill.at_s for kill in kills if kill.back_s is not None), default=0.0)
     detail = f"{done} of {planned} events, {len(kills)} kills, longest absence {longest_s:.1f} s"
@@ -186,12 +186,12 @@ def carried_out(planned: int, done: int, kills: Sequence[Kill]) -> Check:
 
 
 def own_deaths(log: str, may_collide: bool) -> Check:
-    """No process of the engine ended but by our hand.
+    """No process of the engine ended except those that we killed.
 
     Parameters:
       log: what the supervisor has printed.
-      may_collide: it was killed and started again, and then a child may find that its predecessor is still there,
-        and end with 2.
+      may_collide: the supervisor was killed and started again: then a child may find that its predecessor is still
+        there, and end with 2.
     """
     forgiven = {_KILLED, "2"} if may_collide else {_KILLED}
     ended = [f"{name} with {code}" for name, code in _ENDED.findall(log) if code not in forgiven]

@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=options.whole(0, TROUBLES_MAX),
         default=6,
         metavar="N",
-        help="troubles on the way to the processors: reset, refused, stalled or late (default: %(default)s)",
+        help="troubles on the way to the processors: reset, refused, stalled or delayed (default: %(default)s)",
     )
     option(
         "--reset-after",
@@ -78,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=options.number(0, 1),
         default=0.0,
         metavar="P",
-        help="chance that a processor hangs, half of the times having charged (default: %(default)s)",
+        help="chance that a processor hangs, in half of the cases after it has charged (default: %(default)s)",
     )
     option(
         "--hang-seconds",
@@ -96,7 +96,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     option(
         "--fill-disk",
         action="store_true",
-        help="rings and books on a small disk that is full for a while; needs root and disk or sync",
+        help="put rings and books on a small disk that is full for a while; needs root, and durability disk or sync",
     )
     option(
         "--settle-seconds",
@@ -140,14 +140,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _contradiction(arguments: argparse.Namespace) -> str:
     if arguments.reset_after + arguments.reset_before + arguments.hang > 1:
-        return "--reset-after, --reset-before and --hang are more than 1 together"
+        return "--reset-after, --reset-before and --hang are together more than 1"
     if arguments.fill_disk and arguments.durability == "memory":
         return "--fill-disk needs --durability disk or sync: in memory nothing is on a disk"
     return ""
 
 
 def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
-    # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
+    # Imported here: not every installation has the packages that they need, and `run` says so in a sentence.
     from engine.lab.chaos import report
     from engine.lab.chaos.run import ChaosError, Wishes, hold
 
@@ -177,7 +177,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
     except (ChaosError, OSError) as error:
         print(f"chaos: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
-            directory.rmdir()  # unless something in it tells more
+            directory.rmdir()  # unless there are files in it
         return UNUSABLE
     report.print_tables(findings, console)
     path = arguments.json or directory / "chaos.json"

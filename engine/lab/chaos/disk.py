@@ -1,6 +1,6 @@
 """A small disk that can be filled: a file system in a file, which only root may mount.
 
-It is a real one (ext4), for the engine refuses to keep in memory what must survive.
+It is a real one (ext4), because the engine refuses to keep in memory what must survive.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SmallDisk:
         with self._image.open("wb") as image:
             image.truncate(SIZE_MB << 20)
         try:
-            # No blocks kept for root, who would find room on a full disk.
+            # No blocks are kept for root: with them, root finds room on a full disk.
             _run("/usr/sbin/mkfs.ext4", "-q", "-F", "-m", "0", str(self._image))
             _run("mount", "-o", "loop", str(self._image), str(self.path))
         except DiskError:
@@ -47,12 +47,12 @@ class SmallDisk:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Lazy: a process that was only just ended may still be on its way out.
+        # Lazy: a process that was ended a moment ago may not be gone yet.
         subprocess.run(["umount", "--lazy", str(self.path)], check=False)
         self._image.unlink(missing_ok=True)
 
     def fill(self) -> None:
-        """Leaves not a single block."""
+        """Fills it to the last block."""
         with self._filler.open("ab", buffering=0) as filler:
             try:
                 while filler.write(_BLOCK):

@@ -10,7 +10,7 @@ from engine.lab.chaos.world import World
 from engine.lab.contest.timetable import Clock
 
 LOOK_S = 0.05
-BACK_S_MAX = 60.0  # after the last event: whoever is not back by then never will be
+BACK_S_MAX = 60.0  # after the last event: a process that is not back by then never comes back
 
 
 class Driver(threading.Thread):
@@ -37,7 +37,7 @@ class Driver(threading.Thread):
         self.start()
 
     def finish(self) -> None:
-        """Waits until the plan is carried out and everybody is back. Raises what went wrong with it."""
+        """Waits until the plan is carried out and all processes are back. Raises what went wrong with it."""
         if self._clock is not None:
             self.join()
         if self._error is not None:
@@ -51,7 +51,7 @@ class Driver(threading.Thread):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether anybody that was killed is not back."""
+        """Whether a killed process is not back yet."""
         return any(kill.back_s is None for kill in self.kills)
 
     def run(self) -> None:
@@ -61,7 +61,8 @@ class Driver(threading.Thread):
             last_s = max((event.at_s for event in self._left), default=0.0)
             while (self._left or self.is_waiting) and self._clock.now_s() < last_s + BACK_S_MAX:
                 now_s = self._clock.now_s()
-                # One whose target is not there yet stays: it was killed a moment ago, and is killed again when it is.
+                # An event whose target is not there yet stays: the target was killed a moment ago, and is killed again
+                # once it is back.
                 self._left = [event for event in self._left if event.at_s > now_s or not self._do(event)]
                 self._world.tend()
                 self._look()

@@ -1,4 +1,4 @@
-"""What is asked of everybody when the trouble is over: the facts that ``checks`` judges."""
+"""What engine and processors are asked when the trouble is over: the facts that ``checks`` judges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHORT_S = 0.05  # half of the random windows are no longer than this
 
 
 def await_empty(addresses: Addresses, seconds_max: float) -> Queues | None:
-    """Waits until the engine has nothing left to settle, ``seconds_max`` at most; what it said last, or None."""
+    """Waits until the engine has nothing left to settle, at most ``seconds_max``; returns its last answer, or None."""
     engine = Engine(addresses)
     deadline_s = time.monotonic() + seconds_max
     said: Queues | None = None

@@ -20,7 +20,7 @@ class What(StrEnum):
 
     KILL = "kill"  # kill -9 of the process whose role is the target
     NETWORK = "network"  # on the way to the processor that is the target
-    FAULTS = "faults"  # all processors begin to go wrong by chance
+    FAULTS = "faults"  # all processors begin to go wrong at random
     NO_FAULTS = "no faults"
     FILL_DISK = "fill disk"
     FREE_DISK = "free disk"
@@ -34,7 +34,7 @@ class Trouble(StrEnum):
     REFUSE = "refuse"  # every connection is reset and no new one is taken
     RESET = "reset"  # connections are reset in the middle of a request, or when its answer comes
     STALL = "stall"  # nothing moves; afterwards everything does
-    DELAY = "delay"  # everything moves, late
+    DELAY = "delay"  # everything moves, with a delay
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def plan(
       processors: those that the engine has.
       troubles: how many troubles on the way to one processor or to all, one after the other. Each but a cut, which
         takes no time, lasts :data:`TROUBLE_S_MIN` to :data:`TROUBLE_S_MAX` seconds and ends with a NONE.
-      with_faults: the processors go wrong by chance from the beginning to the end.
+      with_faults: the processors go wrong at random from the beginning to the end.
       with_full_disk: the disk is full from :data:`FULL_FROM` to :data:`FULL_TO`.
     """
     assert (roles or not kills) and (processors or not troubles)

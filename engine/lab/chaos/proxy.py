@@ -78,7 +78,7 @@ class Proxy:
         self._end()
 
     def set(self, trouble: Trouble) -> None:
-        """From now on the way is like that; a CUT is over at once. Raises OSError when it cannot listen again."""
+        """Puts the way into this trouble; a CUT is over at once. Raises OSError when it cannot listen again."""
         self._call(self._set(trouble))
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
@@ -125,7 +125,7 @@ class Proxy:
             _Link(writer).reset()
             return
         link = _Link(writer, to_writer)
-        if self._server is None:  # refusing since it came
+        if self._server is None:  # it has begun to refuse since this connection came
             link.reset()
             return
         self._links.add(link)
@@ -134,7 +134,7 @@ class Proxy:
             asyncio.create_task(self._answers(to_reader, writer, link)),
         )
         try:
-            # When one side ends there is nothing more to say on the other: HTTP has no half-open connections.
+            # When one side ends, the other has nothing more to say: HTTP has no half-open connections.
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._links.discard(link)

@@ -48,7 +48,7 @@ class Findings:
 def result(findings: Findings) -> Json:
     """Everything about a run, for JSON. Times in seconds since the load began."""
     contest = contest_report.result(findings.recording)
-    del contest["passed"], contest["broken"]  # a contest's verdict knows no kills; ours is in the checks
+    del contest["passed"], contest["broken"]  # a contest's verdict does not know of kills; ours is in the checks
     return {
         "passed": findings.passed,
         "seed": findings.seed,

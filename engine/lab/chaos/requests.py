@@ -26,7 +26,7 @@ class Sent:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the client was told that it is."""
+        """Whether the client was told that it is accepted."""
         return self.status in ACCEPTED
 
     @property

@@ -1,4 +1,4 @@
-"""One chaos run: a contest on a world that a driver makes worse, and then the questions."""
+"""One chaos run: a contest in a world that a driver disturbs, and then the evidence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from engine.lab.machine import processes
 from engine.lab.services.addresses import Addresses
 from engine.lab.services.service import ServiceError
 
-ASKING_S = 120.0  # starting before the load, and all questions after the settling, take less
+ASKING_S = 120.0  # starting before the load, and all requests after the settling, take less
 ACCEPTED_ASKED_MAX = 1000  # accepted payments whose status is asked for, beside all that saw an error
 
 
@@ -64,7 +64,7 @@ class Wishes:
 
 
 def hold(scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console: Console) -> Findings:
-    """Holds a run and asks everybody; files go to ``directory``, what happens to ``console``. Raises ChaosError."""
+    """Holds a run and gathers evidence; files go to ``directory``, what happens to ``console``. Raises ChaosError."""
     shape = Shape(
         fees=scenario.fees.by_name,
         durability=wishes.durability,
@@ -142,7 +142,7 @@ def _hold_on(
 def _questions(
     world: World, recording: Recording, calm_s: float, settle_s: float, sent: list[Sent], seed: int
 ) -> list[Check]:
-    """Asks everybody, once everything is settled or should be."""
+    """Asks engine and processors, once everything is settled or should be."""
     clock = Clock(recording.begin_epoch_s)
     queues = evidence.await_empty(world.addresses, calm_s + settle_s - clock.now_s())
     # The contest has seen it if all was settled by the time it ended; what is unresolved or parked is pending too.

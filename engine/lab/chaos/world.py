@@ -56,7 +56,8 @@ class Shape:
 
 
 class World:
-    """Everything that a run needs, started and stopped. A context manager, as far as it came when it fails.
+    """Everything that a run needs, started and stopped. A context manager: when a start fails, it stops what runs
+    already.
 
     Parameters:
       addresses: where engine and processors are to listen, on 127.0.0.1.
@@ -68,7 +69,7 @@ class World:
 
     def __init__(self, addresses: Addresses, shape: Shape, directory: Path, seed: int) -> None:
         self.addresses = addresses
-        self.processors = Processors(addresses)  # past the proxies
+        self.processors = Processors(addresses)  # reached directly, not through the proxies
         self.disk: SmallDisk | None = None
         self.notes: list[str] = []
         self.engine_starts = 0
@@ -125,7 +126,8 @@ class World:
         self._start_engine().await_ready(lambda: healthy(addresses.engine))
 
     def _start_engine(self) -> Child:
-        # Never with --discard: memory is new because the name is, and whoever is started again finds it as it was left.
+        # Never with --discard: memory is new because the name is, and an engine that is started again finds it as it
+        # was left.
         self.engine_starts += 1
         self._engine = Child("up", [], self._environment, self._directory)
         return self._engine
@@ -154,7 +156,7 @@ class World:
         assert self._engine is not None
         pid = processes.of_engine(self._engine.pid).get(role)
         if pid is not None:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended: so it was killed before
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(pid, signal.SIGKILL)
         return pid
 
@@ -195,7 +197,7 @@ class World:
             self._start_engine()
 
     def set_network(self, processor: str, trouble: Trouble) -> None:
-        """Makes the way to a processor bad, or well again."""
+        """Makes the way to a processor bad, or good again."""
         self._proxies[processor].set(trouble)
 
     def resets(self) -> int:
@@ -203,7 +205,7 @@ class World:
         return sum(proxy.resets for proxy in self._proxies.values())
 
     def set_faults(self, are_on: bool) -> None:
-        """Lets the processors go wrong by chance, or not any more. Raises ServiceError."""
+        """Lets the processors go wrong at random, or not any more. Raises ServiceError."""
         for number, processor in enumerate(self.processors.values()):
             if are_on:
                 processor.set_faults(

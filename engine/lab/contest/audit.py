@@ -1,4 +1,4 @@
-"""Audits: do the engine's books and the processors' agree? Pure; the questions are asked in ``timetable``."""
+"""Audits: do the engine's books and the processors' agree? Pure; the summaries are asked for in ``timetable``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Outcome = Literal["ok", "differed", "unanswered", "void"]
 
 @dataclass(frozen=True)
 class Answers:
-    """What was said to one question; a text in place of totals is the reason why there is none.
+    """What was answered to one audit; a text in place of totals is the reason why there are none.
 
     Parameters:
       processors: what each of them said, by name.

@@ -1,4 +1,4 @@
-"""How the engine took each change of a processor between failing and not failing, as simulated ones tell it. Pure."""
+"""How the engine coped with each change of a processor between failing and not, as simulated ones tell it. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Listing = Sequence[Mapping[str, Any]]  # what `engine.lab.services.processor.Pro
 
 @dataclass
 class JudgedRecovery(Recovery[str]):
-    """A recovery during the load. ``due``: payments had to go there, as every cheaper processor was failing and went on
-    to for ``SOON_MS``. Where they had not, ``first_ms`` says nothing about the engine.
+    """A recovery during the load. ``due``: payments had to go there, because every cheaper processor was failing and
+    kept failing for ``SOON_MS``. Otherwise ``first_ms`` says nothing about the engine.
     """
 
     due: bool = field(kw_only=True)
@@ -29,7 +29,7 @@ Change = Onset[str] | JudgedRecovery
 
 @dataclass(frozen=True)
 class Medians:
-    """Over the changes of a run. None: there were none, or (``first_ms``) in half of them no payment came.
+    """Medians over the changes of a run. None: there were none, or (``first_ms``) in half of them no payment came.
 
     Parameters:
       first_ms: of the recoveries that were due; one without a payment counts as the longest of all.
@@ -53,7 +53,7 @@ def during_load(listings: Mapping[str, Listing], fees: Mapping[str, Decimal], no
 
     Parameters:
       listings: what each processor listed.
-      fees: what each keeps; payments belong to the one that keeps least, of equal ones to the first.
+      fees: what each keeps; payments belong to the one that keeps least; of equal ones, to the first.
       now_s: when they were asked, in seconds since the load began.
     """
     ordered = sorted(listings, key=lambda name: fees[name])

@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
-    # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
+    # Imported here: not every installation has the packages that they need, and `run` says so in a sentence.
     from engine.lab.contest import live, report
     from engine.lab.contest.run import Contest, ContestError
     from engine.lab.contest.samples import LoadError
@@ -118,7 +118,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
     except (ContestError, LaunchError, ServiceError, LoadError, NoSuchTreeError, OSError) as error:
         print(f"contest: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
-            directory.rmdir()  # unless something in it tells more
+            directory.rmdir()  # unless there are files in it
         return UNUSABLE
     outcome = report.result(recording, arguments.max_p99_ms)
     report.print_table(outcome, console)

@@ -22,7 +22,7 @@ export const options = {
       executor: 'ramping-vus',
       startVUs: plan.start_vus,
       stages: plan.ramps.map((ramp) => ({ duration: `${ramp.duration_ms}ms`, target: ramp.target })),
-      // A request that k6 breaks off itself would be accepted by the engine but counted by nobody.
+      // If k6 broke off a request itself, the engine would accept it and nothing would count it.
       gracefulRampDown: `${plan.graceful_ms}ms`,
       gracefulStop: `${plan.graceful_ms}ms`,
     },

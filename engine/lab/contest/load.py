@@ -1,16 +1,17 @@
 """The load: k6 as a child process, and its output as it comes.
 
-What was asked of k6 is a latency for each second and a p99 so far, at the least cost, as it shares two cores with what
-it measures. CPU of k6 for each request (40,000 of them, no pauses), and the longest request of such a run:
+k6 must give a latency for each second and a p99 so far, at the least cost, because it shares two cores with what it
+measures. CPU of k6 for each request (40,000 of them, no pauses), and the longest request of such a run:
 
     no output 57 us, 11 ms | one console.log a request 73 us, 12 ms | eight requests a line 67 us, 11 ms
     --out csv 75 us, 30 ms | --out json 75 us, 20 ms
 
-(the REST API, asked once a second, made k6 13 % dearer, and it knows neither p99 nor seconds).
+(the REST API, asked once a second, added 13 % to k6's CPU, and it knows neither p99 nor seconds).
 
-So it is a line for each request. CSV and JSON write 13 rows for each and write them once a second, in a burst that
+So k6 writes a line for each request. CSV and JSON write 13 rows for each and write them once a second, in a burst that
 the requests of that moment wait for; several requests a line save less than 1 % of a core at 500 requests/s, and lose
-the last ones. GOMAXPROCS=1 saves k6 12 % of its CPU, but at 500 requests/s its p99 rose from 0.9 to 3 ms: left alone.
+the last ones. GOMAXPROCS=1 saves k6 12 % of its CPU, but at 500 requests/s its p99 rose from 0.9 to 3 ms, so it is not
+set.
 """
 
 from __future__ import annotations
@@ -65,13 +66,13 @@ class LoadGenerator:
             "start_vus": load.start_vus,
             "ramps": [{"duration_ms": round(r.duration_s * 1000), "target": r.target} for r in load.ramps],
         }
-        # Fewer tags and no REST API: k6 keeps and serves what nobody reads.
+        # Fewer tags and no REST API: k6 would keep and serve what nothing reads.
         words = ["run", "--quiet", "--no-usage-report", "--no-color", "--no-thresholds", "--address", ""]
         words += ["--system-tags", "expected_response", "--log-format", "raw", str(SCRIPT)]
         environment = os.environ | {"CONTEST": json.dumps(plan), "SUMMARY": str(self._summary_path)}
         self._log = self._log_path.open("w+", encoding="utf-8", errors="replace")
         self._tail = ""
-        # A session of its own: Ctrl-C is ours, and k6 is told by SIGINT once we have heard of it.
+        # A session of its own, so that Ctrl-C reaches only this process, which then ends k6 by SIGINT.
         self.process = subprocess.Popen(
             [find_k6(), *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log,
@@ -93,7 +94,7 @@ class LoadGenerator:
         """Reads what k6 has written since, into ``samples``; returns whether k6 still runs."""
         running = self.process.poll() is None
         lines = (self._tail + self._reader.read()).split("\n")
-        self._tail = lines.pop()  # the line that k6 is about to end
+        self._tail = lines.pop()  # the line that k6 has not finished
         for line in lines:
             self.samples.feed(line)
         return running

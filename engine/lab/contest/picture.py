@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-SHADES = {"well": "#eaf4ee", "slow": "#fdf3d8", "some failing": "#fbe0cf", "all failing": "#f3c4c4"}
+SHADES = {"healthy": "#eaf4ee", "slow": "#fdf3d8", "some failing": "#fbe0cf", "all failing": "#f3c4c4"}
 SIZE_INCHES = (13.0, 10.0)
 
 
@@ -62,11 +62,11 @@ def _title(outcome: Json) -> str:
 
 
 def _rate(ticks: Sequence[Json], key: str) -> tuple[list[float], list[float]]:
-    """Mid-points and rates between looks that saw anything; a purge in between would be a negative rate."""
+    """Mid-points and rates between looks that saw anything; a purge in between would give a negative rate."""
     seen = [(tick["at_s"], tick[key]) for tick in ticks if tick[key] is not None]
     times, rates = [], []
     for (before_s, before), (after_s, after) in zip([(0.0, 0), *seen], seen, strict=False):
-        # The look at the end of the load comes at any time: a few ms after another it would make a needle.
+        # The look at the end of the load comes at any time: a few ms after another one, it would make a spike.
         if after_s - before_s >= 0.4:
             times.append((before_s + after_s) / 2)
             rates.append(max(after - before, 0) / (after_s - before_s))
@@ -133,7 +133,7 @@ def _spans(stages: Sequence[Json], end_s: float) -> list[tuple[float, float, Jso
 
 
 def _shade(axes: Axes, stages: Sequence[Json], duration_s: float, end_s: float) -> None:
-    axes.axvspan(0, stages[0]["at_s"], color=SHADES["well"], linewidth=0, zorder=-2)
+    axes.axvspan(0, stages[0]["at_s"], color=SHADES["healthy"], linewidth=0, zorder=-2)
     for from_s, until_s, stage in _spans(stages, duration_s):
         conditions = [how for name, how in stage.items() if name != "at_s"]
         axes.axvspan(from_s, until_s, color=SHADES[_mood(conditions)], linewidth=0, zorder=-2)
@@ -146,7 +146,7 @@ def _mood(conditions: Sequence[Json]) -> str:
     failing = sum(how["failing"] for how in conditions)
     if failing:
         return "all failing" if failing == len(conditions) else "some failing"
-    return "slow" if max(how["delay_ms"] for how in conditions) >= 50 else "well"
+    return "slow" if max(how["delay_ms"] for how in conditions) >= 50 else "healthy"
 
 
 def _label_stages(axes: Axes, stages: Sequence[Json], duration_s: float, end_s: float) -> None:

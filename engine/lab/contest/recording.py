@@ -59,7 +59,7 @@ class Recording:
       changes: of the processors between failing and not, until then; None where they do not tell.
       load: k6's own totals.
       drain_s: how long the engine took to settle the rest after the load; None if it did not in the time it had.
-      interrupted: somebody ended the run before its time.
+      interrupted: the run was ended before its time.
       notes: what else a reader should know.
     """
 
@@ -93,14 +93,14 @@ class Recording:
 
     @property
     def unsure(self) -> int:
-        """Requests that may have been accepted though nobody was told: those without an answer that found somebody to
-        talk to, and those with a 5xx, which a load balancer gives when the instance behind it has died."""
+        """Requests that may have been accepted although their client was not told: those that were connected but had no
+        answer, and those with a 5xx, which a load balancer gives when the instance behind it has died."""
         samples = self.samples
         unanswered = sum(count for code, count in samples.unanswered.items() if code not in NEVER_SENT)
         return unanswered + sum(count for status, count in samples.refused.items() if status >= 500)
 
     def note_fees(self) -> None:
-        """Notes when the processors keep something else than the scenario says: theirs is what is scored."""
+        """Notes when a processor keeps another fee than the scenario says: the processor's own is scored."""
         for name, planned in self.scenario.fees.by_name.items():
             theirs = self.fees[name]
             if theirs != planned:

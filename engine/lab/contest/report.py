@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the run kept the engine's promises, and if not, which ones it broke."""
+    """Whether the run kept the engine's promises and, if not, which ones it broke."""
 
     broken: tuple[str, ...]
 
@@ -53,7 +53,7 @@ def verdict(recording: Recording, p99_ms: float | None, p99_ms_max: float | None
     elif settled.count < recording.accepted:
         broken.append(f"{recording.accepted - settled.count} accepted payments are not settled")
     elif settled.count > recording.accepted + recording.unsure:
-        # One whose request timed out may have been accepted: more than those cannot be explained.
+        # A payment whose request timed out may have been accepted: more than those cannot be explained.
         broken.append(f"{settled.count - recording.accepted} more settled than accepted")
     differed = [audit for audit in recording.audits if audit.against_the_engine]
     if differed:

@@ -45,7 +45,7 @@ class Contest:
       show: called about once a second with the recording so far and the time in seconds.
       begun: called once, when the load has begun, with the clock of the run.
 
-    Raises ServiceError if an address is none.
+    Raises ServiceError if an address cannot be used.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Contest:
         self.recording = Recording(scenario, scenario.fees.by_name)
 
     def prepare(self) -> None:
-        """All processors well, everything answering, everything empty. Raises ContestError."""
+        """Makes all processors healthy and everything empty; checks that everything answers. Raises ContestError."""
         try:
             self._processors.set(BEFORE_FIRST_STAGE.conditions)
         except ServiceError as error:
@@ -105,7 +105,7 @@ class Contest:
             time.sleep(0.2)
 
     def _empty_engine(self) -> None:
-        """Purges the engine. One that does not allow it will do as well while it has nothing to forget."""
+        """Purges the engine. An engine that does not allow it will do too, as long as it is empty."""
         try:
             self._engine.purge()
         except ServiceError as error:
@@ -191,8 +191,8 @@ class Contest:
             if now_s >= next_s:
                 self._tick(clock)
                 self._show(self.recording, now_s)
-                next_s = max(next_s + TICK_S, clock.now_s())  # after a hold-up, go on from here
-            # Near the end closer: the state at the end is asked for once the last request is answered.
+                next_s = max(next_s + TICK_S, clock.now_s())  # after a delay, go on from here
+            # More often near the end: the state at the end is asked for once the last request is answered.
             near_end = now_s > plan.duration_s - TICK_S
             time.sleep(POLL_S if near_end else max(next_s - clock.now_s(), 0.0))
 
@@ -221,7 +221,7 @@ class Contest:
         self._tick(clock)
 
     def _ask_for_changes(self, clock: Clock) -> None:
-        """How the engine took the processors' failing and recovering. The official ones do not tell."""
+        """How the engine coped with processors that failed and recovered. The official ones do not tell."""
         try:
             listings = {name: processor.changes() for name, processor in self._processors.items()}
         except ServiceError as error:
@@ -248,7 +248,7 @@ class Contest:
             self.recording.notes.append(f"{missing} of k6's requests have no line of their own")
 
     def _drain(self, clock: Clock) -> None:
-        """Waits until everything accepted is settled, the processors being well again, at most ``drain_s_max``."""
+        """Makes the processors healthy; waits until everything accepted is settled, at most ``drain_s_max``."""
         begin_s = clock.now_s()
         try:
             self._processors.set(BEFORE_FIRST_STAGE.conditions)
@@ -283,14 +283,14 @@ class Contest:
         try:
             twice = charged_twice(self._processors.values())
         except ServiceError:
-            # The official processors have no listing. An interrupted k6 does not say what became of its last
-            # requests, so that totals tell nothing then.
+            # The official processors have no listing. An interrupted k6 does not say what became of its last requests,
+            # so then the totals tell nothing.
             if settled is not None and not recording.interrupted:
                 recording.twice = Twice(excess, "totals")
             return
         recording.twice = Twice(len(twice), "listing")
         if excess and not recording.interrupted:
-            recording.notes.append(f"{excess} payments were settled that nobody was told were accepted")
+            recording.notes.append(f"{excess} payments were settled though no client was told that they were accepted")
             with contextlib.suppress(ServiceError):
                 self._name_strangers()
 

@@ -16,7 +16,7 @@ _SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "ma
 
 
 class LoadError(Exception):
-    """The load generator did not do what it was started for; the text says what it said."""
+    """The load generator did not do what it was started for; the text quotes what it said."""
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -49,7 +49,7 @@ class Samples:
       accepted: answers with one of :data:`ACCEPTED`.
       refused: number of the other answers by HTTP status.
       unanswered: number of requests without an answer, by k6's error code: 1050 is a time-out, 1212 a refused
-        connection. Nobody knows whether one that timed out was accepted.
+        connection. Whether one that timed out was accepted is not known.
       seconds: by whole seconds since the load began.
       notes: the first other lines, which are k6's complaints.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 DIRECTORY = Path(__file__).parent / "scenarios"
 
-# Limits that keep a slip of the pen from occupying the machine for a day.
+# Limits, so that a typing error does not occupy the machine for a day.
 DURATION_S_MAX = 3600.0
 VUS_MAX = 5000
 DELAY_MS_MAX = 60_000
@@ -126,7 +126,7 @@ class Fees:
 
 @dataclass(frozen=True)
 class AuditPlan:
-    """Every ``every_s`` the books are compared from ``from_s`` to ``to_s`` seconds before the question."""
+    """Every ``every_s`` the books are compared from ``from_s`` to ``to_s`` seconds before the audit."""
 
     every_s: float
     from_s: float
@@ -145,7 +145,7 @@ class Scenario:
     stages: tuple[Stage, ...]
 
     def stage_at(self, time_s: float) -> Stage:
-        """The stage that holds at ``time_s``; before the first, both processors are well."""
+        """The stage that holds at ``time_s``; before the first, both processors are healthy."""
         current = BEFORE_FIRST_STAGE
         for stage in self.stages:
             if stage.at_s > time_s:
@@ -167,7 +167,7 @@ class Scenario:
 
 
 class _Table:
-    """A TOML table that is taken apart key by key; whatever is left at the end is a mistake in the file."""
+    """A TOML table that is taken apart key by key; a key that is left at the end is a mistake in the file."""
 
     def __init__(self, content: Any, place: str) -> None:
         if not isinstance(content, dict):
@@ -191,7 +191,7 @@ class _Table:
         return key in self._left
 
     def left(self) -> str:
-        """The keys that nobody has asked for, as a list for people; empty when there are none."""
+        """The keys that have not been read, as a list for people; empty when there are none."""
         return ", ".join(sorted(self._left))
 
     def text(self, key: str) -> str:

@@ -31,7 +31,7 @@ class Clock:
 
 
 class Timetable(threading.Thread):
-    """Calls ``action(index)`` at each of ``times_s`` on ``clock``. A call that comes late is made all the same."""
+    """Calls ``action(index)`` at each of ``times_s`` on ``clock``. A call that is late is made all the same."""
 
     def __init__(self, clock: Clock, times_s: Sequence[float], action: Callable[[int], None]) -> None:
         super().__init__(name=type(action).__name__, daemon=True)

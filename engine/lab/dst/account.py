@@ -1,5 +1,5 @@
-"""The truth of one payment: what its customer, the processors and the dispatcher's ears know of it, and what it
-deserves by that.
+"""The truth of one payment: what its customer, the processors and the dispatcher know of it, and what may become of it
+by that.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def _zeros() -> list[int]:
 
 @dataclass(slots=True)
 class Account:
-    """One payment. Several may have the same id: each is a life of it, and has cents of its own.
+    """One payment. Several may have the same id: each is one life of that id, and has cents of its own.
 
     ``ring``, ``position``: where it was accepted, -1 before; ``accepted_ms``: when, by the engine's clock; ``is_seen``:
     the engine was told that the id may have been there before; ``promised``: a customer had a 202 for it;
-    ``forgotten``: purged; ``is_misled``: a processor has denied to have the id though it had.
+    ``forgotten``: purged; ``is_misled``: a processor has said that it does not have the id although it had.
 
     For each processor: ``charged_ms`` is requestedAt of its charge, NOT_CHARGED; ``charged_cents`` what was charged;
     ``requested_ms`` of the last request there; ``unsure``: requests of which the dispatcher does not know how they
     ended; ``refusals``, ``counted``, ``charged_then``: see :func:`engine.dispatch.life.is_refused_for_good`;
     ``absent``, ``silent``: lookups that were answered so after "already there".
-    Bit p: ``told``, the dispatcher has had p's word that it is charged; ``already``, it was told "already there";
-    ``doubted``, and an earlier request had ended unknown.
+    Bit p is for processor p: ``told``, it has told the dispatcher that it has charged; ``already``, it has told
+    "already there"; ``doubted``, it did so after an earlier request had ended unknown.
     """
 
     number: int
@@ -92,7 +92,7 @@ class Account:
         self.requested_ms[attempt.processor] = attempt.requested_ms
 
     def heard(self, attempt: Attempt, verdict: Verdict, charged: int) -> None:
-        """The dispatcher hears an end; the books have ``charged`` payments of that processor just now."""
+        """The dispatcher learns of an end; the books have ``charged`` payments of that processor just now."""
         processor = attempt.processor
         if attempt.lookup:
             if self.already >> processor & 1 and not attempt.is_beside:
@@ -111,10 +111,10 @@ class Account:
             self.counted[processor] += is_counted
             self.charged_then[processor] = charged
 
-    # --- what it deserves --------------------------------------------------------------------------------------------
+    # --- what may become of it ---------------------------------------------------------------------------------------
 
     def is_refused(self, refusals_max: int) -> bool:
-        """Whether it may be given up for what it is."""
+        """Whether it may be given up because both processors refuse it."""
         return min(self.refusals) >= refusals_max and max(self.counted) >= refusals_max
 
     def is_unconfirmed(self, processor: int) -> bool:
@@ -123,7 +123,7 @@ class Account:
 
     def may_be_dead(self, held: Payment, *, is_set_back: bool, has_other: bool) -> bool:
         """Whether it may be a dead letter for the reason that ``held`` has; ``has_other``: its processor has another
-        payment with its id; ``is_set_back``: the wall clock was.
+        payment with its id; ``is_set_back``: the wall clock was set back.
         """
         processor = held.processor
         if held.reason == layout.REASON_CONTRADICTION:
@@ -135,7 +135,7 @@ class Account:
         return held.reason == layout.REASON_ERROR and self.odd.cursed
 
     def may_last(self, held: Payment, plan: Plan, *, has_other: bool) -> bool:
-        """Whether it may be open for ever though everything else has healed."""
+        """Whether it may stay open for ever although everything else has healed."""
         processor, odd = held.processor, self.odd
         if held.is_parked and held.reason != layout.REASON_NONE:
             if held.reason == layout.REASON_CONTRADICTION:
@@ -146,7 +146,7 @@ class Account:
                 return has_other
             return not plan.is_curse_lifted or plan.mute[processor] or not self.charged_at
         if held.state == PROCESSING and odd.refused_with[processor] and self.unsure[processor]:
-            return True  # charged or not: it says so of none of its requests
+            return True  # charged or not: the processor refuses every request and never says which
         is_refused = all(odd.refused_with)
         is_unknown = self.is_seen and any(plan.mute)
         return (is_refused or is_unknown) and held.state in (QUEUED, PROCESSING)

@@ -23,9 +23,9 @@ from engine.processors import CONTEST_NAMES
 from engine.ring.ring import DONE, RingReader
 
 LOOKED_UP = 3  # payments that are looked up by their id at each look
-WINDOWS = 2  # windows that are asked at each look
-# What no payment has more of: refusals by one processor, and lookups; and so many more for each start of a dispatcher,
-# which forgets how long a payment has waited.
+WINDOWS = 2  # windows that are asked for at each look
+# No payment has more refusals by one processor, or more lookups, than this. Each start of a dispatcher allows some
+# more, because a new dispatcher forgets how long a payment has waited.
 REFUSALS_BOUND = 16
 REFUSALS_A_START = 6
 LOOKUPS_BOUND = 150
@@ -65,7 +65,7 @@ def masks_of(totals: Totals, base: int) -> Masks:
 
 
 def mask_of(what: str, total: Sum, base: int) -> int:
-    """The payments of a sum. Raises ViolationError when it is not one of different payments."""
+    """The payments of a sum. Raises ViolationError when it is not a sum of different payments."""
     mask = total.cents - base | BASE if base and total.cents >= base else total.cents
     if mask < 0 or mask.bit_count() != total.payments:
         raise ViolationError(f"count and cents of {what} do not belong together: {total}, {mask:#b}")
@@ -95,7 +95,7 @@ class Checks:
         self._chance = chance
         self.base = model.plan.sums
         self._failed = books[layout.BOOKS_FAILED_AT]
-        # A step back of the wall clock takes away what the books held by time, if it is longer than they reach.
+        # A step back of the wall clock that is longer than the books reach takes away what they held by time.
         self.is_coarse = any(by_ms <= -DAY_STEP_MS // 2 for _, by_ms in model.plan.clock_steps)
         self._seen = Masks(0, 0, 0, 0)
 
@@ -163,7 +163,7 @@ class Checks:
             raise ViolationError(f"bounded: payment {account.number} is looked up again and again", account.number)
 
     def check_fees(self, dispatcher: Dispatcher, told: Collection[int]) -> None:
-        """The router believes of each processor whose fee is known, or was told, that it keeps that."""
+        """The router believes the right fee of each processor whose fee is known or was told."""
         plan = self._model.plan
         for processor, observed in enumerate(dispatcher.work.router.observed):
             is_known = plan.known_fees[processor] or processor in told
@@ -178,7 +178,7 @@ class Checks:
             if observed.in_flight > in_flight_max:
                 raise ViolationError(f"bounded: {observed.in_flight} requests in flight, the limit is {in_flight_max}")
         if dispatcher.asking > ASKING_MAX:
-            raise ViolationError(f"bounded: {dispatcher.asking} questions, the limit is {ASKING_MAX}")
+            raise ViolationError(f"bounded: {dispatcher.asking} lookups, the limit is {ASKING_MAX}")
         if (
             not dispatcher.in_flight
             == sum(observed.in_flight for observed in router.observed) + dispatcher.asking
@@ -191,7 +191,7 @@ class Checks:
             raise ViolationError(f"conservation: {pending} payments are pending, the dispatcher knows of {handled}")
 
     def check_move(self, processor: int, told: str) -> None:
-        """An engine that is started with another address of ``processor`` says ``told``, "" when it starts."""
+        """``told`` is what an engine says that is started with another address of ``processor``; "" when it starts."""
         self._model.mark_forgotten()
         done = self.masks().done
         for account in self._model.accounts:
@@ -295,7 +295,7 @@ class Checks:
         return masks.failed if held.state == FAILED else masks.before
 
     def check_given_up(self) -> None:
-        """Looks at what has failed while it is known how old it was then."""
+        """Looks at payments that have failed, while it is known how old they were then."""
         failed = self._words[layout.BOOKS_FAILED_AT]
         if failed == self._failed:
             return
@@ -353,7 +353,7 @@ def _differ(what: str, have: int, want: int) -> ViolationError:
 
 
 def _pending(ring: RingReader) -> int:
-    """How many payments of a ring hold a slot and are not done. Done after each pass, so it is written to be quick."""
+    """How many payments of a ring hold a slot and are not done. It is called after each pass, so it must be quick."""
     words, mask, pending = ring.words, ring.slots - 1, 0
     first = ring.offset(0) + layout.SLOT_PROGRESS
     for position in range(max(0, ring.head - ring.slots, ring.forgotten_below), ring.ready):

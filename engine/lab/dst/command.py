@@ -21,11 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seed", type=int, help="run one seed, and tell what happened if it fails")
-    which.add_argument("--seeds", type=_range, metavar="A:B", help="run the seeds from A up to and without B")
+    which.add_argument("--seeds", type=_range, metavar="A:B", help="run the seeds from A to before B")
     parser.add_argument(
         "--trace", action="store_true", help="with --seed: print everything that happened, and its hash"
     )
-    parser.add_argument("--reached", action="store_true", help="with --seeds: how often what has happened")
+    parser.add_argument("--reached", action="store_true", help="with --seeds: count how often each thing has happened")
     mutants = "; ".join(f"{name}: {mutant.text}" for name, mutant in MUTANTS.items())
     parser.add_argument("--mutant", choices=sorted(MUTANTS), metavar="NAME", help=f"with a bug put in ({mutants})")
 

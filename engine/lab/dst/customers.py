@@ -47,7 +47,7 @@ class Customers:
         self._step = step
         self._punctuality = punctuality
         self._passes = passes
-        # Just now; with the ring's head before, and whether the id memory knows the id.
+        # What is being accepted just now, with the ring's head before, and whether the id memory knows the id.
         self._accepting: list[tuple[ApiProcess, Account, int, bool]] = []
         self._sent = [0] * len(model.accounts)
 
@@ -57,7 +57,7 @@ class Customers:
             self._scheduler.after(order.at_ms, self.send, account, account.cents)
 
     def disturb(self) -> None:
-        """Somebody sends just now: a payment that is being accepted, or any other."""
+        """A customer sends just now: a payment that is being accepted, or any other."""
         chance = self._chance
         if not self._accepting or chance.random() < 0.5:
             account = chance.choice(self._model.accounts)
@@ -70,7 +70,7 @@ class Customers:
         chance, model = self._chance, self._model
         number = account.number
         if self._sent[number] >= REPEATS_MAX or (account.position >= 0 and not model.remembers(account)):
-            return  # who comes later begins another payment with the same id: an order of its own
+            return  # a later sending begins another payment with the same id, an order of its own
         api = self._apis[int(chance.random() * len(self._apis))]
         if not api.alive or api.busy or self._lock.is_held(account.id_high, account.id_low):
             self._scheduler.after(chance.random() * 120, self.send, account, cents)
@@ -89,7 +89,7 @@ class Customers:
             self._scheduler.after(again_ms, self.send, account, account.cents * (3 if wrong else 1))
 
     def notice_published(self) -> None:
-        """A payment counts as accepted from when its ring's head is stored, also if its customer never hears of it."""
+        """A payment counts as accepted from when its ring's head is stored, even if its customer is never told."""
         for api, account, head, is_seen in self._accepting:
             if account.position < 0 and self._model.rings[api.index].head != head:
                 account.ring, account.position = api.index, head
@@ -103,7 +103,7 @@ class Customers:
         head = self._model.rings[api.index].head
         passes, final = self._passes(), account.final
         clock_ms = self._scheduler.mono_ms
-        # As an id memory has it.
+        # As an id memory gives it.
         origin = clock_ms | layout.ORIGIN_SEEN if is_seen else clock_ms
         others = [other for other in model.lives(account) if not other.forgotten]
         verdict = api.acceptor.accept(account.id_high, account.id_low, cents, self._scheduler.now.wall_ms, origin)

@@ -35,7 +35,7 @@ Ends = Sequence[tuple[Attempt, Outcome]]
 
 
 class Watchers(NamedTuple):
-    """Who is told of what the dispatcher does.
+    """What is called when the dispatcher does something.
 
     ``recovered``: it has taken up what an earlier one has left. ``heard``: it is about to take these ends in;
     ``settled``: it has, and has committed them. ``sends``: an attempt is about to leave.
@@ -48,7 +48,7 @@ class Watchers(NamedTuple):
 
 
 class WatchedDispatcher(Dispatcher):
-    """The dispatcher, with somebody who is told of what it takes in."""
+    """The dispatcher, with watchers that are told what it takes in."""
 
     def __init__(self, work: Work, watchers: Watchers) -> None:
         super().__init__(work)
@@ -62,7 +62,7 @@ class WatchedDispatcher(Dispatcher):
 
 
 class Bell:
-    """The doorbell's sound: while a process listens it wakes it, and else when it listens next."""
+    """The doorbell: it wakes a process that listens at once, and any other as soon as it listens."""
 
     descriptor = -1
 
@@ -72,7 +72,7 @@ class Bell:
         self.is_ringing = False
 
     def ring(self) -> None:
-        """See the port. Who was asleep may be awake by then."""
+        """See the port. A process that was asleep may be awake afterwards."""
         self._points.reach()
         self.is_ringing = True
         self._wake()
@@ -86,7 +86,7 @@ class Bell:
 
 
 class VirtualClock:
-    """The scheduler's time. Others may run while it is read."""
+    """The scheduler's time. Other processes may run while it is read."""
 
     def __init__(self, scheduler: Scheduler, points: Points) -> None:
         self._scheduler = scheduler
@@ -99,7 +99,7 @@ class VirtualClock:
 
 
 class Unkept:
-    """The port of durability: shared memory survives every process here, and the machine never goes down."""
+    """The port of durability: shared memory survives every process here, and the machine never loses power."""
 
     before_books: Callable[[], None] | None = None
 

@@ -1,4 +1,4 @@
-"""What customers and processors know: the truth that the engine's word is held against."""
+"""What customers and processors know: the truth. What the engine says is compared with it."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ class Model:
     # --- processors --------------------------------------------------------------------------------------------------
 
     def payment(self, attempt: Attempt) -> Account:
-        """Whose request this is. Raises ViolationError for a payment that no customer has sent."""
+        """The payment that this request is for. Raises ViolationError for a payment that no customer has sent."""
         for account in self._lives.get((attempt.id_high, attempt.id_low), ()):
             if account.cents == attempt.cents:
                 return account
-        raise ViolationError(f"a payment was sent that nobody asked for: {attempt}")
+        raise ViolationError(f"a payment was sent that no customer asked for: {attempt}")
 
     def lives(self, account: Account) -> Iterator[Account]:
         """The other payments with the same id that were ever accepted."""
@@ -107,7 +107,7 @@ class Model:
             account.is_misled = True
 
     def charged(self, processor: int, account: Account, requested_ms: int, cents: int) -> None:
-        """A processor charges a payment: now or never is the time to see that it may."""
+        """A processor charges a payment; this is the only moment to check that it may."""
         number, name = account.number, CONTEST_NAMES[processor]
         self.note("charged", number, name, "requestedAt", requested_ms)
         if account.charged_at:
@@ -140,7 +140,8 @@ class Model:
     def _check_other(self, processor: int, account: Account) -> None:
         """The id of a payment that the other processor charges just now: an engine that remembers it must have known.
 
-        Without an id memory nobody can; nor when the processor has denied it, or its purged request is on its way.
+        An engine without an id memory cannot know; nor can one to which the processor has denied it, or whose purged
+        request is still on its way.
         """
         record = self.record(processor, account)
         if record is None or not account.is_seen or account.is_misled:
@@ -148,7 +149,7 @@ class Model:
         if record.account is None or not record.account.forgotten:
             raise ViolationError(f"once: the id of payment {account.number} is charged at both", account.number)
 
-    # --- what the dispatcher hears -----------------------------------------------------------------------------------
+    # --- what the dispatcher learns ----------------------------------------------------------------------------------
 
     def heard(self, ended: Iterable[tuple[Attempt, Outcome]]) -> None:
         """The dispatcher is about to take these ends in."""
@@ -167,7 +168,7 @@ class Model:
                 self._is_dirty = True
 
     def recovered(self) -> None:
-        """A new dispatcher has begun: how what was under way has ended, nobody knows."""
+        """A new dispatcher has begun: how the requests in flight have ended is not known."""
         for account in self.accounts:
             held = self.held(account) if account.position >= 0 else None
             if held is not None and held.state == PROCESSING:
@@ -247,7 +248,7 @@ class Model:
         return masks[bisect_left(times, since_ms)]
 
     def _refresh(self) -> None:
-        """Makes the sums anew when something has changed; they are asked for much more often."""
+        """Makes the sums anew when something has changed; they are read much more often."""
         if not self._is_dirty:
             return
         self._is_dirty = False
@@ -276,10 +277,10 @@ class Model:
             masks.append(masks[-1] | cents)
         return [ms for ms, _ in charged], masks[::-1]
 
-    # --- the engine's word -------------------------------------------------------------------------------------------
+    # --- what the engine says ----------------------------------------------------------------------------------------
 
     def take_unconfirmed(self, processor: int, cents: int) -> None:
-        """The books have ``cents`` of ``processor`` that it has not charged: true of what may be taken for charged."""
+        """The books have ``cents`` that ``processor`` has not charged: right for what may be taken for charged."""
         while cents:
             bit = cents & -cents
             cents ^= bit
@@ -292,7 +293,7 @@ class Model:
                 self._is_dirty = True
 
     def saw(self, account: Account, held: Payment) -> None:
-        """The engine says this of a payment. Raises ViolationError when that is no true word."""
+        """The engine says this of a payment. Raises ViolationError when that is not true."""
         number = account.number
         if (held.id_high, held.id_low, held.cents) != (account.id_high, account.id_low, account.cents):
             raise ViolationError(f"the slot of payment {number} holds another one: {held}", number)
@@ -310,7 +311,7 @@ class Model:
             account.final = held
 
     def _problem(self, account: Account, held: Payment) -> str:
-        """What is wrong with the engine's word on a payment; "" for nothing."""
+        """What is wrong with what the engine says of a payment; "" for nothing."""
         charged, processor = account.charged_at, held.processor
         if held.state == COMPLETED:
             if charged != [processor] or held.requested_ms != account.charged_ms[processor]:
@@ -337,10 +338,10 @@ class Model:
         return ""
 
     def _undeserved(self, account: Account, held: Payment) -> str:
-        """Why a payment that has failed should not have; "" when it should."""
+        """Why a payment that has failed should not have failed; "" when it is right."""
         if held.reason == layout.REASON_TOO_OLD:
             age_ms = self._scheduler.mono_ms - account.accepted_ms
             return f"given up {age_ms} ms old" if age_ms < self.plan.give_up_ms else ""
         if held.reason == layout.REASON_REFUSED and account.is_refused(self.plan.refusals_max):
             return ""
-        return "failed and does not deserve it"
+        return "failed without a reason"

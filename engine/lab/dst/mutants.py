@@ -1,6 +1,6 @@
 """Mutants, bugs that are put in on purpose: a simulation that does not find them proves nothing by finding none.
 
-Each changes one thing of the product for as long as :func:`planted` lasts, and nothing outside of it.
+Each changes one thing of the product for as long as :func:`mutated` lasts, and nothing outside of it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Mutant(NamedTuple):
 
 @contextlib.contextmanager
 def mutated(name: str) -> Iterator[None]:
-    """Has the bug ``name`` of :data:`MUTANTS` in the product."""
+    """Puts the bug ``name`` of :data:`MUTANTS` into the product, and takes it out at the end."""
     mutant = MUTANTS[name]
     with contextlib.ExitStack() as stack:
         for owner, attribute, wrong_one in ((mutant.owner, mutant.attribute, mutant.wrong), *mutant.others):

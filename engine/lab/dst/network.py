@@ -15,7 +15,8 @@ from engine.routing.queries import ANSWER_MS_MAX
 
 
 class Network:
-    """The dispatcher's port :class:`engine.dispatch.ports.Transport`. It dies with it: the processors go on.
+    """The dispatcher's port :class:`engine.dispatch.ports.Transport`. It ends with the dispatcher; the processors go
+    on.
 
     Parameters:
       sends: called with each attempt that is about to leave.

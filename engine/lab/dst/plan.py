@@ -23,7 +23,7 @@ REFUSED_WITH = (400, 402, 404, 405, 413, 414, 415, 400, 500, 500)
 
 @dataclass(frozen=True)
 class Oddity:
-    """What is special about a payment, for ever. Those of processors: bit p.
+    """What is special about a payment, for ever. In a field about processors, bit p is for processor p.
 
     ``refused_with``: the status with which each processor answers it for what it is, 0: it does not. ``phantom``: the
     processor says "already there", and it is not. ``stranger``: it is there, from somebody else and long ago.
@@ -90,7 +90,7 @@ class Plan:
     target_batch: int
     drain_ms: int
     fees_ppm: tuple[int, int]  # what each processor keeps ...
-    known_fees: tuple[bool, bool]  # ... whether somebody has said so ...
+    known_fees: tuple[bool, bool]  # ... whether the engine is told that at its start ...
     fee_query: bool  # ... and whether they may be asked
     books_recent_seconds: int
     seeds: tuple[int, ...]  # odd multipliers for hashing, two for each ring and one for the books
@@ -104,7 +104,7 @@ class Plan:
     crashes_max: int
     purges: tuple[int, ...]  # when, ms into the run
     audits: tuple[int, ...]  # when somebody asks for a summary
-    stops: tuple[int, ...]  # when somebody stops the dispatcher, with a word and not with a kill
+    stops: tuple[int, ...]  # when somebody stops the dispatcher by SIGTERM, without killing it
     clock_steps: tuple[tuple[int, int], ...]  # when, ms into the run; by how many ms
     moves: tuple[tuple[int, int], ...]  # when, ms into the run, somebody gives which processor another address
     id_memory: bool  # whether the engine remembers ids for longer than in its rings ...

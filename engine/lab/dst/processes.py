@@ -33,7 +33,7 @@ class Process:
 class VirtualLock:
     """The record locks between API processes: the port of :class:`engine.intake.acceptor.Acceptor` that is no file.
 
-    Who finds one held would wait: the world asks before.
+    A process that finds one held would wait: the world asks before.
     """
 
     descriptor = -1

@@ -1,4 +1,4 @@
-"""A processor as the engine meets it: it charges each id once, and is seldom at its best."""
+"""A processor as the engine meets it: it charges each id once, and seldom works as it should."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SERVING = (
     Treatment.MISLEAD,
     Treatment.FORBID,
 )
-WAY_MS_MAX = ANSWER_MS_MAX - 100  # of a query: in time, just
+WAY_MS_MAX = ANSWER_MS_MAX - 100  # of a query: just in time
 LATE_MS = 4000  # how long after the dispatcher's time-out something may still happen
 
 
@@ -91,7 +91,7 @@ class Processor:
         return self._stages[-1]
 
     def receive_health(self, answer: Callable[[Health], None]) -> None:
-        """It is asked for its health, some time from now; ``answer`` is called with its word, unless it has none."""
+        """It is asked for its health, some time from now; ``answer`` is called with what it says, if anything."""
         self._scheduler.after(self._way_ms(), self._say_health, answer)
 
     def receive_fee(self, answer: Callable[[Fee], None]) -> None:
@@ -176,7 +176,7 @@ class Processor:
             return rinha.read_payment(422, b'{"message":"a payment with this correlationId already exists"}')
         self._model.charged(self.number, account, attempt.requested_ms, attempt.cents)
         if odd.is_altered(self.number):
-            return answers.of_error(True)  # else nobody could know that it has stored another amount
+            return answers.of_error(True)  # otherwise nothing could show that it has stored another amount
         return rinha.read_payment(200, SERVED)
 
     def _look_up(self, attempt: Attempt, answer: Answer, treatment: Treatment) -> None:

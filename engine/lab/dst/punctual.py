@@ -8,12 +8,12 @@ from engine.lab.dst.account import Account
 from engine.lab.dst.model import Model, ViolationError
 from engine.lab.dst.scheduler import Scheduler
 
-AUDIT_DELAY_MS = 60  # more than a pause may be longer for the sake of audits
+AUDIT_DELAY_MS = 60  # more than the time by which a pause may be longer for the sake of audits
 WAKE_MS = 4  # from what wakes a process to its next step, at the most
 
 
 class Punctuality:
-    """Holds a dispatcher to its times. Whatever happens to it, it is told here."""
+    """Checks that a dispatcher is in time. All that happens to the dispatcher is reported here."""
 
     def __init__(self, model: Model, scheduler: Scheduler) -> None:
         plan = model.plan
@@ -50,12 +50,12 @@ class Punctuality:
         late = [(now_ms - rung_ms, account) for rung_ms, account in self._rung if now_ms - rung_ms > self._pause_ms]
         self._rung.clear()
         if late:
-            self._model.mark_forgotten()  # by a purge, just when the bell was rung
+            self._model.mark_forgotten()  # by a purge that came just when the bell was rung
         for late_ms, account in late:
             if not account.forgotten:
-                raise ViolationError(f"payment {account.number} was slept over for {late_ms} ms", account.number)
+                raise ViolationError(f"payment {account.number} waited {late_ms} ms for a look at it", account.number)
         if self._answer_ms is not None and now_ms - self._answer_ms > WAKE_MS:
-            raise ViolationError(f"it says that it listens, and hears an answer {now_ms - self._answer_ms} ms later")
+            raise ViolationError(f"it says that it listens, and takes an answer {now_ms - self._answer_ms} ms later")
         self._answer_ms = None
         if self._asked_ms is not None:
             stopped_ms = self._asked_ms + self._drain_ms + ANSWERS_MS + IDLE_WAIT_MS + 2 * self._pause_ms

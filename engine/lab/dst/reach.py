@@ -18,7 +18,7 @@ _WORDS = {
 
 
 def reached(world: World) -> Counter[str]:
-    """How often what has happened in a run that is over."""
+    """How often each thing has happened in a run that is over."""
     counts: Counter[str] = Counter()
     for _, what, _, details in world.trace.events:
         counts[what] += 1

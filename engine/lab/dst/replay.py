@@ -178,7 +178,7 @@ class Replay:
                 )
 
     def _look_up(self, account: Account, span: _Span, views: Sequence[Words]) -> None:
-        """Who is known before and after is known in between."""
+        """A payment that is known before and after is known in between."""
         ring_before, ring_after = span.before[account.ring + 1], span.after[account.ring + 1]
         if account.position >= ring_before[layout.RING_HEAD_AT]:
             return

@@ -11,7 +11,7 @@ class Treatment(IntEnum):
     """What becomes of one request. "Silence": the connection stays open and nothing comes."""
 
     SERVE = 0
-    FAIL = 1  # its own word for its own state, not charged
+    FAIL = 1  # what it answers when it is failing, not charged
     REFUSE = 2  # no connection
     REJECT = 3  # 429
     RESET_BEFORE_INSERT = 4
@@ -52,7 +52,7 @@ MOODS: tuple[tuple[Treatment, ...], ...] = (
 
 @dataclass(frozen=True)
 class Stage:
-    """A mood and the delays that go with it.
+    """A way to treat requests, and the delays that go with it.
 
     ``until_ms`` into the run; ``treatments``: one of them for each request; ``delay_ms``: from and to;
     ``handled_max``: requests at once, more get 429; ``lag_ms``: how long a new payment cannot be looked up;
@@ -71,7 +71,7 @@ HEALED = Stage(1 << 60, (Treatment.SERVE,), (1, 30), 1000, 0, False)
 
 
 def draw_stages(chance: Random, length_ms: int) -> tuple[Stage, ...]:
-    """Some stages that cover ``length_ms``; after them the processor is well."""
+    """Some stages that cover ``length_ms``; after them the processor is healthy."""
     stages = []
     ends = sorted(chance.randint(0, length_ms) for _ in range(chance.randint(0, 4)))
     lagging = chance.random() < 0.3

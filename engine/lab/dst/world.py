@@ -36,8 +36,8 @@ from engine.storage.migration import Memory
 
 QUIET_MS_MAX = 90_000  # after everything has healed, all must be settled within so long
 DEPTH_MAX = 3  # processes that stand in the middle of a step at one moment
-EVENTS_MAX = 200_000  # of a run: beyond it something turns without getting anywhere
-# Chance that who stands between two stores dies there. Most of all points are the dispatcher's.
+EVENTS_MAX = 200_000  # of a run: beyond it, something repeats without end
+# Chance that a process that stands between two stores dies there. Most points are the dispatcher's.
 KILLED_DISPATCHING, KILLED_ACCEPTING = 0.2, 0.7
 LOOK_EVERY = 24  # events between two looks
 URLS = ("http://default:8080", "http://fallback:8080")
@@ -148,7 +148,7 @@ class World:
         return self._model.accounts
 
     def dead_letters(self) -> list[Payment]:
-        """Payments that only a person can tell of, at the end of the run."""
+        """Payments that only a person can decide, at the end of the run."""
         payments = parked.open_payments(self.books.__getitem__, self._shape)
         return [payment for payment in payments if payment.reason != layout.REASON_NONE]
 
@@ -156,12 +156,12 @@ class World:
         """From the first payment to the last proof."""
         with (
             mock.patch.object(life, "after_lookup", partial(self._after_lookup, life.after_lookup)),
-            mock.patch.object(work.log, "disabled", True),  # it would tell of each curse
+            mock.patch.object(work.log, "disabled", True),  # it would log each curse
         ):
             self._run()
 
     def _after_lookup(self, after_lookup: Callable[..., Decision], course: Course, *details: Any) -> Decision:
-        """Raises, which nobody has foreseen, for a payment that is cursed."""
+        """Raises an unforeseen error for a payment that is cursed."""
         if self._is_cursed(details[1]):
             raise ArithmeticError("this payment is cursed")
         return after_lookup(course, *details)
@@ -244,7 +244,7 @@ class World:
                 self._pass_in(self._chance.random() * WAKE_MS)
 
     def _step(self, process: Process, action: Callable[[], object]) -> bool:
-        """Lets ``process`` do something, whoever stands in the middle of something else; False when it was killed."""
+        """Lets ``process`` do something, even while others stand in the middle of a step; False when it was killed."""
         points = self._points
         is_replayed = not self._stack and points.left < NEVER and self._chance.random() < self.plan.replay
         if is_replayed:
@@ -308,7 +308,7 @@ class World:
         killed = KILLED_DISPATCHING if self._stack[-1] is self._dispatcher else KILLED_ACCEPTING
         if chance < killed and self._crashes_left > 0:
             self._crashes_left -= 1
-            points.left = 0  # should the dying process store once more, it is here again
+            points.left = 0  # if the dying process stores once more, this is called again
             raise KilledError
         points.left = self._draw_points()
         self._customers.notice_published()

@@ -54,7 +54,7 @@ class Use:
     oom_kills: int = 0
 
     def since(self, before: Use) -> Use:
-        """What was used since ``before``; the peak of memory is that of all time."""
+        """What was used since ``before``; the peak of memory is since the beginning."""
         return Use(
             self.cpu_ns - before.cpu_ns,
             self.periods - before.periods,
@@ -87,7 +87,7 @@ class Cgroups:
       limits: what each service may use.
       mount: where control groups are mounted.
 
-    Raises CgroupError from ``with``: no such controllers, no right to (root only), or a kernel that refuses.
+    Raises CgroupError from ``with``: no such controllers, missing rights (root only), or a kernel that refuses.
     """
 
     def __init__(self, name: str, limits: Mapping[str, Limit], mount: Path = MOUNT) -> None:

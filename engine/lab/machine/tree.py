@@ -30,7 +30,7 @@ class RoleUse:
 
 @dataclass
 class TreeUse:
-    """What a process tree used since it is watched, ``elapsed_s`` long. PSS counts shared memory once, by shares."""
+    """What a process tree used in ``elapsed_s``, the time of watching. PSS counts shared memory once, by shares."""
 
     elapsed_s: float = 0.0
     cpu_s: float = 0.0
@@ -70,7 +70,7 @@ class Tree:
         self._scan(known_from_the_start=True)
 
     def sample(self) -> None:
-        """Adds what was used since the last sample, if that is long enough ago; ``cores`` is the use since then."""
+        """Adds what was used since the last sample, if that was long enough ago; ``cores`` is the use since then."""
         now_s = time.monotonic()
         stretch_s = now_s - self._sampled_s
         if stretch_s < STRETCH_S_MIN:

@@ -22,7 +22,7 @@ class Use:
       pid: which it is; another one under the same name was started after a death.
       own: memory in bytes (PSS) without the rings and books.
       anonymous: the part of it that is neither program nor library. The PSS of those changes with the other programs
-        of the machine that use them too; only this is all the process' own doing.
+        of the machine that use them too; only this is the work of the process alone.
       fds, threads: how many it has.
       cpu_ns: since it began.
     """

@@ -1,4 +1,4 @@
-"""What single processes use and hold, read with little ado: it happens on the machine that is being measured."""
+"""What single processes use and hold, read at little cost: it happens on the machine that is being measured."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def descriptors(pid: int, proc: Path = PROC) -> int:
 def busy_s(proc: Path = PROC) -> float:
     """CPU seconds that all cores were busy since the machine's start, time stolen by other machines included.
 
-    Most kernels look once a tick who is running, and miss some of what runs for less: about 0.1 core too little is seen
-    at the contest's load.
+    Most kernels look once a tick at what is running, and miss some of what runs for less. At the contest's load they
+    see about 0.1 core too little.
     """
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(
         int, (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]

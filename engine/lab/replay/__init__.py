@@ -1,3 +1,3 @@
 """A contest in virtual time: the engine's own routing against modelled processors and load, and against the best that
-was possible for one who knows the future.
+was possible with knowledge of the future.
 """

@@ -15,11 +15,10 @@ class Account:
 
     Parameters:
       requested: the amounts of all accepted payments.
-      fees_unavoidable: fees of the one who knew the future.
-      fees_unknowing: what was paid in fees beyond that. Less than nothing when payments were left that would have cost
-        fees.
-      left_unavoidable: amounts that nobody could have settled in time.
-      left: amounts beyond that that were not settled when the run ended.
+      fees_unavoidable: fees of the oracle, which knows the future.
+      fees_unknowing: what was paid in fees beyond that. Negative when payments were left that would have cost fees.
+      left_unavoidable: amounts that could not have been settled in time.
+      left: amounts beyond ``left_unavoidable`` that were not settled when the run ended.
       fine: for missed audits.
       worth: net after the fine.
       ratio: ``worth`` over what the oracle nets.

@@ -15,8 +15,8 @@ UNHEARD_US = 100_000  # more than lies between any two readings of an audit, or 
 
 
 class Inserted(NamedTuple):
-    """A payment that was sent and has not been heard of: its processor has it from ``inserted_us`` on; None: never, as
-    far as is known.
+    """A payment that was sent and whose outcome is not known yet: its processor has it from ``inserted_us`` on; None:
+    never, as far as is known.
     """
 
     payment: int
@@ -73,7 +73,8 @@ class Audits:
     def missed(self, at_us: int, held_us: int, unheard: Iterable[Inserted]) -> int:
         """How many payments an audit at ``at_us`` finds in a processor's books or in the engine's, and not in both.
 
-        It is ``held_us`` later now, when the engine's are read; a processor's are a little later or earlier than at_us.
+        It is ``held_us`` later now, when the engine's books are read; a processor's books are read a little later or
+        earlier than at_us.
         """
         pace = self._pace
         from_us, to_us = at_us - self._looks_from_us, at_us - self._looks_back_us

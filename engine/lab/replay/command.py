@@ -225,7 +225,7 @@ def _print_account(console: Console, played: Played) -> None:
     first = accounts[0]
     money("requested", "requested", first.requested)
     money("- fees, unavoidable", "fees_unavoidable", first.fees_unavoidable)
-    money("- fees for want of knowledge", "fees_unknowing")
+    money("- fees for lack of knowledge", "fees_unknowing")
     money("- left, unavoidable", "left_unavoidable", first.left_unavoidable)
     money("- left", "left")
     money("- fine", "fine")
@@ -298,10 +298,10 @@ def _print_many(console: Console, rows: list[Row], terms: Terms) -> None:
     console.print(table)
     say(
         console,
-        "mean, worst: net after the fine over the oracle's. first: share of the scenarios in which nobody that kept "
+        "mean, worst: net after the fine over the oracle's. first: share of the scenarios in which no policy that kept "
         "the bound was better; a policy that let a payment wait by choice for longer than ENGINE_WAIT_MAX_MS is not "
         "ranked in that scenario. by net alone: the same without that rule. longest wait: by choice, while a processor "
-        "was well and had room. too long: in how many scenarios that was longer than the bound. wasted: attempts that "
+        "was healthy and had room. too long: in how many scenarios that broke the bound. wasted: attempts that "
         "failed, median.\n"
         f"again: python -m engine replay {name}{summarize(rows)[0].worst_seeds[0]}",
     )

@@ -6,13 +6,13 @@ an end that may be bad. What is drawn is thrown away and drawn again, from the s
  - 60 to 300 s, 5 to 14 stages, and in at least a third of the time something is wrong with a processor.
  - The two processors together can carry nearly all of the load until the end: with 800 requests at once they have taken
    all but at most ``LEFT_SHARE_MAX`` of it.
- - Never is everything down at the end for longer than ``DOWN_AT_END_SHARE_MAX`` of the run: there even one who knows
-   the future earns nothing.
+ - Both processors fail at the end for at most ``DOWN_AT_END_SHARE_MAX`` of the run: in that time not even the oracle,
+   which knows the future, earns anything.
 
 How many of the first 200 scenarios have each kind of trouble (``KINDS``): slow default 137, failing default 113, both
 slow 101, slow fallback 82, capacity short 80, flapping 78, both down 70, failing fallback 64, failing end 43, slow end
-37. In 181 default fails or takes 1.5 s or more for at least 8 s on end. One who knows the future settles more than 2 %
-at fallback in 56, and has to leave more than 1 % of the payments in 4, never more than 2.9 %.
+37. In 181 default fails or takes 1.5 s or more for at least 8 s on end. The oracle settles more than 2 % at fallback in
+56, and has to leave more than 1 % of the payments in 4, never more than 2.9 %.
 
 In a *flaky* scenario there are episodes (``FLAKY_KINDS``) in which a processor, beside all that, answers a part of its
 requests with 500, drawn from ``FAILING_PERCENT``.
@@ -132,7 +132,7 @@ def _slow_end(random: Random) -> list[_Part]:
 
 def _failing_end(random: Random) -> list[_Part]:
     if random.random() < 0.2:
-        # For so short that it costs hardly anything; who waits for the very last second is caught.
+        # So short that it costs hardly anything; a policy that waits for the very last second is caught.
         return [_Part(_failing(random), _failing(random), fixed_s=_seconds(random, 1, 3))]
     return [_Part(_failing(random), _quick(random), random.uniform(0.5, 1.2))]
 
@@ -150,7 +150,7 @@ def _flaky_slow_default(random: Random) -> list[_Part]:
 
 
 def _flaky_fallback(random: Random) -> list[_Part]:
-    """The dearer one fails at random while default is down, or slow."""
+    """The dearer one fails at random while default fails, or is slow."""
     default = _failing(random) if random.random() < 0.6 else _slow(random, 500)
     return [_Part(default, _flaky(random, _quick(random)), random.uniform(0.4, 1.0))]
 
@@ -224,7 +224,7 @@ def kinds_of(title: str) -> list[str]:
 
 
 def troubled(stage: Stage) -> bool:
-    """Whether one of the processors fails, always or at random, or takes long enough for anyone to mind."""
+    """Whether one of the processors fails, always or at random, or takes long enough to matter."""
     conditions = (stage.default, stage.fallback)
     return any(c.failing or isinstance(c, Flaky) or c.delay_ms >= TROUBLED_DELAY_MS for c in conditions)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from engine.lab.contest.scenario import Load
 
 # Measured with k6 1.1.0 on the development machine: beside its sleep an iteration takes 2 ms, the answer being one of
-# them, and the payment is in the ring half a millisecond after the iteration's begin. The preview then has 16,740
+# them, and the payment is in the ring half a millisecond after the iteration's beginning. The preview then has 16,740
 # payments; real ones had 16,724 to 16,745.
 ITERATION_US = 2_000
 ACCEPTED_US = 500
@@ -47,7 +47,7 @@ def arrivals(load: Load) -> Arrivals:
 
 
 def _active_us(load: Load) -> list[list[tuple[int, int]]]:
-    """For each user the times from a start to a stop; who is not stopped by a ramp is stopped by the end."""
+    """For each user the times from a start to a stop; a user that no ramp stops is stopped by the end."""
     most = max([load.start_vus, *(ramp.target for ramp in load.ramps)])
     spans: list[list[tuple[int, int]]] = [[] for _ in range(most)]
     started: list[float] = [0.0] * load.start_vus

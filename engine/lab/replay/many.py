@@ -1,8 +1,8 @@
-"""Many generated scenarios: what each policy earned of what was possible, where it did worst, and who was first.
+"""Many generated scenarios: what each policy earned of what was possible, where it did worst, and which was first.
 
 Every policy has the same terms: no payment waits by choice for longer than ``ENGINE_WAIT_MAX_MS``. One that let a
 payment wait for longer in some scenario has earned there what the others were not allowed to earn: it is not ranked in
-that scenario. Who was first by net alone, whatever it did to the payments, is said beside it.
+that scenario. The summary also says which policy was first by net alone, whatever it did to the payments.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.lab.replay.play import play
 from engine.settings import Settings
 
 # Policies whose ratios to the oracle are this close are equal. The replay's net and that of the same contests for real
-# have differed by up to 0.26 %, two real ones by 0.09 % (README, "What it earns"): less does not say who is better.
+# have differed by up to 0.26 %, two real ones by 0.09 % (README, "What it earns"): less does not say which is better.
 EQUAL = 0.001
 WORST_NAMED = 3
 

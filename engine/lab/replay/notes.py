@@ -15,7 +15,7 @@ BIN_US = BIN_MS * 1000
 
 
 class Notes:
-    """Those of a run with ``processors`` that lasts until ``end_us``; answers take ``transit_us`` to be heard."""
+    """Those of a run with ``processors`` that lasts until ``end_us``; answers take ``transit_us`` to arrive."""
 
     def __init__(self, processors: Sequence[ModelledProcessor], end_us: int, transit_us: int) -> None:
         self._courses = [processor.course for processor in processors]

@@ -1,4 +1,5 @@
-"""The most that a contest could have earned: what one would do who knew every stage and every payment beforehand.
+"""The most that a contest could have earned: what would be done with knowledge of every stage and every payment
+beforehand.
 
 All payments have the same amount, so net is ``w x settled + (v - w) x settled at the cheaper processor``, with ``v``
 and ``w`` what is left of an amount there and at the dearer one, ``v >= w >= 0``. It is enough to bound the two numbers,
@@ -28,8 +29,8 @@ rest; no plan settles more there.
 This is the greedy algorithm on a transversal matroid (Edmonds, Matroids and the greedy algorithm, Mathematical
 Programming 1, 1971): the best set of turns has as many cheap ones as any, and is nevertheless as large as any.
 
-A processor that fails at random is one that does not fail here: who knows the future sends each payment at a moment
-when it does not. So with many such failures the bound is generous by the turns that they take.
+A processor that fails at random does not fail here: with knowledge of the future, each payment is sent at a moment when
+the processor does not fail. So with many such failures the bound is generous by the turns that they take.
 
 The bound is reached when ``service_us`` is 0, up to the length of a slot. Otherwise it may be slightly generous, never
 less than what can be had: a time counts as the beginning of its slot (at most 10 ms), the soonest end may be that of a
@@ -59,7 +60,7 @@ class Best:
 
     Parameters:
       on_default, on_fallback: payments settled there when the run ends.
-      left: payments that nobody could have settled by then, once as many as possible are.
+      left: payments that could not have been settled by then, as many as possible being settled.
       net: settled amounts less fees, in currency units, as :func:`engine.lab.contest.score.net` has it.
       series: payments settled at default and at fallback in each ``SERIES_MS`` since the load began, in a plan that
         earns this: each is sent to the processor of the proof above as soon as that processor can settle it.

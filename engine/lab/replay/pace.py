@@ -1,4 +1,4 @@
-"""How quick the dispatcher and audits are, as it was measured."""
+"""How quick the dispatcher and audits are, as measured."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from engine.lab.replay.model import Spread
 # each asking every 10 s, as in a contest, of `python -m engine up` and `simulate` with 250 payments/s of k6. Copies of
 # both noted the time in `engine/intake/server.py` (around BooksReader.window), `engine/lab/simulate/routes.py` (before
 # PaymentStore.totals), `engine/lab/simulate/behaviour.py` (before PaymentStore.insert) and
-# `engine/dispatch/dispatcher.py` (after BooksWriter.commit), each as time.monotonic_ns(). In 120 s with both well, and
-# 130 s with a default that takes 2 s and a fallback that fails, so that every answer must be heard at once; of the
-# second's 300 audits 27 differed. The same scenario replayed (`python -m engine replay FILE`, audit.every_s = 0.4167):
-# 28 of 305, mean of eight.
+# `engine/dispatch/dispatcher.py` (after BooksWriter.commit), each as time.monotonic_ns(). In 120 s with both healthy,
+# and 130 s with a default that takes 2 s and a fallback that fails, so that the engine must listen for every answer; of
+# the second's 300 audits 27 differed. The same scenario replayed (`python -m engine replay FILE`, audit.every_s =
+# 0.4167): 28 of 305, mean of eight.
 ASKED_LATER = Spread(
     (
         (0.0, -4456), (0.01, -2002), (0.05, -1221), (0.1, -867), (0.25, -488), (0.5, 389),
         (0.75, 890), (0.9, 1459), (0.95, 1676), (0.99, 2393), (1.0, 3939),
     )
 )  # fmt: skip
-# What the measured times from an insertion to our books (0.53, 0.88, 1.75, 3.3 ms are the quantiles 10, 50, 90, 99 of
-# 32,942 payments) are longer than the pace alone makes them (0.46 to 0.83 ms).
+# By how much the measured times from an insertion to our books (0.53, 0.88, 1.75, 3.3 ms are the quantiles 10, 50, 90,
+# 99 of 32,942 payments) are longer than the pace alone makes them (0.46 to 0.83 ms).
 BOOKED_LATER = Spread(
     (
         (0.0, 0), (0.1, 20), (0.25, 80), (0.5, 300), (0.75, 640), (0.9, 1150),
@@ -40,11 +40,12 @@ class Pace:
       begin_us, end_us: for each attempt that is begun, that ends. With ``pass_us`` they give what was measured when the
         pause between two passes was always 4 ms: 180 µs a payment in the preview (one in each pass), and 7,000/s in a
         burst of 10,000 (64 in each).
-      wake_us: from what it sleeps for to its being awake.
+      wake_us: from the event that it sleeps for until it is awake.
       asked_later: at an audit's "same moment", how much later than the engine's books a processor's are read, or how
         much earlier (a third of them); each processor has a value of its own at each audit.
-      booked_later: how much later than by all of this what a pass has settled is in the books; at each audit another.
-      held_us: how much later the engine's books are read while it must hear; its timers are up to a millisecond late.
+      booked_later: the payments that a pass has settled are in the books so much later than all of this gives; at each
+        audit it is another value.
+      held_us: how much later the engine's books are read while it must listen; its timers are up to a millisecond late.
     """
 
     pass_us: int = 90

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 WIDTH_INCHES = 13.0
 LINE_COLORS = (ACCEPTED, TROUBLE, PENDING, "#3a86c8", "#8d6e63", "#607d8b")  # of the policies, in turn
 SLOW_MS, VERY_SLOW_MS = 50, 1500
-SHADES = {"well": "#dcefe3", "slow": "#fbe7ae", "very slow": "#f2b271", "failing": "#d1495b"}
+SHADES = {"healthy": "#dcefe3", "slow": "#fbe7ae", "very slow": "#f2b271", "failing": "#d1495b"}
 ACCOUNT = (
     ("fees_unavoidable", "fees that the oracle pays too", "#c5ccd3"),
     ("left_unavoidable", "left by the oracle too", "#98a3ae"),
-    ("fees_unknowing", "fees for want of knowledge", FALLBACK),
+    ("fees_unknowing", "fees for lack of knowledge", FALLBACK),
     ("left", "left at the end", PENDING),
     ("fine", "fine", TROUBLE),
 )
@@ -80,7 +80,7 @@ def _title(scenario: Scenario, runs: Mapping[str, Result], best: Best) -> str:
 
 def draw_many(path: Path, table: Mapping[str, Sequence[float]]) -> None:
     """Draws, as a PNG, what share of the oracle's net each policy reached in many scenarios: its ratios from the lowest
-    to the highest, and once more its lower end, where it is decided what a policy is worth.
+    to the highest, and once more its lower end, which decides what a policy is worth.
 
     ``table``: for each policy one ratio for each scenario, as many for all, at least one. Raises OSError.
     """
@@ -134,7 +134,7 @@ def _frame(axes: Axes) -> None:
 def _mood(condition: Condition) -> str:
     if condition.failing:
         return "failing"
-    return "very slow" if condition.delay_ms >= VERY_SLOW_MS else "slow" if condition.delay_ms >= SLOW_MS else "well"
+    return "very slow" if condition.delay_ms >= VERY_SLOW_MS else "slow" if condition.delay_ms >= SLOW_MS else "healthy"
 
 
 def _bands(axes: Axes, scenario: Scenario, end_s: float) -> None:

@@ -22,7 +22,7 @@ SIMPLE_PAUSE_MS = 1  # of the policies that ours is compared with, whatever the 
 
 @dataclass(frozen=True)
 class Played:
-    """A scenario by several policies, with the account of each, and what one who knew the future would have earned."""
+    """A scenario by several policies, with the account of each, and what the oracle would have earned."""
 
     scenario: Scenario
     best: Best

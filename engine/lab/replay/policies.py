@@ -1,7 +1,7 @@
 """What the engine's policy is compared with.
 
 Each knows the processors as the engine's router does: what is learnt from answers, overdue answers and health,
-breakers, probes and limits of concurrency. Only the choice differs, and the rhythm: they neither rest between passes
+breakers, probes and limits of concurrency. Only the choice differs, and the pacing: they neither pause between passes
 to save CPU (see :mod:`engine.lab.replay.play`) nor hurry for the sake of an audit.
 """
 
@@ -21,9 +21,9 @@ SIMPLE_SLOWER_MS = 50  # the simple systems of the contest leave default for fal
 
 
 class _Baseline(Router):
-    """Sends to what can be used, in an order; what cannot is given its probes.
+    """Sends to processors that can be used, in an order; the others get their probes.
 
-    *Slow* processors are used like others: that an audit may see it is what these policies do not think of.
+    *Slow* processors are used like others: these policies do not consider that an audit may see it.
     """
 
     def plan(self, now_ms: int, queue: Queue) -> Plan:
@@ -42,7 +42,7 @@ class _Baseline(Router):
         return Plan(*counts)
 
     def must_listen(self, now_ms: int) -> bool:
-        """Never: what an audit may see is what these policies do not think of."""
+        """Never: these policies do not consider what an audit may see."""
         return False
 
     def audit_delay_ms(self, now_ms: int) -> int:
@@ -90,8 +90,8 @@ class Simple(_Baseline):
 class EarliestFinish(_Baseline):
     """Each payment goes where it is expected to be settled first, whatever that costs.
 
-    A processor settles its limit of concurrency in each of its answer times: so what does not fit is worth waiting for
-    the quicker one until the other would have been as quick.
+    A processor settles its limit of concurrency in each of its answer times. So payments that do not fit wait for the
+    quicker one, up to the number for which the other would have been as quick.
     """
 
     def _tries(self, processor: int) -> bool:
@@ -121,7 +121,7 @@ def _worth_waiting_for(now_ms: int, quicker: ObservedProcessor, slower: Observed
 
 
 class _RowOnly(Failures):
-    """Failures in a row and nothing else, whoever's they are: how failing was judged before there was a rate."""
+    """Failures in a row and nothing else, whatever their key: how failing was judged before there was a rate."""
 
     def failed(self, now_ms: int, key: int, is_refusal: bool) -> bool:
         """See :meth:`engine.routing.failures.Failures.failed`."""
@@ -151,5 +151,5 @@ POLICIES: Mapping[str, Maker] = {
     "simple": Simple,
     "earliest": EarliestFinish,
 }
-# Earlier rules of ours, to be held against what has become of them; they rest between passes as ours does.
+# Earlier rules of ours, to be compared with what has become of them; they pause between passes as ours does.
 RIVALS: Mapping[str, Maker] = {"in-a-row": InARow}

@@ -59,7 +59,7 @@ class ModelledProcessor:
         self._tries = 0  # requests that could fail at random
 
     def pay(self, now_us: int) -> tuple[int, int]:
-        """Takes a request at ``now_us``; returns when it ends (µs), and what with.
+        """Takes a request at ``now_us``; returns when it ends (µs), and with what.
 
         A payment that is charged is inserted at that very moment.
         """

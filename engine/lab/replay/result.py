@@ -47,7 +47,7 @@ class Result:
       left: payments that were not settled then.
       fees: what the processors keep.
       wasted: attempts that failed; rejected: turned away with 429; timed_out: not answered in time.
-      voluntary_ms: the longest time that a payment waited while some processor was in truth well and not kept busy.
+      voluntary_ms: the longest time that a payment waited while some processor was in truth healthy and not kept busy.
       waited_ms: the longest time between a payment's acceptance and its last sending.
       backlog_max: most payments that waited.
     """

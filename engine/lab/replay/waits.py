@@ -12,9 +12,9 @@ SLOW_MS = 1500  # a processor that takes so long is not one that a payment shoul
 
 
 class WaitClock:
-    """Runs only while payments wait for no good reason: some processor is in truth well and not kept busy.
+    """Runs only while payments wait for no good reason: some processor is in truth healthy and not kept busy.
 
-    The time is kept as the spans in which it ran: the voluntary wait of a payment is what lies of them between its
+    The time is kept as the spans in which it ran: the voluntary wait of a payment is the part of them between its
     acceptance and its being sent.
     """
 
@@ -22,10 +22,10 @@ class WaitClock:
         self.end_us = 0  # of the last span
         self._from_us: list[int] = []
         self._to_us: list[int] = []
-        self._before_us: list[int] = []  # what the clock showed at its begin
+        self._before_us: list[int] = []  # what the clock showed at the beginning of each span
 
     def run(self, from_us: int, to_us: int) -> None:
-        """It ran between two moments, the first no earlier than the last one's second."""
+        """It ran between two moments; the first is no earlier than the end of the last span."""
         if self._to_us and self._to_us[-1] == from_us:
             self._to_us[-1] = to_us
         else:

@@ -1,10 +1,10 @@
 """The contest in virtual time: the router, backlog and pacing of the dispatcher between modelled load and processors.
 
 Nothing here looks at a clock or draws a number: the same scenario, settings and policy give the same result. The passes
-of the dispatcher (:class:`engine.dispatch.loop.Loop`) are the grain of it: it wakes, takes what has ended, plans,
-begins, and pauses. A payment is a number, its place in the order of acceptance.
+of the dispatcher (:class:`engine.dispatch.loop.Loop`) are its smallest steps: the dispatcher wakes, takes what has
+ended, plans, begins, and pauses. A payment is a number, its place in the order of acceptance.
 
-What is left out, because nothing of it happens among these processors: requests that hang, lost answers, crashes.
+Requests that hang, lost answers and crashes are left out, because these processors have none of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from engine.routing.plan import Queue
 from engine.routing.router import Router
 from engine.settings import Settings
 
-# The router's clock at the begin of the load: an engine has been up for a while when a contest begins.
+# The router's clock at the beginning of the load: an engine has been up for a while when a contest begins.
 EPOCH_MS = 1_000_000
 PROCESSORS = range(len(CONTEST_NAMES))
 
@@ -167,7 +167,7 @@ class World:
         heapq.heappush(self._flight, (answer_us, self._ticket, payment, processor, now_us, verdict, inserted_us))
 
     def _send(self, now_us: int, now_ms: int, processor: int) -> tuple[int, int, int | None]:
-        """Sends a request under a new ticket: when the dispatcher hears of its end, what it hears, and when the payment
+        """Sends a request under a new ticket: when the dispatcher learns of its end, how it ends, and when the payment
         is inserted, if it is.
         """
         self._ticket += 1
@@ -333,7 +333,7 @@ class World:
             yield Inserted(payment, entry.processor, entry.requested_us, entry.inserted_us)
 
     def _result(self, policy: str) -> Result:
-        """What is settled at the processors by now counts, whether the dispatcher has heard of it or not."""
+        """What is settled at the processors by now counts, whether the dispatcher knows of it or not."""
         end_us, accepted, settled = self._arrivals.end_us, len(self._arrivals.accepted_us), self._notes.settled
         unheard = list(self._unheard())
         open_payments = {one.payment for one in unheard}

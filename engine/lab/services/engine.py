@@ -8,7 +8,7 @@ from engine.lab.services.service import Service, ServiceError, Window, windowed
 
 
 class Engine(Service):
-    """The backend under test. Raises ServiceError if its address is none."""
+    """The backend under test. Raises ServiceError if its address cannot be used."""
 
     def __init__(self, addresses: Addresses) -> None:
         super().__init__("engine", addresses.engine, {})

@@ -16,7 +16,7 @@ from engine.lab.services.addresses import TOKEN
 from engine.lab.services.service import Bounds, Service, ServiceError, windowed
 from engine.lab.simulate.faults import Fault
 
-# A page of a long listing, and any call that is made by hand, may take so long.
+# The time limit for a page of a long listing, and for any call that is made by hand.
 PATIENCE_S = 10.0
 
 
@@ -42,7 +42,7 @@ class Charged:
 class Processor(Service):
     """The admin side of one payment processor. Its methods raise ServiceError.
 
-    What is marked *simulated* the official ones do not offer; they answer with 404.
+    The official ones do not offer what is marked *simulated*; they answer with 404.
     """
 
     def __init__(self, name: str, base_url: str, token: str = TOKEN) -> None:
@@ -100,7 +100,7 @@ class Processor(Service):
         self.exchange("POST", "/admin/purge-payments")
 
     def reset(self) -> None:
-        """As just started, but for the health window: no delay, no failing, no faults, nothing charged. *Simulated.*"""
+        """As just started, but for its health window: no delay, no failing, no faults, nothing charged. *Simulated.*"""
         self.set_delay(0)
         self.set_failing(False)
         self.clear_faults()

@@ -43,7 +43,7 @@ class Service:
       base_url: like ``http://127.0.0.1:9999``.
       headers: of every request.
 
-    Raises ServiceError if the address is none.
+    Raises ServiceError if the address cannot be used.
     """
 
     def __init__(self, name: str, base_url: str, headers: dict[str, str]) -> None:
@@ -67,7 +67,7 @@ class Service:
         """One request on the kept connection; headers and body of its 2xx answer. Raises ServiceError.
 
         Asks once more when a kept connection turns out to be closed: servers drop idle ones (socketify's after 10 s,
-        the very pause between two audits), and every call made here may be repeated.
+        which is exactly the pause between two audits), and every call made here may be repeated.
         """
         headers, body = dict(self.headers), None
         if content is not None:

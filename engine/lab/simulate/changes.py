@@ -69,7 +69,7 @@ class Changes:
         """A payment that had arrived at ``arrived_us`` was failed now."""
         newest = self.kept[-1] if self.kept else None
         if not isinstance(newest, Onset):
-            return  # it failed already when all was forgotten
+            return  # it was failing already when all was forgotten
         if arrived_us < self._newest_us:
             newest.caught += 1
         elif arrived_us < self._newest_us + SOON_MS * 1000:

@@ -81,7 +81,7 @@ class _Server:
         self._alarm = Alarm(self._loop, self._settle_due)
         self._alarm_us: int | None = None
         # What has arrived of each body. It also keeps the response alive until the body is whole: socketify
-        # holds only a bare pointer, and aborts the process when the collector was quicker than the caller.
+        # holds only a bare pointer, and aborts the process when the garbage collector was quicker than the caller.
         self._bodies: dict[AppResponse, bytes] = {}
         # For the calls other than payments; their request object is gone when the body is whole.
         self._requests: dict[AppResponse, tuple[str, str, str, str | None]] = {}

@@ -20,8 +20,8 @@ class Limits:
     Parameters:
       growth: bytes of all processes with rings and books, after the engine was warm.
       memory: bytes of all, ever.
-      creep: descriptors of one process, which come and go with what is in flight: by so many the fewest that it has
-        may become more.
+      creep: descriptors of one process, which come and go with what is in flight: the fewest that it has at any time
+        may rise by so many.
     """
 
     growth: int = 5 * MB
@@ -73,7 +73,7 @@ def conserved(recording: Recording) -> Check:
 
 
 def never_missing(recording: Recording) -> Check:
-    """At no time was a payment neither settled nor pending nor failed that was accepted before."""
+    """At any time, every payment that was accepted before is settled, pending or failed."""
     short = [
         window
         for window in recording.windows

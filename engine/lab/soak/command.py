@@ -19,7 +19,7 @@ PAYMENTS_MAX = 2**32 - 1  # what a simulated processor remembers
 RATE_MAX = 100_000.0
 # A window is so short that there are about so many of them, and no shorter than a second.
 WINDOWS = 600
-# For the length of a window and of the warm-up when only the number of payments is given.
+# For the length of a window and of the warm-up, when only the number of payments is given.
 RATE_GUESSED_PER_S = 8000.0
 WARM_S = 60.0
 WARM_SHARE = 1 / 3  # of a run that is shorter than three times the warm-up
@@ -28,7 +28,7 @@ WARM_SHARE = 1 / 3  # of a run that is shorter than three times the warm-up
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.epilog = (
-        "ENGINE_ variables are the engine's, but for its name, directory and port. Exit code: 0 if every promise held, "
+        "The engine gets ENGINE_ variables, but for name, directory and port. Exit code: 0 if every promise held, "
         "1 if one did not, 2 if the run could not be held, 130 if it was interrupted."
     )
     option = parser.add_argument
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _hold(arguments: argparse.Namespace) -> int:
-    # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
+    # Imported here: not every installation has the packages that they need, and `run` says so in a sentence.
     from engine.lab.soak import picture, report
     from engine.lab.soak.checks import MB, Limits, all_checks
     from engine.lab.soak.live import View
@@ -91,7 +91,7 @@ def _hold(arguments: argparse.Namespace) -> int:
     except (SoakError, OSError) as error:
         print(f"soak: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
-            directory.rmdir()  # unless something in it tells more
+            directory.rmdir()  # unless there are files in it
         return UNUSABLE
     checks = all_checks(seen, Limits(growth=int(arguments.growth_mb * MB), memory=int(arguments.memory_mb * MB)))
     report.print_tables(seen, checks, console)
@@ -105,7 +105,7 @@ def _hold(arguments: argparse.Namespace) -> int:
 
 
 def lengths(minutes: float | None, payments: int | None) -> tuple[float, float]:
-    """How many seconds to pay at most, and how many it will about take."""
+    """For how many seconds to pay at most, and for how many about."""
     if minutes is None:
         minutes = MINUTES_DEFAULT if payments is None else HOURS_MAX * 60
     expected_s = minutes * 60 if payments is None else min(minutes * 60, payments / RATE_GUESSED_PER_S)

@@ -10,7 +10,7 @@ def rate_per_s(pending: int, backlog_max: int, rate_max_per_s: float) -> float:
     """Payments a second that keep the backlog below ``backlog_max`` whatever the engine settles.
 
     The room that is left is filled within :data:`HORIZON_S`. So if this is asked more often than that, the backlog
-    stays below ``backlog_max``, no payment is refused for want of room, and the rate comes to rest at what is settled.
+    stays below ``backlog_max``, no payment is refused for lack of room, and the rate comes to rest at what is settled.
     """
     return min(max(backlog_max - pending, 0) / HORIZON_S, rate_max_per_s)
 
@@ -19,7 +19,7 @@ class Pace:
     """How many payments may be begun now, at a rate that may change at any time.
 
     What could not be begun in time is made up for, but never more than that of :data:`CATCH_UP_S`: a payer that was
-    held up does not come back with a wave.
+    held up does not pay a burst afterwards.
     """
 
     def __init__(self, now_s: float) -> None:

@@ -5,7 +5,7 @@ It is a process of its own, so that it is not held up by what looks at memory or
 
 What was accepted is told as a number, a sum of cents, and a *fingerprint*: the sum of all correlationIds as 128-bit
 numbers. They are random, so when as many payments with the same fingerprint were charged, they are the same payments,
-each once, without anybody having to keep millions of ids.
+each once, and nothing has to keep millions of ids.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from engine.lab.soak.flow import Pace
 from engine.lab.soak.histogram import Histogram
 
 FINGERPRINT = 1 << 128
-CENTS_MIN, CENTS_MAX = 1000, 9999  # as many digits each: so every request is equally long
+CENTS_MIN, CENTS_MAX = 1000, 9999  # the same number of digits, so every request is equally long
 ANSWER_S_MAX = 10.0
 CONNECT_S_MAX = 1.0
 AGAIN_S = 0.1  # a payment that was not accepted is sent again after so long
@@ -79,7 +79,7 @@ class Told:
 
 
 def new_payments(host: str) -> Iterator[Payment]:
-    """Payments that nobody has seen before, of random amounts, without end."""
+    """Payments that have not been seen before, of random amounts, without end."""
     head = (
         f"POST /payments HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     ).encode()
@@ -270,5 +270,5 @@ class Payer:
 
 def pay(port: int, connections: int, payments_max: int, orders: Connection) -> None:
     """What the paying process runs, see :class:`Payer`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who gives the orders
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gives the orders
     Payer(port, connections, payments_max, orders).run()

@@ -27,7 +27,7 @@ class Plan:
       backlog_max: accepted payments that may wait to be settled.
       connections: of the payer.
       settle_s: how long the engine may take to settle the rest.
-      warm_s: what is held is compared with what was held so long after the begin.
+      warm_s: what is held is compared with what was held so long after the beginning.
       window_s: how often to look.
     """
 
@@ -47,13 +47,13 @@ class Window:
 
     Parameters:
       at_s: its end, in seconds since the first payment could be begun.
-      accepted: payments that the payer was told were accepted, since the begin.
-      settled: what the engine says was settled, since the begin; asked after ``pending`` and ``failed``.
+      accepted: payments that the payer was told were accepted, since the beginning.
+      settled: what the engine says was settled, since the beginning; asked after ``pending`` and ``failed``.
       pending, failed: as the engine says; asked after ``accepted`` was told.
       refused, unanswered: requests of this window.
       p50_us, p99_us, max_us: latency of what was accepted in this window.
       usage: of the engine at the end of the window.
-      other_cpu_s: CPU time of the payer and of the processors since the begin.
+      other_cpu_s: CPU time of the payer and of the processors since the beginning.
     """
 
     at_s: float
@@ -94,7 +94,7 @@ class Recording:
     Parameters:
       in_flight_max: requests in flight at each processor, see ENGINE_IN_FLIGHT_MAX.
       begin_epoch_s: when the first payment could be begun.
-      paid_s: how long was paid; None until the paying is over.
+      paid_s: how long the paying took; None until the paying is over.
       drain_s: how long the engine took to settle the rest; None when it did not within the time it has.
       accepted, cents, fingerprint, begun: what the payer was told in the end.
       pending, failed: what the engine says in the end.

@@ -19,8 +19,8 @@ MB = 1_000_000
 
 
 def cpu_us_for_each(seen: Recording) -> dict[str, float]:
-    """CPU µs for each payment by process, payer and processors too, since the end of the first window: before it they
-    have started. Empty when there were no payments since."""
+    """CPU µs for each payment by process, payer and processors too, since the end of the first window: before that,
+    they start. Empty when there were no payments since."""
     if len(seen.windows) < 2 or seen.windows[-1].accepted == seen.windows[0].accepted:
         return {}
     first, last = _cpu_us(seen.windows[0]), _cpu_us(seen.windows[-1])

@@ -52,7 +52,7 @@ def hold(plan: Plan, directory: Path, show: Callable[[Recording, float], None]) 
 
     Parameters:
       directory: for logs and ``windows.jsonl``, which has a line for each window as soon as it is over.
-      show: called several times a second with the recording so far and the seconds since the begin.
+      show: called several times a second with the recording so far and the seconds since the beginning.
 
     Raises SoakError.
     """
@@ -145,7 +145,7 @@ class _Soak:
         self._before = (0, 0)  # refused and unanswered until the last window
 
     def run(self) -> Recording:
-        """Pays, lets the engine settle the rest, and asks everybody."""
+        """Pays, lets the engine settle the rest, and asks engine and processors."""
         seen = self._seen
         self._payer.order(Order(0.0))  # answered once it is there
         seen.begin_epoch_s = time.time()
@@ -188,7 +188,7 @@ class _Soak:
         self._look(clock, *self._engine.queues())
 
     def _turn(self, clock: Clock, auditor: Auditor, order: Order) -> int | None:
-        """Tells the payer, looks at what is due, and rests; what is pending, None when the engine does not say."""
+        """Tells the payer, looks at what is due, and waits; returns what is pending, or None when not known."""
         begin_s = clock.now_s()
         ended = self._children.ended()
         if ended:
@@ -249,8 +249,8 @@ class _Soak:
 
 
 def final_windows(begin_epoch_s: float, end_epoch_s: float, recent_s: float, chance: random.Random) -> Iterator[Window]:
-    """Windows of a run that is over, to ask for: a half of them short, and of what lies further back than the books
-    are exact to the millisecond, whole seconds.
+    """Windows of a run that is over, to ask for: half of them are short. Where the books are no longer exact to the
+    millisecond, they are whole seconds.
 
     Parameters:
       recent_s: how far back the books are exact to the millisecond (ENGINE_BOOKS_RECENT_SECONDS).

@@ -28,7 +28,8 @@ SEED_MAX = 2**31 - 1
 
 Json = dict[str, Any]
 
-# Of everything that decides what is held; an option that is not given must be told from one that is (see --resume).
+# The defaults of all options that decide what is held. They are not argparse's own: --resume must be able to tell an
+# option that was given from one that was not.
 DEFAULTS: Json = {
     "scenario": "preview",
     "seconds_min": 5.0,
@@ -106,7 +107,7 @@ Exit code: 0 when all contests were held, 2 if the tuning run could not be held,
         "--resume",
         type=Path,
         metavar="DIR",
-        help="go on with the tuning run in DIR; what else is asked for must be as it was",
+        help="go on with the tuning run in DIR; all other options that are given must be as they were",
     )
 
 
@@ -128,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def wishes(arguments: argparse.Namespace, environment: dict[str, str]) -> Json:
-    """What was asked for, by the keys of ``journal.as_json``; what was not is left out. Raises SpaceError."""
+    """What was asked for, by the keys of ``journal.as_json``; the rest is left out. Raises SpaceError."""
     given = {key: getattr(arguments, key) for key in (*DEFAULTS, "seconds")}
     asked = {key: value for key, value in given.items() if value is not None}
     axes = space.parse_axes(arguments.vary or [])
@@ -160,7 +161,7 @@ def fingerprint(scenario: Scenario) -> str:
 
 
 def resumed_plan(stored: Json, asked: Json, scenario: Scenario, directory: Path) -> Plan:
-    """The plan that is gone on with. Raises JournalError when something else is asked for than is ``stored``."""
+    """The plan to go on with. Raises JournalError when what is asked for is not what is ``stored``."""
     asked = asked | {"scenario_digest": fingerprint(scenario)}
     problems = journal.differences(stored, asked)
     if problems:
@@ -173,7 +174,7 @@ def resumed_plan(stored: Json, asked: Json, scenario: Scenario, directory: Path)
 
 
 def _plan(arguments: argparse.Namespace) -> tuple[Plan, Scenario, Path]:
-    """The plan, its scenario, and the directory, in which the plan now is. Raises what these raise."""
+    """The plan, its scenario, and the directory, in which the plan now is. Raises what the called functions raise."""
     asked = wishes(arguments, dict(os.environ))
     if arguments.resume is not None:
         if arguments.output is not None:
@@ -189,7 +190,7 @@ def _plan(arguments: argparse.Namespace) -> tuple[Plan, Scenario, Path]:
 
 
 def _hold(arguments: argparse.Namespace) -> int:
-    # Imported here: what they need is not there in every installation, and `run` has a sentence for that.
+    # Imported here: not every installation has the packages that they need, and `run` says so in a sentence.
     from engine.lab.machine.cgroups import CgroupError
     from engine.lab.tune import live, picture, report
     from engine.lab.tune.journal import Journal
@@ -202,7 +203,7 @@ def _hold(arguments: argparse.Namespace) -> int:
         try:
             if any(axis.name == space.SPLIT for axis in plan.axes):
                 with control_groups("1/1/1", api_processes=1):
-                    pass  # better told now than after the first contests
+                    pass  # it is better to fail now than after the first contests
             left_s = plans.left_s(plan, kept.finished, OVERHEAD_S)
             results.say(
                 console,

@@ -24,7 +24,7 @@ PLAN, RUNS = "plan.json", "runs.csv"
 
 
 class JournalError(Exception):
-    """What is on disk cannot be gone on with; the text says why and what to do."""
+    """The tuning run on disk cannot be continued; the text says why and what to do."""
 
 
 def as_json(plan: Plan) -> Json:
@@ -63,7 +63,7 @@ def from_json(content: Json) -> Plan:
 
 
 def differences(stored: Json, given: Json) -> list[str]:
-    """A line for everything in ``given`` that ``stored`` has otherwise; what is not given is no difference."""
+    """A line for everything in ``given`` that has another value in ``stored``; what is not given is no difference."""
     return [
         f"{key}: {_shown(stored.get(key))} there, {_shown(value)} asked for"
         for key, value in given.items()

@@ -42,7 +42,7 @@ class Progress:
 
     @property
     def left_s(self) -> float:
-        """Time left in seconds; a run that takes longer than expected does not eat up that of the others."""
+        """Time left in seconds; a run that takes longer than expected does not use up the time of the others."""
         return self._left_s - min(time.monotonic() - self._begin_s, self._run_s)
 
     @property

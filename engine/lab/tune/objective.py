@@ -97,7 +97,7 @@ class Spread:
     high: float
 
     def overlaps(self, other: Spread) -> bool:
-        """Whether a value could be of either."""
+        """Whether a value could belong to either."""
         return self.low <= other.high and other.low <= self.high
 
 

@@ -25,7 +25,7 @@ LINE, DOT, OUT = ACCEPTED, FALLBACK, "#b8c0c8"
 THIN = (DEFAULT, PENDING, "#4c9be8", "#b56576", "#8a9a5b", "#7d8790")
 PANEL_INCHES = (5.2, 4.0)
 PANELS_IN_A_ROW = 3
-THIN_LINES_MAX = len(THIN)  # more of them are no lines but a carpet
+THIN_LINES_MAX = len(THIN)  # with more of them, single lines cannot be seen
 MAPS_MAX = 6
 CELLS_WITH_TEXT_MAX = 150
 NAMES_MAX = 40
@@ -144,7 +144,7 @@ def _map(figure: Figure, axes: Axes, plan: Plan, pair: tuple[int, int], first: R
         [medians.get((row, column), float("nan")) for column in range(len(across.values))]
         for row in range(len(down.values))
     ]
-    # The better the brighter.
+    # Better values are brighter.
     image = axes.imshow(table, cmap="viridis" if plan.objective.higher_is_better else "viridis_r", aspect="auto")
     low, high = min(medians.values()), max(medians.values())
     if len(medians) <= CELLS_WITH_TEXT_MAX:

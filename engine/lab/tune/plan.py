@@ -7,7 +7,7 @@ Optimization", AISTATS 2016). A contest cannot be continued as the training of a
 ones, and only contests of the same length are compared.
 
 A round holds a contest of every point before the next begins, in an order of its own: what else the machine does
-meanwhile, and what changes over the hours, meets all of them alike.
+meanwhile, and what changes over the hours, affects all of them alike.
 """
 
 from __future__ import annotations

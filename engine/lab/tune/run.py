@@ -50,8 +50,8 @@ class TuneError(Exception):
 def tune(plan: Plan, scenario: Scenario, journal: Journal, directory: Path, view: View) -> None:
     """Holds what is left of ``plan``, keeping every finished run in ``journal``.
 
-    Some values cannot be run at all, as a ring that does not fit into memory. Such a run counts, and the point comes
-    last; but only once another run has shown that it is the point and not the machine.
+    Some values cannot be run at all, such as a ring that does not fit into memory. Such a run counts, and the point
+    comes last, but only once another run has shown that the point is the reason and not the machine.
 
     Parameters:
       scenario: of ``plan``, in its own length.
@@ -137,7 +137,7 @@ def _contest(
 ) -> tuple[Json, dict[str, float]]:
     """A contest against an engine that is started with ``settings``: its result, and what is kept of it.
 
-    Raises what these raise.
+    Raises what the called functions raise.
     """
     with contextlib.ExitStack() as held:
         fees = scenario.fees.by_name

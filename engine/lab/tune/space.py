@@ -18,7 +18,7 @@ from engine.variables import PREFIX, Variable
 
 VALUES_MAX = 64
 POINTS_MAX = 1024
-# Every run has its own, or they do not change what is measured; tokens are not to be written into results.
+# Every run has its own, or the variable does not change what is measured; tokens must not be written into results.
 RESERVED = frozenset(
     (
         *settings.PROCESSOR_URL_NAMES,
@@ -39,7 +39,7 @@ _RANGE = re.compile(r"(?P<low>[0-9]{1,18})\.\.(?P<high>[0-9]{1,18})(?::(?P<how>[
 
 
 class SpaceError(Exception):
-    """What is to be tried cannot be; the text has a line for each reason."""
+    """What is to be tried cannot be run; the text has a line for each reason."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def describe(axes: Sequence[Axis], point: Point) -> str:
 
 
 def is_default(axes: Sequence[Axis], point: Point) -> bool:
-    """Whether ``point`` has the values of an engine that nobody has tuned. No split of the CPU is a default."""
+    """Whether ``point`` has the values of an engine without settings. No split of the CPU is a default."""
     defaults = {variable.name: variable.default for variable in VARIABLES}
     return all(
         axis.name in defaults and _text(defaults[axis.name]) == value for axis, value in zip(axes, point, strict=True)

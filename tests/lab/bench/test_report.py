@@ -99,7 +99,7 @@ def test_one_part_alone_is_a_result_too() -> None:
     assert planned_s(saturated_only) < planned_s(WISHES)
 
 
-def test_who_comes_first_changes_with_each_round() -> None:
+def test_which_side_comes_first_changes_with_each_round() -> None:
     assert [order(number)[0] for number in range(4)] == ["floor", "engine", "floor", "engine"]
     assert {order(0), order(1)} == {("floor", "engine"), ("engine", "floor")}
 

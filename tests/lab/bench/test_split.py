@@ -1,4 +1,4 @@
-"""The search for a split: all of one sum, in turn, the shipped one always to the end, and the best one found."""
+"""The search for a split: all have one sum and take turns, the shipped one stays to the end, and the best is found."""
 
 from __future__ import annotations
 

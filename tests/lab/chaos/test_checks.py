@@ -100,7 +100,7 @@ def test_one_killed_api_process_or_the_dispatcher_explains_no_error_and_all_api_
     assert checks.blame([error], [zero, one], APIS, BEGIN_EPOCH_S, 1.5).by_role().total() == 1
 
 
-def test_one_who_never_came_back_explains_all_that_follows_and_is_told() -> None:
+def test_a_process_that_never_came_back_explains_all_that_follows_and_is_told() -> None:
     away = [Kill("nginx", 1, at_s=10.0)]
     assert checks.blame([unanswered("late", 500.0)], away, APIS, BEGIN_EPOCH_S, 1.5).unexplained == []
     assert not checks.carried_out(1, 1, away).holds

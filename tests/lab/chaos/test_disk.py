@@ -1,4 +1,4 @@
-"""The small disk is full when it is filled, and has room again when it is freed; who may not mount it is told so."""
+"""The small disk is full when it is filled, and has room again when freed; a user who may not mount it is told so."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_full_disk_takes_nothing_and_a_freed_one_does(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path] and list(path.iterdir()) == []
 
 
-def test_who_is_not_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_is_not_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(DiskError, match="only root"):
         SmallDisk(tmp_path).__enter__()

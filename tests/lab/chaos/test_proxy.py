@@ -75,7 +75,7 @@ def test_a_cut_resets_what_is_connected_and_nothing_else(proxy: Proxy, payer: Pa
     assert proxy.resets == 2
 
 
-def test_a_refusing_one_takes_no_connection_until_it_is_well(proxy: Proxy, payer: Payer) -> None:
+def test_a_refusing_one_takes_no_connection_until_it_is_healthy(proxy: Proxy, payer: Payer) -> None:
     assert payer.pay() == 200
     proxy.set(Trouble.REFUSE)
     with pytest.raises(ConnectionError):

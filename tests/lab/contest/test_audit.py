@@ -39,7 +39,7 @@ def test_an_engine_that_does_not_answer_an_audit_has_failed_it() -> None:
     assert (seen.outcome, seen.payments, seen.against_the_engine) == ("unanswered", 1, True)
 
 
-def test_an_audit_without_a_processors_answer_is_held_against_nobody() -> None:
+def test_an_audit_without_a_processors_answer_is_not_held_against_the_engine() -> None:
     seen = audit("timed out", fallback="refused")
     assert (seen.outcome, seen.payments, seen.against_the_engine) == ("void", 0, False)
     assert seen.reason == "fallback processor: refused"

@@ -42,7 +42,7 @@ def test_changes_of_both_are_in_order_and_none_is_from_before_the_load() -> None
         ([], False),
         ([onset(10)], True),
         ([onset(-5)], True),
-        ([onset(10), recovery(30.999, 1.0)], False),  # the cheaper one is soon well, too
+        ([onset(10), recovery(30.999, 1.0)], False),  # the cheaper one is soon healthy, too
         ([onset(10), recovery(31, 1.0)], True),
         ([onset(10), recovery(20, 1.0)], False),
         ([onset(10), recovery(20, 1.0), onset(30), recovery(40, 1.0)], True),

@@ -57,7 +57,7 @@ def test_more_than_those_cannot_be_explained() -> None:
     assert broken(run(103, timed_out=2)) == ["3 more settled than accepted"]
 
 
-def test_a_request_that_found_nobody_was_not_accepted() -> None:
+def test_a_request_that_found_no_server_was_not_accepted() -> None:
     assert broken(run(101, unreachable=5)) == ["1 more settled than accepted"]
 
 

@@ -1,4 +1,4 @@
-"""What the simulation promises: it replays, it reaches the dark corners, it bites, and the engine stands it."""
+"""What the simulation promises: it replays, it reaches the dark corners, it finds mutants, and the engine passes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.lab.dst.reach import reached
 from engine.lab.dst.seed import run_seed
 
 CLEAN_SEEDS = range(10_000, 10_200)
-MUTANT_SEEDS = range(300)  # each planted bug is found within so many
+MUTANT_SEEDS = range(300)  # each mutant is found within so many
 SEED = 3
 OFTEN, SELDOM = 10, 3
 REACHED = {

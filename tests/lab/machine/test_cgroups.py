@@ -21,7 +21,7 @@ LIMITS = {"nginx": Limit(Decimal("0.40"), 70 << 20), "api-0": Limit(Decimal("0.3
 
 
 def v1(mount: Path, *, links: bool = False) -> Path:
-    """A mount of version 1; with ``links`` as most systems have it, one directory for `cpu` and `cpuacct`."""
+    """A mount of version 1; with ``links`` as on most systems: one directory for `cpu` and `cpuacct`."""
     if links:
         (mount / "cpu,cpuacct").mkdir(parents=True)
         for name in ("cpu", "cpuacct"):
@@ -120,7 +120,7 @@ def test_a_place_without_control_groups_is_named(tmp_path: Path) -> None:
 
 def test_a_refusal_leaves_nothing_behind(tmp_path: Path) -> None:
     mount = v1(tmp_path / "cgroup")
-    (mount / "memory/bench-1").mkdir()  # somebody has one of that name
+    (mount / "memory/bench-1").mkdir()  # there is one of that name already
     with pytest.raises(CgroupError, match="memory/bench-1: File exists"), Cgroups("bench-1", LIMITS, mount):
         pass
     assert not (mount / "cpu/bench-1").exists() and not (mount / "cpuacct/bench-1").exists()
@@ -135,7 +135,7 @@ def test_the_kernel_really_throttles_and_really_counts() -> None:
                 assert burner.stdin is not None
                 burner.stdin.write(b"\n")
                 burner.stdin.close()
-                while not groups.use("burner").throttled:  # the test's time limit ends it where it never comes
+                while not groups.use("burner").throttled:  # if that never comes, the test's time limit ends it
                     assert burner.poll() is None
             finally:
                 burner.kill()

@@ -36,7 +36,7 @@ def test_what_a_child_uses_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watched.use.roles[role].processes >= 2
 
 
-def test_no_such_process_and_one_that_nobody_waited_for() -> None:
+def test_no_such_process_and_one_that_was_not_waited_for() -> None:
     with pytest.raises(NoSuchTreeError, match="there is no process"):
         Tree(ended_pid())
     with subprocess.Popen(["true"]) as child:

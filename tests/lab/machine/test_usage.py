@@ -44,7 +44,7 @@ def test_a_ring_is_told_from_what_else_a_process_maps() -> None:
     ]
 
 
-def test_shared_memory_counts_as_a_whole_before_anybody_has_touched_it(tmp_path: Path) -> None:
+def test_shared_memory_counts_as_a_whole_before_it_has_been_touched(tmp_path: Path) -> None:
     size = 4_000_000 // mmap.PAGESIZE * mmap.PAGESIZE
     before = usage.look(os.getpid())
     with open(tmp_path / "ring", "w+b") as file:

@@ -148,7 +148,7 @@ def test_never_is_all_down_at_the_end_for_long(generated: list[Scenario]) -> Non
         assert failing[-1] == (down_s > 0.01)
 
 
-def test_who_knows_the_future_can_settle_nearly_everything(generated: list[Scenario]) -> None:
+def test_the_oracle_can_settle_nearly_everything(generated: list[Scenario]) -> None:
     left_shares, fallback_shares = [], []
     for scenario in generated[::4]:
         load = arrivals(scenario.load)
@@ -157,5 +157,6 @@ def test_who_knows_the_future_can_settle_nearly_everything(generated: list[Scena
         fallback_shares.append(found.on_fallback / len(load.accepted_us))
     assert max(left_shares) <= LEFT_SHARE_MAX
     assert sum(left_shares) <= 0.005 * len(left_shares)
-    # Neither "always default" nor "always the quicker one" is right: the dear processor is needed in many, not in all.
+    # Neither "always default" nor "always the quicker one" is right: the dearer processor is needed in many, not in
+    # all.
     assert 0.2 <= sum(share > 0.02 for share in fallback_shares) / len(fallback_shares) <= 0.4

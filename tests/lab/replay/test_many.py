@@ -13,7 +13,7 @@ def row(seed: int, too_long: tuple[str, ...] = (), **ratios: float) -> Row:
     return Row(seed, "", 100, scores)
 
 
-def test_the_summary_says_mean_worst_and_who_was_first() -> None:
+def test_the_summary_says_mean_worst_and_which_was_first() -> None:
     rows = [row(1, ours=0.99, simple=0.97), row(2, ours=0.95, simple=0.9509), row(3, ours=0.90, simple=0.96)]
     ours, simple = summarize(rows)
     assert ours.mean == pytest.approx((0.99 + 0.95 + 0.90) / 3)
@@ -23,7 +23,7 @@ def test_the_summary_says_mean_worst_and_who_was_first() -> None:
     assert (ours.audits_missed, ours.voluntary_ms, ours.wasted) == (2, 3, 2)
 
 
-def test_who_lets_payments_wait_for_too_long_is_not_ranked_but_said_to_be_first_by_net() -> None:
+def test_a_policy_that_lets_payments_wait_too_long_is_not_ranked_but_said_to_be_first_by_net() -> None:
     rows = [row(1, ours=0.99, patient=1.0), row(2, ("patient",), ours=0.98, patient=1.0), row(3, ours=0.9, patient=0.8)]
     ours, patient = summarize(rows)
     assert [ours.first, ours.first_by_net] == pytest.approx([2 / 3, 1 / 3])
@@ -31,7 +31,7 @@ def test_who_lets_payments_wait_for_too_long_is_not_ranked_but_said_to_be_first_
     assert (ours.bound_broken, patient.bound_broken) == (0, 1)
 
 
-def test_nobody_is_first_where_nobody_kept_the_bound() -> None:
+def test_no_policy_is_first_where_none_kept_the_bound() -> None:
     (ours,) = summarize([row(1, ("ours",), ours=0.99)])
     assert (ours.first, ours.first_by_net) == (0, 1)
 

@@ -25,16 +25,16 @@ def during(result: Result, processor: int, from_s: float, to_s: float) -> int:
 
 
 @pytest.mark.parametrize("policy", [name for name in POLICIES if name != "earliest"])
-def test_with_both_well_the_cheap_one_gets_all(policy: str) -> None:
+def test_with_both_healthy_the_cheaper_one_gets_all(policy: str) -> None:
     result = play(scenario(), policy)
     assert result.settled == (result.accepted, 0)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_only_ours_rests_between_passes_to_save_cpu(policy: str) -> None:
+def test_only_ours_pauses_between_passes_to_save_cpu(policy: str) -> None:
     result = play(scenario(), policy, ENGINE_DISPATCH_PAUSE_MS="40")
     if policy == OURS:
-        # Twice, for a few milliseconds more: it rests when the first audit tells what to keep off.
+        # Twice, for a few milliseconds more: it pauses when the first audit shows which times to avoid.
         assert 40 <= result.waited_ms <= 2 * (40 + 10)
     else:
         assert result.waited_ms == pytest.approx(1, abs=1)
@@ -62,7 +62,7 @@ def test_the_others_leave_a_default_that_fails_or_is_slower(policy: str, trouble
     result = play(scenario((5.0, trouble, WELL), (13.0, WELL, slow(300))), policy)
     assert during(result, FALLBACK, 6, 12) > 500
     assert result.left == 0
-    # Health tells at the latest 5 s after it is well again that it is.
+    # At the latest 5 s after it has recovered, a health answer says so.
     assert during(result, DEFAULT, 18.5, 20) > 140
 
 

@@ -53,7 +53,7 @@ def check_books(result: Result) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", ["preview", "short", "spikes"])
-def test_accepted_is_settled_and_left_and_nobody_beats_the_oracle(name: str, policy: str) -> None:
+def test_accepted_is_settled_and_left_and_no_policy_beats_the_oracle(name: str, policy: str) -> None:
     played = play_policies(scenarios.load(name), [policy], SETTINGS)
     check_books(played.results[policy])
     assert 0.5 < played.accounts[policy].ratio <= 1
@@ -64,11 +64,11 @@ def test_the_same_twice_is_the_same() -> None:
     assert first == second
 
 
-def test_with_both_well_all_is_settled_at_once() -> None:
+def test_with_both_healthy_all_is_settled_at_once() -> None:
     result = play(scenario(), Fixed(DEFAULT))
     check_books(result)
     assert result.settled == (result.accepted, 0)
-    assert result.waited_ms < SETTINGS.dispatch.pause_ms + 10  # it keeps off the audits
+    assert result.waited_ms < SETTINGS.dispatch.pause_ms + 10  # it avoids the audits
     assert result.wasted == result.audits_missed == result.voluntary_ms == 0
     assert [audit.at_s for audit in result.audits] == [5, 10, 15, 20]
 
@@ -114,9 +114,9 @@ def test_an_audit_misses_what_is_inserted_just_then_after_more_than_it_looks_bac
 @pytest.mark.parametrize(
     ("asked_later_us", "booked_later_us", "least", "most"),
     [
-        (0, 0, 0, 2),  # what lies between an insertion and the engine's hearing of it: 0.5 to 0.8 ms
+        (0, 0, 0, 2),  # what lies between an insertion and the engine's learning of it: 0.5 to 0.8 ms
         (8000, 0, 8, 10),  # and what is inserted until a processor is asked
-        (0, 8000, 8, 10),  # and what the engine has heard of, but not in its books
+        (0, 8000, 8, 10),  # and what the engine knows of, but does not have in its books
         (8000, 8000, 16, 18),
         (-8000, 0, 6, 9),  # a processor is asked first: what is inserted after that is in the engine's books only
         (-8000, 7400, 0, 2),
@@ -140,7 +140,7 @@ def test_each_audit_has_moments_of_its_own_and_the_same_again() -> None:
 
 def test_audits_of_the_measured_scenario_differ_as_often_as_they_did_for_real() -> None:
     scene = scenario((0.0, slow(2000), failing()), users=250, seconds=130.0)
-    # 27 of 300 differed for real, by 117 payments, when no summary was held and nothing kept off. See ASKED_LATER.
+    # 27 of 300 differed for real, by 117 payments, when no summary was held back and no audit avoided. See ASKED_LATER.
 
     class AsMeasured(Router):
         def audit_delay_ms(self, now_ms: int) -> int:
@@ -154,24 +154,24 @@ def test_audits_of_the_measured_scenario_differ_as_often_as_they_did_for_real() 
     assert held.audits_missed < result.audits_missed
 
 
-def test_a_dispatcher_that_must_hear_does_not_sleep_through_an_answer() -> None:
+def test_a_dispatcher_that_must_listen_does_not_sleep_through_an_answer() -> None:
     class Deaf(Fixed):
         def must_listen(self, now_ms: int) -> bool:
             return False
 
     scene = dataclasses.replace(scenario((1.0, slow(1800), WELL), users=400), audit=AuditPlan(0.11, 15.0, 1.5))
     hearing, deaf = play(scene, Fixed(DEFAULT)), play(scene, Deaf(DEFAULT))
-    # Payments are sent every 20 ms. Their answers are heard of at once, or at the end of a rest.
+    # Payments are sent every 20 ms. Their answers are taken at once, or at the end of a pause.
     assert 0 < 2 * hearing.audits_missed < deaf.audits_missed
 
 
-def test_a_wait_is_voluntary_while_a_processor_is_well() -> None:
+def test_a_wait_is_voluntary_while_a_processor_is_healthy() -> None:
     held = play(scenario(), Fixed(DEFAULT, from_ms=3000))
     assert held.waited_ms == pytest.approx(3000, abs=10)
     assert held.voluntary_ms == pytest.approx(3000, abs=10)
 
 
-def test_a_wait_is_not_voluntary_while_none_is_well() -> None:
+def test_a_wait_is_not_voluntary_while_none_is_healthy() -> None:
     scene = scenario((1.0, failing(), slow(2000)), (4.0, WELL, failing()))
     held = play(scene, Fixed(DEFAULT, from_ms=4500, until_ms=10_000))
     # From 0 to 1 s and from 4 to 4.5 s it was.
@@ -179,7 +179,7 @@ def test_a_wait_is_not_voluntary_while_none_is_well() -> None:
     assert held.voluntary_ms == pytest.approx(1500, abs=10)
 
 
-def test_a_wait_is_not_voluntary_while_all_that_are_well_are_kept_busy() -> None:
+def test_a_wait_is_not_voluntary_while_all_healthy_ones_are_kept_busy() -> None:
     class Full(Fixed):
         def plan(self, now_ms: int, queue: Queue) -> Plan:
             return Plan(min(queue.waiting, 200 - self.observed[DEFAULT].in_flight), 0)
@@ -233,7 +233,7 @@ def test_what_is_turned_away_is_sent_again() -> None:
     assert result.left == pytest.approx(100 * 19 - 40 * 20, abs=60)  # 4 per 100 ms
 
 
-def test_what_is_settled_when_the_run_ends_counts_though_nobody_has_heard_of_it() -> None:
+def test_what_is_settled_when_the_run_ends_counts_though_the_engine_does_not_know_it() -> None:
     scene = scenario((1.0, slow(1000), WELL), seconds=10)
     result = play(scene, Fixed(DEFAULT))
     check_books(result)

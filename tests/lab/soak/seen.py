@@ -1,4 +1,4 @@
-"""A recording of a soak in which every promise held, to be spoilt by tests."""
+"""A recording of a soak in which every promise held, for tests to break one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The payer: every payment is new and valid, each is insisted on until it is accepted, and counted once."""
+"""The payer: every payment is new and valid, each is sent until it is accepted, and counted once."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_runs_with_other_columns_are_not_gone_on_with(tmp_path: Path) -> None:
         Journal(tmp_path, plan("ENGINE_API_PROCESSES=1,2"))
 
 
-def test_two_do_not_write_into_one_directory(tmp_path: Path) -> None:
+def test_two_tuning_runs_do_not_write_into_one_directory(tmp_path: Path) -> None:
     with Journal(tmp_path, plan()), pytest.raises(JournalError, match="another tuning run is at work"):
         Journal(tmp_path, plan())
     with Journal(tmp_path, plan()) as again:

@@ -1,4 +1,4 @@
-"""The order of contests, and who goes on: every call says the same, whenever the run was interrupted."""
+"""The order of contests, and which points go on: every call says the same, whenever the run was interrupted."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_better_half_goes_on_by_the_median_of_its_rounds() -> None:
     assert plans.standing(halving, finished) == [(1, 1), (3, 1), (2, 0), (0, 0)]
 
 
-def test_nobody_goes_on_before_the_rung_is_over() -> None:
+def test_no_point_goes_on_before_the_rung_is_over() -> None:
     halving = plan(halving=True)
     before = play(halving, by_number, runs_max=11)
     assert plans.entrants(halving, 1, before) is None

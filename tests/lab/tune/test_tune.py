@@ -1,4 +1,4 @@
-"""The tuning run itself: interrupted anywhere it goes on, with the same plan, and what cannot be run stops nothing."""
+"""The tuning run itself: interrupted anywhere, it goes on with the same plan, and what cannot be run stops nothing."""
 
 from __future__ import annotations
 
