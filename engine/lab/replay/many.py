@@ -20,7 +20,7 @@ from engine.lab.replay.play import play
 from engine.settings import Settings
 
 # Policies whose ratios to the oracle are this close are equal. The replay's net and that of the same contests for real
-# have differed by up to 0.26 %, two real ones by 0.09 % (README, "What it earns"): less does not say which is better.
+# have differed by up to 0.26 %, two real ones by 0.09 % (docs/measurements.md): less does not say which is better.
 EQUAL = 0.001
 WORST_NAMED = 3
 
