@@ -202,7 +202,7 @@ class RingWriter(RingReader):
         words, position = self.words, self.words[RING_HEAD_AT]
         if not self.has_room():
             return False
-        assert cents > 0 and origin & layout.ORIGIN_CLOCK_MASK == origin & ~layout.ORIGIN_SEEN
+        assert 0 < cents <= WORD_MAX and 0 <= origin <= WORD_MAX
         at = self.offset(position)
         assert words[at + SLOT_SEQUENCE] != position + 1, "it is there already"
         bucket = self._bucket(id_high, id_low)
