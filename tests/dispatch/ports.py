@@ -47,7 +47,7 @@ class NoWaker:
 
 
 class NoBell:
-    """Nobody hears it."""
+    """It wakes nothing."""
 
     descriptor = -1
 

@@ -148,7 +148,7 @@ def test_an_attempt_that_was_marked_with_the_time_of_an_older_payment_gets_a_tim
     assert payment.requested_ms == NOW_MS
 
 
-def test_a_purge_is_not_done_again_because_its_question_is_older_on_disk_than_its_answer() -> None:
+def test_a_purge_is_not_done_again_because_its_request_is_older_on_disk_than_its_answer() -> None:
     words = make_ring()
     words[layout.RING_PURGE_ASKED_AT], words[layout.RING_PURGE_DONE_AT] = 4, 5
     repair(words)

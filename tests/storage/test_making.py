@@ -19,7 +19,7 @@ from engine.storage.migration import Memory
 from tests.durability.disk import NEVER, Disk, File, KilledError, PowerLossError
 from tests.storage.filled import CLOCK_MS, NOW_MS, Seen, check_taken_over, fill, see
 
-STEP = 9  # every so many stores somebody is killed: a prime to what the code does in rounds
+STEP = 9  # a process is killed after every 9 stores: relatively prime to the length of the code's loops
 SIZES = {"ENGINE_API_PROCESSES": "2", "ENGINE_RING_SLOTS": "128"}
 OTHERS = {"ENGINE_API_PROCESSES": "3", "ENGINE_RING_SLOTS": "64", "ENGINE_PARKED_SLOTS": "32"}
 FEWER = {"ENGINE_API_PROCESSES": "1", "ENGINE_RING_SLOTS": "256"}

@@ -1,4 +1,4 @@
-"""A start takes memory of an older layout over: nothing is lost or there twice, whoever is killed meanwhile."""
+"""A start takes over memory of an older layout. No kill on the way loses or doubles a payment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.durability.disk import NEVER, Disk, File, KilledError, PowerLossError
 from tests.storage import remembered
 from tests.storage.filled import Seen, see
 
-STEP = 61  # every so many stores somebody is killed, and at each of the ...
+STEP = 61  # a process is killed after every 61 stores, and at each of the ...
 LAST = 15  # ... last ones
 NAMES = ("filled", "killed", "purged")
 OTHERS = {

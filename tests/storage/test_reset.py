@@ -1,4 +1,4 @@
-"""`reset` throws away what nobody misses; `moved` says that a processor is the same at another address."""
+"""`reset` removes memory without unfinished payments; `moved` says that a processor has a new address."""
 
 from __future__ import annotations
 

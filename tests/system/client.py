@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
 
 def new_payments(count: int, cents: Callable[[int], int] = lambda _: AMOUNT_CENTS) -> list[Payment]:
-    """Payments that nobody has seen yet; the amount of each is ``cents`` of its number."""
+    """Payments with new ids; the amount of each is ``cents`` of its number."""
     return [Payment(str(uuid.uuid4()), cents(number)) for number in range(count)]
 
 

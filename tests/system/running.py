@@ -228,7 +228,7 @@ def engine(processors: Processors, **settings: str) -> Iterator[Engine]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on and that the kernel gives to no client either."""
+    """A port on which no process listens, and which the kernel does not give to a client."""
     return free_ports(1)[0]
 
 
