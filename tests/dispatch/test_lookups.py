@@ -1,4 +1,4 @@
-"""What is promised of payments whose processor's words need a proof: 422, other times or amounts, silence."""
+"""What is promised of payments if the processor's answer needs a proof: 422, other times or amounts, silence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def told(world: World, *, doubted: bool) -> Attempt:
 
 
 def ask(world: World, answer: Outcome, ms: int = 120_000) -> list[int]:
-    """Lets time pass; each lookup ends with ``answer``. When they were made, in ms from now."""
+    """Lets time pass; each lookup ends with ``answer``. Returns when the lookups were made, in ms from now."""
     began_ms, asked = world.mono_ms, []
     while world.mono_ms - began_ms < ms:
         attempts = world.start(later_ms=10)

@@ -21,7 +21,7 @@ PAUSE_MS, TARGET, BATCH = 60, 12, 64
 RHYTHM = Rhythm(PAUSE_MS, TARGET, BATCH)
 END_MS = 1000
 DUE_MS = 1234
-AUDITS_MS = 4  # a pause is better longer by this
+AUDITS_MS = 4  # to avoid audits, a pause should be longer by this
 
 
 def passed(

@@ -1,4 +1,4 @@
-"""What the transport makes of the network's ends, with real sockets on loopback."""
+"""How the transport reports what happens on the network, with real sockets on loopback."""
 
 from __future__ import annotations
 

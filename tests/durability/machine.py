@@ -48,7 +48,7 @@ class Payment:
     cents: int
     promised: bool = False  # it was answered 202
     forgotten: bool = False  # a purge
-    owner: int | None = None  # the processor that was sent it and has not refused it to the dispatcher's face
+    owner: int | None = None  # the processor that got it, unless the dispatcher has seen its refusal
 
 
 @dataclass
@@ -218,7 +218,7 @@ class Machine:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def _draw_trouble(self, losses: int) -> None:
-        """After some more stores and syncs the power goes, or a process dies."""
+        """After some more stores and syncs, power is lost or a process dies."""
         disk, chance = self.disk, self.chance
         disk.left = int(chance.random() ** 2 * chance.choice((60, 300, 1500))) if losses > 0 else NEVER
         disk.trouble = KilledError if chance.random() < 0.25 else PowerLossError

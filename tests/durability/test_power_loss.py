@@ -1,4 +1,4 @@
-"""What ENGINE_DURABILITY=sync promises when the power goes between any two stores or syncs, again and again."""
+"""What ENGINE_DURABILITY=sync promises if power is lost between any two stores or syncs, again and again."""
 
 from __future__ import annotations
 

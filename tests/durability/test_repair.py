@@ -1,4 +1,4 @@
-"""What the repair of a ring makes of the mixtures that loss of power can leave; each is rare, so it is made by hand."""
+"""The repair of a ring after a loss of power. Each mixture of old and new is rare, so the tests make it by hand."""
 
 from __future__ import annotations
 

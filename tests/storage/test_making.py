@@ -1,4 +1,4 @@
-"""An engine's segments are made and taken over whole or not at all, wherever a process is killed or the power goes."""
+"""An engine's segments are made and taken over as a whole or not at all, wherever a kill or a loss of power comes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def copy_of(files: dict[str, File]) -> dict[str, File]:
 
 
 def start_in_trouble(disk: Disk, settings: Settings, left: int, trouble: type[BaseException] = KilledError) -> bool:
-    """A start during which, after ``left`` stores and syncs, somebody is killed or the power goes; whether that was."""
+    """A start that is killed, or loses power, after ``left`` stores and syncs. Returns whether that happened."""
     disk.left, disk.trouble = left, trouble
     try:
         memory_of(settings)

@@ -112,7 +112,7 @@ def test_nothing_is_lost_or_there_twice_wherever_the_start_is_killed(
     disk.left = NEVER
     check(version, told, memory_of(settings))
     steps = NEVER - disk.left
-    # The last ones are the renamings, which make the new memory true.
+    # The last ones are the renamings, which put the new memory in force.
     for left in (*range(0, steps - LAST, STEP), *range(steps - LAST, steps)):
         disk.files.clear()
         install(disk, version, "killed", disk.boot)

@@ -61,7 +61,7 @@ def names_of(environment: dict[str, str]) -> list[str]:
 
 
 def accept(environment: dict[str, str], count: int) -> None:
-    """So many payments with a 202."""
+    """``count`` payments with a 202."""
     (first, *_), _ = mapping.open_rings(read(environment | SMALL)), None
     for number in range(count):
         assert RingWriter(first.words).put(3, number, 1990, NOW_MS, CLOCK_MS)

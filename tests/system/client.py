@@ -1,4 +1,4 @@
-"""A shop: one that asks a single thing, one that pays as fast as it can, and one that pays steadily and insists."""
+"""Clients like shops: one for single requests, one that pays as fast as it can, one that pays steadily with retries."""
 
 from __future__ import annotations
 

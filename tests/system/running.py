@@ -1,4 +1,4 @@
-"""The real engine for a test: `engine up` in a place of its own, waited for, and ended without a trace."""
+"""The real engine for a test: `engine up` in its own place. It waits for the engine, and ends it without a trace."""
 
 from __future__ import annotations
 
