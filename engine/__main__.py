@@ -13,17 +13,17 @@ import sys
 # By name: the module, and what it does.
 PRODUCT = {
     "build": ("engine.intake.build", "compile the part of the intake that is not Python (`make setup` does it)"),
-    "settings": ("engine.settings_table", "what is set, and what everything that can be set does"),
+    "settings": ("engine.settings_table", "show all settings: their values, and what each of them does"),
     "up": ("engine.supervise.up", "start API processes, dispatcher and nginx on this machine"),
     "api": ("engine.intake.command", "one API process (what `up` and the containers start)"),
     "dispatch": ("engine.dispatch.command", "the dispatcher (what `up` and the containers start)"),
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
-    "moved": ("engine.storage.moved", "say that a processor is the same under another address"),
+    "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
 LABORATORY = {
     "simulate": ("engine.lab.simulate.command", "simulated payment processors"),
     "contest": ("engine.lab.contest.command", "the contest, against port 9999"),
-    "chaos": ("engine.lab.chaos.command", "a contest during which processes are killed and processors go wrong"),
+    "chaos": ("engine.lab.chaos.command", "a contest during which processes are killed and processors fail"),
     "dst": ("engine.lab.dst.command", "seeded simulations in virtual time, with crashes between any two stores"),
     "replay": (
         "engine.lab.replay.command",

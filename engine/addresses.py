@@ -10,7 +10,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def normalized(url: str) -> str:
-    """An http(s) address in one form, whatever way it is written: no user or password, the port always there."""
+    """An http(s) address in one form, however it was written: without user and password, always with the port."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")  # in lower case already
     if ":" in host:

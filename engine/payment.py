@@ -1,4 +1,4 @@
-"""A payment as every room of the product sees it."""
+"""A payment as every package of the product sees it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from engine.memory import layout
 
 
 class Payment(NamedTuple):
-    """What a slot, or a parking place, says of a payment at one moment.
+    """A payment at one moment, as a slot or a parking place has it.
 
-    ``settled_ms`` and ``reason`` are true of one that is done, and of a dead letter; ``origin``: its word SLOT_ORIGIN.
-    ``first_ms`` is the earliest requestedAt of its attempts, or with REASON_AMOUNT the cents that its processor has.
+    ``settled_ms`` and ``reason`` are valid if the payment is done, or a dead letter. ``origin``: its word SLOT_ORIGIN.
+    ``first_ms``: the earliest requestedAt of its attempts, or with REASON_AMOUNT the cents that its processor has.
     ``is_parked``: it holds a parking place, and no slot.
     """
 

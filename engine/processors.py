@@ -1,7 +1,7 @@
-"""The list of processors: what each is called, where it is, and what it keeps.
+"""The list of processors: the name, the address and the fee of each.
 
-Everything that stores, shows or is set has a place for each of them, in the order of the list: a payment's processor is
-its number there. The contest's two are ``default`` and ``fallback``.
+Memory, status and settings have a place for each processor, in the order of the list. A payment's processor is stored
+as its number in the list. The contest's two are ``default`` and ``fallback``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.addresses import normalized
 
 PROCESSORS_MIN = 2
 PROCESSORS_MAX = 8
-ROUTED_MAX = 2  # so many routing decides between; memory and API processes work with PROCESSORS_MAX
+ROUTED_MAX = 2  # routing decides between at most this many; memory and API processes work with PROCESSORS_MAX
 DEFAULT, FALLBACK = 0, 1  # numbers of the contest's two
 CONTEST_NAMES = ("default", "fallback")
 FEE_UNKNOWN_PPM = -1
@@ -26,12 +26,12 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 @dataclass(frozen=True)
 class Processor:
-    """One of the list.
+    """One processor of the list.
 
     Parameters:
-      name: how people and summaries call it.
+      name: its name for people and in summaries.
       url: its origin, ``http://host:port`` without a slash at the end.
-      fee_ppm: what it keeps, in millionths of an amount; FEE_UNKNOWN_PPM when nobody has said.
+      fee_ppm: its fee, in millionths of an amount; FEE_UNKNOWN_PPM if it is not known.
     """
 
     name: str
@@ -81,13 +81,13 @@ def parse_fees(text: str) -> dict[str, int]:
 
 
 def check_url(text: str) -> None:
-    """Raises ValueError unless ``text`` is a bare http(s) origin, which is all that a processor's address may be."""
+    """Raises ValueError unless ``text`` is a bare http(s) origin. A processor's address must be one."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be like http://host:port")
     if parts.path.rstrip("/") or parts.query or parts.fragment:
         raise ValueError("must not have a path")
-    _ = parts.port, normalized(text)  # raise ValueError when it is no port, and no address in brackets
+    _ = parts.port, normalized(text)  # these raise ValueError for a bad port, and for a bad address in brackets
 
 
 def one_and_the_same(processors: Sequence[Processor]) -> tuple[Processor, Processor] | None:

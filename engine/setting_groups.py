@@ -29,24 +29,24 @@ class ProcessorSettings:
     )
     fee_default_ppm: int = variable(
         "ENGINE_FEE_DEFAULT_PPM", -1, "ppm of the amount", -1, 1_000_000,
-        "What default keeps; -1: not known (fees that are not known are assumed, see below).",
+        "The fee of default; -1: not known (fees that are not known are assumed: docs/routing.md).",
     )
     fee_fallback_ppm: int = variable(
         "ENGINE_FEE_FALLBACK_PPM", -1, "ppm of the amount", -1, 1_000_000,
-        "What fallback keeps; -1: not known.",
+        "The fee of fallback; -1: not known.",
     )
     fees_ppm: str = variable(
         "ENGINE_FEES_PPM", "", "ppm of the amount", 0, 400,
-        "What each of ENGINE_PROCESSORS keeps; one that is not named has the fee of the two variables above, or none.",
+        "Fees of ENGINE_PROCESSORS; one that is not named has the fee of the two variables above, or none.",
         "fees",
     )
     fee_query: bool = variable(
         "ENGINE_FEE_QUERY", False, "", 0, 1,
-        "1: a processor whose fee is not known is asked for it, under `/admin`: the contest forbids that.",
+        "1: fees that are not known are queried at the processors, under `/admin`: the contest forbids that.",
     )
     token: str = variable(
         "ENGINE_PROCESSOR_TOKEN", "123", "", 0, 256,
-        "Token with which the processors are asked for their fees (header `X-Rinha-Token`).", "printable",
+        "Token for queries of the processors' fees (header `X-Rinha-Token`).", "printable",
     )
 
     @cached_property
@@ -61,18 +61,18 @@ class ProcessorSettings:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What each is called."""
+        """The names of the processors."""
         return tuple(processor.name for processor in self.all)
 
     @property
     def urls(self) -> list[str]:
-        """Where each is: an origin without a slash at the end."""
+        """The address of each processor: an origin without a slash at the end."""
         return [processor.url for processor in self.all]
 
 
 @dataclass(frozen=True)
 class HostSettings:
-    """What the engine has of its machine."""
+    """What the engine uses on its machine."""
 
     name: str = variable(
         "ENGINE_NAME", "engine", "", 1, 64,
@@ -107,12 +107,12 @@ class StorageSettings:
 
     durability: str = variable(
         "ENGINE_DURABILITY", "memory", "", 1, 6,
-        "What a 202 survives: `memory` every process, `disk` the containers too, `sync` loss of power too.",
+        "What a payment with a 202 survives: `memory`: processes; `disk`: containers too; `sync`: loss of power too.",
         "memory|disk|sync",
     )
     data_dir: str = variable(
         "ENGINE_DATA_DIR", "", "", 0, 200,
-        "Directory of rings and books with `disk` and `sync`, which need it: on a local disk or a volume of one.",
+        "Directory of rings and books; `disk` and `sync` need it. It must be on a local disk or a volume of one.",
     )
     ring_slots: int = variable(
         "ENGINE_RING_SLOTS", 65_536, "payments", 64, 1 << 22,
@@ -121,11 +121,11 @@ class StorageSettings:
     )
     id_memory: int = variable(
         "ENGINE_ID_MEMORY", 0, "payments", 0, 4_000_000_000,
-        "How many payments back an id is recognised after its ring forgot it, and looked up first; 0: off.",
+        "Ids of this many past payments are recognised after the rings forget them, and looked up first; 0: off.",
     )
     parked_slots: int = variable(
         "ENGINE_PARKED_SLOTS", 4096, "payments", 8, 1 << 20,
-        "Payments that can be parked; when that is full the rest keep their slots.", "power of two",
+        "Payments that can be parked; when all places are taken, further ones keep their slots.", "power of two",
         was="ENGINE_ASIDE_SLOTS",
     )
     books_recent_seconds: int = variable(
@@ -140,19 +140,19 @@ class StorageSettings:
 
 @dataclass(frozen=True)
 class IntakeSettings:
-    """What is accepted."""
+    """Which payments are accepted."""
 
     body_bytes_max: int = variable(
         "ENGINE_BODY_BYTES_MAX", 4096, "bytes", 128, 4096,
-        "Longest request body that is read; beyond it 413. `nginx.conf` has its own, which lies above.",
+        "Longest request body that is read; a longer one gets 413. `nginx.conf` has its own limit, which is higher.",
     )
     amount_cents_max: int = variable(
         "ENGINE_AMOUNT_CENTS_MAX", 10**11, "cents", 1, 10**12,
-        "Largest amount of one payment; beyond it 400.",
+        "Largest amount of one payment; a larger one gets 400.",
     )
     purge: bool = variable(
         "ENGINE_PURGE", False, "", 0, 1,
-        "1: anybody may call `POST /purge-payments` (the contest); 0: only with the admin token.",
+        "1: every client may call `POST /purge-payments` (the contest); 0: only with the admin token.",
     )
     admin_token: str = variable(
         "ENGINE_ADMIN_TOKEN", "", "", 0, 256,
@@ -163,7 +163,7 @@ class IntakeSettings:
 
 @dataclass(frozen=True)
 class RoutingSettings:
-    """Where payments go. :class:`engine.routing.router.Router` is handed this as it is."""
+    """Where payments go. :class:`engine.routing.router.Router` gets this group as it is."""
 
     in_flight_max: int = variable(
         "ENGINE_IN_FLIGHT_MAX", 800, "requests", 1, 800,
@@ -171,7 +171,7 @@ class RoutingSettings:
     )
     in_flight_min: int = variable(
         "ENGINE_IN_FLIGHT_MIN", 16, "requests", 1, 800,
-        "Congestion control goes no lower: requests in flight at a processor that is slow because of us.",
+        "Lowest limit of requests in flight that congestion control sets at a processor.",
     )
     health_interval_ms: int = variable(
         "ENGINE_HEALTH_INTERVAL_MS", 5050, "ms", 5000, 3_600_000,
@@ -179,11 +179,11 @@ class RoutingSettings:
     )
     breaker_failures: int = variable(
         "ENGINE_BREAKER_FAILURES", 3, "failures", 1, 1000,
-        "Payments that fail in a row and open a processor's breaker; more while it fails at random.",
+        "Failed payments in a row that open a processor's breaker; more are needed while it fails at random.",
     )
     probe_interval_ms: int = variable(
         "ENGINE_PROBE_INTERVAL_MS", 150, "ms", 1, 60_000,
-        "Time between two probes at a processor that is not well.",
+        "Time between two probes at a processor that is not healthy.",
         was="ENGINE_TRIAL_INTERVAL_MS",
     )
     probes_max: int = variable(
@@ -197,19 +197,19 @@ class RoutingSettings:
     )
     wait_cost_ppm: int = variable(
         "ENGINE_WAIT_COST_PPM", 2_000, "ppm of the amount a second", 0, 10_000_000,
-        "What a second of waiting costs: high for a shop that wants its money now, low for the lowest fees.",
+        "The cost of a second of waiting: high for a shop that wants its money now, low for the lowest fees.",
     )
     wait_share_ppm: int = variable(
         "ENGINE_WAIT_SHARE_PPM", 45_000, "ppm of all settled", 0, 1_000_000,
-        "Most payments at a cheaper processor that is late, or waiting for it beyond what the other settles.",
+        "Most payments at a cheaper processor that is slow, or waiting for it beyond what the other could settle.",
     )
     wait_max_ms: int = variable(
         "ENGINE_WAIT_MAX_MS", 10_000, "ms", 0, 86_400_000,
-        "Longest time that a payment waits for the cheaper processor while the other one is well.",
+        "Longest time that a payment waits for the cheaper processor while the other one is healthy.",
     )
     slow_ms: int = variable(
         "ENGINE_SLOW_MS", 1450, "ms", 1, 600_000,
-        "A processor that takes this long is late: an audit may see what we do not know. Below an audit's 1.5 s.",
+        "A processor that takes this long is slow: an audit may see a charge before us. Less than an audit's 1.5 s.",
         was="ENGINE_LATE_MS",
     )
     audit_interval_ms: int = variable(
@@ -218,13 +218,13 @@ class RoutingSettings:
     )
     audit_guard_ms: int = variable(
         "ENGINE_AUDIT_GUARD_MS", 150, "ms", 0, 60_000,
-        "Nothing is sent to a late processor that would be settled this close to an expected audit.",
+        "A payment is not sent to a slow processor if it would be settled this close to an expected audit.",
     )
 
 
 @dataclass(frozen=True)
 class DispatchSettings:
-    """How payments are sent and given up, and the dispatcher's pace."""
+    """How payments are sent and given up, and the dispatcher's pacing."""
 
     connect_timeout_ms: int = variable(
         "ENGINE_CONNECT_TIMEOUT_MS", 1000, "ms", 10, 60_000,
@@ -232,7 +232,7 @@ class DispatchSettings:
     )
     request_timeout_ms: int = variable(
         "ENGINE_REQUEST_TIMEOUT_MS", 10_000, "ms", 100, 600_000,
-        "How long an answer is waited for; after it the outcome is unknown and stays with that processor.",
+        "How long an answer is waited for; then the outcome is unknown and the payment stays with that processor.",
     )
     give_up_seconds: int = variable(
         "ENGINE_GIVE_UP_SECONDS", 86_400, "s", 1, 31_536_000,
@@ -240,32 +240,32 @@ class DispatchSettings:
     )
     refusals_max: int = variable(
         "ENGINE_REFUSALS_MAX", 5, "refusals", 1, 15,
-        "A payment that each processor has refused this often for what it is (400, 404, 413 ...) has failed.",
+        "A payment that each processor itself refuses this often (400, 404, 413 ...) has failed.",
     )
     park_seconds: int = variable(
         "ENGINE_PARK_SECONDS", 20, "s", 1, 86_400,
-        "Age at which a payment that is unknown, or has a back-off of its own, no longer holds its ring's slot.",
+        "Age at which a payment that is unknown, or has a back-off of its own, is parked and gives its slot back.",
         was="ENGINE_ASIDE_SECONDS",
     )
     pause_ms: int = variable(
         "ENGINE_DISPATCH_PAUSE_MS", 60, "ms", 0, 1000,
-        "Longest rest of the dispatcher between two batches: longer is cheaper, shorter settles sooner.",
+        "Longest pause of the dispatcher between two passes: longer uses less CPU, shorter settles sooner.",
     )
     target_batch: int = variable(
         "ENGINE_DISPATCH_TARGET_BATCH", 12, "payments", 1, 4096,
-        "How many shall come during a rest: more is cheaper, fewer are lost on a processor that begins to fail.",
+        "Payments that should come during a pause: more use less CPU, fewer meet a processor that begins to fail.",
         was="ENGINE_DISPATCH_GATHER",
     )
     batch: int = variable(
         "ENGINE_DISPATCH_BATCH", 64, "payments", 1, 4096,
-        "Most payments that are sent, and most that are settled, in one go of the dispatcher.",
+        "Most payments that are sent, and most that are settled, in one pass of the dispatcher.",
     )
     nice: int = variable(
         "ENGINE_DISPATCHER_NICE", 19, "nice", 0, 19,
-        "Niceness of the dispatcher: what answers a client goes first.",
+        "Niceness of the dispatcher: the processes that answer clients go first.",
     )
     drain_seconds: int = variable(
         "ENGINE_DRAIN_SECONDS", 5, "s", 0, 3600,
-        "How long a stop waits for accepted payments to settle; the rest stays in the rings.",
+        "How long a stop waits for accepted payments to settle; the others stay in the rings.",
     )
 # fmt: on

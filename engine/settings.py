@@ -1,8 +1,8 @@
 """Everything that can be set from outside: each field of a group is an environment variable.
 
-The two processor URLs keep the contest's names; everything else has the prefix ``ENGINE_``. ``tuning.md`` shows the
-same variables in a table that is made from here (`python -m engine settings --markdown`). Reading is pure: the
-environment is handed in.
+The two processor URLs keep the contest's names; everything else has the prefix ``ENGINE_``. The table in ``tuning.md``
+is made from these variables (`python -m engine settings --markdown`). Reading is pure: the caller passes the
+environment.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class SettingsError(Exception):
-    """The environment names something unknown or gives a value that cannot be used. Holds one line for each."""
+    """The environment has an unknown name, or a value that cannot be used. Holds one line for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -40,7 +40,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of all variables, by what they set; units and effects stand with each."""
+    """The values of all variables, in their groups; each variable has its unit and effect."""
 
     processors: ProcessorSettings = field(default_factory=ProcessorSettings)
     host: HostSettings = field(default_factory=HostSettings)
@@ -66,9 +66,9 @@ VARIABLES: tuple[Variable, ...] = tuple(_variables())
 
 
 def read(environment: Mapping[str, str]) -> Settings:
-    """The settings that ``environment`` asks for; a name that is out of date is taken with a warning in the log.
+    """The settings in ``environment``. An old name of a variable is accepted, with a warning in the log.
 
-    Raises SettingsError that names every unknown ``ENGINE_`` variable and every bad value at once.
+    Raises SettingsError, which names every unknown ``ENGINE_`` variable and every bad value at once.
     """
     problems = []
     known = {name for variable in VARIABLES for name in (variable.name, variable.was)}
@@ -103,7 +103,7 @@ def _made(values: Mapping[str, Mapping[str, Any]]) -> Settings:
 
 
 def _contradictions(settings: Settings) -> list[str]:
-    """What is wrong with values that are fine each by itself."""
+    """Problems of values that are valid alone, but not together."""
     problems = []
     storage, processors = settings.storage, settings.processors
     if storage.durability != "memory" and not os.path.isabs(storage.data_dir):
@@ -143,6 +143,6 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 
 def inherited(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
-    """``environment`` with ``settings`` in the place of whatever it has set, for a child."""
+    """``environment`` for a child process: ``settings`` replace all variables of the engine in it."""
     old = {variable.was for variable in VARIABLES}
     return {name: value for name, value in environment.items() if name not in old} | as_environment(settings)

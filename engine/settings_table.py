@@ -1,4 +1,4 @@
-"""``python -m engine settings``: what is set, and what everything that can be set does."""
+"""``python -m engine settings``: shows all settings, their values and their effects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints; 2 for settings that cannot be used."""
+    """Prints the settings; returns 2 if they cannot be used."""
     if arguments.markdown:
         print(markdown())
         return 0
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def in_force(settings: Settings) -> list[str]:
-    """A line for each variable: its value, unit and effect, with a ``*`` before what is not its default."""
+    """A line for each variable: its value, unit and effect, with a ``*`` before it if it is not the default."""
     shown = {variable: _shown(variable, settings.value(variable)) for variable in VARIABLES}
     widths = max(len(variable.name) for variable in VARIABLES), max(map(len, shown.values()))
     return [

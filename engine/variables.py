@@ -1,8 +1,8 @@
-"""One environment variable: its name, bounds and effect, written where the field is that it sets.
+"""One environment variable: its name, bounds and effect, written at the field that it sets.
 
     @dataclass(frozen=True)
     class DispatchSettings:
-        batch: int = variable("ENGINE_DISPATCH_BATCH", 64, "payments", 1, 4096, "Most payments in one go.")
+        batch: int = variable("ENGINE_DISPATCH_BATCH", 64, "payments", 1, 4096, "Most payments in one pass.")
 
 :mod:`engine.settings` has them all.
 """

@@ -1,4 +1,4 @@
-"""How the books are divided by time: levels of buckets, each a circle over the last so and so much time."""
+"""How the books are divided by time: levels of buckets. Each level is a circle over a span of the latest time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from engine.processors import PROCESSORS_MAX
 
 @dataclass(frozen=True)
 class Level:
-    """One level: ``buckets`` buckets of ``width_ms`` each, for each processor a count and a sum of cents.
+    """One level: ``buckets`` buckets of ``width_ms`` each. A bucket has a count and a sum of cents for each processor.
 
-    ``ahead`` buckets are opened (emptied) at a time, so that time moving on costs nothing most of the time.
+    ``ahead`` buckets are opened (emptied) at a time, so most transactions need not open any.
     ``floor_at`` and ``head_at`` are words of the header; ``counts_at[p]`` and ``cents_at[p]`` begin the arrays.
     """
 
@@ -43,15 +43,15 @@ class Shape:
 
 
 def shape(recent_seconds: int, horizon_hours: int, parked_slots: int, processors: int) -> Shape:
-    """Milliseconds for ``recent_seconds``, seconds and minutes for ``horizon_hours`` (the recent time at least).
+    """Three levels: milliseconds for ``recent_seconds``; seconds and minutes for ``horizon_hours``.
 
-    The minutes are there only to make a long window quick.
+    Seconds and minutes reach back at least as far as milliseconds. The minutes only make a long window quick to read.
     """
     assert processors <= PROCESSORS_MAX
     seconds = max(horizon_hours * 3600, recent_seconds)
-    # A reading goes on in the next level at the first of its buckets that begins after the bound. That bucket must
-    # still be there, though the next level may have moved on last, by what the finer one is ahead: so each is a little
-    # longer.
+    # Where a level ends, a reading goes on in the next coarser level, at the first bucket that begins after the bound.
+    # That bucket must still be valid, even if the coarser level moved on last, ahead of time. So each level is a little
+    # longer than the one before it.
     sizes = ((1, recent_seconds * 1000, 1000), (1000, seconds + 2, 60), (60_000, -(-seconds // 60) + 3, 10))
     at = layout.REDO_AT + 2 * layout.REDO_ENTRIES
     levels = []
@@ -68,7 +68,7 @@ def shape(recent_seconds: int, horizon_hours: int, parked_slots: int, processors
 
 
 def shape_of(books: Words) -> Shape:
-    """The shape that books say they have; :func:`check_books` tells whether that can be."""
+    """The shape in the header of the books; :func:`check_books` tells whether it is valid."""
     return shape(
         books[layout.BOOKS_RECENT_SECONDS_AT],
         books[layout.BOOKS_HORIZON_HOURS_AT],
@@ -78,7 +78,7 @@ def shape_of(books: Words) -> Shape:
 
 
 def lay_out_books(words: Words, books: Shape, seed: int) -> None:
-    """Makes zeroed memory empty books; ``seed`` is odd."""
+    """Turns zeroed memory into empty books; ``seed`` is odd."""
     words[layout.BOOKS_LAYOUT_AT] = layout.LAYOUT_VERSION
     words[layout.BOOKS_RECENT_SECONDS_AT] = books.recent_seconds
     words[layout.BOOKS_HORIZON_HOURS_AT] = books.horizon_hours
@@ -89,7 +89,7 @@ def lay_out_books(words: Words, books: Shape, seed: int) -> None:
 
 
 def check_books(words: Words, books: Shape) -> str:
-    """Why this memory is not books of that shape; ``""`` when it is, ``"unfinished"`` when its maker died."""
+    """Why this memory is not books of that shape; ``""`` if it is, ``"unfinished"`` if its maker died."""
     if words[layout.BOOKS_MAGIC_AT] != layout.BOOKS_MAGIC:
         return "unfinished" if words[layout.BOOKS_MAGIC_AT] == 0 else "it is not an engine's books"
     if words[layout.BOOKS_LAYOUT_AT] != layout.LAYOUT_VERSION:

@@ -11,7 +11,7 @@ NAME_BYTES = layout.NAME_WORDS * WORD_BYTES
 
 
 def write(names: Sequence[str], books: Words) -> None:
-    """Keeps the names: at most NAME_BYTES of ASCII each, as many as the books count for."""
+    """Writes the names into the books: one for each processor, at most NAME_BYTES of ASCII each."""
     assert len(names) == books[layout.BOOKS_PROCESSORS_AT]
     for number, name in enumerate(names):
         padded = name.encode("ascii").ljust(NAME_BYTES, b"\0")

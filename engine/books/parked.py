@@ -1,9 +1,9 @@
 """The parking table: open payments that hold no slot of a ring.
 
-A payment goes there when its outcome has been unknown for long, when its processors refuse it for what it is, or when
-deciding about it has raised; it is settled, sent again or given up from there. The table is part of the books, so that
-whatever happens to a payment is one transaction. It is a table of buckets of a few places each: nothing is ever moved,
-and finding takes a bounded number of steps. A payment that is done is remembered until its place is needed.
+A payment is parked when its outcome has been unknown for long, when its processors refuse the payment itself, or when
+the code that decides about it has raised. It is settled, sent again or given up from there. The table is part of the
+books, so each change of a payment is one transaction. The table has buckets of a few places each: no payment is ever
+moved, and finding one takes a bounded number of steps. A payment that is done is remembered until its place is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.memory import layout
 from engine.memory.words import WORD_MAX
 from engine.payment import Payment
 
-# A Payment of the table has this instead of a ring; its position is the number of its place.
+# The ring of a Payment in the table; its position is the number of its parking place.
 RING = -1
 
 
@@ -76,10 +76,10 @@ def open_payments(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
 
 
 def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, home: int = 0) -> int | None:
-    """Takes an open payment in, as it is, as part of the books' transaction; its place, None when its bucket is full.
+    """Parks an open payment as part of the books' transaction. Returns its place, None if its bucket is full.
 
-    ``refused``, ``home``: its words PARKED_REFUSALS and PARKED_HOME. ``payment.reason`` makes it a dead letter, since
-    ``payment.settled_ms``.
+    ``refused``, ``home``: its words PARKED_REFUSALS and PARKED_HOME. With a ``payment.reason`` it is a dead letter,
+    since ``payment.settled_ms``.
     """
     assert 1 + payment.state in layout.PARKED_OPEN
     places = bucket(books.value, shape, payment.id_high, payment.id_low)
@@ -108,10 +108,10 @@ def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, ho
 
 
 def change(books: BooksWriter, shape: Shape, place: int, payment: Payment, refused: int | None = None) -> None:
-    """Makes the payment at ``place``, which is open, what ``payment`` says, as part of the books' transaction.
+    """Changes the open payment at ``place`` to what ``payment`` says, as part of the books' transaction.
 
-    Changed are state, processor, attempts, times, reason and, unless it is None, the word PARKED_REFUSALS. A state that
-    is not open ends the payment: its place may be given to another one from then on.
+    It changes state, processor, attempts, times and reason, and the word PARKED_REFUSALS unless ``refused`` is None. A
+    state that is not open ends the payment: its place may be given to another payment from then on.
     """
     at = _at(shape, place)
     assert _code(books.value, at) in layout.PARKED_OPEN
@@ -137,7 +137,7 @@ def _dead_since(since_ms: int, reason: int) -> int:
 
 
 def _free_since(get: Callable[[int], int], at: int) -> int:
-    """When the payment of a place that is not open was done; 0 of a place that was never used."""
+    """When the payment of a place that is not open was done; 0 if the place was never used."""
     return get(at + layout.PARKED_SETTLED) & layout.SETTLED_MS_MASK
 
 

@@ -1,4 +1,4 @@
-"""Reading the books from any process, at any moment, whole."""
+"""Reading the books: any process may do it at any moment, and it always sees one consistent state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Sum(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Everything that is done: settled, for each processor; given up; and charged before it was accepted."""
+    """All payments that are done: settled, for each processor; given up; and charged before they were accepted."""
 
     settled: tuple[Sum, ...]
     failed: Sum
@@ -40,10 +40,10 @@ class Totals(NamedTuple):
 
 
 class BooksReader:
-    """Sums of what was settled, never mixing two moments.
+    """Sums of what was settled. A reading never mixes two moments.
 
-    A reading that meets a transaction half applied (its writer was preempted, or killed) reads through the redo log and
-    so sees the state after it: readers never wait for the writer.
+    If a transaction is half applied (its writer was preempted, or killed), a reading also looks into the redo log, and
+    so sees the state after the transaction. Readers never wait for the writer.
     """
 
     def __init__(self, words: Words, shape: Shape) -> None:
@@ -54,9 +54,9 @@ class BooksReader:
     def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, ...]:
         """What each processor charged with ``from_ms <= requestedAt <= to_ms``; None is no bound.
 
-        Exact to the millisecond within the recent time, to the second within the horizon (there a second, or beyond the
-        seconds a minute, counts where its start lies after the bound). Of what is older than the horizon only the total
-        is known: it counts where ``from_ms`` is older or None, and a window that ends there is empty.
+        It is exact to the millisecond within the recent time, and to the second within the horizon: there a second (or,
+        beyond the seconds, a minute) counts if it starts after the bound. Of payments older than the horizon only the
+        total is known: it counts if ``from_ms`` is older too, or None. A window that ends before the horizon is empty.
         Raises BooksBusyError.
         """
         return self._read(from_ms, to_ms)[0]
@@ -86,8 +86,8 @@ class BooksReader:
             settled = [self._window(processor, from_ms, to_ms, redo) for processor in self._processors]
             failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, redo)
             before = self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, redo)
-            # While the version stays odd, a transaction being applied looks the same all the time, for it is read
-            # through its log; buckets being opened do not, but there the floor moves first.
+            # While the version stays odd, a transaction that is being applied reads the same all the time, because it
+            # is read through its log. Buckets that are being opened change, but their floor moves first.
             if words[layout.BOOKS_VERSION_AT] == version and self._floors() == floors:
                 return tuple(settled), failed, before
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
@@ -100,33 +100,34 @@ class BooksReader:
         return redo.get(index, self._words[index])
 
     def _redo(self) -> dict[int, int]:
-        """The books' words as a committed transaction that is being applied leaves them."""
+        """The words that a committed transaction, which is being applied, will leave in the books."""
         words, at = self._words, layout.REDO_AT
         count = min(words[layout.BOOKS_REDO_COUNT_AT], layout.REDO_ENTRIES)
         pairs = {words[at + 2 * i]: words[at + 2 * i + 1] for i in range(count)}
         return {address: value for address, value in pairs.items() if address >> layout.ADDRESS_SEGMENT_SHIFT == 0}
 
     def _window(self, processor: int, from_ms: int | None, to_ms: int | None, redo: dict[int, int]) -> Sum:
-        """Everything after the lower bound less everything after the upper one."""
+        """Everything after the lower bound, minus everything after the upper one."""
         if from_ms is not None and to_ms is not None and from_ms > to_ms:
             return Sum(0, 0)
         low = self._total(processor, redo) if from_ms is None else self._since(processor, from_ms, redo)
         high = Sum(0, 0) if to_ms is None else self._since(processor, to_ms + 1, redo)
-        # Beyond the recent time the lower bound is rounded up, and may so come to lie after the upper one.
+        # Beyond the recent time the lower bound is rounded up, so it may lie after the upper one.
         return Sum(max(low.payments - high.payments, 0), max(low.cents - high.cents, 0))
 
     def _total(self, processor: int, redo: dict[int, int]) -> Sum:
         return self._sum(layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_CARRIES_AT + processor, redo)
 
     def _sum(self, at: int, carry_at: int, redo: dict[int, int]) -> Sum:
-        """The count in word ``at`` and the cents in the next one, with what they have beyond a word."""
+        """The count in word ``at`` and the cents in the next one, with the cents beyond a word from ``carry_at``."""
         words = self._words
         carry = redo.get(carry_at, words[carry_at])
         return Sum(redo.get(at, words[at]), redo.get(at + 1, words[at + 1]) + carry * layout.SUM_MODULUS)
 
     def _since(self, processor: int, since_ms: int, redo: dict[int, int]) -> Sum:
-        """What has ``requestedAt >= since_ms``: from the finest level that goes back so far, each up to the start of a
-        bucket of the next coarser one. One that is being opened just now holds nothing that the finer one has not.
+        """Payments with ``requestedAt >= since_ms``. The reading begins in the finest level that goes back that far. It
+        uses each level up to the start of a bucket of the next coarser one. A bucket that is just being opened holds
+        nothing that the finer level lacks.
         """
         count = cents = 0
         levels = self._shape.levels
@@ -153,12 +154,12 @@ class BooksReader:
         return Sum(count, cents) if is_within else self._total(processor, redo)
 
     def _valid(self, level: Level, redo: dict[int, int]) -> tuple[int, int]:
-        """The numbers of the first and the last bucket that a level has."""
+        """The numbers of the first and the last valid bucket of a level."""
         words = self._words
         return redo.get(level.floor_at, words[level.floor_at]), redo.get(level.head_at, words[level.head_at])
 
     def _range(self, level: Level, at: int, first: int, end: int, redo: dict[int, int]) -> int:
-        """Sum of the buckets numbered ``first`` up to and without ``end``, all of them valid."""
+        """The sum of the buckets from ``first`` up to, but not including, ``end``. All of them are valid."""
         if end <= first:
             return 0
         begin, count = first % level.buckets, end - first

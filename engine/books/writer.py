@@ -1,14 +1,14 @@
 """The books' one writer: transactions that a crash between any two stores neither loses nor doubles.
 
-A transaction is a set of absolute stores (books and ring slots alike). It is written to the redo log first, committed
-by storing the log's length, then applied; a writer that starts applies once more whatever is committed. Since the
-values are absolute, applying twice is applying once.
+A transaction is a set of absolute stores, to books and ring slots alike. It is written to the redo log first, then
+committed by storing the log's length, then applied. A writer that starts applies a committed log once more. Since the
+values are absolute, applying them twice has the same effect as applying them once.
 
-Loss of power (``sync`` is given): the log is on disk whole before the first of its words is applied, and all of them
-are on disk before the log says that it is done. So at any moment either the log on disk is whole, which its check
-tells, or everything that it says is there. A log that is whole may be one that is done (its length of 0 was on the
-way): then the books were not synced since, so nothing was sent since, and applying it again changes nothing that
-anybody was told.
+Loss of power (``sync`` is given): the whole log is on disk before the first of its words is applied. All of its words
+are on disk before the log says that it is done. So at any moment one of two things is true: the log on disk is whole
+(its check tells), or all of its words are on disk. A whole log may already be done, if its length of 0 did not reach
+the disk. Then the books were not synced since, so nothing was sent since. Applying the log again then changes nothing
+that anyone was told.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from engine.memory import layout
 from engine.memory.words import WORD_MAX, Words, packed, zeros
 from engine.processors import PROCESSORS_MAX
 
-# What one payment can add to a transaction at the most: three levels and the total (count, cents, carry), the words of
-# its parking place and of its slot, and the counts beside. Used to keep a batch inside the redo log.
+# The most entries that one payment can add to a transaction: three levels and the total (count, cents, carry), the
+# words of its parking place and of its slot, and the counts beside the totals. It keeps a batch inside the redo log.
 ENTRIES_OF_A_SETTLEMENT = 32
 _INDEX_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 _CHECK_FACTOR = 0x9E3779B97F4A7C15
-_SET_BACK = WORD_MAX  # floor of a level while it is emptied because the clock was set back
+_SET_BACK = WORD_MAX  # the floor of a level while it is emptied because the clock was set back
 SETTLEMENTS_MAX = layout.REDO_ENTRIES // ENTRIES_OF_A_SETTLEMENT
 assert PROCESSORS_MAX == 1 << 3  # in a transaction, three bits of a key are the number of a processor
 
@@ -36,9 +36,9 @@ class BooksWriter:
 
     Parameters:
       words: the books' segment; shape: its levels.
-      rings: the rings' segments, in the order of their index: a transaction may store to their slots too.
-      sync: brings books and rings to disk; None where they need not survive the loss of power. Between two calls
-        the disk may hold any mixture of old and new words.
+      rings: the rings' segments, in the order of their index. A transaction may store to their slots too.
+      sync: brings books and rings to disk; None if they need not survive a loss of power. Between two calls the disk
+        may hold any mixture of old and new words.
 
     Use: ``begin(now_ms)``, then ``settle``/``fail``/``put`` for at most :data:`SETTLEMENTS_MAX` payments, ``commit()``.
     Nothing is visible before ``commit``, everything is after it.
@@ -54,7 +54,7 @@ class BooksWriter:
         self._pending: dict[int, int] = {}
         # requested_ms << 3 | processor -> payments and cents settled in this transaction
         self._settled: dict[int, tuple[int, int]] = {}
-        # Where the cents of each total are, and what they have beyond a word.
+        # For each total, the words of its cents and of what they have beyond a word.
         self._cents_and_carry = [
             (layout.BOOKS_TOTALS_AT + 2 * processor + 1, layout.BOOKS_CARRIES_AT + processor)
             for processor in range(shape.processors)
@@ -70,8 +70,8 @@ class BooksWriter:
         for level in self._shape.levels:
             number = now_ms // level.width_ms
             floor, head = self._words[level.floor_at], self._words[level.head_at]
-            # Not so when time has moved on, when the level is new, purged or its opening was cut short (floor > head),
-            # and when the clock was set back by more than the level holds.
+            # The bucket is not open if time has moved on, if the level is new, purged or its opening was cut short
+            # (floor > head), or if the clock was set back by more than the level holds.
             if not floor <= number <= head:
                 self._open(level, number)
                 assert self._words[level.floor_at] <= number <= self._words[level.head_at]
@@ -79,8 +79,8 @@ class BooksWriter:
     def settle(self, processor: int, requested_ms: int, cents: int) -> None:
         """Counts a payment of ``cents`` as charged at ``processor`` under ``requested_ms``.
 
-        What is older than a level's horizon is left out of that level; the total has it always. A time beyond the head
-        cannot be: requested_ms was taken before ``begin``'s now.
+        A level leaves out a payment that is older than its horizon; the total always has it. A time beyond the head
+        cannot occur: requested_ms was taken before ``begin``'s now.
         """
         # Payments that were sent together share their time, and are counted together at the commit.
         key = requested_ms << 3 | processor
@@ -90,7 +90,7 @@ class BooksWriter:
     def put_done(self, segment: int, at: int, requested_ms: int, settled: int, progress: int) -> None:
         """Puts the dispatcher's words of the slot that begins at word ``at``; ``settled`` is its word SLOT_SETTLED.
 
-        The state is last, in the redo log as in the slot: once it is stored, the slot may be given away.
+        The state comes last, both in the redo log and in the slot: once it is stored, the slot may be given away.
         """
         pending, base = self._pending, segment << layout.ADDRESS_SEGMENT_SHIFT | at
         pending[base + layout.SLOT_REQUESTED_MS] = requested_ms
@@ -98,7 +98,7 @@ class BooksWriter:
         pending[base + layout.SLOT_PROGRESS] = progress
 
     def put_done_again(self, segment: int, at: int, requested_ms: int, settled: int, progress: int) -> None:
-        """The same for a slot whose state this transaction may have put already: it becomes the last all the same."""
+        """As :meth:`put_done`, for a slot whose state this transaction may have put already. It still comes last."""
         self._pending.pop(segment << layout.ADDRESS_SEGMENT_SHIFT | at + layout.SLOT_PROGRESS, None)
         self.put_done(segment, at, requested_ms, settled, progress)
 
@@ -118,14 +118,14 @@ class BooksWriter:
         self.add(carry_at, carry)
 
     def forget(self) -> None:
-        """Empties totals, levels and the parking table as part of the transaction (purge)."""
+        """Empties totals, levels and the parking table as part of the transaction, for a purge."""
         for at in (
             *range(layout.BOOKS_DEAD_AT, layout.BOOKS_DECLARED_AT),
             *range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FINGERPRINTS_AT),
         ):
             self.put(0, at, 0)
         for level in self._shape.levels:
-            # floor beyond head: nothing valid, and the next begin() opens the level anew.
+            # A floor beyond the head: nothing is valid, and the next begin() opens the level anew.
             self.put(0, level.floor_at, 1)
             self.put(0, level.head_at, 0)
         self.put(0, layout.BOOKS_PARKED_KEPT_AT, 0)
@@ -144,11 +144,11 @@ class BooksWriter:
             self.put(0, index, value)
 
     def put(self, segment: int, index: int, value: int) -> None:
-        """Makes ``value`` stand in word ``index`` of ``segment`` (0: books, i + 1: ring i)."""
+        """Stores ``value`` in word ``index`` of ``segment`` (0: books, i + 1: ring i) when the transaction commits."""
         self._pending[segment << layout.ADDRESS_SEGMENT_SHIFT | index] = value
 
     def commit(self) -> None:
-        """Makes the transaction true, whole or not at all."""
+        """Makes the whole transaction take effect. A crash leaves all of it or nothing."""
         pending, words = self._pending, self._words
         if not pending and not self._settled:
             return
@@ -160,7 +160,7 @@ class BooksWriter:
         words[layout.REDO_AT : layout.REDO_AT + 2 * count] = packed(chain.from_iterable(entries.items()))
         if self._sync is not None:
             seal_log(words, count)
-        words[layout.BOOKS_REDO_COUNT_AT] = count  # from here on it is true
+        words[layout.BOOKS_REDO_COUNT_AT] = count  # from here on the transaction is committed
         self._bring_to_disk()
         self._apply(entries.items())
         pending.clear()
@@ -168,7 +168,7 @@ class BooksWriter:
         assert words[layout.BOOKS_REDO_COUNT_AT] == 0 and not words[layout.BOOKS_VERSION_AT] & 1
 
     def _counts(self) -> dict[int, int]:
-        """The words of totals and levels as what was settled leaves them."""
+        """The new words of totals and levels, with the payments of this transaction."""
         words = self._words
         counts: dict[int, int] = {}
         for key, (payments, cents) in self._settled.items():
@@ -193,31 +193,31 @@ class BooksWriter:
             self._sync()
 
     def _apply(self, entries: Iterable[tuple[int, int]]) -> None:
-        """Does what the log says; ``entries`` are its addresses and values."""
+        """Applies the log; ``entries`` are its addresses and values."""
         words, segments = self._words, self._segments
         words[layout.BOOKS_VERSION_AT] |= 1
         for address, value in entries:
             segments[address >> layout.ADDRESS_SEGMENT_SHIFT][address & _INDEX_MASK] = value
-        self._bring_to_disk()  # before the log is given up
-        # The log is closed while the version is still odd: a reader that finds the version odd reads through the log,
-        # and whatever it misses there has been applied.
+        self._bring_to_disk()  # before the log is closed
+        # The log is closed while the version is still odd. A reader that finds the version odd also looks into the log.
+        # If the log is closed by then, all of its words have been applied.
         words[layout.BOOKS_REDO_COUNT_AT] = 0
         words[layout.BOOKS_VERSION_AT] += 1
 
     def _open(self, level: Level, number: int) -> None:
         """Empties the buckets after the head up to ``number`` and some more, and moves floor and head.
 
-        The floor goes first: a crash in between leaves buckets that nobody takes for valid, and a reader that has begun
-        with another floor sees that it has moved.
+        The floor goes first. So a crash in between leaves buckets that do not count as valid, and a reader that has
+        begun with the old floor sees that it has moved.
         """
         words = self._words
         words[layout.BOOKS_VERSION_AT] |= 1
         floor, head = words[level.floor_at], words[level.head_at]
         new_head = number + level.ahead
         if floor > head or new_head - head >= level.buckets or number < floor:
-            # When the clock was set back, what the level held of the time before is lost. Otherwise there was nothing:
-            # the level is new or purged, or too much time has passed; then it may, and for the finer levels must, claim
-            # all of its time, also when an opening was cut short.
+            # If the clock was set back, the level loses what it held of the time before. Otherwise it held nothing of
+            # that time: it is new or purged, or too much time has passed. Then it may claim all of its time as valid
+            # (a finer level must), even if an opening was cut short.
             is_set_back = number < floor <= head or floor == _SET_BACK
             words[level.floor_at] = _SET_BACK if is_set_back else number + level.buckets  # nothing is valid meanwhile
             words[level.head_at] = new_head
@@ -243,7 +243,7 @@ class BooksWriter:
 
 
 def redo_ring(books: Words, ring: int, words: Words) -> None:
-    """Does to the words of ring number ``ring`` what a whole log says; :meth:`BooksWriter.recover` may do it again."""
+    """Applies a whole log to the words of ring number ``ring``; :meth:`BooksWriter.recover` may do it again."""
     if is_log_whole(books):
         for address, value in _redo(books):
             if address >> layout.ADDRESS_SEGMENT_SHIFT == ring + 1:
@@ -251,12 +251,12 @@ def redo_ring(books: Words, ring: int, words: Words) -> None:
 
 
 def seal_log(books: Words, count: int) -> None:
-    """Writes the check of a log of ``count`` entries, by which :func:`is_log_whole` knows it."""
+    """Writes the check of a log of ``count`` entries, for :func:`is_log_whole`."""
     books[layout.BOOKS_REDO_CHECK_AT] = _redo_check(books, count)
 
 
 def is_log_whole(books: Words) -> bool:
-    """Whether the log arrived on the disk whole; asked only of books that are synced in their order."""
+    """Whether the whole log reached the disk; only for books whose writes are synced in order."""
     count = books[layout.BOOKS_REDO_COUNT_AT]
     return count <= layout.REDO_ENTRIES and books[layout.BOOKS_REDO_CHECK_AT] == _redo_check(books, count)
 

@@ -1,11 +1,12 @@
-"""What any connector can say that a processor has answered. Pure.
+"""What a connector can report of a processor's answer. Pure.
 
 The outcome of a payment's request is CHARGED, ALREADY (the processor says that it has the id), UNKNOWN, or one of three
-ways of *not charged*: REJECTED (too many requests at once), FAILED (the processor's own state) and REFUSED (it does not
-want this payment, or any). The outcome of a lookup is FOUND, ABSENT (not there *yet*, so no proof) or UNKNOWN.
+kinds of *not charged*: REJECTED (too many requests at once), FAILED (the processor's own state) and REFUSED (it does
+not want this payment, or any payment). The outcome of a lookup is FOUND, ABSENT (not there *yet*, so no proof) or
+UNKNOWN.
 
-*Warning*: a payment may be sent to another processor after *not charged*. So a connector says it only where the
-processor itself is known to mean it, and UNKNOWN everywhere else.
+*Warning*: a payment may be sent to another processor after *not charged*. So a connector reports *not charged* only if
+the processor itself is known to mean it, and UNKNOWN in every other case.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from enum import IntEnum
 from typing import NamedTuple
 
 BODY_BYTES_MAX = 65_536  # of an answer; a longer one is not read: its outcome is unknown, as if it had broken off
-CENTS_MAX = 10**12  # of what a processor says that it has stored: more than any payment that is accepted
-REQUESTED_MS_MAX = 1 << 43  # and its time: before the year 2248
-MIN_RESPONSE_MS_MAX = 3_600_000  # a longer time is no processor's
+CENTS_MAX = 10**12  # of an amount that a processor has stored: more than any payment that is accepted
+REQUESTED_MS_MAX = 1 << 43  # of a time that a processor has stored: before the year 2248
+MIN_RESPONSE_MS_MAX = 3_600_000  # of a response time in a health answer; a longer one is not believed
 PPM = 1_000_000
 
 
 class Verdict(IntEnum):
-    """What an attempt's end means for the payment."""
+    """What the end of an attempt means for the payment."""
 
     CHARGED = 0
     ALREADY = 1
@@ -34,7 +35,7 @@ class Verdict(IntEnum):
 
 
 class Outcome(NamedTuple):
-    """A verdict; for FOUND with what the processor has stored (ms since 1970, cents)."""
+    """A verdict. With FOUND, also what the processor has stored (ms since 1970, cents)."""
 
     verdict: Verdict
     requested_ms: int = 0
@@ -51,7 +52,7 @@ ABSENT = Outcome(Verdict.ABSENT)
 
 
 class Health(NamedTuple):
-    """A processor's own word of itself: ``min_response_ms`` is 0 to MIN_RESPONSE_MS_MAX."""
+    """What a processor says of its own health: ``min_response_ms`` is 0 to MIN_RESPONSE_MS_MAX."""
 
     processor: int
     failing: bool
@@ -59,21 +60,21 @@ class Health(NamedTuple):
 
 
 class Fee(NamedTuple):
-    """What a processor keeps, by its own word, in millionths of the amount: 0 to PPM."""
+    """What a processor says of its own fee, in millionths of the amount: 0 to PPM."""
 
     processor: int
     ppm: int
 
 
 class Query(IntEnum):
-    """What a request asks that carries no payment."""
+    """What is asked by a request that concerns no payment."""
 
     HEALTH = 0
     FEE = 1
 
 
 class Silence(NamedTuple):
-    """A query has ended without an answer that can be used."""
+    """A query has ended without a usable answer."""
 
     processor: int
     query: Query
@@ -82,7 +83,7 @@ class Silence(NamedTuple):
 def found(requested_ms: int, cents: int) -> Outcome:
     """FOUND with what a processor has stored: its time in ms since 1970, and its amount.
 
-    What is taken from outside is bounded: an amount or a time that no payment of ours can have is UNKNOWN.
+    Values from outside are bounded: an amount or a time that no payment of ours can have gives UNKNOWN.
     """
     if 0 <= requested_ms < REQUESTED_MS_MAX and 0 < cents <= CENTS_MAX:
         return Outcome(Verdict.FOUND, requested_ms, cents)
@@ -90,9 +91,9 @@ def found(requested_ms: int, cents: int) -> Outcome:
 
 
 def of_error(sent: bool) -> Outcome:
-    """The outcome of a request without an answer; ``sent``: any byte of it may have left.
+    """The outcome of a request without an answer; ``sent``: at least one byte of it may have left.
 
-    Where nothing has left (no connection, a name that is not found), nothing can be charged. After a time-out or a
-    reset the processor may charge all the same.
+    If no byte has left (no connection, a name that is not found), nothing can be charged. After a time-out or a reset
+    the processor may still charge.
     """
     return UNKNOWN if sent else FAILED

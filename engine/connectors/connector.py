@@ -1,15 +1,15 @@
-"""A connector: what one kind of processor speaks. The transport carries its requests and understands none of them.
+"""A connector: the protocol of one kind of processor. The transport carries its requests without understanding them.
 
 How to add one:
 
 1. Write a module beside :mod:`engine.connectors.rinha`: functions that make requests and read answers, and a function
    ``connector(token)`` that puts them together as a :class:`Connector`. Its docstring has a table of every answer that
-   is known, with its source. Whatever is not in the table is UNKNOWN (:mod:`engine.connectors.answers`).
+   is known, with its source. An answer that is not in the table is UNKNOWN (:mod:`engine.connectors.answers`).
 2. Name it in :data:`engine.connectors.registry.CONNECTORS`.
-3. Test the table, and that no bytes and no status make a reading raise.
+3. Test the table. Test also that a reading never raises, whatever the bytes and the status are.
 
-The processor must refuse an id that it has charged, and must tell by the id what it has stored. Without the first a
-payment is charged twice after a time-out; without the second it may never end.
+The processor must refuse an id that it has charged, and must tell what it has stored for an id. Without the first, a
+payment may be charged twice after a time-out. Without the second, a payment may never end.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Body = bytes | bytearray
 
 
 class Request(NamedTuple):
-    """An HTTP request, but for the processor's origin.
+    """An HTTP request without the processor's origin.
 
-    ``path``: with the query, from the first slash. ``headers``: names and values. ``body``: empty with GET; with any
-    other method its type stands in ``headers``.
+    ``path``: from the first slash, with the query. ``headers``: names and values. ``body``: empty with GET; with any
+    other method, ``headers`` has its type.
     """
 
     method: str
@@ -40,17 +40,18 @@ class Request(NamedTuple):
 class Connector:
     """Requests and readings of one kind of processor. All functions are pure.
 
-    A reading is handed the status and the whole body of an answer, BODY_BYTES_MAX at most. It keeps no reference to the
-    body: the bytes change afterwards. A reading that raises counts as UNKNOWN, and for a query as None.
+    A reading gets the status and the whole body of an answer, at most BODY_BYTES_MAX. It must not keep a reference to
+    the body, because the bytes change afterwards. A reading that raises counts as UNKNOWN, and for a query as None.
 
     Parameters:
-      payments: what all requests for payments have in common; :attr:`payment_body` gives the body of each.
+      payments: what all requests for payments have in common; ``payment_body`` makes the body of each.
       payment_body: of id_high, id_low, cents and requested_ms (ms since 1970). The same four give the same bytes.
-      lookup: of id_high, id_low: asks what is stored of this id.
-      health, fee: ask the processor for these two.
+      lookup: of id_high, id_low: asks what the processor has stored for this id.
+      health, fee: the queries for these two.
       read_payment: of status, body: CHARGED, ALREADY, REJECTED, FAILED, REFUSED or UNKNOWN.
       read_lookup: of status, body, id_high, id_low: FOUND, ABSENT or UNKNOWN. A record of another id is UNKNOWN.
-      read_health, read_fee: of processor (its number, which the answer carries), status, body; None: it is none.
+      read_health, read_fee: of processor (its number, which the result carries), status, body. None: the answer has no
+        health, or no fee.
     """
 
     payments: Request

@@ -1,4 +1,4 @@
-"""What the contest's processor speaks: its paths, bodies and header, and what each of its answers means. Pure.
+"""The protocol of the contest's processor: its paths, bodies and header, and what each of its answers means. Pure.
 
 ========================================  ==============  ==========================================================
 answer to ``POST /payments``              verdict         why (CONTRACT 1)
@@ -7,14 +7,14 @@ answer to ``POST /payments``              verdict         why (CONTRACT 1)
 422                                       ALREADY         it says that it has the id: a lookup confirms or contradicts
 429                                       REJECTED        too many requests at once: not charged
 500, 401, 403                             FAILED          its own words for its own state: not charged
-400, 402, 404, 405, 413, 414, 415         REFUSED         not charged: it does not want this payment, or any
-all else                                  UNKNOWN         502, 503, 504, 408 are a gateway's, who does not know whether
-                                                          the processor has inserted; 409, 202, 3xx, another 200 are
-                                                          nobody's that we know
+400, 402, 404, 405, 413, 414, 415         REFUSED         not charged: it does not want this payment, or any payment
+all else                                  UNKNOWN         502, 503, 504, 408 come from a gateway, which does not know
+                                                          whether the processor has inserted; no known source sends
+                                                          409, 202, 3xx or another 200
 ========================================  ==============  ==========================================================
 
-A lookup (``GET /payments/{id}``) ends as FOUND (200 with all three fields, of this very id), ABSENT (404: not there
-*yet*, so no proof) or UNKNOWN (everything else: there is no answer that can be trusted).
+A lookup (``GET /payments/{id}``) ends as FOUND (200 with all three fields, for this id), ABSENT (404: not there *yet*,
+so no proof) or UNKNOWN (everything else: there is no answer that can be trusted).
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from engine.connectors.connector import Body, Connector, Request
 from engine.correlation import format_id
 
 ANSWERS_KEPT = 16  # different answers that are remembered
-# What the contest's processor answers when it has inserted a payment; read in its source, as all of the table.
+# The answer of the contest's processor when it has inserted a payment; its source says so, as it does for the table.
 CHARGED_MESSAGE = "payment processed successfully"
 PAYMENTS = Request("POST", "/payments", (("Content-Type", "application/json"),))
 HEALTH = Request("GET", "/payments/service-health")
-# The fee stands in the summary of any window: an empty one costs the processor least.
+# The summary of any window has the fee. An empty window costs the processor least.
 FEE_PATH = "/admin/payments-summary?from=2000-01-01T00:00:00Z&to=2000-01-01T00:00:00Z"
 TOKEN_HEADER = "X-Rinha-Token"
 _REFUSALS = frozenset((400, 402, 404, 405, 413, 414, 415))
@@ -58,7 +58,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def connector(token: str) -> Connector:
-    """The connector of a processor that tells its fee to whoever has ``token``."""
+    """The connector of a processor that tells its fee to a client with ``token``."""
     return Connector(
         payments=PAYMENTS,
         payment_body=payment_body,
@@ -76,18 +76,18 @@ def connector(token: str) -> Connector:
 
 
 def payment_body(id_high: int, id_low: int, cents: int, requested_ms: int) -> bytes:
-    """The JSON of a payment of so many cents, requested at ``requested_ms`` (ms since 1970)."""
+    """The JSON of a payment of ``cents``, requested at ``requested_ms`` (ms since 1970)."""
     name, moment = format_id(id_high, id_low), _timestamp(requested_ms)
     whole, part = divmod(cents, 100)
     return f'{{"correlationId":"{name}","amount":{whole}.{part:02d},"requestedAt":"{moment}"}}'.encode()
 
 
 def lookup(id_high: int, id_low: int) -> Request:
-    """Asks what is stored of this id."""
+    """Asks what the processor has stored for this id."""
     return Request("GET", f"/payments/{format_id(id_high, id_low)}")
 
 
-@lru_cache(1)  # what is sent together has the same moment
+@lru_cache(1)  # payments that are sent together have the same moment
 def _timestamp(moment_ms: int) -> str:
     second, ms = divmod(moment_ms, 1000)
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
@@ -121,16 +121,16 @@ def read_lookup(status: int, body: Body, id_high: int, id_low: int) -> Outcome:
         return UNKNOWN  # another payment's record: a mixed-up or cached answer
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not isinstance(requested_at, str):
         return UNKNOWN
-    if not 0 < amount <= CENTS_MAX / 100:  # not so for NaN either
+    if not 0 < amount <= CENTS_MAX / 100:  # NaN does not pass either
         return UNKNOWN
     requested_ms = _moment_ms(requested_at)
     return UNKNOWN if requested_ms is None else found(requested_ms, round(amount * 100))
 
 
 def read_health(processor: int, status: int, body: Body) -> Health | None:
-    """The health in an answer of whatever status, for some say with 503 that they fail; None when it is none.
+    """The health in an answer of any status, because some processors answer 503 when they fail; None if there is none.
 
-    A 429 says only that it was asked too soon. One that fails need not say how long it takes.
+    A 429 says only that the query came too soon. A failing processor need not say how long it takes.
     """
     value = None if status == 429 else _object(body)
     if value is None:
@@ -144,7 +144,7 @@ def read_health(processor: int, status: int, body: Body) -> Health | None:
 
 
 def read_fee(processor: int, status: int, body: Body) -> Fee | None:
-    """The fee in a processor's summary; None when it is no summary (the token is another one, say)."""
+    """The fee in a processor's summary; None if the answer is no summary (with a wrong token, for example)."""
     value = _object(body) if status == 200 else None
     share = None if value is None else value.get("feePerTransaction")
     return Fee(processor, round(share * PPM)) if _is_number(share, 1) else None
@@ -152,12 +152,12 @@ def read_fee(processor: int, status: int, body: Body) -> Fee | None:
 
 @lru_cache(ANSWERS_KEPT)
 def _says_charged(body: bytes) -> bool:
-    """Whether a body is the processor's own word for a charge. It says the same words each time: they are read once."""
+    """Whether a body says that the payment is charged. It is the same text each time, so it is parsed only once."""
     return _object(body.removeprefix(_BYTE_ORDER_MARK)) == {"message": CHARGED_MESSAGE}
 
 
 def _moment_ms(text: str) -> int | None:
-    """A moment of ISO 8601 in ms since 1970, in UTC where it names no offset; None when it is none."""
+    """A moment in ISO 8601 as ms since 1970, in UTC if it has no offset; None if ``text`` is no moment."""
     try:
         moment = datetime.fromisoformat(text)
         elapsed = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
@@ -175,5 +175,5 @@ def _object(body: Body) -> dict[str, object] | None:
 
 
 def _is_number(value: object, most: int) -> TypeGuard[int | float]:
-    """Whether it is a number from 0 to ``most``, whole or not; JSON has no NaN, and a comparison would refuse it."""
+    """Whether it is a number from 0 to ``most``, whole or not. JSON has no NaN, and the comparison would refuse it."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most

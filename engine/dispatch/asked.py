@@ -1,4 +1,4 @@
-"""What API processes ask of the dispatcher in their rings: a purge, and that it knows of audits. Pure."""
+"""What API processes tell the dispatcher in their rings: requests for a purge, and times of audits. Pure."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from engine.routing.router import Router
 
 
 class Asked:
-    """Reads the words of ``rings`` in which it is asked."""
+    """Reads the words of ``rings`` that API processes write for the dispatcher."""
 
     def __init__(self, rings: Sequence[RingReader]) -> None:
         self._rings = rings
         self._summary_ms = [0] * len(rings)
 
     def is_purge_asked(self) -> bool:
-        """Whether some API process asks for a purge that was not carried out."""
+        """Whether an API process asks for a purge that was not carried out yet."""
         for ring in self._rings:
             if ring.words[layout.RING_PURGE_ASKED_AT] != ring.words[layout.RING_PURGE_DONE_AT]:
                 return True
         return False
 
     def purges(self) -> list[int]:
-        """How many purges each ring has asked for; what :meth:`put_purged` puts later."""
+        """How many purges each ring has asked for; :meth:`put_purged` gets these numbers later."""
         return [ring.words[layout.RING_PURGE_ASKED_AT] for ring in self._rings]
 
     def put_purged(self, books: BooksWriter, purges: Sequence[int], below: Sequence[int]) -> None:
-        """Says, as part of a transaction, that so many ``purges`` were carried out, and below which position of each
-        ring nothing is remembered.
+        """Writes, as part of a transaction, that ``purges`` were carried out. ``below``: for each ring, the position
+        below which nothing is remembered.
         """
         for index, position in enumerate(below):
             books.put(index + 1, layout.RING_FORGOTTEN_AT, position)
             books.put(index + 1, layout.RING_PURGE_DONE_AT, purges[index])
 
     def look_for_audits(self, now: Now, router: Router) -> None:
-        """Tells the router of summaries that were asked for since the last look."""
+        """Tells the router of summaries that were requested since the last look."""
         for index, ring in enumerate(self._rings):
             asked_ms = ring.words[layout.RING_SUMMARY_MS_AT]
             if asked_ms != self._summary_ms[index]:
                 self._summary_ms[index] = asked_ms
-                # On the clock of waiting, and not in the future, though the clock be set back.
+                # On the engine's clock, and not in the future, even if the wall clock was set back.
                 router.audited(now.mono_ms - max(0, now.wall_ms - asked_ms))

@@ -1,4 +1,4 @@
-"""What the dispatcher hands to the network, and the moment in which it decides."""
+"""What the dispatcher hands to the network, and the moment at which it decides."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 
 class Now(NamedTuple):
-    """A moment: ``mono_ms`` is the engine's clock (:mod:`engine.memory.clock`), never goes back and is for waiting and
-    for ages; ``wall_ms`` is UTC and is for people, processors and books.
+    """A moment. ``mono_ms`` is the engine's clock (:mod:`engine.memory.clock`): it never goes back, and waits and ages
+    use it. ``wall_ms`` is UTC: people, processors and books use it.
     """
 
     mono_ms: int
@@ -17,12 +17,12 @@ class Now(NamedTuple):
 
 @dataclass(slots=True)
 class Attempt:
-    """One request to send: a payment, or with ``lookup`` a query for what its processor has stored of it.
+    """One request to send: a payment, or with ``lookup`` the lookup of a payment.
 
-    ``tries``: requests with this very body before it of which nobody knows how they ended. ``is_beside``: it is asked
-    beside a payment that is under way, and its answer counts only if it finds the payment. ``is_delayed``: a request of
-    a payment with a back-off of its own. On the engine's clock are ``began_ms`` and ``ask_ms``, when the next lookup
-    of it is due.
+    ``tries``: earlier requests with the same body whose outcome is unknown. ``is_beside``: a lookup beside a request
+    that is under way; its answer counts only if it finds the payment. ``is_delayed``: a request of a payment with a
+    back-off of its own. ``began_ms``: when it began, and ``ask_ms``: when its next lookup is due, both on the engine's
+    clock.
     """
 
     ticket: int
@@ -43,5 +43,5 @@ class Attempt:
 
     @property
     def key(self) -> int:
-        """The correlationId as a number: what its payment is found by, wherever it is kept."""
+        """The correlationId as a number, by which its payment is found, wherever it is kept."""
         return self.id_high << 64 | self.id_low

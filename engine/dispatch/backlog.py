@@ -1,9 +1,9 @@
 """Payments that wait and may be sent anywhere. Pure.
 
 The rings are the only queue: a payment that waits is a position between a cursor and the ring's head, and costs nothing
-more. Payments leave it from the cursor on, the oldest first. Only a probe takes the newest: it may fail late, and the
-payment has time to wait again then; so a few positions between cursor and head are noted as taken. Beside it there is
-a heap of payments that were sent and put back: certainly not charged.
+more. Payments leave the queue from the cursor on, the oldest first. Only a probe takes the newest payment: a probe may
+take long to fail, and the newest payment still has time to wait again then. So a few positions between cursor and head
+are noted as taken. Payments that were sent and put back, because they are certainly not charged, are in a heap.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from engine.memory import layout
 from engine.payment import Payment
 from engine.ring.ring import RingReader
 
-TAKEN_MAX = 256  # so many payments that do not wait may be among those that do when a dispatcher starts
+TAKEN_MAX = 256  # when a dispatcher starts, at most this many taken payments may be among those that wait
 NONE_NEW = (1 << 63, -1, 0)  # later than any payment
 
 
 class Backlog:
-    """The payments of ``rings`` that wait, each named by its ring and position. Times are the engine's clock."""
+    """The payments of ``rings`` that wait, each identified by its ring and position. Times are the engine's clock."""
 
     def __init__(self, rings: Sequence[RingReader]) -> None:
         self._rings = rings
         self._cursors = [0] * len(rings)
-        self._taken: list[set[int]] = [set() for _ in rings]  # positions that were taken before the cursor came to them
+        self._taken: list[set[int]] = [set() for _ in rings]  # positions taken before the cursor has reached them
         self._again: list[tuple[int, int, int]] = []  # heap of (clock_ms, ring, position): put back
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """How many payments wait."""
         waiting = len(self._again)
         for index, ring in enumerate(self._rings):
             waiting += ring.words[layout.RING_READY_AT] - self._cursors[index] - len(self._taken[index])
@@ -39,12 +39,13 @@ class Backlog:
 
     @property
     def objects(self) -> int:
-        """How many of them cost more than their slot."""
+        """How many of them take memory beside their slot."""
         return len(self._again)
 
     def recover(self, index: int) -> Iterator[Payment]:
-        """Finds ring ``index`` as an earlier dispatcher has left it: every payment that is neither done nor waits."""
-        # The newest payments that only wait stay behind the cursor, where they cost nothing. Probes are among them.
+        """Takes up ring ``index`` from an earlier dispatcher. Yields each payment that is neither done nor waits."""
+        # The newest payments that only wait stay between cursor and head, where they cost nothing. Probes are among
+        # them.
         ring, taken = self._rings[index], self._taken[index]
         cursor = ring.ready
         oldest = max(0, cursor - ring.slots, ring.forgotten_below)
@@ -57,7 +58,7 @@ class Backlog:
         self._cursors[index] = cursor
         for position in chain(range(oldest, cursor), sorted(taken)):
             payment = ring.read(position)
-            if payment is None:  # overwritten just now, so it was done
+            if payment is None:  # it was overwritten just now, so it was done
                 continue
             if payment.state == layout.QUEUED:
                 heapq.heappush(self._again, (payment.clock_ms, index, position))
@@ -66,16 +67,16 @@ class Backlog:
         self._pass_taken(index, taken)
 
     def oldest_ms(self) -> int:
-        """When the one that :meth:`take` takes was accepted; one waits."""
+        """When the payment that :meth:`take` would take was accepted. At least one must wait."""
         return self._front()[0]
 
     def newest_ms(self) -> int:
-        """The same of the one that :meth:`take_newest` takes; one waits."""
+        """When the payment that :meth:`take_newest` would take was accepted. At least one must wait."""
         newest = self._newest()
         return self._front()[0] if newest == NONE_NEW else newest[0]
 
     def take(self) -> tuple[int, int]:
-        """Takes the payment to send next, the oldest: its ring and position; one waits."""
+        """Takes the oldest payment, to send it next. Returns its ring and position. At least one must wait."""
         front = self._front()
         _, ring, position = front
         if self._again and self._again[0] == front:
@@ -85,7 +86,7 @@ class Backlog:
         return ring, position
 
     def take_newest(self) -> tuple[int, int]:
-        """Takes the newest payment, for a probe: its ring and position; one waits."""
+        """Takes the newest payment, for a probe. Returns its ring and position. At least one must wait."""
         newest = self._newest()
         if newest == NONE_NEW:
             return self.take()
@@ -94,7 +95,7 @@ class Backlog:
         return ring, position
 
     def put_back(self, ring: int, position: int) -> None:
-        """A payment that was taken waits again, in the order of their age."""
+        """A payment that was taken waits again, in its place by age."""
         if position >= self._cursors[ring]:  # a probe: it still has its place in the queue
             self._taken[ring].remove(position)
             return
@@ -104,7 +105,7 @@ class Backlog:
         heapq.heappush(self._again, (clock_ms, ring, position))
 
     def forget(self) -> list[int]:
-        """Forgets all that wait; the positions, one of each ring, below which nothing is remembered."""
+        """Forgets all that wait. Returns for each ring the position below which nothing is remembered."""
         self._again.clear()
         for index, ring in enumerate(self._rings):
             self._cursors[index] = ring.ready
@@ -112,12 +113,12 @@ class Backlog:
         return list(self._cursors)
 
     def _front(self) -> tuple[int, int, int]:
-        """The payment to send next: when it was accepted, its ring and position; one waits."""
+        """The payment to send next: when it was accepted, its ring and position. At least one must wait."""
         new = self._oldest_new()
         return min(self._again[0], new) if self._again else new
 
     def _oldest_new(self) -> tuple[int, int, int]:
-        """The same of those that no cursor has passed; ``NONE_NEW`` when none is there."""
+        """The oldest payment that no cursor has passed, in the same form; ``NONE_NEW`` if there is none."""
         front, oldest_ms = -1, 0
         for index, ring in enumerate(self._rings):
             taken = self._taken[index]
@@ -131,8 +132,8 @@ class Backlog:
         return (oldest_ms, front, self._cursors[front]) if front >= 0 else NONE_NEW
 
     def _newest(self) -> tuple[int, int, int]:
-        """The newest that no cursor has passed and no probe has taken: when it was accepted, its ring and position;
-        ``NONE_NEW`` when none is there.
+        """The newest payment that no cursor has passed and no probe has taken, in the same form; ``NONE_NEW`` if there
+        is none.
         """
         newest, at, newest_ms = -1, 0, 0
         for index, ring in enumerate(self._rings):
@@ -146,7 +147,7 @@ class Backlog:
         return (newest_ms, newest, at) if newest >= 0 else NONE_NEW
 
     def _pass_taken(self, index: int, taken: set[int]) -> None:
-        """Moves a cursor past what was taken before it came there."""
+        """Moves a cursor past the positions that were taken before it reached them."""
         while self._cursors[index] in taken:
             taken.remove(self._cursors[index])
             self._cursors[index] += 1

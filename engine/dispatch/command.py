@@ -1,4 +1,4 @@
-"""``python -m engine dispatch``: the dispatcher process. It opens memory and network, and lets the loop run."""
+"""``python -m engine dispatch``: the dispatcher process. It opens memory and network, and runs the loop."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from engine.storage import durability, mapping
 from engine.storage.segment import HeldError, Segment
 
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
-LOOK_EVERY_MS = 1000  # between two looks whether rings and books are still those that others use
-LOST_DRAIN_MS = 5000  # when they are not: as long as that what others may still accept is settled
-SPARE_DESCRIPTORS = 128  # beside the connections of payments
+LOOK_EVERY_MS = 1000  # between two checks that rings and books are still those that other processes use
+LOST_DRAIN_MS = 5000  # if they are not, payments that other processes still accept are settled for this long
+SPARE_DESCRIPTORS = 128  # in addition to the connections of payments
 
 log = logging.getLogger("engine.dispatch")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The command's options: none, all is in the environment."""
+    """The command has no options: all settings are in the environment."""
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Dispatches until SIGTERM or SIGINT, then drains; 0 when it ended cleanly, 2 when it could not start.
+    """Dispatches until SIGTERM or SIGINT, then drains. Returns 0 if it ended cleanly, 2 if it could not start.
 
-    1 when rings or books were removed or made anew meanwhile.
+    It returns 1 if rings or books were removed or made anew meanwhile.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
@@ -64,8 +64,8 @@ def run(_arguments: argparse.Namespace) -> int:
 
 
 def allow_descriptors(wanted: int) -> None:
-    """Raises the process's soft limit of descriptors to ``wanted``, as far as its hard limit allows; many systems begin
-    with 1024, and a request that gets no socket would look like a processor that is down.
+    """Raises the process's soft limit of descriptors to ``wanted``, as far as its hard limit allows. Many systems begin
+    with 1024, and a request that gets no socket would look like a failing processor.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
@@ -81,7 +81,7 @@ class Process:
         self._segments = (*rings, books)
         self._clock = RealClock(books.words)
         self._look_ms = 0
-        self._lost = ""  # what became of rings or books that are not those of the others any more
+        self._lost = ""  # what happened to rings or books that other processes no longer use
         epoll = select.epoll()
         doorbell = Doorbell(Pipe(settings.host.doorbell_path), books.words)
         self._transport = Transport(
@@ -98,9 +98,9 @@ class Process:
         self._loop = loop_over(settings, books.words, [ring.words for ring in rings], ports)
 
     def run(self) -> str:
-        """Runs until a signal asks to stop and nothing is left, or the drain time is over.
+        """Runs until a signal asks to stop, and then until nothing is left or the drain time is over.
 
-        Returns why it had to end by itself, "" when it had not.
+        Returns why it had to end by itself, or "" if a signal ended it.
         """
         loop, dispatcher = self._loop, self._loop.dispatcher
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,10 +116,10 @@ class Process:
         return self._lost
 
     def _look(self) -> None:
-        """Looks now and then whether whoever starts now would share rings and books with this process; else it stops.
+        """Checks now and then that a process that starts now would share rings and books with this one; else it stops.
 
-        API processes that have not looked yet accept into rings that only this process reads, so it goes on for longer
-        than they take to look.
+        API processes that have not checked yet accept into rings that only this process reads. So it goes on for longer
+        than the time between two of their checks.
         """
         now_ms = self._loop.pass_ms
         if now_ms < self._look_ms or self._lost:

@@ -1,8 +1,9 @@
 """Payments that are certainly not charged and have a back-off of their own. Pure.
 
-A payment comes here when it cannot simply wait in the queue: its processors refuse it for what it is, it fails again
-and again while others are settled, or its id may have been charged in an earlier life and must be looked up first. Each
-round it goes where it was refused least and where its failures are no wonder; the others do not wait behind it.
+A payment comes here when it cannot simply wait in the queue. Processors refuse the payment itself, or it fails again
+and again while others are settled, or its id may have been charged in an earlier life and must be looked up first. In
+each round it goes where it was refused least, and where the failure rate explains its failures. Other payments do not
+wait behind it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from dataclasses import dataclass, field
 from engine.dispatch import life
 from engine.dispatch.due import Due
 
-REFUSALS_COUNTED_MAX = 0xF  # of one payment by one processor, as they are kept where it is parked
+REFUSALS_COUNTED_MAX = 0xF  # of one payment by one processor: its parking place has this much room for the count
 
 
 @dataclass(slots=True)
 class Delayed:
-    """One of them; ``ring`` may be the parking table's. Lists have an entry for each processor.
+    """One delayed payment; ``ring`` may be the parking table's. Lists have an entry for each processor.
 
-    ``refusals``, ``counted``: see :func:`engine.dispatch.life.is_refused_for_good`; ``failures`` in a row; ``charged``:
-    how many the processor had charged when it refused this one last, or failed it; ``ask``: processors that must be
-    looked up before anything is sent, ``asked`` of them just now; ``is_own``: its trouble is its own, so it gives its
-    slot back; ``is_out``: its request is under way.
+    ``refusals``, ``counted``: see :func:`engine.dispatch.life.is_refused_for_good`. ``failures``: in a row.
+    ``charged``: how many payments the processor had charged when it last refused or failed this one. ``ask``:
+    processors where it must be looked up before it is sent; ``asked``: how many of these lookups are under way.
+    ``is_own``: the payment itself causes the trouble, so it gives its slot back. ``is_out``: its request is under way.
     """
 
     key: int
@@ -43,7 +44,7 @@ class Delayed:
 
     @classmethod
     def make(cls, key: int, ring: int, position: int, clock_ms: int, refused: int, processors: int) -> Delayed:
-        """One as it comes in; ``refused``: its word PARKED_REFUSALS; ``processors``: how many there are."""
+        """A new one; ``refused``: its word PARKED_REFUSALS; ``processors``: how many processors there are."""
         shares = [refused >> 8 * processor & 0xFF for processor in range(processors)]
         refusals, counted = [share & 0xF for share in shares], [share >> 4 for share in shares]
         return cls(key, ring, position, clock_ms, refusals, counted, [0] * len(shares), [0] * len(shares))
@@ -57,7 +58,7 @@ class Delayed:
         )
 
     def refuse(self, processor: int, charged: int) -> None:
-        """``processor``, which has charged ``charged`` payments by now, refuses it."""
+        """``processor`` refuses it, and has charged ``charged`` payments by now."""
         is_counted = not self.refusals[processor] or charged > self.charged[processor]
         self.refusals[processor] = min(self.refusals[processor] + 1, REFUSALS_COUNTED_MAX)
         self.counted[processor] = min(self.counted[processor] + is_counted, REFUSALS_COUNTED_MAX)
@@ -65,22 +66,22 @@ class Delayed:
         self.is_own = True
 
     def is_turned(self, processor: int) -> bool:
-        """Whether another one is asked at once after a refusal by ``processor``: once in a round. Where the other one
-        takes nothing just now, this one would be asked again and again otherwise.
+        """Whether it is sent to another processor at once after a refusal by ``processor``. That is done once in a
+        round. Otherwise, while the other processor takes nothing, it would be sent to this one again and again.
         """
         ahead = self.refusals[processor] - min(self.refusals)
         return ahead == 1 and self.refusals[processor] < REFUSALS_COUNTED_MAX
 
     def fail(self, processor: int, charged: int) -> bool:
-        """``processor`` fails it; whether others were charged there since it did so last."""
+        """``processor`` fails it. Returns whether other payments were charged there since it last failed this one."""
         others = self.failures[processor] > 0 and charged > self.charged[processor]
         self.failures[processor] += 1
         self.charged[processor] = charged
         return others
 
     def choose(self, costs_ppm: Sequence[int], failures_ppm: Sequence[int]) -> list[int]:
-        """The processors in the order in which it should try them: first the one that has turned it away least, by
-        refusals and by failures that its failure rate does not explain.
+        """The processors in the order in which to try them. The first is the one that has turned it away least: by
+        refusals, and by failures that the processor's failure rate does not explain.
         """
 
         def turned_away(processor: int) -> int:
@@ -92,7 +93,7 @@ class Delayed:
 
 
 class DelayedPayments:
-    """All of them; ``due``: those that wait."""
+    """All delayed payments; ``due``: those that wait."""
 
     def __init__(self) -> None:
         self._by_key: dict[int, Delayed] = {}

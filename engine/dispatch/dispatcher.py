@@ -6,14 +6,14 @@ one store or one transaction of the books::
     QUEUED -> PROCESSING at p -> COMPLETED         charged at p, and counted in the books by the same transaction
                     |  |  \\-> CHARGED_BEFORE        p had the id before we sent it: counted beside the books
                     |   \\-> QUEUED                 certainly not charged
-                    |           \\-> FAILED         too old to try again, or refused by every processor for what it is
+                    |           \\-> FAILED         too old to try again, or every processor refuses the payment itself
                     |-> PROCESSING at p            unknown: the same body again, to the same processor
-                    |-> ALREADY at p               p says that it has it: a lookup must confirm that
+                    |-> ALREADY at p               p says that it has the id: a lookup must confirm that
                     \\-> PARKED                      in the books' parking table, in the same states, until it is over
 
 PROCESSING is stored before the request is sent, so that a dispatcher that starts after a crash knows which processor to
-ask. What follows from which answer stands in :mod:`engine.dispatch.life`; what is under way is in
-:mod:`engine.dispatch.work`.
+ask. :mod:`engine.dispatch.life` says what follows from each answer; :mod:`engine.dispatch.work` has everything that is
+under way.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from engine.dispatch.work import Work
 from engine.memory import layout
 from engine.routing.plan import Queue
 
-OVERDUE_SWEEP_MS = 100  # time between two looks for what is overdue
-SWEEP_MS = 500  # time between two looks for what is to be parked
+OVERDUE_SWEEP_MS = 100  # time between two searches for overdue answers
+SWEEP_MS = 500  # time between two searches for payments to park
 
 
 class Dispatcher:
-    """Decides; see the module. ``work``: what is under way, over the rings and the books that it is to serve."""
+    """Decides; see the module. ``work``: what is under way, with the rings and the books that it serves."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -52,12 +52,12 @@ class Dispatcher:
 
     @property
     def asking(self) -> int:
-        """How many of those are lookups."""
+        """How many of the attempts in flight are lookups."""
         return self.work.asking
 
     @property
     def errors(self) -> int:
-        """How often deciding has raised; each time a payment has become a dead letter."""
+        """How often a decision has raised. Each time, a payment has become a dead letter."""
         return self.work.errors
 
     @property
@@ -78,15 +78,15 @@ class Dispatcher:
         return len(self.work.unresolved[processor])
 
     def open_payments(self) -> int:
-        """Every payment that is not done, wherever it is."""
+        """The number of all payments that are not done, wherever they are."""
         return self.work.open_payments()
 
     def recover(self, now: Now) -> None:
-        """Takes up what the rings hold: called once, before anything else, after a stop or a crash alike."""
+        """Takes up what the rings hold. Called once, before anything else, whether a stop or a crash came before."""
         self.work.recover(now)
 
     def start(self, now: Now) -> list[Attempt]:
-        """Begins what is to be sent now; the caller sends every attempt that is returned."""
+        """Begins the attempts that are due now; the caller sends every attempt that is returned."""
         work = self.work
         work.clocks.look(now)
         at_once = [work.lookup_beside(now, attempt) for attempt in work.ask_at_once]
@@ -112,7 +112,7 @@ class Dispatcher:
             queue = self._queue(now, queue.waiting - 1)
         plan = self._router.plan(now.mono_ms, queue)
         if any(plan):
-            # What is sent now must find its bucket open when it is settled, though the clock be set back before.
+            # A payment that is sent now must find its bucket open when it is settled, even if the clock is set back.
             self._books.begin(now.wall_ms)
         for processor in work.processors:
             is_probe = plan.is_probe(processor)
@@ -123,7 +123,7 @@ class Dispatcher:
         return attempts
 
     def finish(self, now: Now, ended: Sequence[tuple[Attempt, Outcome]]) -> None:
-        """Takes what attempts ended with: settles, puts back, or keeps as unknown."""
+        """Takes the outcomes of attempts. Each payment is settled, put back, or kept as unknown."""
         self.work.clocks.look(now)
         for begin in range(0, len(ended), SETTLEMENTS_MAX):
             self._books.begin(now.wall_ms)
@@ -137,7 +137,7 @@ class Dispatcher:
         return dropped
 
     def wake_ms(self, now_ms: int) -> int | None:
-        """When :meth:`start` should be called again though nothing has happened; None: no need (engine's clock)."""
+        """When :meth:`start` should be called again even if nothing happens (engine's clock); None: no need."""
         times = [self._overdue_ms] if self.work.in_flight else []
         for wake_ms in (starting.wake_ms(self.work, now_ms), self._router.wake_ms(now_ms, self.waiting)):
             if wake_ms is not None:
@@ -145,7 +145,7 @@ class Dispatcher:
         return min(times, default=None)
 
     def purge_if_asked(self, now: Now) -> bool:
-        """Forgets every payment if an API process asked for it; True tells the caller to abandon all requests."""
+        """Forgets every payment if an API process asked for it. True: the caller must abandon all requests."""
         if not self._asked.is_purge_asked():
             return False
         purges = self._asked.purges()

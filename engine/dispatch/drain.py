@@ -1,8 +1,8 @@
-"""The dispatcher's last seconds: it was asked to stop and settles what it can in the time that it has. Pure."""
+"""The dispatcher's last seconds: it was asked to stop, and settles what it can in the time left. Pure."""
 
 from __future__ import annotations
 
-ANSWERS_MS = 1000  # after the drain time: what is in flight may still be answered for so long
+ANSWERS_MS = 1000  # after the drain time, requests in flight may still be answered for this long
 
 
 class Drain:
@@ -10,29 +10,29 @@ class Drain:
 
     def __init__(self, drain_ms: int) -> None:
         self._drain_ms = drain_ms
-        self.is_asked = False  # to stop
+        self.is_asked = False  # whether it was asked to stop
         self._asked_ms = 0
         self._is_whole = False
 
     def ask(self, now_ms: int) -> None:
-        """Somebody asks to stop. The first one counts."""
+        """Asks to stop. Only the first call counts."""
         if not self.is_asked:
             self.is_asked, self._asked_ms = True, now_ms
 
     def ask_whole(self, now_ms: int, least_ms: int) -> None:
-        """The same, but it goes on for all the time, and for ``least_ms`` at least, though nothing is left: more may
-        come.
+        """Asks to stop, but only when all of the time is over, and ``least_ms`` at the earliest. It goes on even if
+        nothing is left, because more may come.
         """
         self._drain_ms = max(self._drain_ms, least_ms)
         self._is_whole = True
         self.ask(now_ms)
 
     def is_late(self, now_ms: int) -> bool:
-        """Whether the time is over: nothing is begun any more."""
+        """Whether the drain time is over: nothing is begun any more."""
         return self.is_asked and now_ms - self._asked_ms >= self._drain_ms
 
     def is_over(self, now_ms: int, in_flight: int, has_work: bool) -> bool:
-        """Whether to stop now: all is settled, or the time is over and what is in flight had its time too.
+        """Whether to stop now: all is settled, or the drain time is over, and so is the time for the last answers.
 
         Parameters:
           in_flight: attempts begun and not ended; has_work: whether any payment is neither done nor a dead letter.

@@ -1,6 +1,6 @@
 """What the end of a request or of a lookup does to its payment. Pure; part of a transaction of the books.
 
-The rules stand in :mod:`engine.dispatch.life`; here they are carried out.
+The rules are in :mod:`engine.dispatch.life`; this module carries them out.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _OVER = (Step.SETTLE, Step.CHARGED_BEFORE, Step.UNCONFIRMED)
 
 
 def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
-    """Takes what an attempt has ended with."""
+    """Takes the outcome of an attempt."""
     if work.in_flight.pop(attempt.ticket, None) is None:
-        return  # dropped, and its end came all the same
-    if outcome.verdict is Verdict.CHARGED:  # nearly all: SETTLE in the table, whatever else is known
+        return  # it was dropped, but its end came anyway
+    if outcome.verdict is Verdict.CHARGED:  # nearly all attempts: SETTLE in the table, whatever else is known
         work.router.observed[attempt.processor].ended(now.mono_ms, attempt.ticket, True)
         if attempt.tries or attempt.is_delayed:
             _forget(work, attempt)
@@ -85,13 +85,13 @@ def _tell_router(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delay
         else:
             observed.set_apart(now.mono_ms, ticket)
     elif verdict is Verdict.FAILED and delayed is not None and delayed.fail(processor, work.charged(processor)):
-        observed.set_apart(now.mono_ms, ticket)  # others were charged since it failed last: it is this payment
+        observed.set_apart(now.mono_ms, ticket)  # others were charged since its last failure: this payment is the cause
     else:
         observed.ended(now.mono_ms, ticket, verdict is Verdict.ALREADY, attempt.key)
 
 
 def _put_back(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed: Delayed | None) -> None:
-    """Certainly not charged, and no word about the payment itself."""
+    """The payment is certainly not charged, and the answer says nothing of the payment itself."""
     observed = work.router.observed[attempt.processor]
     _store_state(work, attempt, QUEUED)
     if delayed is None:
@@ -110,7 +110,7 @@ def _put_back(work: Work, now: Now, attempt: Attempt, verdict: Verdict, delayed:
 
 
 def _turn_elsewhere(work: Work, now: Now, attempt: Attempt, delayed: Delayed | None) -> None:
-    """Refused: a processor that has refused it less often is asked at once, but for one that is not to be had."""
+    """The payment was refused: a processor that has refused it less often gets it at once, if it is usable."""
     processor = attempt.processor
     _store_state(work, attempt, QUEUED)
     payment = work.settlement.payment(attempt.ring, attempt.position)
@@ -146,14 +146,14 @@ def _keep(work: Work, now: Now, attempt: Attempt, verdict: Verdict, step: Step) 
     if step is Step.LOOK_UP:
         one.is_told = True
         if not one.is_doubted:
-            # A dispatcher that starts after a crash must not take the crash for a request that may have charged.
+            # A dispatcher that starts after a crash must not count the crash as a request that may have charged.
             _store_state(work, attempt, ALREADY)
         unresolved.wait(one, now.mono_ms)
         return
     one.is_doubted = True
     one.tries += 1
     if verdict is Verdict.UNKNOWN and work.asking + len(work.ask_at_once) < ASKING_MAX:
-        # To ask takes less time than to send again: that would wait for a slow processor once more.
+        # A lookup takes less time than sending again, which would wait for a slow processor once more.
         work.ask_at_once.append(attempt)
     unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
 
@@ -162,7 +162,7 @@ def _keep(work: Work, now: Now, attempt: Attempt, verdict: Verdict, step: Step) 
 
 
 def _finish_first_lookup(work: Work, now: Now, attempt: Attempt, delayed: Delayed, outcome: Outcome) -> None:
-    """A lookup has ended that must be made before anything is sent. The payment is certainly not charged by us."""
+    """A lookup that must come before any request has ended. No request of ours has charged the payment."""
     delayed.asked -= 1
     step = life.after_first_lookup(outcome.verdict)
     if step is Step.CHARGED_BEFORE:
@@ -182,7 +182,7 @@ def _finish_first_lookup(work: Work, now: Now, attempt: Attempt, delayed: Delaye
 
 
 def _finish_lookup(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
-    """A lookup has ended. Its payment is in flight still or again, or waits for its next step, or is over by now."""
+    """A lookup has ended. Its payment may be in flight, may wait for its next step, or may be over by now."""
     unresolved = work.unresolved[attempt.processor]
     one = unresolved.get(attempt.key)
     request = work.request_of(attempt) if outcome.verdict is Verdict.FOUND else None
@@ -203,7 +203,7 @@ def _finish_lookup(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> 
     )
     is_dead = decision.step is Step.DEAD_LETTER and not one.is_dead
     if is_dead and request is None:
-        request = work.request_of(attempt)  # its end would find the payment elsewhere
+        request = work.request_of(attempt)  # at its end the payment would be kept elsewhere
     if request is not None and (decision.step in _OVER or is_dead):
         work.drop(request)
         _forget_delayed(work, attempt.key)
@@ -221,7 +221,7 @@ def _finish_lookup(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> 
 
 
 def _end(work: Work, now: Now, ring: int, payment: Payment, outcome: Outcome, decision: Decision) -> None:
-    """Ends a payment by its processor's record or, unconfirmed, by what was sent."""
+    """Ends a payment with the values of its processor's record or, if unconfirmed, with the values that were sent."""
     if decision.step is Step.CHARGED_BEFORE:
         work.settlement.charged_before(now, ring, payment, payment.processor, outcome.requested_ms)
         return
@@ -236,7 +236,7 @@ def _end(work: Work, now: Now, ring: int, payment: Payment, outcome: Outcome, de
 
 
 def _forget(work: Work, attempt: Attempt) -> None:
-    """A payment is charged that was unresolved or delayed."""
+    """A payment that was unresolved or delayed is charged: it is in no collection any more."""
     one = work.unresolved[attempt.processor].get(attempt.key)
     if one is not None:
         work.unresolved[attempt.processor].remove(one)

@@ -1,8 +1,8 @@
-"""What is done next with a payment, by what is known of it and by what was heard. Pure: two tables and a few rules.
+"""What is done next with a payment, by what is known of it and by the last outcome. Pure: two tables and a few rules.
 
 A payment belongs to a processor from the moment that its request is sent until the processor has said that it did not
-charge. *Doubted* is one of which a request with this very body ended unknown (time-out, reset, a gateway's word, a
-crash): whatever a later request is answered, the first one may have been charged.
+charge. A payment is *doubted* if a request with the same body ended unknown (time-out, reset, a gateway's answer, a
+crash). Whatever the answer to a later request is, the first one may have been charged.
 
 ====================  ===================  =============================================================
 end of a request      not doubted          doubted
@@ -14,8 +14,8 @@ REFUSED               TURN_ELSEWHERE       SEND_AGAIN
 UNKNOWN               SEND_AGAIN           SEND_AGAIN
 ====================  ===================  =============================================================
 
-A lookup asks what the processor has stored. *Told* is a payment of which its processor has said "already there": a
-lookup must show it. *First* are lookups before anything is sent: of an id that may have been charged before.
+A lookup asks what the processor has stored. A payment is *told* if its processor has said "already there": a lookup
+must show it. A lookup is *first* if it comes before any request, because the id may have been charged before.
 
 ====================  ===================  ===================  ===================  ====================
 end of a lookup       not told             told                 dead letter          first
@@ -25,10 +25,10 @@ ABSENT                NOTHING              by the count         NOTHING         
 anything else         NOTHING              by the count         NOTHING              NOTHING
 ====================  ===================  ===================  ===================  ====================
 
-*By the record* (:func:`whose`): it ends the payment, as ours or as charged before, or shows that nobody can tell. *By
-the count*: silence makes asking rarer, and enough of it, or of words that contradict "already there", makes the payment
-a dead letter, which is asked for now and then and waits for a person; or settles it unconfirmed, where an earlier
-request explains the word.
+*By the record* (:func:`whose`): the record ends the payment, as ours or as charged before, or it shows that nothing can
+tell. *By the count*: lookups without an answer become rarer. After enough of them, or after enough answers that
+contradict "already there", the payment becomes a dead letter: it is looked up now and then, and waits for a person. But
+if an earlier request explains "already there", the payment is settled unconfirmed.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ from engine.connectors.answers import Outcome, Verdict
 from engine.memory import layout
 from engine.payment import Payment
 
-CONTRADICTIONS_MAX = 10  # "it is not there" after "already there": then it is a dead letter
-LOOKUPS_MAX = 10  # lookups that cannot be had after "already there": then it is settled unconfirmed, or a dead letter
+CONTRADICTIONS_MAX = 10  # lookups with "not there" after "already there": then it is a dead letter
+LOOKUPS_MAX = 10  # lookups without an answer after "already there": then it is settled unconfirmed, or a dead letter
 RESEND_FIRST_MS = 20  # wait before an unknown payment is sent, or looked up, again; doubled each time ...
 RESEND_LAST_MS = 2000  # ... up to this ...
-RESEND_OLD_SHIFT = 5  # ... or a 32nd of its age, when that is more ...
+RESEND_OLD_SHIFT = 5  # ... or a 32nd of its age, if that is more ...
 RESEND_RARELY_MS = 60_000  # ... but never more than this
 DEAD_FIRST_MS = 10_000  # wait before a dead letter is looked up again; doubled each time ...
 DEAD_LAST_MS = 900_000  # ... up to this
-DELAY_FIRST_MS = 100  # wait before a payment that fails again and again by itself is sent again; doubled ...
+DELAY_FIRST_MS = 100  # wait before a payment with a back-off of its own is sent again; doubled each time ...
 DELAY_LAST_MS = 60_000  # ... up to this
-FAILURES_FEW = 3  # so many failures of one payment are nothing special
-FAILURES_MANY = 64  # more of them make it no less likely
-EXPLAINED_PPM = 1000  # a run of failures that is less likely than this by the processor's failure rate is its own
-REFUSING_RUN = 50  # so many refusals in a row, nothing charged in between, are the processor's state
+FAILURES_FEW = 3  # this many failures of one payment in a row always count as explained
+FAILURES_MANY = 64  # more failures in a row are treated as this many
+EXPLAINED_PPM = 1000  # if a run of failures is less likely than this at the processor's failure rate, it is not chance
+REFUSING_RUN = 50  # this many refusals in a row, with nothing charged in between, are the processor's state
 PPM = 1_000_000
-DOUBLED_MAX = 16  # a wait that was doubled so often has reached every limit
+DOUBLED_MAX = 16  # a wait that was doubled this often has reached every limit
 
 
 class Step(IntEnum):
@@ -68,10 +68,10 @@ class Step(IntEnum):
     SEND_AGAIN = 3  # unknown: the same body to the same processor, and a lookup beside
     LOOK_UP = 4  # it must be there: ask what is stored
     CHARGED_BEFORE = 5  # the processor had the id before we sent it: over, and counted beside the books
-    UNCONFIRMED = 6  # settled with what we sent: nobody can show it
-    DEAD_LETTER = 7  # only a person can tell
+    UNCONFIRMED = 6  # settled with the values that we sent: no lookup can show it
+    DEAD_LETTER = 7  # only a person can find out
     NOTHING = 8  # the answer says nothing
-    NOT_THERE = 9  # the processor has no payment with this id: it need not be asked again
+    NOT_THERE = 9  # the processor has no payment with this id: it need not be looked up there again
 
 
 class Decision(NamedTuple):
@@ -92,15 +92,15 @@ _AFTER_REQUEST: dict[Verdict, tuple[Step, Step]] = {  # not doubted, doubted
 
 
 def after_request(verdict: Verdict, is_doubted: bool) -> Step:
-    """The first table of the module."""
+    """The first table in the module's docstring."""
     return _AFTER_REQUEST[verdict][is_doubted]
 
 
 class Course(NamedTuple):
-    """How it has gone with a payment whose outcome is unknown.
+    """What has happened so far to a payment whose outcome is unknown.
 
     ``is_told``: its processor has said "already there". ``is_doubted``: see the module. ``absent``, ``silent``: lookups
-    since then that did not find it, and that could not be had. ``reason``: not REASON_NONE of a dead letter.
+    since then that did not find it, and that got no answer. ``reason``: REASON_NONE, or why it is a dead letter.
     """
 
     is_told: bool
@@ -110,7 +110,7 @@ class Course(NamedTuple):
     reason: int
 
 
-Spans = Iterable[tuple[int, int]]  # of the wall clock that have come twice, as (from, to) in ms
+Spans = Iterable[tuple[int, int]]  # of wall-clock time that have occurred twice, as (from, to) in ms
 _Rule = Callable[[Course, Outcome, Payment, Spans], Decision]
 
 
@@ -130,8 +130,7 @@ def _by_count(course: Course, _outcome: Outcome, _payment: Payment, _set_back: S
         return Decision(Step.DEAD_LETTER, layout.REASON_CONTRADICTION)
     if course.silent >= LOOKUPS_MAX:
         if course.is_doubted:
-            # The contest's processor says 422 for nothing but an id that it has, and the first request may have left
-            # it.
+            # The contest's processor says 422 only for an id that it has, and the first request may have stored the id.
             return Decision(Step.UNCONFIRMED, layout.REASON_UNCONFIRMED)
         return Decision(Step.DEAD_LETTER, layout.REASON_NO_LOOKUP)  # it may have been charged in an earlier life
     return Decision(Step.NOTHING)
@@ -146,7 +145,7 @@ _AFTER_LOOKUP: dict[Verdict, tuple[_Rule, _Rule, _Rule, Step]] = {  # not told, 
 
 
 def after_lookup(course: Course, outcome: Outcome, payment: Payment, set_back: Spans) -> Decision:
-    """The second table, for ``payment``; the caller has counted the end of the lookup in ``course`` already."""
+    """The second table, for ``payment``. The caller has already counted this lookup in ``course``."""
     not_told, told, dead, _ = _AFTER_LOOKUP[outcome.verdict]
     is_dead = course.reason != layout.REASON_NONE
     rule = dead if is_dead else told if course.is_told else not_told
@@ -154,18 +153,18 @@ def after_lookup(course: Course, outcome: Outcome, payment: Payment, set_back: S
 
 
 def after_first_lookup(verdict: Verdict) -> Step:
-    """Its last column."""
+    """The last column of the second table."""
     return _AFTER_LOOKUP[verdict][3]
 
 
 def whose(record_ms: int, payment: Payment, set_back: Spans) -> Decision:
     """Whether a processor's record with the requestedAt ``record_ms`` is of one of this payment's own requests.
 
-    It is when it has the time of the last request, or lies between the first and the last. Any other was charged before
-    this payment was accepted, or by somebody else. Where the wall clock has gone twice over that moment nobody can
-    tell, unless it is earlier than every one of our requests.
+    It is if it has the time of the last request, or a time between the first and the last. Any other record was charged
+    before this payment was accepted, or by another client. If the wall clock has shown that moment twice, the record
+    proves nothing, unless it is earlier than every one of our requests.
     """
-    if not payment.attempts:  # never sent; the words of its times are an older payment's
+    if not payment.attempts:  # it was never sent; its words for times are an older payment's
         return Decision(Step.CHARGED_BEFORE)
     if record_ms == payment.requested_ms:
         return Decision(Step.SETTLE)
@@ -189,7 +188,7 @@ def dead_wait_ms(tries: int) -> int:
 
 
 def delay_ms(rounds: int) -> int:
-    """How long a payment with a back-off of its own waits after so many rounds."""
+    """How long a payment with a back-off of its own waits after ``rounds`` rounds."""
     return _doubled_ms(DELAY_FIRST_MS, rounds, DELAY_LAST_MS)
 
 
@@ -199,7 +198,7 @@ def _doubled_ms(first_ms: int, times: int, last_ms: int) -> int:
 
 
 def is_explained(failures: int, failure_ppm: int) -> bool:
-    """Whether so many failures of one payment in a row are no wonder at a processor with this failure rate."""
+    """Whether the failure rate of the processor explains this many failures of one payment in a row."""
     if failures < FAILURES_FEW:
         return True
     likely_ppm = PPM
@@ -211,11 +210,11 @@ def is_explained(failures: int, failure_ppm: int) -> bool:
 
 
 def is_refused_for_good(refusals: Sequence[int], counted: Sequence[int], refusals_max: int) -> bool:
-    """Whether a payment has been refused often enough to be taken for what it is.
+    """Whether a payment has been refused often enough to fail: the cause is the payment itself.
 
     Parameters:
       refusals: by each processor, ever.
-      counted: those of them that the processor gave after it had charged another one since its last refusal of this one
-        (the first always counts): its state does not explain them. The dearer one often has no others.
+      counted: those of them that the state of the processor does not explain, because it had charged another payment
+        since its last refusal of this one. The first always counts. The dearer processor often has only that one.
     """
     return min(refusals) >= refusals_max and max(counted) >= refusals_max

@@ -1,6 +1,6 @@
-"""The dispatcher's loop: the one pass that there is, and what comes between two of them.
+"""The dispatcher's loop: one pass after another, and what comes between two of them.
 
-It stands on the ports of :mod:`engine.dispatch.ports`, and knows no socket, file or clock.
+It uses the ports of :mod:`engine.dispatch.ports`, and knows no socket, file or clock.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Ports(NamedTuple):
 
 
 class Loop:
-    """Joins what decides with the world.
+    """Connects the parts that decide with the world.
 
     Parameters:
-      dispatcher: over rings and books; queries, drain, rhythm: see their modules.
+      dispatcher: over rings and books; queries, drain, rhythm (the settings of the pacing): see their modules.
       status: the books' status block.
     """
 
@@ -66,17 +66,17 @@ class Loop:
         self._clock, self._transport, self._durability, self._waker, self._doorbell = ports
         self._show_ms = 0
         self.pass_ms = 0  # when the last pass was, by the engine's clock
-        self._work_ms = 0  # when something was begun or ended last
-        self._waiting = 0  # payments that waited when it was decided to sleep
+        self._work_ms = 0  # when something last began or ended
+        self._waiting = 0  # payments that waited when the loop decided to sleep
 
     def begin(self, now: Now) -> None:
-        """Takes up what the last dispatcher has left, in whatever way it ended. Called once, before anything else."""
+        """Takes up what the last dispatcher has left, however it ended. Called once, before anything else."""
         self._durability.begin()
         self._queries.begin(now)
         self.dispatcher.recover(now)
 
     def turn(self) -> bool:
-        """A pass, and the time until the next one; False: it was the last, and :meth:`end` is called then."""
+        """Makes a pass, and lets the time until the next one go by. False: it was the last; call :meth:`end` then."""
         decided = self.step(self._clock.now())
         if isinstance(decided, Stop):
             return False
@@ -104,7 +104,7 @@ class Loop:
         for attempt in dispatcher.take_dropped():
             transport.drop(attempt)
         self._queries.ask(now)
-        # What has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
+        # A payment that has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         drain = self.drain
         attempts = [] if drain.is_asked and drain.is_late(now.mono_ms) else dispatcher.start(now)
         if attempts:
@@ -139,8 +139,8 @@ class Loop:
         )
 
     def _due_ms(self, now: Now, end_ms: int) -> float:
-        """When the next thing is due, though nothing happens before."""
-        self._waiting = self.dispatcher.waiting  # first: what comes from now on is seen by the last look
+        """When the next thing is due if nothing happens before."""
+        self._waiting = self.dispatcher.waiting  # first: the last check before a sleep sees what comes from now on
         due_ms = min(now.mono_ms + pacing.IDLE_WAIT_MS, self._queries.due_ms())
         wake_ms = self.dispatcher.wake_ms(now.mono_ms)
         if wake_ms is not None:
@@ -149,8 +149,8 @@ class Loop:
         return due_ms if network_ms is None else min(float(due_ms), end_ms + network_ms)
 
     def _may_sleep(self) -> bool:
-        """The last look before a sleep: it says that it sleeps, and only then looks whether a payment has come. One
-        that comes later finds it asleep, and rings.
+        """The last check before a sleep. The loop first says that it sleeps, and only then checks whether a payment has
+        come. The API process of a payment that comes later finds it asleep, and rings.
         """
         self._doorbell.fall_asleep()
         return self.dispatcher.waiting == self._waiting

@@ -1,6 +1,6 @@
-"""What the dispatcher's loop stands on: a clock, a network, what keeps memory, and what waits.
+"""What the dispatcher's loop needs from the world: a clock, a network, durability, and a way to wait.
 
-The process, the simulation and the tests have each their own. What is promised of the loop is tried with the same code
+The process, the simulation and the tests each have their own. So the promises of the loop are tested with the same code
 that runs in production.
 """
 
@@ -29,60 +29,60 @@ class Transport(Protocol):
         """Sends a payment or a lookup; its end is in a later :meth:`results`."""
 
     def ask_health(self, processor: int) -> None:
-        """Asks a processor how it is; its word, or silence, is in a later :meth:`results`."""
+        """Queries the health of a processor; its answer, or silence, is in a later :meth:`results`."""
 
     def ask_fee(self, processor: int) -> None:
-        """Asks a processor what it keeps; its word, or silence, is in a later :meth:`results`."""
+        """Queries the fee of a processor; its answer, or silence, is in a later :meth:`results`."""
 
     def kick(self) -> None:
-        """Lets what was sent leave."""
+        """Makes the requests that were handed over leave."""
 
     def results(self) -> tuple[Sequence[tuple[Attempt, Outcome]], Sequence[Word]]:
         """Everything that has ended since the last call: attempts, and queries."""
 
     def drop(self, attempt: Attempt) -> None:
-        """Drops a request; its end is never told."""
+        """Drops a request; its end is never reported."""
 
     def abandon(self) -> None:
-        """Drops every request for a payment; their ends are never told."""
+        """Drops every request for a payment; their ends are never reported."""
 
     def wait_ms(self) -> float | None:
-        """How long the network can wait before it must be looked at; None: until something arrives."""
+        """How long the network can be left alone; None: until something arrives."""
 
 
 class Durability(Protocol):
     """What must be kept, and when: the dispatcher's side of ENGINE_DURABILITY.
 
-    OSError from any of them ends the process: what cannot be kept must not be sent, nor told.
+    OSError from any of them ends the process: what cannot be kept must not be sent, and must not be answered.
     """
 
     def begin(self) -> None:
-        """A dispatcher takes up rings and books, however the last one ended."""
+        """A dispatcher takes up rings and books, however the last dispatcher ended."""
 
     def before_sends(self) -> None:
-        """Where each payment goes must be kept before it goes."""
+        """Brings the destination of each payment to where it is kept, before the payment is sent."""
 
     @property
     def before_books(self) -> Callable[[], None] | None:
-        """Called at each step of the books' transactions; None: there is nothing to do."""
+        """The function to call at each step of the books' transactions; None: there is nothing to do."""
 
     def end(self) -> None:
         """The dispatcher stops; nothing is written after that."""
 
 
 class Waker(Protocol):
-    """Carries out what pacing decides, and hands what is ready to the transport. It may return at once and see to it
-    that the next pass comes when it is time: the simulation does.
+    """Carries out what pacing decides, and hands what is ready to the transport. It may return at once and schedule the
+    next pass itself, as the simulation does.
     """
 
     def pause(self, for_ms: int) -> None:
         """Lets ``for_ms`` pass, whatever happens."""
 
     def listen(self, for_ms: int) -> None:
-        """Lets ``for_ms`` pass, or less when something is ready."""
+        """Lets ``for_ms`` pass, or less if something is ready."""
 
     def sleep(self, for_ms: int, until_ms: float, may_sleep: Callable[[], bool]) -> None:
         """Lets ``for_ms`` pass, then sleeps until ``until_ms``, or until something is ready or the doorbell rings.
 
-        ``may_sleep`` is called in between, and False means that there is something to do already.
+        ``may_sleep`` is called in between. If it returns False, there is something to do already.
         """

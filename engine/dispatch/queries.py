@@ -1,4 +1,4 @@
-"""Queries: processors are asked for their health again and again, and for their fees where that is allowed."""
+"""Queries: processors are queried for their health again and again, and for their fees if that is allowed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from engine.routing.router import Router
 
 
 class Queries:
-    """Asks, and tells the router what is answered.
+    """Sends queries, and tells the router what is answered.
 
     Parameters:
-      transport: carries them; status: shows what they told, and keeps for the next dispatcher when to ask again.
-      fees_ppm: of each processor, in millionths of an amount; -1: not known.
-      asks_fees: whether those may be asked for.
+      transport: carries the queries.
+      status: shows the answers, and keeps for the next dispatcher when to query again.
+      fees_ppm: the fee of each processor, in millionths of an amount; -1: not known.
+      asks_fees: whether unknown fees may be queried.
       health_interval_ms: a processor answers one query for its health in this time.
     """
 
@@ -39,36 +40,36 @@ class Queries:
         self._fees_ppm = list(fees_ppm)
         self._asks_fees = asks_fees
         self._health_interval_ms = health_interval_ms
-        self._fees_from_ms = [0] * len(fees_ppm)  # each may be asked for from then on
-        self._fees_refused = [0] * len(fees_ppm)  # how often in a row it was not told
+        self._fees_from_ms = [0] * len(fees_ppm)  # each fee may be queried from this time on
+        self._fees_refused = [0] * len(fees_ppm)  # how many queries in a row got no fee
 
     def begin(self, now: Now) -> None:
-        """Keeps the distance from the last dispatcher's queries for health too."""
+        """Keeps the distance from the health queries of the last dispatcher too."""
         for observed, shown in zip(self._router.observed, self._shown, strict=True):
-            # Never later than a query of this very moment would ask for, whatever stands there.
+            # At most the distance from a query of this moment, whatever the status block says.
             latest_ms = now.mono_ms + ANSWER_MS_MAX + self._health_interval_ms
             observed.health_from_ms = min(shown.health_from_ms, latest_ms)
 
     def ask(self, now: Now) -> None:
-        """Asks what is to be asked now."""
+        """Sends the queries that are due now."""
         for processor, observed in enumerate(self._router.observed):
             if observed.wants_health(now.mono_ms):
                 observed.health_asked(now.mono_ms)
-                # Before it leaves: we may not live to hear the answer.
+                # Before the query leaves: this process may be killed before the answer comes.
                 self._shown[processor].health_from_ms = observed.health_from_ms
                 self._transport.ask_health(processor)
         if self._asks_fees:
             self._ask_fees(now)
 
     def heard(self, now: Now, word: Word) -> None:
-        """Takes what a query has ended with."""
+        """Takes the end of a query."""
         if isinstance(word, Health) or (isinstance(word, Silence) and word.query is Query.HEALTH):
             self._heard_health(now, word)
         else:
             self._heard_fee(now, word)
 
     def due_ms(self) -> int:
-        """When the next health is asked for if nothing happens before."""
+        """When the next health query is due if nothing happens before."""
         return min(observed.health_due_ms() for observed in self._router.observed)
 
     def _heard_health(self, now: Now, word: Health | Silence) -> None:
@@ -90,7 +91,7 @@ class Queries:
         self._fees_from_ms[processor] = now.mono_ms + fee_wait_ms(self._fees_refused[processor])
 
     def _ask_fees(self, now: Now) -> None:
-        """Asks for fees that are neither set nor known, ever more rarely when they are not told."""
+        """Queries fees that are neither set nor known, ever more rarely if they are not told."""
         for processor, fee_ppm in enumerate(self._fees_ppm):
             if fee_ppm < 0 and now.mono_ms >= self._fees_from_ms[processor]:
                 self._fees_from_ms[processor] = now.mono_ms + ANSWER_MS_MAX + fee_wait_ms(self._fees_refused[processor])

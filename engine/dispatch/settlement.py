@@ -1,8 +1,8 @@
 """Every store that ends a payment, or moves it between its slot and a parking place. Part of the books' transactions.
 
-A payment is named by its ring and position, or by ``parked.RING`` and its place. All that writes belongs between
-``books.begin`` and ``books.commit``, but for :meth:`Settlement.store_progress`, :meth:`Settlement.store_request` and
-what is made of them: those are the dispatcher's own words of one slot, stored at once.
+A payment is identified by its ring and position, or by ``parked.RING`` and its parking place. Every method that writes
+belongs between ``books.begin`` and ``books.commit``. The exceptions are :meth:`Settlement.store_progress`,
+:meth:`Settlement.store_request` and what uses them: they store the dispatcher's own words of one slot at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Settlement:
         self._shape = shape
 
     def payment(self, ring: int, position: int) -> Payment:
-        """What memory says of an open payment."""
+        """An open payment, as memory has it."""
         if ring == parked.RING:
             payment = parked.read(self._books.value, self._shape, position)
         else:
@@ -41,7 +41,7 @@ class Settlement:
     def complete(
         self, now: Now, ring: int, position: int, processor: int, attempts: int, requested_ms: int, cents: int
     ) -> None:
-        """Charged at ``processor`` under ``requested_ms`` with ``cents``: nearly all end like this."""
+        """Ends a payment that ``processor`` has charged, under ``requested_ms`` with ``cents``. Nearly all end so."""
         self._books.settle(processor, requested_ms, cents)
         if ring == parked.RING:
             done = self.payment(ring, position)._replace(requested_ms=requested_ms)
@@ -54,7 +54,7 @@ class Settlement:
         self._books.put_done(ring + 1, at, requested_ms, now.wall_ms, word)
 
     def complete_with(self, now: Now, ring: int, payment: Payment, requested_ms: int, cents: int, reason: int) -> None:
-        """As :meth:`complete`, with a reason: unconfirmed, or the processor has other cents than the payment."""
+        """As :meth:`complete`, with a reason: unconfirmed, or the processor has another amount."""
         self._books.settle(payment.processor, requested_ms, cents)
         first_ms = payment.first_ms
         if reason == layout.REASON_AMOUNT:
@@ -66,18 +66,18 @@ class Settlement:
         self._end(now, ring, done, COMPLETED, reason)
 
     def charged_before(self, now: Now, ring: int, payment: Payment, processor: int, requested_ms: int) -> None:
-        """``processor`` had the id before this payment's first request; it has it under ``requested_ms``."""
+        """Ends a payment whose id ``processor`` had, under ``requested_ms``, before this payment's first request."""
         self._books.charged_before(payment.cents)
         done = payment._replace(processor=processor, requested_ms=requested_ms)
         self._end(now, ring, done, CHARGED_BEFORE, layout.REASON_NONE)
 
     def fail(self, now: Now, ring: int, payment: Payment, reason: int) -> None:
-        """Certainly not charged, and not tried again."""
+        """Ends a payment that is certainly not charged, and is not tried again."""
         self._books.fail(payment.cents)
         self._end(now, ring, payment, FAILED, reason)
 
     def park(self, ring: int, payment: Payment, refused: int = 0) -> int | None:
-        """Gives the slot of an open payment back: its parking place, None when there is no room."""
+        """Parks an open payment and gives its slot back. Returns its parking place, None if there is no room."""
         assert ring != parked.RING and self._is_there(ring, payment.position, payment)
         place = parked.put(self._books, self._shape, payment, refused, layout.pack_home(ring, payment.position))
         if place is not None:
@@ -87,19 +87,19 @@ class Settlement:
         return place
 
     def change(self, place: int, payment: Payment, refused: int | None = None) -> None:
-        """Changes an open payment parked; see :func:`parked.change`."""
+        """Changes an open payment that is parked; see :func:`parked.change`."""
         parked.change(self._books, self._shape, place, payment, refused)
 
     def store_state(self, ring: int, position: int, state: int, processor: int, attempts: int) -> None:
-        """Another state of an open payment: of a slot at once, of a parking place by the transaction."""
+        """Changes the state of an open payment: in a slot at once, in a parking place by the transaction."""
         if ring == parked.RING:
             self.change(position, self.payment(ring, position)._replace(state=state))
         else:
             self.store_progress(ring, position, state, processor, attempts)
 
     def store_request(self, ring: int, payment: Payment) -> None:
-        """What is about to be sent for the payment of a slot: the times first, for the state must never point at a time
-        that was not sent.
+        """Stores what is about to be sent for the payment of a slot. The times come first, because the state must never
+        refer to a time that was not sent.
         """
         reader = self._rings[ring]
         at = reader.offset(payment.position)
@@ -108,7 +108,7 @@ class Settlement:
         self.store_progress(ring, payment.position, payment.state, payment.processor, payment.attempts)
 
     def store_progress(self, ring: int, position: int, state: int, processor: int, attempts: int) -> None:
-        """One store of a slot's progress, outside of any transaction; ``ring`` is no parking place."""
+        """One store of a slot's progress, outside of any transaction; ``ring`` is not the parking table."""
         reader = self._rings[ring]
         at = reader.offset(position)
         assert reader.words[at + layout.SLOT_SEQUENCE] == position + 1, "its slot was given away"
@@ -133,8 +133,8 @@ class Settlement:
         self._books.put_done_again(ring + 1, at, payment.requested_ms, settled, word)
 
     def _is_there(self, ring: int, position: int, payment: Payment) -> bool:
-        """Whether the slot of ``position`` still has a payment. Should it be given away just now, its new payment takes
-        the words for what they are: an older one's.
+        """Whether the slot of ``position`` still has the payment. If the slot is given away just now, the words that
+        are written do no harm: its new payment recognises them as those of an older one.
         """
         held = self._rings[ring].read(position)
         return held is not None and (held.id_high, held.id_low) == (payment.id_high, payment.id_low)

@@ -1,7 +1,7 @@
 """What the dispatcher begins: first requests, the same ones again, and lookups. Pure.
 
-Each payment's words say where it goes before its request leaves: the attempts that come from here are sent by the
-caller, after it has brought memory to disk where that is promised.
+The words of each payment say where it goes before its request leaves. The caller sends the attempts that this module
+returns, after it has brought memory to disk if that is promised.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from engine.memory.layout import (
 )
 from engine.payment import Payment
 
-OVERDUE_MS = 500  # an answer is this much later than usual: the processor is asked whether the payment is there ...
+OVERDUE_MS = 500  # when an answer is this much later than usual, the payment is looked up ...
 OVERDUE_AGAIN_MS = 500  # ... and again after this, doubled each time
 ASKING_MAX = 32  # most lookups at once
-TURNED_AWAY_MS = 100  # a delayed payment that finds no room at any processor looks again after this
+TURNED_AWAY_MS = 100  # a delayed payment that finds no room at any processor tries again after this
 
 
 def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | None:
-    """Sends the next payment, straight from the words of its slot: this is done for every one of them.
+    """Begins the next payment, straight from the words of its slot, because this is done for every payment.
 
-    None: it cannot be sent just like that, and is delayed.
+    None: it cannot be sent yet, and is delayed.
     """
     ring, position = work.backlog.take_newest() if is_probe else work.backlog.take()
     reader = work.rings[ring]
@@ -52,7 +52,7 @@ def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | Non
     else:
         first_at = at + (SLOT_FIRST_MS if attempts > 1 else SLOT_REQUESTED_MS)
         words[at + SLOT_FIRST_MS] = min(words[first_at], now.wall_ms)
-    # The times first: the state must never point at a time that was not sent.
+    # The times first: the state must never refer to a time that was not sent.
     words[at + SLOT_REQUESTED_MS] = now.wall_ms
     words[at + SLOT_PROGRESS] = pack_progress(position, PROCESSING, processor, attempts + 1)
     work.last_ticket = ticket = work.last_ticket + 1
@@ -77,7 +77,7 @@ def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | Non
 
 
 def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[Attempt]:
-    """What is due of the payments that belong to ``processor``: lookups, and the same request, ``room`` at most."""
+    """Begins what is due for payments that belong to ``processor``: lookups, and at most ``room`` repeated requests."""
     unresolved, attempts = work.unresolved[processor], list[Attempt]()
     while _is_due(unresolved.lookups.next_ms(), now) and work.asking < ASKING_MAX:
         one = unresolved.lookups.take()
@@ -100,7 +100,7 @@ def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[At
 
 
 def begin_delayed(work: Work, now: Now, room: int) -> list[Attempt]:
-    """What is due of the payments that have a back-off of their own: lookups, and at most ``room`` requests."""
+    """Begins what is due for payments with a back-off of their own: lookups, and at most ``room`` requests."""
     attempts = list[Attempt]()
     while _is_due(work.delayed.due.next_ms(), now) and len(attempts) < room:
         one = work.delayed.due.take()
@@ -124,10 +124,10 @@ def begin_delayed(work: Work, now: Now, room: int) -> list[Attempt]:
 
 
 def overdue(work: Work, now: Now) -> list[Attempt]:
-    """Lookups of payments whose answer is overdue.
+    """Begins lookups of payments whose answer is overdue.
 
-    A processor that charges and then does not answer has the payment in its books all the while, and an audit would
-    find it there. So it is asked on another connection, long before the request times out.
+    If a processor charges and then does not answer, it has the payment in its books all the time, and an audit would
+    find it there. So the payment is looked up on another connection, long before the request times out.
     """
     late = list[Attempt]()
     for attempt in work.in_flight.values():  # in the order of their age
@@ -142,14 +142,14 @@ def overdue(work: Work, now: Now) -> list[Attempt]:
 
 
 def wake_ms(work: Work, now_ms: int) -> int | None:
-    """When something of this is due though nothing happens before; None: nothing (engine's clock)."""
+    """When the next of these attempts is due if nothing happens before (engine's clock); None: none."""
     times = []
     for observed, unresolved in zip(work.router.observed, work.unresolved, strict=True):
         due_ms = unresolved.requests.next_ms()
         if due_ms is not None:
             times.append(max(due_ms, observed.wake_ms(now_ms) or 0))
         due_ms = unresolved.lookups.next_ms()
-        if due_ms is not None and work.asking < ASKING_MAX:  # else an answer comes first
+        if due_ms is not None and work.asking < ASKING_MAX:  # else an answer must come first
             times.append(due_ms)
     due_ms = work.delayed.due.next_ms()
     if due_ms is not None:
@@ -158,14 +158,14 @@ def wake_ms(work: Work, now_ms: int) -> int | None:
 
 
 def _choose(work: Work, now: Now, one: Delayed) -> int | None:
-    """Where a delayed payment goes now, None when nobody has room for it."""
+    """Where a delayed payment goes now; None if no processor has room for it."""
     costs_ppm = [work.router.cost_ppm(processor) for processor in work.processors]
     order = one.choose(costs_ppm, [observed.failure_ppm for observed in work.router.observed])
     return next((processor for processor in order if _may_go(work, now, processor)), None)
 
 
 def _may_go(work: Work, now: Now, processor: int) -> bool:
-    """Whether a delayed payment may be sent. One that refuses all answers them at once: that costs it nothing."""
+    """Whether a delayed payment may be sent. A processor that refuses everything answers at once, at no cost to it."""
     if work.refusing[processor][0] >= life.REFUSING_RUN:
         return work.router.observed[processor].room(now.mono_ms) > 0
     return work.router.allows(now.mono_ms, processor)
@@ -179,7 +179,7 @@ def _begin_delayed(work: Work, now: Now, one: Delayed, payment: Payment, process
         requested_ms=now.wall_ms,
         first_ms=min(payment.first_ms, now.wall_ms) if payment.attempts else now.wall_ms,
     )
-    work.books.begin(now.wall_ms)  # its bucket is open then when it is settled
+    work.books.begin(now.wall_ms)  # so that its bucket is open when it is settled
     if one.ring == parked.RING:
         work.settlement.change(one.position, payment)
     work.books.commit()

@@ -1,20 +1,20 @@
 """The network of the dispatcher: many requests in flight over kept-alive connections, by one pycurl multi-handle.
 
-It knows no payments' lives and no processor's language: it carries the requests that a connector makes
-(:mod:`engine.connectors`), and says what the connector reads in the answers.
+It does not know the life of a payment, nor the protocol of a processor. It carries the requests that a connector makes
+(:mod:`engine.connectors`), and reports what the connector reads in the answers.
 
-*Warning*: when a kept connection breaks without an answer, libcurl by itself sends the request again on a new one, a
-POST too, and tells only what became of the second: a 429 there would hide that the first one was charged. It cannot do
-so when it cannot have the body once more. So the body comes from a function that gives it once, without a way to seek,
-and never from POSTFIELDS; such a request then fails, with an unknown outcome.
+*Warning*: when a kept connection breaks without an answer, libcurl by itself sends the request again on a new one, even
+a POST, and reports only the outcome of the second. A 429 there would hide that the first one was charged. libcurl
+cannot do so if it cannot get the body again. So the body comes from a function that gives it once, without a way to
+seek, and never from POSTFIELDS. Such a request then fails, with an unknown outcome.
 
 *Warning*: libcurl does not call the timer callback again for a value that has not changed. So the stored time is reset
-before ``socket_action``, and ``socket_action`` repeated while the callback sets 0; otherwise a transfer waits a second
-for nothing.
+before ``socket_action``, and ``socket_action`` is repeated while the callback sets 0. Otherwise a transfer waits a
+second for nothing.
 
-*Cost*: libcurl wants a socket watched while a request is on it, and no more when its answer is there. A kept
-connection's stays in the epoll all the same, until it says something that nobody waits for: that spares every payment a
-call of the kernel. The timer's callback is a builtin function because libcurl calls it for every payment.
+*Cost*: libcurl wants a socket to be watched while a request is on it, and no longer once its answer is there. The
+socket of a kept connection stays in the epoll all the same, until it is ready without a request. That saves a system
+call for every payment. The timer's callback is a builtin function because libcurl calls it for every payment.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from engine.dispatch.attempt import Attempt
 from engine.routing.queries import ANSWER_MS_MAX
 
 UPLOAD_BUFFER_BYTES = 16_384  # the least that libcurl takes
-SPARE_CONNECTIONS = 8  # beside the payments': health and fee queries
-# Headers that libcurl would add to a payment by itself: they say nothing to a processor, and with Expect it would ask
-# before it sends a larger body.
+SPARE_CONNECTIONS = 8  # for health and fee queries, in addition to those of payments
+# Headers that libcurl would add to a payment by itself. They tell a processor nothing, and with Expect libcurl would
+# wait for permission before it sends a larger body.
 UNSAID = ("Expect:", "Accept:", "User-Agent:")
 
 log = logging.getLogger("engine.dispatch")
 
 
 class _Carrier:
-    """A curl handle that is used again and again, with what it is carrying now."""
+    """A curl handle that is used again and again, with the request that it carries now."""
 
     __slots__ = ("attempt", "body", "connector", "handle", "lookup", "processor", "query", "sending", "sending_bytes")
 
@@ -55,14 +55,14 @@ class _Carrier:
         self.processor = processor
         self.connector = connector
         self.lookup = lookup
-        self.attempt: Attempt | None = None  # None: it asks
+        self.attempt: Attempt | None = None  # None: it carries a query
         self.query = Query.HEALTH
         self.sending = BytesIO()  # what is still to be sent of the request's body
-        self.sending_bytes = -1  # what the handle takes for the length of the body
+        self.sending_bytes = -1  # the length of the body that was set on the handle
         self.body = bytearray()
 
     def load(self, origin: str, request: Request, unsaid: Sequence[str] = ()) -> None:
-        """Sets path, headers and method, which stay set, and the body; ``unsaid``: headers that libcurl leaves out."""
+        """Sets path, headers and method, which stay set, and the body; ``unsaid``: headers that libcurl must omit."""
         handle = self.handle
         handle.setopt(pycurl.URL, f"{origin}{request.path}")
         handle.unsetopt(pycurl.HTTPHEADER)  # an empty list would leave those of the last request
@@ -79,20 +79,20 @@ class _Carrier:
     def fill(self, body: bytes) -> None:
         """Sets the body that is sent."""
         size = len(body)
-        if size != self.sending_bytes:  # nearly all are as long as the last one
+        if size != self.sending_bytes:  # nearly every body is as long as the last one
             self.handle.setopt(pycurl.POSTFIELDSIZE, size)
             self.sending_bytes = size
         self.sending.__init__(body)  # type: ignore[misc]  # filled anew: its read() is the handle's READFUNCTION
 
 
 class Transport:
-    """Sends payments, lookups and queries, and says how they ended.
+    """Sends payments, lookups and queries, and reports how they ended.
 
     Parameters:
       urls: origins of the processors.
-      connectors: what each of them speaks.
+      connectors: the connector of each of them.
       connect_timeout_ms, request_timeout_ms: see :mod:`engine.settings`.
-      in_flight_max: for each processor; so many connections are kept.
+      in_flight_max: most requests in flight at each processor; this many connections are kept.
       epoll: where libcurl's sockets are watched; the caller waits on it and hands events to :meth:`act`.
     """
 
@@ -112,9 +112,9 @@ class Transport:
         self._connect_timeout_ms = connect_timeout_ms
         self._request_timeout_ms = request_timeout_ms
         self._epoll = epoll
-        self._timer: deque[int] = deque(maxlen=1)  # what libcurl's timer was set to since it was last looked at, in ms
+        self._timer: deque[int] = deque(maxlen=1)  # what libcurl's timer was set to since it was last read, in ms
         self._due: float | None = None
-        self._is_new = False  # something was begun since the timer was looked at last
+        self._is_new = False  # whether something was begun since the timer was last read
         self._wanted: set[int] = set()  # descriptors that libcurl waits for
         # [processor][lookup]: handles that carry nothing
         self._idle: list[tuple[list[_Carrier], list[_Carrier]]] = [([], []) for _ in urls]
@@ -139,11 +139,11 @@ class Transport:
         self._begin(carrier)
 
     def ask_health(self, processor: int) -> None:
-        """Asks a processor how it is; a later :meth:`results` has its Health, or Silence."""
+        """Queries the health of a processor; a later :meth:`results` has its Health, or Silence."""
         self._ask(processor, Query.HEALTH, self._connectors[processor].health)
 
     def ask_fee(self, processor: int) -> None:
-        """Asks a processor what it keeps; a later :meth:`results` has its Fee, or Silence."""
+        """Queries the fee of a processor; a later :meth:`results` has its Fee, or Silence."""
         self._ask(processor, Query.FEE, self._connectors[processor].fee)
 
     def _ask(self, processor: int, query: Query, request: Request) -> None:
@@ -151,7 +151,7 @@ class Transport:
         carrier.query = query
         carrier.load(self._urls[processor], request)
         carrier.handle.setopt(pycurl.TIMEOUT_MS, ANSWER_MS_MAX)
-        # On a kept connection that breaks libcurl would ask again at once, and a processor counts both.
+        # If a kept connection broke, libcurl would send the query again at once, and a processor counts both.
         carrier.handle.setopt(pycurl.FRESH_CONNECT, 1)
         carrier.handle.setopt(pycurl.FORBID_REUSE, 1)
         self._begin(carrier)
@@ -160,7 +160,7 @@ class Transport:
         """Handles events of the epoll on libcurl's sockets, and its timer."""
         for descriptor, event in events:
             if descriptor not in self._wanted:
-                # A kept connection that its peer closes. libcurl finds out when it wants to use it.
+                # The peer closes a kept connection. libcurl finds out when it wants to use it.
                 self._forget(descriptor)
                 continue
             action = 0
@@ -174,18 +174,18 @@ class Transport:
         self.kick()
 
     def kick(self) -> None:
-        """Lets libcurl do what its timer says; to be called after :meth:`send`, so that what was sent leaves."""
+        """Lets libcurl do what its timer says. It must be called after :meth:`send`, so that the requests leave."""
         while (due := self._due_at()) is not None and due <= time.monotonic():
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
     def wait_ms(self) -> float | None:
-        """How long may be waited before :meth:`act` must be called; None: until a socket is ready."""
+        """How long the caller may wait before it must call :meth:`act`; None: until a socket is ready."""
         due = self._due_at()
         return None if due is None else max(0.0, (due - time.monotonic()) * 1000)
 
     def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Health | Fee | Silence]]:
-        """Everything that has ended since the last call: payments, and for each query what the processor says."""
+        """Everything that has ended since the last call: attempts, and for each query the processor's answer."""
         payments: list[tuple[Attempt, Outcome]] = []
         words: list[Health | Fee | Silence] = []
         more = 1
@@ -203,7 +203,7 @@ class Transport:
             for handle, _, _ in failed:
                 carrier = self._busy.pop(handle)
                 if carrier.attempt is not None:
-                    # Bytes of the request that left, on whatever connection libcurl tried.
+                    # Bytes of the request that left, on any connection that libcurl tried.
                     sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
                     payments.append((carrier.attempt, answers.of_error(sent)))
                 else:
@@ -212,7 +212,7 @@ class Transport:
         return payments, words
 
     def drop(self, attempt: Attempt) -> None:
-        """Drops the request of ``attempt``, if it has not ended; its end is never told."""
+        """Drops the request of ``attempt`` if it has not ended; its end is never reported."""
         for handle, carrier in self._busy.items():
             if carrier.attempt is attempt:
                 del self._busy[handle]
@@ -220,7 +220,7 @@ class Transport:
                 return
 
     def abandon(self) -> None:
-        """Drops every request for a payment; their ends are never told. Queries go on."""
+        """Drops every request for a payment; their ends are never reported. Queries go on."""
         for handle, carrier in list(self._busy.items()):
             if carrier.attempt is not None:
                 del self._busy[handle]
@@ -239,7 +239,7 @@ class Transport:
     def _take(self, processor: int, lookup: bool) -> _Carrier:
         pool = self._idle[processor][lookup]
         carrier = pool.pop() if pool else self._new(processor, lookup)
-        if lookup:  # a query sets others
+        if lookup:  # a query sets other headers
             carrier.handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
             carrier.handle.setopt(pycurl.FRESH_CONNECT, 0)
             carrier.handle.setopt(pycurl.FORBID_REUSE, 0)
@@ -249,19 +249,20 @@ class Transport:
         carrier = _Carrier(processor, self._connectors[processor], lookup)
         handle = carrier.handle
         handle.setopt(pycurl.NOSIGNAL, 1)
-        handle.setopt(pycurl.PROXY, "")  # whatever the environment says: payments go to the processor
+        handle.setopt(pycurl.PROXY, "")  # payments go to the processor, whatever the environment says
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_timeout_ms)
         handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
         handle.setopt(pycurl.WRITEFUNCTION, carrier.body.extend)
-        handle.setopt(pycurl.MAXFILESIZE, answers.BODY_BYTES_MAX)  # a longer answer fails, as one that broke off
+        handle.setopt(pycurl.MAXFILESIZE, answers.BODY_BYTES_MAX)  # a longer answer fails, as if it had broken off
         handle.setopt(pycurl.READFUNCTION, carrier.sending.read)
         if lookup:
-            # Asks for an answer that is not packed, and unpacks one that comes packed all the same. A payment's answer
-            # that is packed cannot be read: it is unknown, and looked up. (For each payment this would cost 1 %.)
+            # Asks for an answer that is not compressed, and decompresses one that comes compressed anyway. The answer
+            # to a payment cannot be read if it is compressed: it is unknown, and the payment is looked up. (This option
+            # would cost 1 % of each payment.)
             handle.setopt(pycurl.ACCEPT_ENCODING, "identity")
         else:
             carrier.load(self._urls[processor], carrier.connector.payments, UNSAID)
-            # Of each handle's memory this was most: 64 kB for a body of 120 bytes.
+            # The default buffer was most of a handle's memory: 64 kB for a body of 120 bytes.
             handle.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES)
         return carrier
 
@@ -278,7 +279,7 @@ class Transport:
 
     def _due_at(self) -> float | None:
         """When libcurl's timer runs out, in s; None: it is not set."""
-        if self._is_new:  # whatever the timer says: it may say nothing, see the module
+        if self._is_new:  # the timer may not have been set, see the module
             self._is_new, self._due = False, 0.0
             self._timer.clear()
         elif self._timer:
@@ -294,17 +295,17 @@ class Transport:
         mask = (select.EPOLLIN if what & pycurl.POLL_IN else 0) | (select.EPOLLOUT if what & pycurl.POLL_OUT else 0)
         try:
             self._epoll.modify(descriptor, mask)
-        except FileNotFoundError:  # a new one; its number may be that of one that libcurl has closed
+        except FileNotFoundError:  # a new socket; its number may be that of a socket that libcurl has closed
             self._epoll.register(descriptor, mask)
 
     def _forget(self, descriptor: int) -> None:
-        """Watches a socket no more, if it is still there."""
+        """Stops watching a socket, if it is still there."""
         with contextlib.suppress(OSError):
             self._epoll.unregister(descriptor)
 
 
 def _outcome(carrier: _Carrier, attempt: Attempt, status: int) -> Outcome:
-    """What an answer means. Nothing that a processor can say stops the dispatcher: what cannot be read is unknown."""
+    """What an answer means. No answer of a processor stops the dispatcher: one that cannot be read is unknown."""
     try:
         if attempt.lookup:
             return carrier.connector.read_lookup(status, carrier.body, attempt.id_high, attempt.id_low)
@@ -316,7 +317,7 @@ def _outcome(carrier: _Carrier, attempt: Attempt, status: int) -> Outcome:
 
 
 def _word(carrier: _Carrier, status: int) -> Health | Fee | Silence:
-    """What an answer to a query says; what cannot be read says nothing."""
+    """What an answer to a query says; Silence if it cannot be read."""
     connector, processor, query = carrier.connector, carrier.processor, carrier.query
     read = connector.read_health if query is Query.HEALTH else connector.read_fee
     try:

@@ -1,6 +1,6 @@
 """Payments whose outcome at a processor is unknown. They belong to it until it has answered. Pure.
 
-Each waits for its next request or lookup, ever longer; those of one processor in the order in which they are due.
+Each waits for its next request or lookup, ever longer. Those of one processor are in the order in which they are due.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.memory import layout
 
 @dataclass(slots=True)
 class Unresolved:
-    """One of them; ``ring`` may be the parking table's. See :class:`engine.dispatch.life.Course` for its fields.
+    """One unresolved payment; ``ring`` may be the parking table's. :class:`engine.dispatch.life.Course` has the rest.
 
     ``tries``: unknown outcomes of requests with this body; ``asked``: lookups of a dead letter; ``out``: the ticket of
     its own request or lookup that is under way, 0 while it waits for the next.
@@ -39,7 +39,7 @@ class Unresolved:
 
     @property
     def course(self) -> Course:
-        """What the rules look at."""
+        """What has happened so far, for the rules."""
         return Course(self.is_told, self.is_doubted, self.absent, self.silent, self.reason)
 
     @property
@@ -61,10 +61,10 @@ class Unresolved:
 
 
 class UnresolvedPayments:
-    """All of one processor.
+    """All unresolved payments of one processor.
 
-    ``requests``, ``lookups``: those that wait for the same request again, and for a lookup, which needs no room at the
-    processor and is not held up by those. Whoever takes one sets its ``out``.
+    ``requests``: those that wait to send the same request again. ``lookups``: those that wait for a lookup, which needs
+    no room at the processor and does not wait behind the requests. The caller that takes one sets its ``out``.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class UnresolvedPayments:
 
     @property
     def open(self) -> int:
-        """How many there are that are no dead letters."""
+        """How many of them are not dead letters."""
         return len(self._by_key) - self._dead
 
     def get(self, key: int) -> Unresolved | None:
@@ -89,7 +89,7 @@ class UnresolvedPayments:
         return self._by_key.get(key)
 
     def add(self, one: Unresolved) -> None:
-        """Takes one in; it waits for nothing yet."""
+        """Adds one; it waits for nothing yet."""
         assert one.key not in self._by_key
         self._by_key[one.key] = one
         self._dead += one.is_dead

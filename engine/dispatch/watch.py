@@ -1,8 +1,8 @@
-"""Watches the wall clock beside the engine's: moments that come twice make a processor's record doubtful.
+"""Compares the wall clock with the engine's: if a moment occurs twice, a processor's record of it is doubtful.
 
-A record is taken for ours by its time. When the wall clock is set back, an older record may have a time between those
-of our own requests. So each span that was gone through twice is kept in the books, and the heartbeat, which every
-process reads, tells a dispatcher that starts what both clocks had shown last.
+A record counts as ours by its time. When the wall clock is set back, an older record may have a time between those of
+our own requests. So the books keep each span of time that the wall clock has shown twice. A dispatcher that starts
+reads in the heartbeat what both clocks showed last.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from engine.dispatch.attempt import Now
 from engine.memory import layout
 from engine.memory.status import StatusBlock
 
-NOISE_MS = 2  # both clocks are read one after the other, and rounded
+NOISE_MS = 2  # the two clocks are read one after the other, and rounded
 
 
 class ClockWatch:
     """Keeps the spans in ``books``, and shows both clocks in ``status``.
 
-    ``spans``: those that are remembered, as (from, to) of the wall clock in ms.
+    ``spans``: the spans that are remembered, as (from, to) of the wall clock in ms.
     """
 
     def __init__(self, books: BooksWriter, status: StatusBlock) -> None:
         self._books = books
         self._status = status
-        self._ahead_ms: int | None = None  # the wall clock less the engine's
+        self._ahead_ms: int | None = None  # the wall clock minus the engine's
         self.spans: list[tuple[int, int]] = []
 
     def recover(self) -> None:
@@ -37,17 +37,18 @@ class ClockWatch:
             self._ahead_ms = heartbeat_ms - self._status.clock_ms
 
     def look(self, now: Now) -> None:
-        """Looks at both clocks, and shows them. Not within a transaction of the books."""
+        """Reads both clocks, and shows them. Must not be called within a transaction of the books."""
         ahead_ms = now.wall_ms - now.mono_ms
         if self._ahead_ms is not None and ahead_ms < self._ahead_ms - NOISE_MS:
             self._keep(now, (now.wall_ms, now.mono_ms + self._ahead_ms))
         self._ahead_ms = ahead_ms
-        # Who is killed between the two leaves a span that is too long: rather one too many is doubted than one too few.
+        # A kill between the two stores leaves a span that is too long. That is the safe side: too many records are
+        # doubted, not too few.
         self._status.heartbeat_ms = now.wall_ms
         self._status.clock_ms = now.mono_ms
 
     def _keep(self, now: Now, span: tuple[int, int]) -> None:
-        """Keeps a span, joined with what it touches; when there is no place left, the oldest one is forgotten."""
+        """Keeps a span, joined with those that it touches. If there is no place left, the oldest span is forgotten."""
         apart = [other for other in self.spans if other[1] < span[0] or span[1] < other[0]]
         joined = [span, *(other for other in self.spans if other not in apart)]
         span = min(from_ms for from_ms, _ in joined), max(to_ms for _, to_ms in joined)

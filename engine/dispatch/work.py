@@ -1,8 +1,8 @@
 """Everything that is under way: which payments are open, where each is kept, and what is in flight. Pure.
 
-Three collections hold the open payments that are not just being sent for the first time: :class:`Backlog` (may go
-anywhere), :class:`UnresolvedPayments` (belong to a processor) and :class:`DelayedPayments` (certainly not charged, with
-a back-off of their own). What starts and what ends works on them.
+Three collections hold the open payments that are not in flight for the first time: :class:`Backlog` (may go anywhere),
+:class:`UnresolvedPayments` (belong to a processor) and :class:`DelayedPayments` (certainly not charged, with a back-off
+of their own). :mod:`engine.dispatch.starting` and :mod:`engine.dispatch.ending` work on them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ T = TypeVar("T")
 
 
 class Limits(NamedTuple):
-    """What people have set.
+    """The settings.
 
-    ``give_up_ms``: age at which a payment that was not charged is given up; ``park_ms``: at which one that is
-    unresolved or delayed is parked; ``batch``: most attempts that one pass begins, lookups for what is overdue or
-    unknown left out; ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`.
+    ``give_up_ms``: the age at which a payment that was not charged is given up. ``park_ms``: the age at which an
+    unresolved or delayed payment is parked. ``batch``: most attempts that one pass begins; lookups of overdue or
+    unknown payments do not count. ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`.
     """
 
     give_up_ms: int
@@ -51,8 +51,8 @@ class Work:
     """See the module.
 
     Parameters:
-      rings: every API process's ring, read; the dispatcher's words of their slots are written.
-      books: the one writer of the books; shape: theirs; status: the status block in them.
+      rings: the ring of every API process. They are read, and the dispatcher's words of their slots are written.
+      books: the one writer of the books; shape: the books' shape; status: the status block in them.
       router: where payments go.
     """
 
@@ -75,26 +75,26 @@ class Work:
         self.unresolved = tuple(UnresolvedPayments() for _ in self.processors)
         self.delayed = DelayedPayments()
         self.clocks = ClockWatch(books, status)
-        # For each processor: refusals in a row, and how many it had charged at the last one.
+        # For each processor: refusals in a row, and how many payments it had charged at the last refusal.
         self.refusing = [(0, 0) for _ in self.processors]
         self.in_flight: dict[int, Attempt] = {}
-        self.asking = 0  # lookups among them
-        self.ask_at_once: list[Attempt] = []  # requests that have ended unknown and are to be looked up in this pass
+        self.asking = 0  # lookups in flight
+        self.ask_at_once: list[Attempt] = []  # requests that have ended unknown, to be looked up in this pass
         self.dropped: list[Attempt] = []
         self.settled = 0
-        self.errors = 0  # times that deciding has raised
+        self.errors = 0  # how often a decision has raised
         self.last_ticket = 0
         self._shape = shape
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
     def open_payments(self) -> int:
-        """Every payment that is not done, wherever it is."""
+        """The number of all payments that are not done, wherever they are."""
         first = sum(not (attempt.lookup or attempt.tries or attempt.is_delayed) for attempt in self.in_flight.values())
         return self.backlog.waiting + first + sum(map(len, self.unresolved)) + len(self.delayed)
 
     def charged(self, processor: int) -> int:
-        """How many payments ``processor`` has charged, the transaction of this moment left out."""
+        """How many payments ``processor`` has charged, without those of the present transaction."""
         return self.books.value(layout.BOOKS_TOTALS_AT + 2 * processor)
 
     def recover(self, now: Now) -> None:
@@ -126,20 +126,20 @@ class Work:
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def request(self, now: Now, ring: int, payment: Payment, tries: int) -> Attempt:
-        """The request of a payment whose words say already where it goes."""
+        """The request of a payment whose words already say where it goes."""
         attempt = self._attempt(now, ring, payment, payment.processor, tries)
         self.router.observed[payment.processor].began(now.mono_ms, attempt.ticket)
         return attempt
 
     def lookup(self, now: Now, ring: int, payment: Payment, processor: int, tries: int) -> Attempt:
-        """Asks what ``processor`` has stored of a payment."""
+        """A lookup: asks what ``processor`` has stored of a payment."""
         self.asking += 1
         attempt = self._attempt(now, ring, payment, processor, tries)
         attempt.lookup = True
         return attempt
 
     def lookup_beside(self, now: Now, attempt: Attempt) -> Attempt:
-        """The same, beside a request that is under way or has just ended."""
+        """A lookup beside a request that is under way or has just ended."""
         self.asking += 1
         self.last_ticket += 1
         lookup = replace(
@@ -155,14 +155,14 @@ class Work:
         self.router.observed[request.processor].dropped(request.ticket)
 
     def request_of(self, attempt: Attempt) -> Attempt | None:
-        """The request in flight for the payment, and at the processor, of ``attempt``."""
+        """The request in flight for the same payment at the same processor as ``attempt``, if any."""
         for other in self.in_flight.values():
             if other.id_low == attempt.id_low and other.id_high == attempt.id_high and not other.lookup:
                 return other if other.processor == attempt.processor else None
         return None
 
     def decided(self, attempt: Attempt, decide: Callable[[], T], otherwise: T) -> T:
-        """What ``decide`` says; ``otherwise`` when it raises: one payment that nobody foresaw stops no others."""
+        """The result of ``decide``, or ``otherwise`` if it raises: one unforeseen payment must not stop the others."""
         try:
             return decide()
         except Exception:
@@ -176,7 +176,7 @@ class Work:
         """A payment with a back-off of its own; ``refused``: its word PARKED_REFUSALS."""
         key = payment.id_high << 64 | payment.id_low
         delayed = Delayed.make(key, ring, payment.position, payment.clock_ms, refused, len(self.processors))
-        # What was charged before a crash does not show that a processor charges others and refuses this one.
+        # Charges from before a crash do not show that a processor charges other payments and refuses this one.
         delayed.charged = list(map(self.charged, self.processors))
         if payment.is_seen and not payment.attempts:
             delayed.ask.update(self.processors)
@@ -189,7 +189,7 @@ class Work:
         self.books.commit()
 
     def bury(self, now: Now, one: Unresolved, reason: int) -> None:
-        """Makes a dead letter of a payment: it gives its slot back, and is looked up now and then."""
+        """Makes a payment a dead letter: it gives its slot back, and is looked up now and then."""
         unresolved = self.unresolved[one.processor]
         unresolved.bury(one, reason)
         payment = self.settlement.payment(one.ring, one.position)._replace(reason=reason, settled_ms=now.wall_ms)
@@ -201,13 +201,13 @@ class Work:
         unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
 
     def give_slot_back(self, now: Now, delayed: Delayed) -> None:
-        """Parks a delayed payment when its trouble is its own, or old; part of the books' transaction."""
+        """Parks a delayed payment if it is itself the cause, or old. Part of the books' transaction."""
         is_old = now.mono_ms - delayed.clock_ms >= self.limits.park_ms
         if delayed.ring != parked.RING and (delayed.is_own or is_old):
             self._park(delayed, self._plain(delayed), delayed.refused)
 
     def park_old(self, now: Now) -> None:
-        """Gives the slots of payments back that have been open for long and wait just now."""
+        """Parks payments that have been open for long and wait just now, so that they give their slots back."""
         before_ms = now.mono_ms - self.limits.park_ms
         old = [one for one in self._waiting() if one.ring != parked.RING and one.clock_ms <= before_ms]
         for begin in range(0, len(old), SETTLEMENTS_MAX):
@@ -222,19 +222,21 @@ class Work:
         yield from (one for one in self.delayed if not one.is_out)
 
     def _plain(self, one: Unresolved | Delayed) -> Payment:
-        """The payment of a slot that is open: without what an older one has left in its words."""
+        """The open payment of a slot, without the values that an older payment has left in its words."""
         payment = self.settlement.payment(one.ring, one.position)
         reason = one.reason if isinstance(one, Unresolved) else layout.REASON_NONE
         return payment._replace(settled_ms=0, reason=reason)
 
     def _park(self, one: Unresolved | Delayed, payment: Payment, refused: int = 0) -> None:
-        """Part of the books' transaction. Without room it keeps its slot."""
+        """Parks a payment, as part of the books' transaction. If there is no room, it keeps its slot."""
         place = self.settlement.park(one.ring, payment, refused)
         if place is not None:
             one.ring, one.position = parked.RING, place
 
     def _take_up(self, now: Now, ring: int, payment: Payment) -> None:
-        """A payment that an earlier dispatcher had sent. The crash is an unknown outcome, if nothing else is known."""
+        """Takes up a payment that an earlier dispatcher had sent. After a crash its outcome counts as unknown, if
+        nothing else is known.
+        """
         is_told = payment.state == ALREADY
         one = Unresolved(
             payment.id_high << 64 | payment.id_low,

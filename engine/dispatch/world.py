@@ -1,4 +1,4 @@
-"""The world of the dispatcher process: the real clock, and what waits for sockets and for the doorbell."""
+"""The world of the dispatcher process: the real clock, and the wait for sockets and for the doorbell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.memory.words import Words
 
 
 class RealClock:
-    """The engine's clock, whose offset stands in the books' words, and UTC."""
+    """The engine's clock, whose offset is in the books, and UTC."""
 
     def __init__(self, books: Words) -> None:
         self._books = books
@@ -25,7 +25,7 @@ class RealClock:
 
 
 class EpollWaker:
-    """Waits on an epoll, where libcurl's sockets are and the doorbell; see :class:`engine.dispatch.ports.Waker`."""
+    """Waits on an epoll with libcurl's sockets and the doorbell; see :class:`engine.dispatch.ports.Waker`."""
 
     def __init__(self, epoll: select.epoll, doorbell: Doorbell, transport: Transport, clock: RealClock) -> None:
         self._epoll = epoll
@@ -43,7 +43,7 @@ class EpollWaker:
         """See the port."""
         sockets, has_rung = self._poll(for_ms)
         if has_rung:
-            self._doorbell.hush()  # it was rung too late for the sleep that it was meant for
+            self._doorbell.hush()  # it was rung for a sleep that had already ended
         self._transport.act(sockets)
 
     def sleep(self, for_ms: int, until_ms: float, may_sleep: Callable[[], bool]) -> None:
@@ -56,7 +56,7 @@ class EpollWaker:
         self._transport.act(sockets)
 
     def _poll(self, for_ms: float) -> tuple[list[tuple[int, int]], bool]:
-        """Waits for ``for_ms`` at the most: what is ready of the sockets, and whether the doorbell has rung."""
+        """Waits at most ``for_ms``. Returns the events of the sockets, and whether the doorbell has rung."""
         events = self._epoll.poll(for_ms / 1000)
         bell = self._doorbell.descriptor
         sockets = [event for event in events if event[0] != bell]

@@ -1,9 +1,10 @@
-"""The acceptor: accepts payments, and answers what became of them. No HTTP in here.
+"""The acceptor: accepts payments, and finds them again. No HTTP in here.
 
-A correlationId is accepted once over all rings, although each ring has one writer: "find it anywhere, then put it in my
-ring" happens under a lock that all API processes share, one of :data:`STRIPES` by the id's mix: a byte of the books'
-own file (:mod:`engine.storage.locks`). So whoever shares the memory shares the locks, wherever its run directory is,
-and nobody can remove the one and leave the other. The id memory is read and written under the same lock.
+A correlationId is accepted once over all rings, although each ring has one writer. The two steps "find it in any ring,
+then put it in my ring" happen under a lock that all API processes share. It is one of :data:`STRIPES`, chosen by the
+id's mix: a byte of the books' own file (:mod:`engine.storage.locks`). So processes that share the memory share the
+locks, wherever their run directories are, and one cannot be removed without the other. The id memory is read and
+written under the same lock.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from engine.storage import locks
 
 
 class Verdict(enum.Enum):
-    """What became of a payment that was handed in."""
+    """The result for a payment that was handed in."""
 
     ACCEPTED = enum.auto()  # in the ring: it survives the death of every process
     SAME = enum.auto()  # it was accepted before, for the same amount
     CONFLICT = enum.auto()  # its correlationId was accepted before, for another amount
-    FAILED = enum.auto()  # it was accepted before, and has failed: a correlationId has one life
+    FAILED = enum.auto()  # it was accepted before, and has failed: a correlationId is used only once
     FULL = enum.auto()  # the ring has no room until its oldest payment is settled
 
 
@@ -38,24 +39,24 @@ class Usage(NamedTuple):
     """How full a ring is."""
 
     accepted: int  # since the last purge
-    refused: int  # for want of room, ever
+    refused: int  # because the ring was full, ever
     full: bool  # whether the next payment would be refused
 
 
 class StripeLock(Protocol):
-    """The locks that all API processes share, one for each stripe. ``descriptor``: the file whose bytes they are."""
+    """The locks that all API processes share, one for each stripe. ``descriptor``: the file whose bytes are locked."""
 
     descriptor: int
 
     def locked(self, stripe: int, count: int = 1) -> AbstractContextManager[None]:
-        """Keeps other processes from accepting what belongs to ``count`` stripes from ``stripe`` on."""
+        """Keeps other processes from accepting ids of ``count`` stripes, from ``stripe`` on."""
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Closes the file."""
 
 
 class FileLock:
-    """A byte of the file ``path`` for each stripe; the books' own file (:attr:`Segment.lock_path`)."""
+    """One byte of the file ``path`` for each stripe. The file is the books' own (:attr:`Segment.lock_path`)."""
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -75,14 +76,14 @@ class FileLock:
 
 
 class Acceptor:
-    """Accepting payments into one ring, and looking them up in all of them and in the books.
+    """Accepts payments into one ring, and finds them in all rings and in the books.
 
     Parameters:
       rings: all rings in the order of their index.
-      own: the one of them that this process writes.
-      books: where payments are that were parked.
-      lock: keeps the other API processes away.
-      memory: where ids are remembered for longer than in the rings, if anywhere.
+      own: the index of the ring that this process writes.
+      books: has the payments that were parked.
+      lock: excludes the other API processes.
+      memory: remembers ids for longer than the rings do; None: there is none.
     """
 
     def __init__(
@@ -99,13 +100,13 @@ class Acceptor:
         self._own = own
         self._alone = len(rings) == 1
         self.memory = memory
-        # The same for all processes, whether they have an id memory or not.
+        # The seeds are the same for all processes, even if there is no id memory.
         self._seeds = rings[0].words[layout.RING_SEED_HIGH_AT], rings[0].words[layout.RING_SEED_LOW_AT]
         assert memory is None or memory.seeds == self._seeds
         self._lock = lock
 
     def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
-        """Takes a payment in, at most once for each correlationId.
+        """Accepts a payment, at most once for each correlationId.
 
         Parameters:
           now_ms, clock_ms: the time of its acceptance, by the wall clock and by the engine's.
@@ -128,7 +129,7 @@ class Acceptor:
                 return Verdict.CONFLICT
             return Verdict.FAILED if known.state == layout.FAILED else Verdict.SAME
         if not self._own.has_room():
-            return Verdict.FULL  # before it is remembered: what is refused comes again
+            return Verdict.FULL  # before the id is remembered: a payment that is refused comes again
         origin = clock_ms
         if self.memory is not None and self.memory.remember(id_high, id_low):
             origin |= layout.ORIGIN_SEEN
@@ -142,16 +143,16 @@ class Acceptor:
             payment = ring.find(id_high, id_low)
             if payment is not None:
                 return payment if payment.state != layout.PARKED else self._parked(payment)
-        # The books come last: a payment is there before its slot is given away.
+        # The books come last: a payment is in the books before its slot is given away.
         return self._books.parked(id_high, id_low)
 
     def _parked(self, payment: Payment) -> Payment:
-        """A payment that was parked, as the books have it; they forget only what is settled."""
+        """A payment that was parked, as the books have it; they forget a payment only when it is done."""
         known = self._books.parked(payment.id_high, payment.id_low)
         return known or payment._replace(state=layout.COMPLETED, settled_ms=0)
 
     def is_kept(self, id_high: int, id_low: int) -> bool:
-        """Whether a payment that was accepted survives what ENGINE_DURABILITY says it does."""
+        """Whether a payment that was accepted is kept already as ENGINE_DURABILITY promises."""
         for ring in self._rings:
             payment = ring.find(id_high, id_low)
             if payment is not None:
@@ -173,5 +174,5 @@ class Acceptor:
         return usages
 
     def close(self) -> None:
-        """Lets go of the file of the locks."""
+        """Closes the file of the locks."""
         self._lock.close()

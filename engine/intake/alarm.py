@@ -18,8 +18,8 @@ _libuv.uv_timer_stop.argtypes = [ctypes.c_void_p]
 class Alarm:
     """Calls ``action()`` once, ``delay_ms`` after `set`; setting it again moves it. The action may set it.
 
-    Made once and kept for as long as the loop. socketify can neither restart nor stop a timer, only destroy
-    it, and then frees it without ``uv_close``: libuv's list of handles runs through freed memory.
+    It is made once and kept as long as the loop. socketify can neither restart nor stop a timer. It can only destroy
+    one, and then frees it without ``uv_close``: libuv's list of handles would run through freed memory.
     """
 
     def __init__(self, loop: UVLoop, action: Callable[[], None]) -> None:

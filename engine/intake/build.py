@@ -1,4 +1,4 @@
-"""``python -m engine build``: compiles ``fast_path.c``, the intake's part that is not Python. `make setup` runs it."""
+"""``python -m engine build``: compiles ``fast_path.c``, the part of the intake in C. `make setup` runs it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(_arguments: argparse.Namespace) -> int:
 
 
 def is_built(library: Path) -> bool:
-    """Whether ``library`` is there and made of the present sources and layout."""
+    """Whether ``library`` exists and was made of the present sources and layout."""
     try:
         return stamp().encode() in library.read_bytes()
     except FileNotFoundError:
@@ -57,12 +57,12 @@ def build(library: Path) -> None:
 
 
 def compiler() -> list[str]:
-    """The compiler and what it must be told of the sources."""
+    """The compiler with its options and definitions."""
     return [os.environ.get("CC", "cc"), *FLAGS, f'-DFAST_PATH_STAMP="{stamp()}"', *_defines()]
 
 
 def stamp() -> str:
-    """Names what a library is made of: the sources, the numbers of the layout, the flags."""
+    """Identifies what a library is made of: the sources, the numbers of the layout, the flags."""
     parts = [source.read_text() for source in SOURCES] + [*_defines(), *FLAGS, *LINK_FLAGS]
     return f"fast-path-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:32]}"
 

@@ -27,7 +27,7 @@ from engine.storage import durability, mapping
 from engine.storage.segment import HeldError, Segment
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
-LOOK_MS = 2000  # between two looks whether rings and books are still those that others use
+LOOK_MS = 2000  # between two checks that rings and books are still those that other processes use
 PAGE_WORDS = 512
 SOCKET_MODE = 0o666  # nginx may run as another user
 
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until SIGTERM or SIGINT; 2 when settings or shared memory cannot be used, 1 for what else prevents it."""
+    """Serves until SIGTERM or SIGINT. Returns 2 if settings or shared memory cannot be used, 1 for other errors."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         settings = settings_module.read(os.environ)
@@ -81,7 +81,7 @@ def serve(settings: Settings, index: int) -> None:
     if keeper is not None:
         keeper.start()
     else:
-        own.words[layout.RING_IDS_AT] = 0  # what is accepted now is not remembered
+        own.words[layout.RING_IDS_AT] = 0  # ids that are accepted now are not remembered
     http = Http()
     committer = fast_path = None
     mode.api_begins(segments[index])
@@ -139,14 +139,14 @@ def serve(settings: Settings, index: int) -> None:
 def _point(path: str, target: str) -> None:
     """Makes ``path`` a symbolic link to ``target``.
 
-    The engine itself does not need it: the locks of correlationIds were in a file of this name once, and scripts that
-    try what happens when it is removed expect to find it.
+    The engine itself does not need it. The locks of correlationIds were once in a file of this name, and scripts that
+    test what happens when it is removed expect to find it.
     """
     with contextlib.suppress(FileExistsError):
         os.symlink(target, path)
 
 
 def touch(segment: Segment) -> None:
-    """Loads a word of each page, so that no payment waits until the kernel has put the page into place."""
+    """Loads a word of each page, so that no payment has to wait until the kernel has mapped the page."""
     for at in range(0, len(segment.words), PAGE_WORDS):
         segment.words[at]

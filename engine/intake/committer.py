@@ -1,7 +1,7 @@
 """Group commit: with ENGINE_DURABILITY=sync a 202 waits until its payment is on disk.
 
-The loop itself waits for the disk: a payment that comes meanwhile would have to wait for the next commit anyway, and
-all that have come are committed together.
+The loop itself waits for the disk. A payment that comes meanwhile would have to wait for the next commit anyway, and
+all payments that have come by then are committed together.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Committer:
     """Brings the ring of one API process to disk.
 
     Parameters:
-      ring, segment: the ring and where it is.
+      ring, segment: the ring and its segment.
       make_alarm: makes the alarm that calls :meth:`commit`.
       committed: called after each commit.
       keeper: brings the id memory to disk, if there is one.
@@ -47,12 +47,12 @@ class Committer:
         self._is_set = False
 
     def start(self) -> None:
-        """Brings to disk what a killed process had accepted, and what the disk had refused it."""
+        """Brings to disk what a killed process had accepted, and the pages that the disk had refused from it."""
         self._segment.write_again((layout.RING_HEAD_AT, *layout.slot_places(self._ring.slots, layout.SLOT_SEQUENCE)))
         self.commit()
 
     def gather(self) -> None:
-        """Asks for a commit soon; when half a lap has gathered it is made at once, for the keeper counts on that."""
+        """Asks for a commit soon. After half a lap of payments it is made at once: the keeper relies on that."""
         if self._keeper is not None and self._ring.head - self._ring.ready >= self._ring.slots // 2:
             self.commit()
         elif not self._is_set:
@@ -62,8 +62,8 @@ class Committer:
     def commit(self) -> None:
         """Brings all payments to disk and lets them be sent.
 
-        If the disk refuses, the process ends and no 202 is sent: what a kernel could not write once it takes for
-        written, and a second try would say that all is well. The next process writes everything again.
+        If the disk refuses, the process ends and no 202 is sent. A kernel treats a page that it could not write as
+        written, so a second try would wrongly succeed. The next process writes everything again.
         """
         self._is_set = False
         head = self._ring.head

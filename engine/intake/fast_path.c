@@ -1,10 +1,10 @@
 // The fast path of POST /payments: a new payment in its plainest form, from the request to the 202, without Python.
 //
-// At the contest's load every request comes to cold caches, and an API process in Python took 184 us of CPU for each (at
-// 550 requests/s 122); with this it takes 50 (35), and most of that is the kernel's. It decides nothing that is not
-// plain. Whatever has to be looked at twice (a body in several pieces, other fields, a correlationId that is known, a
-// full ring, a reader's race) goes to the code in Python, which knows all cases and is the one description of them; what
-// is here must do in its case just what is done there: payment.parse(), Acceptor.accept(), RingReader.find(),
+// At the contest's load every request meets cold caches, and an API process in Python took 184 us of CPU for each (at
+// 550 requests/s 122). With this code it takes 50 (35), and the kernel takes most of that. This code decides only plain
+// cases. Every other case (a body in several pieces, other fields, a correlationId that is known, a full ring, a
+// reader's race) goes to the code in Python, which has all cases and is the only description of them. In its own case
+// this code must do exactly what Python does in payment.parse(), Acceptor.accept(), RingReader.find(),
 // RingWriter.put(), IdMemory.remember(), Doorbell.ring_if_asleep().
 //
 // LAYOUT_* come from engine/memory/layout.py by way of engine/intake/build.py.
@@ -29,7 +29,7 @@ enum { LENGTH_DIGITS_MAX = 5 };     // of a Content-Length; ENGINE_BODY_BYTES_MA
 enum { AMOUNT_DIGITS_MAX = 13 };    // before the point; more is not plain
 enum { ID_BYTES = 36 };
 
-// What the code below takes for granted of the layout.
+// What the code below assumes of the layout.
 _Static_assert(LAYOUT_RING_HEADER_WORDS % 8 == 0 && LAYOUT_RING_HEAD_AT < LAYOUT_RING_HEADER_WORDS &&
                    LAYOUT_RING_READY_AT < LAYOUT_RING_HEADER_WORDS && LAYOUT_RING_FORGOTTEN_AT < LAYOUT_RING_HEADER_WORDS,
                "a ring's own words are in its header");
@@ -56,7 +56,7 @@ static const char *skip_blanks(const char *at, const char *end)
     return at;
 }
 
-// Behind `text` with blanks around it, NULL when something else is there.
+// The place behind `text` with blanks around it, NULL if something else is there.
 static const char *skip(const char *at, const char *end, const char *text, size_t length)
 {
     at = skip_blanks(at, end);
@@ -78,7 +78,7 @@ static int hexadecimal(char character)
     return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
 }
 
-// Behind a canonical UUID in quotes, NULL when there is none.
+// The place behind a canonical UUID in quotes, NULL if there is none.
 static const char *read_id(const char *at, const char *end, struct fast_path_payment *payment)
 {
     if (end - at < ID_BYTES + 2 || at[0] != '"' || at[ID_BYTES + 1] != '"')
@@ -102,7 +102,7 @@ static const char *read_id(const char *at, const char *end, struct fast_path_pay
     return at + ID_BYTES + 1;
 }
 
-// Behind a positive amount with at most two decimal places, no sign and no exponent; NULL when there is none.
+// The place behind a positive amount with at most two decimal places, no sign and no exponent; NULL if there is none.
 static const char *read_amount(const char *at, const char *end, struct fast_path_payment *payment)
 {
     const char *begin = at;
@@ -186,8 +186,8 @@ static uint64_t *slot_of(uint64_t *ring, uint64_t position)
     return ring + LAYOUT_RING_HEADER_WORDS + slots + (position & (slots - 1)) * LAYOUT_SLOT_WORDS;
 }
 
-// Whether a correlationId is certainly not in a ring: RingReader.find() without what it does when the ring is being
-// written or left by a killed writer.
+// Whether a correlationId is certainly not in a ring: RingReader.find(), but without its steps for a ring that is being
+// written or that a killed writer has left.
 static bool is_absent(uint64_t *ring, uint64_t id_high, uint64_t id_low)
 {
     uint64_t head = load(ring + LAYOUT_RING_HEAD_AT), forgotten = load(ring + LAYOUT_RING_FORGOTTEN_AT);
@@ -198,7 +198,7 @@ static bool is_absent(uint64_t *ring, uint64_t id_high, uint64_t id_low)
         if (link > head)
             return false;
         const uint64_t *slot = slot_of(ring, link - 1);
-        if (load(slot + LAYOUT_SLOT_SEQUENCE) != link) // overwritten: so are all that are older
+        if (load(slot + LAYOUT_SLOT_SEQUENCE) != link) // overwritten, like all older ones
             return true;
         if (load(slot + LAYOUT_SLOT_ID_LOW) == id_low && load(slot + LAYOUT_SLOT_ID_HIGH) == id_high)
             return link <= forgotten;
@@ -279,7 +279,7 @@ static uint64_t *ids_of(uint64_t *ids, uint64_t mixed)
 }
 
 // IdMemory.remember(): whether the id was in its bucket before it was put there. The caller holds the bucket's lock, so
-// that nobody else writes it and plain loads, of eight lanes at once, will do.
+// no other process writes the bucket, and plain loads of eight lanes at once are enough.
 static bool remember(uint64_t *ids, uint64_t mixed)
 {
     typedef uint16_t lanes_t __attribute__((vector_size(16), may_alias));
@@ -321,7 +321,7 @@ bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_
     if (payment->cents > fast_path->cents_max)
         return false;
     uint64_t mixed = mix(fast_path->rings[0], id_high, id_low), stripe = mixed % LAYOUT_STRIPES;
-    if (ids != NULL) // on its way while the lock is taken and the rings are searched
+    if (ids != NULL) // the cache line is fetched while the lock is taken and the rings are searched
         for (size_t line = 0; line < LAYOUT_IDS_BUCKET_WORDS; line += 8)
             __builtin_prefetch(ids_of(ids, mixed) + line);
     if (!is_alone && !lock(fast_path->lock, F_WRLCK, stripe))
@@ -329,11 +329,11 @@ bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_
     bool is_new = true;
     for (size_t index = 0; is_new && index < fast_path->ring_count; index++)
         is_new = is_absent(fast_path->rings[index], id_high, id_low);
-    // The books come last: a payment is there before its slot is given away.
+    // The books come last: a payment is in the books before its slot is given away.
     is_new = is_new && is_not_parked(fast_path, id_high, id_low);
     bool is_accepted = is_new && has_room(ring);
     if (is_accepted) {
-        // Before it is published: a payment that was accepted is remembered.
+        // Before it is published: every payment that is accepted must be remembered.
         bool is_seen = ids != NULL && remember(ids, mixed);
         put(ring, payment, accepted_ms, is_seen ? clock_ms | LAYOUT_ORIGIN_SEEN : clock_ms);
     }
@@ -355,7 +355,7 @@ static void ring_if_asleep(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST); // the load must not overtake the store that published
     if (load(acceptor->books + LAYOUT_STATUS_ASLEEP) != 0) {
-        // A full pipe has rung often enough, and the dispatcher looks by itself too.
+        // A full pipe has rung often enough, and the dispatcher also wakes by itself.
         ssize_t written = write(acceptor->doorbell, "!", 1);
         (void)written;
     }
@@ -384,7 +384,7 @@ static void on_aborted(uws_res_t *response, void *unused)
     acceptor->waiting--;
 }
 
-// `expected` is the Content-Length: a piece as long as that is the whole body.
+// `expected` is the Content-Length: a piece of that length is the whole body.
 static void on_data(uws_res_t *response, const char *piece, size_t length, bool is_end, void *expected)
 {
     static const char accepted[] = "202 Accepted";
@@ -398,7 +398,7 @@ static void on_data(uws_res_t *response, const char *piece, size_t length, bool 
     }
 }
 
-// The value of a header, NULL when it is absent or empty.
+// The value of a header, NULL if it is absent or empty.
 static const char *header(uws_req_t *request, const char *name, size_t name_length, size_t *length)
 {
     const char *value = NULL;
@@ -406,7 +406,7 @@ static const char *header(uws_req_t *request, const char *name, size_t name_leng
     return *length > 0 ? value : NULL;
 }
 
-// The Content-Length of a request whose body is likely to be plain, 0 of any other.
+// The Content-Length of a request whose body is likely to be plain, 0 for any other request.
 static size_t plain_length(uws_req_t *request)
 {
     static const char length_name[] = "content-length", type_name[] = "content-type", coding_name[] = "transfer-encoding";

@@ -1,7 +1,7 @@
-// What fast_path.c and fast_path.py share. cffi reads this file as it is, so it holds declarations only.
+// What fast_path.c and fast_path.py share. cffi reads this file as it is, so it has declarations only.
 
-// One acceptor: where everything is and what may be called. Filled in by fast_path.py; words are 64 bits, see
-// engine/memory/layout.py. All of it belongs to the one thread of the loop.
+// One acceptor: the memory that it uses and the functions that it may call. fast_path.py fills it in. Words are 64
+// bits, see engine/memory/layout.py. Only the one thread of the loop uses it.
 struct fast_path {
     uint64_t **rings; // the words of every ring, in the order of their index
     size_t ring_count;
@@ -23,7 +23,8 @@ struct fast_path {
     void (*on_data)(int, uws_res_t *, void (*)(uws_res_t *, const char *, size_t, bool, void *), void *);
     void (*on_aborted)(int, uws_res_t *, void (*)(uws_res_t *, void *), void *);
 
-    // Python's: a request that is not taken, and a piece of the body of one that was taken and is given up.
+    // Python's functions: for a request that is not taken, and for a piece of a body whose request was taken and then
+    // given up.
     void (*other_request)(uws_res_t *, uws_req_t *, void *);
     void (*other_data)(uws_res_t *, const char *, size_t, bool, void *);
 };
@@ -35,8 +36,8 @@ struct fast_path_payment {
 // Whether `body` is a payment in its plainest form, as engine/intake/payment.py would read it too.
 bool fast_path_parse(const char *body, size_t length, struct fast_path_payment *payment);
 
-// Puts a payment into the own ring; false, and nothing is changed, when there is anything to consider first. Both times
-// are those of its acceptance: by the wall clock, and by the engine's.
+// Puts a payment into the own ring. If the case is not plain, it returns false and changes nothing. Both times are those
+// of the acceptance: by the wall clock, and by the engine's clock.
 bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_payment *payment, uint64_t accepted_ms,
                       uint64_t clock_ms);
 

@@ -1,7 +1,8 @@
 """The fast path: POST /payments of a new payment in its plainest form, answered by ``fast_path.c`` without Python.
 
-Everything else, and with ENGINE_DURABILITY=sync all, comes to the handlers in Python as if there were no such path.
-The C code knows no rule of its own: tests/intake/test_fast_path.py holds it against the Python whose work it does.
+All other requests (with ENGINE_DURABILITY=sync all requests) go to the handlers in Python as if there were no fast
+path. The C code has no rule of its own: tests/intake/test_fast_path.py compares it with the Python code that it
+replaces.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ class FastPath:
 
     Parameters:
       settings: for its limits.
-      rings: all rings in the order of their index; ``own`` is the one that this process writes.
-      books, shape: the books' words, and where in them the parking table is.
-      acceptor: whose locks it takes, and where it remembers ids.
-      doorbell: which it rings.
+      rings: all rings in the order of their index; ``own`` is the index of the one that this process writes.
+      books, shape: the books' words, and their shape, which says where the parking table is.
+      acceptor: has the locks and the id memory that it uses.
+      doorbell: the doorbell that it rings.
 
     Raises NotBuiltError.
     """
@@ -85,8 +86,8 @@ class FastPath:
 
         Parameters:
           other_request: the callback for a request that is not taken.
-          other_data: the callback for each piece of a body whose request was taken and turns out not to be plain. The
-            first time the response is not known to Python: :meth:`hand_over` takes it out of ``waiting``.
+          other_data: the callback for each piece of a body whose request was taken, but is not plain. The first time,
+            Python does not know the response yet: :meth:`hand_over` takes it out of ``waiting``.
         """
         self._state.other_request = other_request
         self._state.other_data = other_data
@@ -99,7 +100,7 @@ class FastPath:
         return int(self._state.waiting)
 
     def hand_over(self) -> None:
-        """Says that Python has taken over a request: one less waits."""
+        """Says that Python has taken over a request: one less waits on the fast path."""
         assert self._state.waiting > 0
         self._state.waiting -= 1
 
@@ -120,7 +121,7 @@ class FastPath:
         return bool(self._library.fast_path_accept(self._state, payment, now_ms, clock_ms))
 
     def close(self) -> None:
-        """Lets go of the memory. Nothing may come to the fast path any more."""
+        """Releases the memory. No request may come to the fast path any more."""
         for buffer in self._buffers:
             ffi.release(buffer)
 

@@ -1,4 +1,4 @@
-"""What ``/health`` shows, put together from the dispatcher's status block, the books and the rings. Pure."""
+"""What ``/health`` shows, made from the dispatcher's status block, the books and the rings. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.memory.status import ProcessorStatus, StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
 
-HEARTBEAT_MS_MAX = 3000  # a dispatcher that was not heard for longer is down
+HEARTBEAT_MS_MAX = 3000  # a dispatcher whose last heartbeat is older is down
 
 
 def report(
@@ -20,12 +20,12 @@ def report(
 ) -> dict[str, Any]:
     """The document of ``/health``.
 
-    ``status`` is ``ok`` or ``degraded``, and ``reasons`` says why: each names what is down, open or full. Payments are
-    accepted all the same, except into a ring that is full.
+    ``status`` is ``ok`` or ``degraded``. ``reasons`` says why it is degraded. Payments are accepted even then, except
+    into a ring that is full.
 
     Parameters:
       books: the books' words: the status block and the number of payments parked.
-      totals: what is done; read before ``rings``.
+      totals: the payments that are done; read before ``rings``.
       now_ms, clock_ms: the time by the wall clock, and by the engine's.
     """
     status = StatusBlock(books)
@@ -49,13 +49,13 @@ def report(
         "reasons": reasons,
         "processors": processors,
         "queues": {
-            # The books were read first, so nothing counts as settled that does not count as accepted; the 0 is for a
-            # purge in between.
+            # The books were read first, so every payment that counts as settled also counts as accepted. The 0 is for
+            # a purge in between.
             "pending": max(0, accepted - totals.payments),
             "failed": totals.failed.payments,
-            # Part of the pending: their processor has not said for long what became of them.
+            # Part of the pending: their outcome has been unknown, or they have been refused, for long.
             "parked": books[layout.BOOKS_PARKED_KEPT_AT],
-            # Part of those: only a person can tell what became of them.
+            # Part of the parked: only a person can find out their outcome.
             "deadLetters": books[layout.BOOKS_DEAD_AT],
             # Beside the books: a processor had the id before we sent it.
             "chargedBefore": totals.before.payments,
@@ -83,7 +83,7 @@ def _processor(status: ProcessorStatus, clock_ms: int) -> dict[str, Any]:
     return {
         "failing": bool(status.failing),
         "minResponseTime": status.min_response_ms,
-        # How old the two above are; null while the processor has not said anything.
+        # How old the two values above are; null while the processor has not answered a health query yet.
         "healthAgeMs": max(0, clock_ms - status.health_ms) if status.health_ms else None,
         "breaker": "open" if status.breaker_open else "closed",
         "inFlight": status.in_flight,

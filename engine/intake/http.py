@@ -1,8 +1,8 @@
 """HTTP over a Unix socket: socketify's native functions under the smallest interface that the API needs.
 
-Its ``App`` listens, but requests do not go through ``AppRequest`` and ``AppResponse``: those cost as much as all the
-rest of a payment, and while a body is on its way nothing but a reference cycle keeps them alive, so that the collector
-can free what the native code still points to. Here a request is a pointer, and a handler a function from it to an
+Its ``App`` listens, but requests do not go through ``AppRequest`` and ``AppResponse``. These cost as much as everything
+else for a payment. And while a body is on its way, only a reference cycle keeps them alive, so the collector may free
+memory that the native code still points to. Here a request is a pointer, and a handler is a function from it to an
 Answer.
 """
 
@@ -32,16 +32,16 @@ ON_ABORTED = "void(uws_res_t*, void*)"
 METHODS = {"GET": lib.uws_app_get, "HEAD": lib.uws_app_head, "POST": lib.uws_app_post, "*": lib.uws_app_any}
 
 TICK_MS = 100
-LINGER_SECONDS = 0.3  # a stop waits so long for what a client sent before it saw that the server stops
+LINGER_SECONDS = 0.3  # a stop waits this long for requests that clients sent before they saw that the server stops
 STOP_SECONDS = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R")
-Later = Callable[[], Answer | None]  # asked at each tick until it answers
+Later = Callable[[], Answer | None]  # called at each tick until it returns an answer
 
 
 class Held(NamedTuple):
-    """A Later that is asked first after ``ms`` milliseconds, or up to one more."""
+    """A Later that is first called after ``ms`` milliseconds, or up to one more."""
 
     later: Later
     ms: int
@@ -53,14 +53,14 @@ log = logging.getLogger(__name__)
 
 
 class Request:
-    """What a handler may ask of the request that is being handled. One object serves all: it points to the present."""
+    """What a handler may read of the request that is being handled. One object is used for all requests in turn."""
 
     def __init__(self) -> None:
         self.pointer: Pointer = ffi.NULL
         self._text = ffi.new("char**")
 
     def header(self, name: bytes) -> bytes:
-        """The value of the header ``name`` (lower case), ``b""`` when it is absent."""
+        """The value of the header ``name`` (lower case), ``b""`` if it is absent."""
         return self._unpack(lib.uws_req_get_header(self.pointer, name, len(name), self._text))
 
     def parameter(self, index: int) -> str:
@@ -77,7 +77,7 @@ class Request:
         return self._unpack(lib.uws_req_get_case_sensitive_method(self.pointer, self._text)) == b"HEAD"
 
     def _unpack(self, length: int) -> bytes:
-        # Of what is absent the length is 0 and the pointer NULL.
+        # If it is absent, the length is 0 and the pointer is NULL.
         return bytes(ffi.unpack(self._text[0], length)) if length else b""
 
 
@@ -90,10 +90,10 @@ class Http:
     def __init__(self) -> None:
         self._app = App(lifespan=False)
         self._request = Request()
-        # All that was begun and is not answered: what has come of a body, or a Later. It is bounded by the connections,
-        # for each has one request at a time.
+        # Every request that is not answered yet: the part of its body that has come, or a Later. The number of
+        # connections bounds it, because each has one request at a time.
         self._open: dict[Pointer, bytes | Later] = {}
-        self._native: list[object] = []  # callbacks and timers live as long as they can be called
+        self._native: list[object] = []  # callbacks and timers must live as long as they can be called
         self._stop_at: float | None = None
         self._aborted = self._callback(ON_ABORTED, self._forget)
         self._fast_path: FastPath | None = None
@@ -101,7 +101,7 @@ class Http:
         self._ticking = False
 
     def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later | Held]) -> None:
-        """``method`` on ``path`` is answered with what ``handler`` returns; ``*`` is any without a route of its own."""
+        """``handler`` answers ``method`` on ``path``; ``*`` is every method that has no route of its own."""
 
         def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
             self._request.pointer = request
@@ -127,17 +127,17 @@ class Http:
         handler: Callable[[bytes], Answer | Later],
         fast_path: FastPath | None = None,
     ) -> None:
-        """POST on ``path`` is answered with what ``handler`` makes of the body, or with 413 beyond ``bytes_max`` bytes.
+        """``handler`` answers POST on ``path`` from the body; a body of more than ``bytes_max`` bytes gets 413.
 
-        ``check`` sees the headers first and may refuse. The body of what is refused is not kept, and its connection
-        stays usable: the native code skips the rest. What ``fast_path`` takes comes neither to ``check`` nor to
-        ``handler``; one route may have such a path.
+        ``check`` sees the headers first and may refuse. The body of a refused request is not kept, and its connection
+        stays usable: the native code skips the rest. A request that ``fast_path`` takes comes neither to ``check`` nor
+        to ``handler``. Only one route may have a fast path.
         """
         digits_max = len(str(bytes_max))
 
         def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
             self._request.pointer = request
-            # Whatever is no number the parser has refused before.
+            # The parser has refused everything that is not a number before.
             length = self._request.header(b"content-length").lstrip(b"0")
             too_large = len(length) > digits_max or (length.isdigit() and int(length) > bytes_max)
             refusal = TOO_LARGE if too_large else self._guarded(path, check, self._request)
@@ -150,7 +150,7 @@ class Http:
         def receive(response: Pointer, chunk: Pointer, length: int, is_end: bool, _: Pointer) -> None:
             body = self._open.get(response)
             if body is None:
-                return  # the rest of what was refused as too large
+                return  # the rest of a body that was refused as too large
             assert isinstance(body, bytes)
             if length:
                 body += ffi.unpack(chunk, length)
@@ -169,7 +169,7 @@ class Http:
                 self._open[response] = body
 
         def receive_other(response: Pointer, chunk: Pointer, length: int, is_end: bool, unused: Pointer) -> None:
-            """A piece of what was begun on the fast path."""
+            """A piece of a body that began on the fast path."""
             assert fast_path is not None
             if response not in self._open:
                 fast_path.hand_over()
@@ -186,14 +186,14 @@ class Http:
     def serve(self, path: str, mode: int) -> None:
         """Listens on the Unix socket ``path`` with access ``mode`` and serves until :meth:`stop`. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # of a process that was killed
+            os.unlink(path)  # a killed process may have left it
         self._app.listen(AppListenOptions(domain=path), lambda _: None)
         if not hasattr(self._app, "socket"):
             raise OSError(f"cannot listen on {path}")
         os.chmod(path, mode)
         loop = self._app.loop
         self._native.append(SignalWatch(loop.uv_loop))
-        # What was made until now stays: the collector need not look at it again.
+        # All objects made until now stay: the collector need not look at them again.
         gc.collect()
         gc.freeze()
         loop.started = True
@@ -206,7 +206,7 @@ class Http:
         return alarm
 
     def ask_later(self) -> None:
-        """Answers every request whose Later knows its answer by now."""
+        """Answers every request whose Later returns an answer now."""
         for response, later in list(self._open.items()):
             if not isinstance(later, bytes):
                 answer = self._guarded("later", _ask, later)
@@ -217,10 +217,10 @@ class Http:
                     self._answer(response, answer)
 
     def stop(self) -> None:
-        """Listens no more and ends :meth:`serve` within :data:`STOP_SECONDS`. May be called from a signal handler.
+        """Stops listening and ends :meth:`serve` within :data:`STOP_SECONDS`. May be called from a signal handler.
 
-        Whoever has a connection gets an answer to what is under way, and with it ``Connection: close``. A connection on
-        which nothing comes during :data:`LINGER_SECONDS` is closed.
+        A request that is under way still gets its answer, with ``Connection: close``. A connection on which nothing
+        comes during :data:`LINGER_SECONDS` is closed.
         """
         if self._stop_at is None:
             self._stop_at = time.monotonic()
@@ -231,7 +231,7 @@ class Http:
             self._tick_soon()
 
     def _tick_soon(self) -> None:
-        """Ticks only while somebody waits for something: an idle process sleeps."""
+        """Ticks only while a client waits for something: an idle process sleeps."""
         if not self._ticking:
             self._tick_in(TICK_MS)
 
@@ -276,7 +276,7 @@ class Http:
         lib.uws_res_end(PLAIN, response, answer.body, len(answer.body), self._stop_at is not None)
 
     def _answer_head(self, response: Pointer, answer: Answer) -> None:
-        """The headers of what a GET would get, its length included."""
+        """The headers that a GET would get, with its length."""
         self._write_headers(response, answer)
         length = str(len(answer.body)).encode()
         lib.uws_res_write_header(PLAIN, response, b"Content-Length", len(b"Content-Length"), length, len(length))

@@ -1,13 +1,14 @@
-"""Sees to it that the id memory has every id before it leaves the ring, whatever happened in between.
+"""Ensures that the id memory has every id before the id leaves the ring, whatever happened in between.
 
-What is in the ring is found there, so only ids whose slot is used again must be remembered. Accepting remembers each id
-before its payment is published. What is left is a memory that is new, or was not used for a while, or has lost with the
-power what was not on disk: it has another number than the ring says (RING_IDS_AT), and then whoever writes the ring
-remembers all its ids, before it accepts anything.
+An id in the ring is found there, so only ids whose slot is used again must be in the memory. Accepting a payment adds
+its id before the payment is published. One case is left: the memory is new, or was not used for a while, or a loss of
+power has lost a part that was not on disk. Then it has another number than the ring says (RING_IDS_AT), and the writer
+of the ring adds all ids of the ring before it accepts anything.
 
-With ENGINE_DURABILITY=sync ids are on disk before their slots are used again: the memory is synced each quarter of a
-lap, in a thread, for it may have many pages to write; and a commit waits for that when half a lap is not on disk. Every
-process syncs for its own ring. A sync brings all that the others have written too, so theirs find little to do.
+With ENGINE_DURABILITY=sync, ids are on disk before their slots are used again. The memory is synced each quarter of a
+lap, in a thread, because it may have many pages to write. A commit waits for that when half a lap is not on disk. Every
+process syncs for its own ring. A sync also writes what the other processes have stored, so their syncs find little to
+do.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from engine.ring.ids import IdMemory
 from engine.ring.ring import RingWriter
 from engine.storage.segment import Segment
 
-BATCH = 128  # ids, or pages, for which the others are kept from accepting: about a millisecond
+BATCH = 128  # ids, or pages, that are handled while other processes may not accept: about a millisecond
 PAGE_WORDS = 512
 
 
 class Keeper:
-    """The id memory as one API process keeps it.
+    """Keeps the id memory for one API process.
 
     Parameters:
-      acceptor: whose locks are taken; its memory is the one in ``segment``.
+      acceptor: has the locks; its id memory is in ``segment``.
       ring: the ring that this process writes.
-      executor: where syncing goes on, one after the other.
+      executor: runs the syncs, one after the other.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Keeper:
         self._sync: Future[None] | None = None
 
     def start(self) -> None:
-        """Remembers what the ring has, unless that was done."""
+        """Adds all ids of the ring, unless that was done already."""
         ring, words, number = self._ring, self._ring.words, self._memory.number
         if words[layout.RING_IDS_AT] == number:
             return
@@ -59,18 +60,18 @@ class Keeper:
         words[layout.RING_IDS_AT] = number
 
     def write_again(self) -> None:
-        """Makes the first sync write all of it, also what the disk had refused a process before."""
+        """Makes the first sync write all of it, even pages that the disk had refused from an earlier process."""
         pages = range(0, len(self._segment.words), PAGE_WORDS)
         for begin in range(0, len(pages), BATCH):
             with self._acceptor.locked_whole():
                 self._segment.write_again(pages[begin : begin + BATCH])
 
     def keep(self, head: int) -> None:
-        """Called with each commit, before any of it may be sent: all ids are on disk then but the last half lap's.
+        """Called with each commit, before its payments may be sent. Then all ids but the last half lap's are on disk.
 
-        ``head``: of the ring when the commit began.
+        ``head``: the head of the ring when the commit began.
 
-        Raises OSError: what was to be brought to disk may be lost.
+        Raises OSError: ids that should be on disk may be lost.
         """
         while True:
             is_overdue = self.is_overdue(head)
@@ -84,11 +85,11 @@ class Keeper:
                 return
 
     def is_overdue(self, head: int) -> bool:
-        """Whether so many ids are not on disk that one should wait for it."""
+        """Whether so many ids are not on disk that the commit should wait for them."""
         return head - self._kept_below >= self._ring.slots // 2
 
     def stop(self) -> None:
-        """Brings to disk what there is. Raises OSError."""
+        """Brings everything to disk. Raises OSError."""
         self._executor.shutdown()
         if self._sync is not None:
             self._sync.result()

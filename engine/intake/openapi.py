@@ -1,6 +1,6 @@
 """The API as an OpenAPI 3.1 document, served at ``/openapi.json``. Tests compare it with the routes and with answers.
 
-What nginx answers itself is in it too: a client sees one API and not who in it speaks.
+It also has the answers that nginx gives by itself: a client sees one API, whichever process answers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BOUND: Json = {
 }
 RETRY_AFTER: Json = {"Retry-After": {"required": True, "description": "Seconds.", "schema": INTEGER}}
 ALLOW: Json = {"Allow": {"required": True, "description": "The methods it serves.", "schema": {"type": "string"}}}
-# What can be wrong with any request. Status: why.
+# The errors that any request can get. Status: why.
 COMMON: Mapping[int, str] = {
     400: "The request is not valid HTTP, or its headers are too long.",
     413: "The body is too long.",
@@ -111,7 +111,7 @@ def _pay(settings: Settings) -> Json:
         "requestBody": {
             "required": True,
             "description": f"At most {settings.intake.body_bytes_max} bytes. Other fields are ignored.",
-            # Open, unlike what is answered: a shop may send more.
+            # Further fields are allowed, unlike in answers: a shop may send more.
             "content": {"application/json": {"schema": body | {"additionalProperties": True}}},
         }
     }

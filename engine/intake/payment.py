@@ -12,8 +12,8 @@ import orjson
 ID_PATTERN = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 ID_LOW_MASK = (1 << 64) - 1
 
-# A valid body holds at least 66 bytes beside its amount, {"correlationId":"<36 characters>","amount":}, so in a body
-# of up to 81 bytes the amount has at most 15 characters. Up to 15 digits a double is as good as the decimal.
+# A valid body holds at least 66 bytes beside its amount, {"correlationId":"<36 characters>","amount":}. So in a body of
+# up to 81 bytes the amount has at most 15 characters. With up to 15 digits a double is as exact as the decimal.
 FAST_BODY_BYTES_MAX = 66 + 15
 # Enough for 13 digits of cents; quantize() refuses what does not fit.
 EXACT = Context(prec=30)
@@ -21,7 +21,7 @@ CENT = Decimal("0.01")
 
 
 class BadPayment(Exception):  # noqa: N818 - it names what came in, not what went wrong here
-    """The body is no payment: ``field`` is what is wrong (``""``: the body as a whole), ``reason`` says why."""
+    """The body is no payment: ``field`` is wrong (``""``: the body as a whole), ``reason`` says why."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field or 'body'} {reason}")
@@ -32,7 +32,7 @@ class BadPayment(Exception):  # noqa: N818 - it names what came in, not what wen
 def parse(body: bytes, amount_cents_max: int) -> tuple[int, int, int]:
     """(high and low half of the correlationId, cents) of a payment.
 
-    Fields that are not known are ignored; of a field that is given twice the last one counts, as in ECMAScript.
+    Fields that are not known are ignored. If a field is given twice, the last one counts, as in ECMAScript.
     Raises BadPayment.
     """
     try:
@@ -47,7 +47,7 @@ def parse(body: bytes, amount_cents_max: int) -> tuple[int, int, int]:
         raise BadPayment("amount", "is missing" if "amount" not in document else "must be a number")
     if amount <= 0:
         raise BadPayment("amount", "must be greater than 0")
-    if amount > amount_cents_max:  # far too large, for it is in units; 100 times as much may be infinite
+    if amount > amount_cents_max:  # far too large, because it is in units; 100 times as much may be infinite
         _too_large(amount_cents_max)
     if len(body) <= FAST_BODY_BYTES_MAX:
         cents = round(amount * 100)
@@ -76,14 +76,14 @@ def format_cents(cents: int) -> str:
 
 
 def _exact_cents(body: bytes, amount_cents_max: int) -> int:
-    """The amount of a body, known to be a JSON object with a positive number there, whatever its number of digits."""
+    """The amount of a body that is known to be a JSON object with a positive number there, of any number of digits."""
     try:
         # Integers too: int() refuses more than 4300 digits, Decimal does not, and is linear.
         amount = json.loads(body.decode(), parse_float=Decimal, parse_int=Decimal)["amount"]
     except (ValueError, ArithmeticError, RecursionError):
-        # An exponent beyond every Decimal's, or nesting that only orjson reads, in whatever field.
+        # An exponent that is too large for a Decimal, or nesting that only orjson reads, in any field.
         raise BadPayment("", "is nested too deeply, or holds a number beyond all bounds") from None
-    # Compared before anything is computed: quantize() makes as many digits as the number has.
+    # The comparison comes first, because quantize() makes as many digits as the number has.
     if amount * 100 > amount_cents_max:
         _too_large(amount_cents_max)
     rounded = amount.quantize(CENT, context=EXACT)

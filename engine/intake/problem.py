@@ -1,4 +1,4 @@
-"""What the API says: answers prepared as bytes, and RFC 9457 problems that leak nothing of the inside."""
+"""The answers of the API: answers prepared as bytes, and RFC 9457 problems that reveal nothing of the inside."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def json_answer(body: bytes) -> Answer:
 
 
 def problem(status: int, detail: str, field: str = "", *headers: tuple[bytes, bytes]) -> Answer:
-    """A problem of type ``about:blank``: its title is the status's own; ``field`` names what was wrong, if any was."""
+    """A problem of type ``about:blank``: its title is the status's own. ``field``: the wrong field, if any."""
     line = STATUS_LINES[status]
     document: dict[str, str | int] = {
         "type": "about:blank",

@@ -34,7 +34,7 @@ ANSWERS = {
 
 
 class Server:
-    """What the API knows: its acceptor, its ring, the books, the doorbell."""
+    """The API over its acceptor, its ring, the books and the doorbell."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Server:
         return done() or done
 
     def summary(self, request: Request) -> Answer | Held:
-        """GET /payments-summary: held for a moment while the dispatcher listens for answers that are overdue."""
+        """GET /payments-summary: held for a moment while the dispatcher listens for answers that are due."""
         self._ring.note_summary(time.time_ns() // 1_000_000)
         try:
             bounds = window.parse(request.query())
@@ -153,10 +153,10 @@ class Server:
             return problem.BUSY
         if found is None:
             return problem.UNKNOWN_PAYMENT
-        # Of a payment that waits (again) the dispatcher's words may be an older payment's, or an attempt's that failed.
+        # If a payment waits (again), the dispatcher's words may be an older payment's, or those of a failed attempt.
         attempted = found.state in (layout.PROCESSING, layout.ALREADY, layout.COMPLETED, layout.CHARGED_BEFORE)
         settled = found.state in (layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE)
-        # Of a slot that is not done the reason is what an older payment has left; a parking place has its own.
+        # In a slot that is not done, the reason is still an older payment's; a parking place has its own.
         reason = found.reason if settled or found.is_parked else layout.REASON_NONE
         differs = settled and reason == layout.REASON_AMOUNT
         document = {
@@ -175,12 +175,12 @@ class Server:
         return problem.json_answer(orjson.dumps(document))
 
     def health(self, _: Request) -> Answer:
-        """GET /health: 200 whatever it says, for this process is able to accept payments."""
+        """GET /health: always 200, because this process is able to accept payments."""
         try:
             totals = self._books.totals()
         except BooksBusyError:
             return problem.BUSY
-        # The rings are read after the books: a payment that is settled in between counts as pending this once.
+        # The rings are read after the books: a payment that is settled in between still counts as pending.
         document = health.report(
             self._books_words,
             totals,
@@ -211,7 +211,7 @@ class Server:
 
 
 def check_content_type(request: Request) -> Answer | None:
-    """Refuses a body that says it is something else than JSON. One that says nothing is taken for JSON."""
+    """Refuses a body whose Content-Type is not JSON. A body without a Content-Type counts as JSON."""
     content_type = request.header(b"content-type")
     if content_type == b"application/json" or not content_type:
         return None

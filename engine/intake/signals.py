@@ -1,8 +1,8 @@
 """Lets Python's signal handlers run while libuv's loop waits.
 
-CPython only notes a signal and runs its handler when a thread is back in Python. In the loop that may be never, and a
-timer that looks several times a second wakes two idle processes for nothing: at the contest's load that was a tenth of
-the API's CPU. CPython writes a byte to a descriptor as well (``signal.set_wakeup_fd``), and the loop watches that.
+CPython only notes a signal, and runs its handler when a thread is back in Python. In the loop that may be never. A
+timer that checks several times a second wakes two idle processes for nothing: at the contest's load that was a tenth of
+the API's CPU. But CPython also writes a byte to a descriptor (``signal.set_wakeup_fd``), and the loop watches that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _libuv.uv_poll_start.argtypes = [ctypes.c_void_p, ctypes.c_int, _Callback]
 
 
 class SignalWatch:
-    """From now on a signal wakes ``loop``. Made in the main thread; kept for as long as the loop.
+    """From now on a signal wakes ``loop``. It must be made in the main thread, and kept as long as the loop.
 
     Raises OSError.
     """

@@ -9,13 +9,13 @@ from urllib.parse import parse_qsl
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
-# How much later the books are read while the dispatcher listens for answers that are due: by then it has booked what
-# the processors had inserted when they were asked. From an insertion to the books it takes 0.9 ms in the median then,
-# and at an audit the processors are read 0.4 ms after us (measured: engine/lab/replay/pace.py). To wait longer would
-# be worse than not at all: we would count what they had not yet.
+# How much later the books are read while the dispatcher listens for answers that are due. By then the books have what
+# the processors had inserted at the moment of the audit. The median time from an insertion to the books is 0.9 ms, and
+# an audit reads the processors 0.4 ms after us (measured: engine/lab/replay/pace.py). A longer wait would be worse than
+# none: we would count payments that the processors had not inserted yet.
 HELD_MS = 1
 
-# A blank before an offset: a "+" that was not escaped means a blank in a query string.
+# A blank may stand before an offset: a "+" that was not escaped means a blank in a query string.
 INSTANT_PATTERN = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,32}))?)?"
@@ -63,7 +63,7 @@ def instant_ms(field: str, text: str) -> int:
         moment = datetime.fromisoformat(f"{date}T{hours or '00'}:{minutes or '00'}:{seconds or '00'}{offset}")
     except ValueError:
         raise BadBound(field, "is no existing date and time") from None
-    # datetime ends at microseconds, so the fraction stays outside of it.
+    # datetime has microseconds only, so the fraction is handled separately.
     fraction = fraction or ""
     finer = field == "from" and fraction[3:].strip("0") != ""
     return (moment - EPOCH) // MILLISECOND + int(f"{fraction:0<3.3}") + finer

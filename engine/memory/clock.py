@@ -1,9 +1,9 @@
-"""The engine's clock: what ages are measured on. It is never set, and it goes on while the machine sleeps.
+"""The engine's clock, which measures ages. It is never set, and it goes on while the machine sleeps.
 
-The wall clock is for people and for the processors: somebody may set it by a day, forwards or back, and no payment is
-a day older for that. The engine's clock is the kernel's CLOCK_BOOTTIME and an offset that stands in the books. The
-offset is 0 until the machine goes down; whoever opens the books first after that sets it so that the clock goes on
-where it was last seen. So the time in which the machine was off counts as nothing: nobody could have settled anything.
+The wall clock is for people and for the processors. It may be set by a day, forwards or back, but that does not make a
+payment a day older. The engine's clock is the kernel's CLOCK_BOOTTIME plus an offset that is in the books. The offset
+is 0 until the machine goes down. The first process that opens the books after that sets the offset, so that the clock
+goes on where it was last seen. So the time in which the machine was off does not count: no payment could be settled.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ def read_ms(books: Words) -> int:
 
 
 def go_on(books: Words) -> None:
-    """Lets the clock go on where it was last seen: after the machine was started anew, before anybody reads it."""
+    """Lets the clock go on where it was last seen. Called after a restart of the machine, before anything reads it."""
     books[layout.BOOKS_CLOCK_OFFSET_AT] = StatusBlock(books).clock_ms - boot_ms() & WORD_MAX

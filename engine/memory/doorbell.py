@@ -1,6 +1,6 @@
 """The doorbell: wakes the dispatcher when it sleeps. A named pipe, so that it works between containers too.
 
-The pipe carries no payments and a lost ring loses none: the dispatcher also looks by itself, a little later.
+The pipe carries no payments, and a lost ring loses none: the dispatcher also wakes by itself, a little later.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from engine.memory.words import Words
 
 
 class Bell(Protocol):
-    """What makes the sound; ``descriptor`` is ready for reading while it rings."""
+    """What the doorbell rings; ``descriptor`` is ready for reading while it rings."""
 
     descriptor: int
 
     def ring(self) -> None:
-        """Wakes whoever waits for it, now or next."""
+        """Wakes the process that waits for it, or that will wait next."""
 
     def hush(self) -> None:
-        """Takes away the rings so far."""
+        """Discards all rings so far."""
 
     def close(self) -> None:
-        """It is not used any more."""
+        """Closes it: it is not used any more."""
 
 
 class Pipe:
-    """One end of the named pipe at ``path``, which is made if it is not there. Both ends are opened for reading and
-    writing: neither waits for the other.
+    """One end of the named pipe at ``path``, which is made if it is missing. Both ends are opened for reading and
+    writing, so neither waits for the other.
     """
 
     def __init__(self, path: str) -> None:
@@ -69,11 +69,11 @@ class Doorbell:
 
     @property
     def descriptor(self) -> int:
-        """The bell's."""
+        """The descriptor of the bell."""
         return self._bell.descriptor
 
     def ring_if_asleep(self) -> None:
-        """Called after something was published. Costs a load when the dispatcher is awake."""
+        """Called after something was published. It costs one load if the dispatcher is awake."""
         # The load must not overtake the store that published: taking a lock is a full memory barrier.
         with self._fence:
             asleep = self._status.asleep
@@ -81,14 +81,14 @@ class Doorbell:
             self._bell.ring()
 
     def fall_asleep(self) -> None:
-        """Says that the caller, the dispatcher, is about to wait; it must look once more before it does."""
+        """Says that the caller, the dispatcher, is about to wait. It must check once more before it does."""
         with self._fence:
             self._status.asleep = 1
-        with self._fence:  # the store above must be out before the last look
+        with self._fence:  # the store above must be visible before the last check
             pass
 
     def wake_up(self) -> None:
-        """Says that the dispatcher is awake and takes away the rings that woke it."""
+        """Says that the dispatcher is awake, and discards the rings that woke it."""
         self._status.asleep = 0
         self._bell.hush()
 

@@ -1,4 +1,4 @@
-"""What is wrong with shared memory as a whole."""
+"""Problems of shared memory as a whole."""
 
 from __future__ import annotations
 

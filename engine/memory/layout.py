@@ -40,12 +40,12 @@ words                 content
                       under the record lock of the bucket's stripe only, see :mod:`engine.ring.ids`
 ====================  ==========================================================================================
 
-*Reserved* words and bits are 0, and nobody reads them: they keep the place for what is known to come.
+*Reserved* words and bits are 0, and nothing reads them: they keep room for extensions that are planned.
 Older layouts: :mod:`engine.storage.old_layouts`.
 
-A *position* numbers the payments of a ring from 0 for ever; position ``p`` lives in slot ``p % slots``. Money is
-integer cents. Times for people (``..._MS``) are integer milliseconds since 1970 UTC by the wall clock, which may be
-set; ages are measured on the *engine's clock*, see :mod:`engine.memory.clock`.
+A *position* is the number of a payment in its ring, counted from 0 for ever; position ``p`` is in slot ``p % slots``.
+Money is integer cents. Times for people (``..._MS``) are integer milliseconds since 1970 UTC by the wall clock, which
+may be set. Ages are measured on the *engine's clock*, see :mod:`engine.memory.clock`.
 """
 
 from __future__ import annotations
@@ -64,52 +64,52 @@ RING_MAGIC: Final = int.from_bytes(b"eng-ring", "little")
 RING_MAGIC_AT: Final = 0  # written last when a ring is made
 RING_LAYOUT_AT: Final = 1
 RING_SLOTS_AT: Final = 2
-RING_SEED_HIGH_AT: Final = 3  # odd random multipliers, so that nobody outside can aim ids at one bucket
+RING_SEED_HIGH_AT: Final = 3  # odd random multipliers, so that clients cannot aim ids at one bucket
 RING_SEED_LOW_AT: Final = 4
 RING_HEAD_AT: Final = 5  # positions below it are published: storing it is what accepts a payment
 RING_REFUSED_AT: Final = 6  # payments refused because the ring was full
 RING_PURGE_ASKED_AT: Final = 7  # raised by 1 to ask the dispatcher to forget everything
 RING_READY_AT: Final = 8  # positions below it may be sent: the head, or with ENGINE_DURABILITY=sync what is on disk
 RING_BOOT_AT: Final = 9  # the boot of the machine in which it was last opened (files only)
-RING_CLOSED_AT: Final = 10  # API: how it was left by the API process: UNCLEAN, CLEAN or SYNCED (files only)
-RING_SUMMARY_MS_AT: Final = 11  # when it was last asked for a summary: an audit, perhaps
-RING_GENERATION_AT: Final = 12  # API: the engine's, the same in all of its segments; never 0
+RING_CLOSED_AT: Final = 10  # API: how the API process has left it: UNCLEAN, CLEAN or SYNCED (files only)
+RING_SUMMARY_MS_AT: Final = 11  # when a summary was last requested here, perhaps by an audit
+RING_GENERATION_AT: Final = 12  # API: the engine's generation, the same in all of its segments; never 0
 RING_IDS_AT: Final = 13  # API: the number (IDS_NUMBER_AT) of the id memory that has all ids of this ring, 0 for none
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
-RING_CLEAN_AT: Final = 18  # dispatcher: how it was left by the dispatcher: UNCLEAN, CLEAN or SYNCED (files only)
+RING_CLEAN_AT: Final = 18  # dispatcher: how the dispatcher has left it: UNCLEAN, CLEAN or SYNCED (files only)
 RING_LEDGER_AT: Final = 24  # ledger (reserved): positions below it are in SQL with their last state
 RING_HEADER_WORDS: Final = 32
 
-# What loss of power makes of a file that was left so:
+# How a file was left, and what a loss of power then makes of it:
 UNCLEAN: Final = 0  # any mixture of old and new: it cannot be used
-CLEAN: Final = 1  # nothing: all of it was on disk
-SYNCED: Final = 2  # a mixture that can be repaired, for everything was synced in its order
+CLEAN: Final = 1  # no change: all of it was on disk
+SYNCED: Final = 2  # a mixture that can be repaired, because everything was synced in order
 
 SLOT_WORDS: Final = 12
-SLOT_SEQUENCE: Final = 0  # position + 1 while the slot holds that position whole, 0 while it is being written
+SLOT_SEQUENCE: Final = 0  # position + 1 while the slot holds that whole payment, 0 while it is being written
 SLOT_ID_HIGH: Final = 1
 SLOT_ID_LOW: Final = 2
 SLOT_CENTS: Final = 3
 SLOT_ACCEPTED_MS: Final = 4
 SLOT_ORIGIN: Final = 5  # the engine's clock at acceptance (ORIGIN_CLOCK_MASK), ORIGIN_SEEN, and the shop's number
 SLOT_LINK: Final = 6  # 1 + the next older position of the same bucket, 0 for none
-SLOT_CHECK: Final = 7  # slot_check() of what the API process has written
+SLOT_CHECK: Final = 7  # slot_check() of the words that the API process has written
 SLOT_PROGRESS: Final = 8  # dispatcher: see pack_progress
 SLOT_REQUESTED_MS: Final = 9  # dispatcher: requestedAt of the last attempt, and the number of its pin
-SLOT_SETTLED: Final = 10  # dispatcher: see pack_settled; what an older payment left while this one is not done
-SLOT_FIRST_MS: Final = 11  # dispatcher: the earliest requestedAt of several attempts; with REASON_AMOUNT: other cents
+SLOT_SETTLED: Final = 10  # dispatcher: see pack_settled; until this payment is done, the word is an older payment's
+SLOT_FIRST_MS: Final = 11  # dispatcher: earliest requestedAt of several attempts; with REASON_AMOUNT the other cents
 
 ORIGIN_CLOCK_BITS: Final = 44  # 557 years
 ORIGIN_CLOCK_MASK: Final = (1 << ORIGIN_CLOCK_BITS) - 1
 ORIGIN_SEEN: Final = 1 << ORIGIN_CLOCK_BITS  # the id may have been here before: look it up before anything is sent
 ORIGIN_SHOP_SHIFT: Final = 48  # API (reserved): the number of the shop that handed the payment in ...
-ORIGIN_SHOP_BITS: Final = 16  # ... has so many bits
+ORIGIN_SHOP_BITS: Final = 16  # ... has this many bits
 PIN_SHIFT: Final = 48  # dispatcher (reserved): the number of a pin, changed with requestedAt by one store ...
-PIN_BITS: Final = 16  # ... has so many bits
+PIN_BITS: Final = 16  # ... has this many bits
 
 QUEUED: Final = 0  # waiting, certainly not charged
-PROCESSING: Final = 1  # an attempt was begun at the processor: charged or not, only that processor can say
+PROCESSING: Final = 1  # an attempt was begun at the processor: only that processor can say whether it charged
 COMPLETED: Final = 2  # charged, and in the books
 FAILED: Final = 3  # given up, certainly not charged
 PARKED: Final = 4  # the books' parking table has the payment now, and the slot may be given away
@@ -119,23 +119,23 @@ STATE_NAMES: Final = (  # as people are told
     "queued", "processing", "completed", "failed", "processing", "completed", "processing",
 )  # fmt: skip
 
-# Why a payment is as it is, where its state does not say all. The first two go with FAILED, the next two with
-# COMPLETED, the others with a parked payment that is a dead letter: unknown beyond what asking can tell.
+# The reason of a payment's state, if the state alone does not say it. The first two go with FAILED, the next two with
+# COMPLETED, the others with a parked payment that is a dead letter: no lookup can tell its outcome.
 REASON_NONE: Final = 0
 REASON_TOO_OLD: Final = 1  # ENGINE_GIVE_UP_SECONDS are over, and it was never charged
-REASON_REFUSED: Final = 2  # every processor has refused it for what it is
-REASON_UNCONFIRMED: Final = 3  # "already there" after an unknown outcome, and no lookup could be had
+REASON_REFUSED: Final = 2  # every processor has refused the payment itself
+REASON_UNCONFIRMED: Final = 3  # "already there" after an unknown outcome, and no lookup got an answer
 REASON_AMOUNT: Final = 4  # the processor has stored another amount: the books have the processor's
 REASON_CONTRADICTION: Final = 5  # "already there", and every lookup says that it is not
-REASON_NO_LOOKUP: Final = 6  # "already there" to the first request, and no lookup can be had
+REASON_NO_LOOKUP: Final = 6  # "already there" to the first request, and no lookup gets an answer
 REASON_CLOCK: Final = 7  # the processor's record may be ours or an older one: the clock was set back meanwhile
-REASON_ERROR: Final = 8  # deciding what to do with it raised; the log has what
+REASON_ERROR: Final = 8  # the decision about it has raised; the log has the exception
 REASON_NAMES: Final = (
     None, "too old", "refused", "unconfirmed", "amount differs", "contradictory answers", "no lookup to be had",
     "clock was set", "internal error",
 )  # fmt: skip
 
-ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stays there
+ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stops here
 _TAG_MASK: Final = 0xFFFFFFFF
 _CHECK_A: Final = 0x9E3779B97F4A7C15
 _CHECK_B: Final = 0xC2B2AE3D27D4EB4F
@@ -164,8 +164,8 @@ def slot_places(slots: int, field: int) -> range:
 def pack_progress(position: int, state: int, processor: int, attempts: int) -> int:
     """The dispatcher's word of a slot: state, processor and attempts, changed together by one store.
 
-    It carries the low half of the position, so that what was written for an older payment in the same slot never passes
-    for this one's: the API process never writes the word.
+    It carries the low half of the position. So a word that was written for an older payment in the same slot never
+    counts as this payment's, although the API process never writes the word.
     """
     return (position & _TAG_MASK) << 32 | min(attempts, ATTEMPTS_MAX) << 16 | processor << 8 | state
 
@@ -178,23 +178,23 @@ def unpack_progress(position: int, word: int) -> tuple[int, int, int]:
 
 
 def pack_settled(settled_ms: int, reason: int) -> int:
-    """When a payment was done and why it is as it is, in one word."""
+    """The time at which a payment was done and the reason of its state, in one word."""
     return reason << REASON_SHIFT | settled_ms
 
 
 def pack_home(ring: int, position: int) -> int:
-    """The word PARKED_HOME of what had the slot of ``position``."""
+    """The word PARKED_HOME of a payment that had the slot of ``position``."""
     return ring + 1 << ADDRESS_SEGMENT_SHIFT | position
 
 
 def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> int:
-    """A sum over a payment: a slot that was only half written when the power went does not have it."""
+    """A sum over a payment. It is wrong in a slot that was only half written when the power was lost."""
     mixed = id_high * _CHECK_A ^ id_low * _CHECK_B ^ cents * _CHECK_C ^ accepted_ms * _CHECK_D ^ origin * _CHECK_E
     return (mixed ^ position) & WORD_MAX
 
 
 def other_version(version: int) -> str:
-    """What is wrong with memory of another layout version."""
+    """The message for memory of another layout version."""
     return (
         f"it has layout version {version}, this engine writes {LAYOUT_VERSION}, and cannot take over payments of "
         "that version: let the engine that wrote it settle them"
@@ -202,12 +202,12 @@ def other_version(version: int) -> str:
 
 
 def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> None:
-    """Makes zeroed memory an empty ring. The seeds are odd."""
+    """Turns zeroed memory into an empty ring. The seeds are odd."""
     words[RING_LAYOUT_AT] = LAYOUT_VERSION
     words[RING_SLOTS_AT] = slots
     words[RING_SEED_HIGH_AT] = seed_high
     words[RING_SEED_LOW_AT] = seed_low
-    # Progress words start out as those of no position (position 0 would have the tag 0).
+    # Progress words begin with the tag of no position (the tag of position 0 is 0).
     for index in slot_places(slots, SLOT_PROGRESS):
         words[index] = WORD_MAX
     words[RING_MAGIC_AT] = RING_MAGIC
@@ -226,29 +226,29 @@ BOOKS_PARKED_SLOTS_AT: Final = 6
 BOOKS_PARKED_SEED_AT: Final = 7  # odd random multiplier
 BOOKS_PROCESSORS_AT: Final = 8  # how many processors the list has
 BOOKS_RINGS_AT: Final = 9  # how many rings the engine has: all of them are made with the books
-BOOKS_GENERATION_AT: Final = 10  # the engine's, the same in all of its segments; never 0
+BOOKS_GENERATION_AT: Final = 10  # the engine's generation, the same in all of its segments; never 0
 BOOKS_REPLACED_AT: Final = 11  # generation whose payments these books have taken over (its rings may go); 0 for none
 BOOKS_BOOT_AT: Final = 12  # as RING_BOOT_AT
 BOOKS_CLEAN_AT: Final = 13  # as RING_CLEAN_AT
-BOOKS_REDO_CHECK_AT: Final = 14  # a sum over the redo log (files only): a log half on disk does not have it
-BOOKS_CLOCK_OFFSET_AT: Final = 15  # engine's clock less CLOCK_BOOTTIME, in ms, modulo 2^64; set when they are opened
+BOOKS_REDO_CHECK_AT: Final = 14  # a sum over the redo log (files only): it is wrong if only half of the log is on disk
+BOOKS_CLOCK_OFFSET_AT: Final = 15  # engine's clock minus CLOCK_BOOTTIME, in ms, modulo 2^64; set at the opening
 BOOKS_LEVELS_AT: Final = 16  # for each level: floor, head (bucket numbers; valid are floor to head, both included)
 LEVELS_MAX: Final = 4
 BOOKS_PARKED_KEPT_AT: Final = 24  # payments in the parking table that are not settled
 BOOKS_PARKED_ERA_AT: Final = 25  # raised by a purge: entries of an older era are free
-BOOKS_PARKED_TAKEN_AT: Final = 26  # payments ever parked in this era: 0 spares every search
+BOOKS_PARKED_TAKEN_AT: Final = 26  # payments ever parked in this era: if it is 0, no search is needed
 BOOKS_DEAD_AT: Final = 27  # dead letters: parked payments with a reason, which only a person can resolve
 BOOKS_DISCREPANCIES_AT: Final = 28  # payments of which a processor has stored another amount
 BOOKS_UNCONFIRMED_AT: Final = 29  # payments settled without a lookup that shows them
-# Sums that stand beside the totals: payments, cents, and how many times SUM_MODULUS the cents have beside that.
+# Sums beside the totals: payments, cents, and how many times SUM_MODULUS must be added to the cents.
 BOOKS_FAILED_AT: Final = 30  # payments given up
 BOOKS_FAILED_CARRY_AT: Final = 32
 BOOKS_BEFORE_AT: Final = 33  # payments that a processor had before they were accepted
 BOOKS_BEFORE_CARRY_AT: Final = 35
-BOOKS_DECLARED_AT: Final = 36  # reserved: payments of which a person has said, with evidence, what became of them
+BOOKS_DECLARED_AT: Final = 36  # reserved: payments whose outcome a person has declared, with evidence
 BOOKS_DECLARED_CARRY_AT: Final = 38
 BOOKS_PARKED_SEQUENCE_AT: Final = 39  # reserved: changes of parked places so far, see PARKED_SEQUENCE
-BOOKS_SET_BACK_AT: Final = 40  # SET_BACKS_MAX spans of the wall clock that have come twice: from, to (0, 0: none)
+BOOKS_SET_BACK_AT: Final = 40  # SET_BACKS_MAX spans that the wall clock has shown twice: from, to (0, 0: none)
 SET_BACKS_MAX: Final = 4
 BOOKS_ACTS_AT: Final = 48  # reserved: operators' acts below this place of the command ring are done
 BOOKS_JOURNAL_AT: Final = 49  # reserved: the journal's sequence: records below it are published
@@ -257,14 +257,14 @@ BOOKS_EPOCH_AT: Final = 57  # cell's agent (reserved): the epoch in which this c
 BOOKS_NAMES_AT: Final = 64  # for each processor its name, in NAME_WORDS words of ASCII with 0 behind it
 NAME_WORDS: Final = 4
 BOOKS_TOTALS_AT: Final = 96  # for each processor: count, cents
-BOOKS_CARRIES_AT: Final = 112  # for each processor: how many times SUM_MODULUS its cents have beside the total
-BOOKS_FINGERPRINTS_AT: Final = 120  # for each processor: at which address it is; 0 while nothing was sent
+BOOKS_CARRIES_AT: Final = 112  # for each processor: how many times SUM_MODULUS must be added to its cents
+BOOKS_FINGERPRINTS_AT: Final = 120  # for each processor: the fingerprint of its address; 0 while nothing was sent
 STATUS_AT: Final = 128
 STATUS_HEARTBEAT_MS: Final = STATUS_AT  # last pass of the dispatcher
 STATUS_ASLEEP: Final = STATUS_AT + 1  # 1 while the dispatcher waits for the doorbell
-STATUS_LISTENS: Final = STATUS_AT + 2  # 1 while it listens for answers that an audit may see at the processors already
+STATUS_LISTENS: Final = STATUS_AT + 2  # 1 while it listens for answers to payments that an audit may see already
 STATUS_CLOCK_MS: Final = STATUS_AT + 3  # the engine's clock at the last pass
-STATUS_ERRORS: Final = STATUS_AT + 4  # times that deciding has raised since the dispatcher started
+STATUS_ERRORS: Final = STATUS_AT + 4  # how often a decision has raised since the dispatcher started
 STATUS_PROCESSORS: Final = STATUS_AT + 8  # STATUS_PROCESSOR_WORDS for each processor
 STATUS_PROCESSOR_WORDS: Final = 8
 STATUS_FAILING: Final = 0  # last health answer: 1 failing, 0 not
@@ -273,8 +273,8 @@ STATUS_BREAKER_OPEN: Final = 2
 STATUS_IN_FLIGHT: Final = 3
 STATUS_EXPECTED_MS: Final = 4  # what an attempt is expected to take
 STATUS_UNRESOLVED: Final = 5  # payments whose outcome there is not known
-STATUS_HEALTH_MS: Final = 6  # the engine's clock at its last health answer; 0: none was there yet
-STATUS_HEALTH_FROM_MS: Final = 7  # the engine's clock from which on its health may be asked for again
+STATUS_HEALTH_MS: Final = 6  # the engine's clock at its last health answer; 0: there was none yet
+STATUS_HEALTH_FROM_MS: Final = 7  # its health may be queried again from this time of the engine's clock on
 REDO_AT: Final = 256
 REDO_ENTRIES: Final = 2048
 ADDRESS_SEGMENT_SHIFT: Final = 48  # a redo address is segment << 48 | word; segment 0: books, i + 1: ring i
@@ -293,33 +293,33 @@ PARKED_ACCEPTED_MS: Final = 4
 PARKED_ORIGIN: Final = 5  # as SLOT_ORIGIN
 PARKED_PROGRESS: Final = 6  # attempts << 16 | processor << 8
 PARKED_REQUESTED_MS: Final = 7  # as SLOT_REQUESTED_MS
-PARKED_SETTLED: Final = 8  # as SLOT_SETTLED; while it is open: 0, or of a dead letter its reason and since when
+PARKED_SETTLED: Final = 8  # as SLOT_SETTLED; of an open payment 0, of a dead letter its reason and since when
 PARKED_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
-PARKED_REFUSALS: Final = 10  # for each processor a byte: refusals, and << 4 those with others charged in between
+PARKED_REFUSALS: Final = 10  # a byte for each processor: refusals, and << 4 those with others charged in between
 PARKED_HOME: Final = 11  # the slot that it had: 1 + ring << ADDRESS_SEGMENT_SHIFT | position; 0 for none
-PARKED_SEQUENCE: Final = 12  # reserved: which of all changes of parked places was this one's last
+PARKED_SEQUENCE: Final = 12  # reserved: the number of this place's last change, among all changes of parked places
 
 # --- id memory -------------------------------------------------------------------------------------------------------
 
 MIX_A: Final = 0xBF58476D1CE4E5B9  # splitmix64's multipliers
 MIX_B: Final = 0x94D049BB133111EB
 
-STRIPES: Final = 1024  # record locks, one byte each, by which API processes exclude each other; a power of two
+STRIPES: Final = 1024  # record locks of one byte each, with which API processes exclude each other; a power of two
 
 IDS_MAGIC: Final = int.from_bytes(b"eng-ids\0", "little")
-IDS_LAYOUT_VERSION: Final = 2  # its own: what other segments have become since has not changed it
+IDS_LAYOUT_VERSION: Final = 2  # the id memory's own version: changes of other segments do not change it
 IDS_MAGIC_AT: Final = 0  # written last when the memory is made
 IDS_LAYOUT_AT: Final = 1
 IDS_BUCKETS_AT: Final = 2  # a multiple of STRIPES: bucket % STRIPES is the stripe under which a bucket is written
-IDS_SEED_HIGH_AT: Final = 3  # those of ring 0, which choose the stripe whether there is an id memory or not
+IDS_SEED_HIGH_AT: Final = 3  # the seeds of ring 0, which choose the stripe even if there is no id memory
 IDS_SEED_LOW_AT: Final = 4
-IDS_GENERATION_AT: Final = 5  # the engine's, the same in all of its segments
-IDS_NUMBER_AT: Final = 6  # random, never 0, another one after each boot of the machine: see RING_IDS_AT
+IDS_GENERATION_AT: Final = 5  # the engine's generation, the same in all of its segments
+IDS_NUMBER_AT: Final = 6  # random, never 0, new after each boot of the machine: see RING_IDS_AT
 IDS_BOOT_AT: Final = 7  # as RING_BOOT_AT
-IDS_HEADER_WORDS: Final = 64  # 512 bytes, and so is a bucket: a sector, which a disk writes whole
+IDS_HEADER_WORDS: Final = 64  # 512 bytes, like a bucket: a sector, which a disk writes whole
 IDS_BUCKET_WORDS: Final = 64
 IDS_BUCKET_LANES: Final = 255  # fingerprints of a bucket, in the lanes 1 to 255; lane 0 plus 1 is written next
-IDS_BUCKET_MEAN: Final = 216  # ids for each bucket among as many as the memory is asked to reach back
+IDS_BUCKET_MEAN: Final = 216  # mean ids of a bucket, among the ids that the memory is set to remember
 
 # --- what must hold -------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
-"""The status block: what the dispatcher shows to every process, by name, in the books' words.
+"""The status block: what the dispatcher shows to every process. It gives names to words of the books.
 
-The dispatcher alone writes it. Each word is stored by itself, so what is read together may be of two moments.
+Only the dispatcher writes it. Each word is stored by itself, so words that are read together may be of two moments.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Word:
 
 
 class _Block:
-    """Fields that begin at the word ``begin`` of ``words``."""
+    """A block of fields that begins at the word ``begin`` of ``words``."""
 
     __slots__ = ("begin", "words")
 
@@ -41,10 +41,10 @@ class ProcessorStatus(_Block):
 
     failing = _Word(layout.STATUS_FAILING)  # its last health answer: 1 failing, 0 not
     min_response_ms = _Word(layout.STATUS_MIN_RESPONSE_MS)  # its last health answer
-    health_ms = _Word(layout.STATUS_HEALTH_MS)  # when its last health answer was heard; 0: none was yet
-    health_from_ms = _Word(layout.STATUS_HEALTH_FROM_MS)  # its health may be asked for again from then on
+    health_ms = _Word(layout.STATUS_HEALTH_MS)  # when its last health answer came; 0: there was none yet
+    health_from_ms = _Word(layout.STATUS_HEALTH_FROM_MS)  # its health may be queried again from this time on
     breaker_open = _Word(layout.STATUS_BREAKER_OPEN)  # 1 or 0
-    in_flight = _Word(layout.STATUS_IN_FLIGHT)  # requests
+    in_flight = _Word(layout.STATUS_IN_FLIGHT)  # requests in flight
     expected_ms = _Word(layout.STATUS_EXPECTED_MS)  # what an attempt is expected to take
     unresolved = _Word(layout.STATUS_UNRESOLVED)  # payments whose outcome there is not known
 
@@ -57,8 +57,8 @@ class StatusBlock(_Block):
     heartbeat_ms = _Word(layout.STATUS_HEARTBEAT_MS)  # the wall clock at the dispatcher's last pass; 0: there was none
     clock_ms = _Word(layout.STATUS_CLOCK_MS)  # the engine's clock at its last pass
     asleep = _Word(layout.STATUS_ASLEEP)  # 1 while the dispatcher waits for the doorbell
-    listens = _Word(layout.STATUS_LISTENS)  # 1 while it listens for answers that an audit may see already
-    errors = _Word(layout.STATUS_ERRORS)  # times that deciding has raised since the dispatcher started
+    listens = _Word(layout.STATUS_LISTENS)  # 1 while it listens for answers to payments that an audit may see already
+    errors = _Word(layout.STATUS_ERRORS)  # how often a decision has raised since the dispatcher started
 
     def __init__(self, books: Words) -> None:
         super().__init__(books, 0)

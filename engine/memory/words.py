@@ -1,6 +1,6 @@
-"""The one view of shared memory that rings and books are written against.
+"""The one view of shared memory that rings and books use.
 
-In the product it is a ``memoryview`` of 8-byte words; a simulation hands in something that counts the stores and stops
+In the product it is a ``memoryview`` of 8-byte words. A simulation passes an object that counts the stores and can stop
 the writer between any two of them.
 """
 
@@ -16,7 +16,7 @@ SECTOR_WORDS = 64  # 512 bytes: what a disk writes whole
 
 
 class Words(Protocol):
-    """An array of unsigned 64-bit integers. Each single load and store is atomic; stores are seen in their order."""
+    """An array of unsigned 64-bit integers. Each single load and store is atomic; stores become visible in order."""
 
     @overload
     def __getitem__(self, index: int, /) -> int: ...
@@ -39,5 +39,5 @@ def zeros(length: int) -> Words:
 
 
 def packed(values: Iterable[int]) -> Words:
-    """Words of these values, in private memory, to be stored with one slice."""
+    """Words with these values, in private memory, to be stored as one slice."""
     return cast(Words, memoryview(array("Q", values)))

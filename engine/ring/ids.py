@@ -1,17 +1,17 @@
 """The id memory: which correlationIds were here before, far beyond what the rings remember. No locks and no files here.
 
-A correlationId is known by 16 bits of its mix, its *fingerprint*, in the bucket that other bits of the mix choose. A
-bucket has 255 places and a cursor; what is remembered goes to the cursor's place, over the oldest of the bucket. So
-there is nothing to clear, and the memory is as good after a year as on its first day. What it says may be wrong in one
-way only: an id that was never here is taken for known with a chance of 255 / 65,281 when the bucket is full (0.39 %).
-That costs a lookup and nothing else, for a payment is never refused because of it.
+A correlationId is stored as 16 bits of its mix, its *fingerprint*, in the bucket that other bits of the mix choose. A
+bucket has 255 places and a cursor. A new fingerprint goes to the place at the cursor, over the oldest of the bucket. So
+nothing has to be cleared, and the memory is as good after a year as on its first day. Its answer may be wrong in one
+way only: an id that was never here counts as known with a chance of 255 / 65,281 when the bucket is full (0.39 %). That
+costs a lookup and nothing else, because a payment is never refused for it.
 
-Several processes write the same memory without atomic instructions, so a bucket is written under the record lock of
-its stripe (:class:`engine.intake.acceptor.Acceptor`): both come from the same mix. Of the two stores of an insertion a
-kill, or the loss of power, may lose the second: a place is then left out this time, and its old id is known for longer.
+Several processes write the same memory without atomic instructions. So a bucket is written under the record lock of its
+stripe (:class:`engine.intake.acceptor.Acceptor`): both come from the same mix. An insertion has two stores. A kill, or
+a loss of power, may lose the second: then a place is left out this time, and its old id is known for longer.
 
-The mix is a finaliser over both halves, after a multiplication by odd secret seeds: every input bit changes every bit
-of it, so nobody outside can aim ids at one bucket. engine/intake/fast_path.c does the same.
+The mix is a finaliser over both halves, after a multiplication by odd secret seeds. Every input bit changes every bit
+of it, so clients cannot aim ids at one bucket. engine/intake/fast_path.c does the same.
 
 *Limit*: lanes are counted from the low end of a word, which is where a little-endian machine has the first two bytes.
 """
@@ -30,7 +30,7 @@ _LANES_OF_WORD = 4
 
 
 class IdMemory:
-    """The memory in ``words``. The caller holds the stripe of each id that it asks for or remembers."""
+    """The memory in ``words``. The caller holds the stripe of each id that it looks for or adds."""
 
     def __init__(self, words: Words) -> None:
         self.words = words
@@ -39,22 +39,22 @@ class IdMemory:
 
     @property
     def number(self) -> int:
-        """Names this memory since the machine was started; never 0."""
+        """The number that identifies this memory since the start of the machine; never 0."""
         return self.words[layout.IDS_NUMBER_AT]
 
     def contains(self, id_high: int, id_low: int) -> bool:
-        """Whether the id was remembered, or one that looks like it."""
+        """Whether the id was remembered, or one with the same fingerprint."""
         return self._has(*self._place(id_high, id_low))
 
     def remember(self, id_high: int, id_low: int) -> bool:
-        """Remembers an id as the youngest of its bucket; returns whether it was there before, as :meth:`contains`."""
+        """Remembers an id as the newest of its bucket. Returns whether it was there before, as :meth:`contains`."""
         at, fingerprint = self._place(id_high, id_low)
         is_known = self._has(at, fingerprint)
         self._insert(at, fingerprint)
         return is_known
 
     def remember_once(self, id_high: int, id_low: int) -> None:
-        """Remembers an id unless it, or one that looks like it, is there."""
+        """Remembers an id unless it, or one with the same fingerprint, is there."""
         at, fingerprint = self._place(id_high, id_low)
         if not self._has(at, fingerprint):
             self._insert(at, fingerprint)
@@ -64,7 +64,7 @@ class IdMemory:
         cursor = words[at] & _LANE_MASK
         lane = cursor + 1 if cursor < IDS_BUCKET_LANES else 1
         place, shift = at + lane // _LANES_OF_WORD, lane % _LANES_OF_WORD * _LANE_BITS
-        # The cursor first: what is found must never be what is written over next.
+        # The cursor first: a fingerprint that can be found must never be the one that is written over next.
         words[at] = words[at] & ~_LANE_MASK | lane % IDS_BUCKET_LANES
         words[place] = words[place] & ~(_LANE_MASK << shift) | fingerprint << shift
 
@@ -87,10 +87,10 @@ class IdMemory:
 
 
 def ids_buckets(ids: int) -> int:
-    """Buckets of a memory that reaches back ``ids`` payments.
+    """The number of buckets of a memory that reaches back ``ids`` payments.
 
-    So many that 99.47 % of the ids of just that age are remembered, and 99.998 % of those a tenth younger (255 places,
-    and Poisson's 216 ids on average).
+    It is chosen so that 99.47 % of the ids of exactly that age are remembered, and 99.998 % of those a tenth younger
+    (255 places, and 216 ids on average with a Poisson distribution).
     """
     return -(-ids // (layout.IDS_BUCKET_MEAN * STRIPES)) * STRIPES
 
@@ -101,7 +101,7 @@ def ids_words(buckets: int) -> int:
 
 
 def lay_out_ids(words: Words, buckets: int, ring: Words, number: int) -> None:
-    """Makes zeroed memory an empty id memory beside ``ring``, ring 0, whose seeds it takes."""
+    """Turns zeroed memory into an empty id memory for ``ring``, ring 0, whose seeds it takes."""
     words[layout.IDS_LAYOUT_AT] = layout.IDS_LAYOUT_VERSION
     words[layout.IDS_BUCKETS_AT] = buckets
     words[layout.IDS_SEED_HIGH_AT] = ring[layout.RING_SEED_HIGH_AT]
@@ -112,7 +112,7 @@ def lay_out_ids(words: Words, buckets: int, ring: Words, number: int) -> None:
 
 
 def check_ids(words: Words, buckets: int, ring: Words) -> str:
-    """Why this memory is not an id memory of so many buckets beside ``ring``, ring 0; ``""`` when it is."""
+    """Why this memory is not an id memory of ``buckets`` buckets for ``ring``, ring 0; ``""`` if it is."""
     if len(words) < layout.IDS_HEADER_WORDS or words[layout.IDS_MAGIC_AT] != layout.IDS_MAGIC:
         return "it was not finished"
     if words[layout.IDS_LAYOUT_AT] != layout.IDS_LAYOUT_VERSION:
@@ -126,12 +126,12 @@ def check_ids(words: Words, buckets: int, ring: Words) -> str:
 
 
 def mix(id_high: int, id_low: int, seed_high: int, seed_low: int) -> int:
-    """64 bits of a correlationId that nobody foresees who does not know the seeds, two odd numbers."""
+    """64 bits of a correlationId, which cannot be predicted without the seeds, two odd numbers."""
     return _finalise(_finalise(id_high * seed_high & WORD_MAX) ^ id_low * seed_low & WORD_MAX)
 
 
 def stripe(mixed: int) -> int:
-    """Which of the record locks is the one of an id, from its mix."""
+    """The number of the record lock of an id, from its mix."""
     return mixed % STRIPES
 
 

@@ -1,17 +1,18 @@
-"""Making a ring whole again after the machine went down while it was in use. Pure, over words.
+"""Repairs a ring after the machine went down while it was in use. Pure, over words.
 
-What is on disk then is the ring as it was at the last sync, and of everything later any mixture (a sector of 512 bytes
-is whole, a slot may lie in two). What the books' redo log says of the ring has been done to it before. Then:
+The disk then has the ring of the last sync, and any mixture of what was stored later (a sector of 512 bytes is whole; a
+slot may lie in two sectors). The books' redo log was applied to the ring before. Then:
 
-- The head on disk is not below any payment with a 202, for the sync that went before the 202 brought the head too;
-  ready is stored after that sync and may be lower. So all with a 202 are whole, one after the other, below the head.
+- The head on disk is above every payment with a 202, because the sync before the 202 wrote the head too. The word
+  *ready* is stored after that sync and may be lower. So all payments with a 202 are whole, one after the other, below
+  the head.
 - Beyond the head there may be a whole payment of an API process that was killed before it published. It never counts:
   its customer may have sent it again to another process.
-- A payment below ready that is not whole had given its slot away, so it was done: its progress says so, for the log of
-  the transaction that did it was on disk before, or else the slot's new payment is whole and may have progress of its
-  own. If neither is so the file is damaged.
-- Progress was synced before anything was sent: what is still QUEUED was not sent.
-- Buckets and links are of no use and made anew.
+- A payment below ready that is not whole had given its slot away, so it was done. Either its progress says so, because
+  the log of the transaction was on disk before. Or the slot's new payment is whole, and may have its own progress. If
+  neither is true, the file is damaged.
+- Progress was synced before anything was sent: a payment that is still QUEUED was not sent.
+- Buckets and links cannot be used, and are made anew.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from engine.ring.ring import RingReader
 
 
 def repair(words: Words) -> None:
-    """Keeps what is whole, takes the rest back, and makes the hash chains anew. May be cut short and done again.
+    """Keeps whole payments, takes the others back, and makes the hash chains anew. It may be cut short and done again.
 
-    Raises SegmentError when a payment is missing that was synced: the file is damaged.
+    Raises SegmentError if a payment that was synced is missing: the file is damaged.
     """
     ring = RingReader(words)
     ready = ring.ready
@@ -48,15 +49,15 @@ def repair(words: Words) -> None:
         if ring.is_whole(position):
             ring.chain(position)
             _mend_time(ring, position)
-    # A purge that was asked for has nobody who waits for it; one that was done shall not be done again.
+    # No client waits any more for a purge that was asked for, and a purge that was done must not be done again.
     words[layout.RING_PURGE_ASKED_AT] = words[layout.RING_PURGE_DONE_AT]
     words[layout.RING_HEAD_AT] = head
     words[layout.RING_READY_AT] = head
 
 
 def _mend_time(ring: RingReader, position: int) -> None:
-    """An attempt that was marked and not sent may have an older payment's time; another time harms none that was sent,
-    for then the processor is asked which it has."""
+    """Gives an attempt that was marked but not sent a time of its own, if it has an older payment's time. That does no
+    harm if the attempt was sent, because the processor is then asked for the time that it has."""
     words, at = ring.words, ring.offset(position)
     state = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])[0]
     if state == layout.PROCESSING and words[at + layout.SLOT_REQUESTED_MS] < words[at + layout.SLOT_ACCEPTED_MS]:

@@ -1,11 +1,11 @@
 """The ring: queue, journal and status of one API process's payments, in shared memory.
 
-One process puts payments in (:class:`RingWriter`), the dispatcher takes them out and writes their progress
-(:class:`RingReader` plus the books' transactions), and every process may look a correlationId up. No locks: each word
-has one writer, and what is published is a sequence, stored last.
+One process puts payments in (:class:`RingWriter`). The dispatcher takes them out and writes their progress
+(:class:`RingReader` and the books' transactions). Every process may search for a correlationId. There are no locks:
+each word has one writer, and a payment is published by a sequence, which is stored last.
 
-A correlationId is found through hash chains that never need a deletion: a bucket holds the newest position, every slot
-the next older one of its bucket, and a chain ends where the slots have been overwritten.
+A correlationId is found through hash chains that never need a deletion. A bucket holds the newest position, each slot
+holds the next older position of its bucket, and a chain ends at the slots that have been overwritten.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DONE = (layout.COMPLETED, layout.FAILED, layout.PARKED, layout.CHARGED_BEFORE)
 
 
 def check_ring(words: Words, slots: int) -> str:
-    """Why this memory is not a ring of ``slots`` slots; ``""`` when it is, ``"unfinished"`` when its maker died."""
+    """Why this memory is not a ring of ``slots`` slots; ``""`` if it is, ``"unfinished"`` if its maker died."""
     if words[layout.RING_MAGIC_AT] != layout.RING_MAGIC:
         return "unfinished" if words[layout.RING_MAGIC_AT] == 0 else "it is not a ring"
     if words[layout.RING_LAYOUT_AT] != layout.LAYOUT_VERSION:
@@ -62,7 +62,7 @@ class RingReader:
 
     @property
     def head(self) -> int:
-        """The position that the next payment will have: so many were accepted."""
+        """The position that the next payment will have, which is also the number of accepted payments."""
         return self.words[RING_HEAD_AT]
 
     @property
@@ -80,9 +80,9 @@ class RingReader:
         return self._base + (position & self._mask) * SLOT_WORDS
 
     def find(self, id_high: int, id_low: int) -> Payment | None:
-        """The payment with this correlationId, or None when the ring does not remember it.
+        """The payment with this correlationId, or None if the ring does not remember it.
 
-        Takes no more steps than the ring has slots, even if the ring is written meanwhile.
+        It takes at most as many steps as the ring has slots, even if the ring is written meanwhile.
         """
         words, head, forgotten = self.words, self.words[RING_HEAD_AT], self.words[RING_FORGOTTEN_AT]
         bucket = self._bucket(id_high, id_low)
@@ -92,15 +92,15 @@ class RingReader:
                 return None
             at = self.offset(link - 1)
             if link > head:
-                # Being published just now, or left by a killed writer, and then its successor may take it back before
-                # our eyes: what it points to counts only if the bucket holds it still. Else we begin again.
+                # This payment is just being published, or a killed writer has left it, and the next writer may take it
+                # back at any moment. Its link counts only if the bucket still holds it. Otherwise we begin again.
                 next_link = words[at + SLOT_LINK]
                 if words[at + SLOT_SEQUENCE] != link or words[bucket] != link:
                     head, link = words[RING_HEAD_AT], words[bucket]
                 else:
                     link = next_link
                 continue
-            if words[at + SLOT_SEQUENCE] != link:  # overwritten: so are all that are older
+            if words[at + SLOT_SEQUENCE] != link:  # overwritten, like all older ones
                 return None
             if words[at + SLOT_ID_LOW] == id_low and words[at + SLOT_ID_HIGH] == id_high:
                 return self.read(link - 1) if link > forgotten else None
@@ -111,11 +111,11 @@ class RingReader:
         return None
 
     def read(self, position: int) -> Payment | None:
-        """The payment at ``position``, or None when its slot has been given to another one."""
+        """The payment at ``position``, or None if its slot has been given to another one."""
         words, at = self.words, self.offset(position)
         progress = layout.unpack_progress(position, words[at + SLOT_PROGRESS])
         requested_ms, settled = words[at + SLOT_REQUESTED_MS], words[at + SLOT_SETTLED]
-        # While it is open, the word of its reason is what an older payment has left.
+        # While it is open, the word with the reason is still an older payment's.
         differs = progress[0] == layout.COMPLETED and settled >> layout.REASON_SHIFT == layout.REASON_AMOUNT
         payment = Payment(
             position,
@@ -133,7 +133,7 @@ class RingReader:
         return payment if words[at + SLOT_SEQUENCE] == position + 1 else None
 
     def is_whole(self, position: int) -> bool:
-        """Whether the slot holds ``position`` just as it was put in."""
+        """Whether the slot holds the payment at ``position`` exactly as it was put in."""
         words, at = self.words, self.offset(position)
         check = layout.slot_check(
             position,
@@ -146,7 +146,7 @@ class RingReader:
         return words[at + SLOT_SEQUENCE] == position + 1 and words[at + SLOT_CHECK] == check
 
     def chain(self, position: int) -> None:
-        """Makes ``position`` the newest of its bucket: for a ring that nobody else uses just now."""
+        """Makes ``position`` the newest of its bucket. No other process may use the ring meanwhile."""
         words, at = self.words, self.offset(position)
         bucket = self._bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
         words[at + SLOT_LINK] = words[bucket]
@@ -163,9 +163,9 @@ class RingReader:
 
 
 class RingWriter(RingReader):
-    """Putting payments in: one process, and only one, for each ring.
+    """Puts payments in: exactly one process does so for each ring.
 
-    Opening it takes back what a killed writer had not published: its client never had an answer.
+    Opening it takes back a payment that a killed writer had not published: its client never got an answer.
 
     Parameters:
       is_synced: payments may be sent only after :meth:`release`, when the caller has brought them to disk.
@@ -185,7 +185,7 @@ class RingWriter(RingReader):
             words[RING_READY_AT] = head
 
     def has_room(self) -> bool:
-        """Whether a payment can be put in; when not, it counts as refused. Room stays until something is put in."""
+        """Whether a payment can be put in; if not, it counts as refused. Room stays until a payment is put in."""
         position = self.words[RING_HEAD_AT]
         if position < self.slots or self.is_done(position - self.slots):
             return True
@@ -193,12 +193,12 @@ class RingWriter(RingReader):
         return False
 
     def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
-        """Accepts a payment; False when the ring is full: its oldest payment is not settled yet. ``origin``: the word.
+        """Accepts a payment. False: the ring is full, its oldest payment is not settled yet. ``origin``: SLOT_ORIGIN.
 
-        When it returns True the payment survives the death of every process. The caller has made sure that the
+        If it returns True, the payment survives the death of every process. The caller has made sure that the
         correlationId is not in any ring.
         """
-        # The head is not kept here as well: engine/intake/fast_path.c, in this very process, puts payments in too.
+        # The head is not cached here: engine/intake/fast_path.c, in this same process, puts payments in too.
         words, position = self.words, self.words[RING_HEAD_AT]
         if not self.has_room():
             return False
@@ -206,8 +206,8 @@ class RingWriter(RingReader):
         at = self.offset(position)
         assert words[at + SLOT_SEQUENCE] != position + 1, "it is there already"
         bucket = self._bucket(id_high, id_low)
-        # The order matters: 0 takes the old payment away before its words change, the sequence says that the slot is
-        # whole, the bucket makes it findable, and the head, last, makes it true.
+        # The order matters. 0 removes the old payment before its words change. The sequence says that the slot is
+        # whole. The bucket makes the payment findable. The head, stored last, accepts it.
         words[at + SLOT_SEQUENCE] = 0
         words[at + SLOT_ID_HIGH] = id_high
         words[at + SLOT_ID_LOW] = id_low
@@ -225,7 +225,7 @@ class RingWriter(RingReader):
         return True
 
     def note_summary(self, now_ms: int) -> None:
-        """Tells the dispatcher that a summary was asked for."""
+        """Tells the dispatcher that a summary was requested."""
         self.words[layout.RING_SUMMARY_MS_AT] = now_ms
 
     def release(self, below: int) -> None:

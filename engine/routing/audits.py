@@ -1,13 +1,14 @@
-"""When the next audit is to be expected. Pure.
+"""When the next audit is expected. Pure.
 
-An audit compares our books with a processor's at one moment. A payment that the processor inserts just then is in its
-books and not yet in ours. That does no harm while the payment is younger than the window's end; one that took longer
-is seen. So what takes long should not arrive at the moment of an audit, and audits come at regular intervals.
+An audit compares our books with a processor's books at one moment. A payment that the processor inserts at that moment
+is in its books and not yet in ours. That does no harm if the payment was requested after the end of the audit's window.
+An older payment shows as a difference. So a payment that takes long should not arrive at the moment of an audit. Audits
+come at regular intervals, so their times can be learnt.
 
-How long a processor takes is not always known: what has been sent just before it grew slow arrives whenever it likes.
-But processors take round times more often than others, for so people configure them. So what is sent halfway between
-two moments that are whole hundredths of a second from the next audit does not arrive at it, whatever round time it
-takes.
+The time that a processor takes is not always known: it may grow slow just after a payment was sent. But processors take
+round times more often than other times, because people configure them so. So payments are sent halfway between two
+moments that are whole hundredths of a second before the next audit. Then they do not arrive at the audit, whichever
+round time they take.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from engine.routing.policy import AUDIT_MEMORY_INTERVALS, AUDIT_NEAR_MS, AUDIT_R
 
 
 class Audits:
-    """Learns the interval between requests for a summary; before there are two, ``interval_ms`` is assumed."""
+    """Learns the interval between requests for a summary. Before there are two, ``interval_ms`` is assumed."""
 
     def __init__(self, interval_ms: int) -> None:
         self._interval_ms = interval_ms
@@ -24,17 +25,17 @@ class Audits:
 
     @property
     def are_known(self) -> bool:
-        """Whether anybody has asked yet."""
+        """Whether a summary has been requested yet."""
         return self._last_ms is not None
 
     def asked(self, now_ms: int) -> None:
-        """Somebody has asked for a summary."""
+        """A summary was requested."""
         if self._last_ms is not None and now_ms > self._last_ms:
             self._interval_ms = now_ms - self._last_ms
         self._last_ms = now_ms
 
     def may_hit(self, from_ms: int, to_ms: int) -> bool:
-        """Whether an audit is expected between two moments. Never, when they come so often that none can be avoided."""
+        """Whether an audit is expected between two moments. False if audits come too often to be avoided."""
         last_ms, interval_ms = self._last_ms, self._interval_ms
         if last_ms is None or to_ms - last_ms > AUDIT_MEMORY_INTERVALS * interval_ms:
             return False
@@ -43,7 +44,10 @@ class Audits:
         return (to_ms - last_ms) // interval_ms != (from_ms - 1 - last_ms) // interval_ms
 
     def audit_delay_ms(self, now_ms: int) -> int:
-        """How long to wait until what is sent arrives at no audit if it takes a multiple of ``AUDIT_ROUND_MS``."""
+        """How long to wait before sending, so that a request arrives at no audit.
+
+        That holds for a request that takes a multiple of ``AUDIT_ROUND_MS``.
+        """
         last_ms, interval_ms = self._last_ms, self._interval_ms
         if last_ms is None or now_ms - last_ms > AUDIT_MEMORY_INTERVALS * interval_ms:
             return 0

@@ -1,4 +1,4 @@
-"""Whether a processor is taken for failing, and whether it has proved itself since it recovered. Pure."""
+"""Whether a processor counts as failing, and whether it has proved itself since it recovered. Pure."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from engine.routing.failures import Failures
 
 
 class Breaker:
-    """Opens by an outage, as ``failures`` judges it, and closes by a success; the processor's own word does both."""
+    """Opens at an outage, as ``failures`` judges it, and closes at a success. A health answer can do both."""
 
     def __init__(self, failures: Failures) -> None:
         self.failures = failures
         self.is_open = False
-        # When the processor recovered; None: that is proved, for it has answered a request that was begun after that.
+        # When the processor recovered. None: its recovery is proved by the answer to a request that was begun later.
         self.recovered_ms: int | None = None
 
     def failed(self, now_ms: int, key: int, *, is_refusal: bool) -> None:
-        """The payment ``key`` has failed, or (``is_refusal``) was refused for what it is."""
+        """The payment ``key`` has failed, or the processor refused this payment itself (``is_refusal``)."""
         self.is_open |= self.failures.failed(now_ms, key, is_refusal)
 
     def succeeded(self, now_ms: int, begun_ms: int) -> bool:
-        """A request that was begun at ``begun_ms`` was answered. Whether the processor has recovered by that."""
+        """A request that was begun at ``begun_ms`` was answered. Returns whether the processor has recovered."""
         failures = self.failures
         failures.successes += 1
         if failures.row and failures.end_row(now_ms):
-            self.is_open = False  # it has not recovered: that was no outage
+            self.is_open = False  # this is no recovery: there was no outage
         if self.is_open:
             self.is_open = False
             self.recovered_ms = now_ms
@@ -33,13 +33,13 @@ class Breaker:
         return False
 
     def told_failing(self, now_ms: int) -> None:
-        """The processor says itself that it fails."""
+        """The processor's health answer says that it fails."""
         self.is_open = True
         self.failures.told(now_ms)
 
     def told_working(self) -> bool:
-        """The processor says itself that it does not fail. Whether it has recovered by that."""
+        """The processor's health answer says that it works. Returns whether it has recovered."""
         self.failures.forget_row()
-        self.recovered_ms = None  # it has said how long it takes now
+        self.recovered_ms = None  # the health answer also says how long it takes now
         was_open, self.is_open = self.is_open, False
         return was_open

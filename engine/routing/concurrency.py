@@ -3,14 +3,14 @@
 L. S. Brakmo, L. L. Peterson, "TCP Vegas: End to End Congestion Avoidance on a Global Internet", IEEE Journal on
 Selected Areas in Communications 13(8), 1995. Used for requests in flight as in Netflix's ``concurrency-limits``.
 
-What takes longer than the shortest answer is taken for waiting in a queue of the processor's that we have made
-ourselves. Once in each round trip: fewer than ``QUEUED_FEW`` in that queue, and the limit grows; more than
-``QUEUED_MANY``, and it shrinks. It doubles in each round trip at first, until the queue shows for the first time (slow
-start). A limit that is not used up says nothing and is left as it is.
+The time that an answer takes beyond the shortest one counts as waiting, in a queue at the processor that we have caused
+ourselves. The limit changes once in each round trip. With fewer than ``QUEUED_FEW`` requests in that queue it grows;
+with more than ``QUEUED_MANY`` it shrinks. At first it doubles in each round trip, until the queue shows for the first
+time (slow start). A limit that is not used up shows nothing, so it stays as it is.
 
-Conditions change, so the shortest answer must be a recent one; but a queue that always stands would be taken for the
-processor's own time, and the limit would grow for ever. Therefore, when all answers of a while were longer, the fewest
-are given for a moment, and what an answer takes then is the measure (as the PROBE_RTT of N. Cardwell et al., "BBR:
+Conditions change, so the shortest answer must be a recent one. But a queue that never empties would look like the
+processor's own time, and the limit would grow for ever. So, when all answers for a while have been longer, the limit is
+set to its minimum for a moment. The time of an answer is measured then (as the PROBE_RTT of N. Cardwell et al., "BBR:
 Congestion-Based Congestion Control", ACM Queue 14(5), 2016).
 """
 
@@ -37,17 +37,17 @@ class Concurrency:
         self._high = high
         self._grows_fast = True
         self._round_ms = 0  # the round ends with an answer to a request that was begun after this
-        self._shortest_ms = -1  # of this round
-        self._most = 0  # in flight during this round
+        self._shortest_ms = -1  # the shortest answer of this round
+        self._most = 0  # most requests in flight during this round
         self._base_ms = -1
         self._window_ms = 0
         self._window_shortest_ms = -1
-        self._limit_before = 0  # a measurement; 0: none is made
+        self._limit_before = 0  # the limit before a measurement; 0: nothing is being measured
         self._measure_rounds = 0
         self.limit = min(max(LIMIT_START, low), high)
 
     def answered(self, now_ms: int, begun_ms: int, in_flight: int) -> None:
-        """A request was answered that was begun at ``begun_ms``; with it ``in_flight`` had been in flight."""
+        """A request begun at ``begun_ms`` was answered; ``in_flight``: requests in flight until now, with this one."""
         took_ms = now_ms - begun_ms
         if in_flight > self._most:
             self._most = in_flight
@@ -77,33 +77,34 @@ class Concurrency:
                 self._measure(now_ms, self._base_ms)
 
     def passes(self, for_ms: int, took_ms: int) -> int:
-        """How many requests it lets through in a time when it is used up, and an answer takes ``took_ms`` (above 0)."""
+        """How many requests a limit in full use lets through in ``for_ms``; an answer takes ``took_ms`` (above 0)."""
         rounds, limit, count = for_ms // took_ms, self.limit, 0
         while rounds and self._grows_fast and limit < self._high:
             rounds, limit, count = rounds - 1, min(2 * limit, self._high), count + limit
         return count + rounds * limit
 
     def rejected(self, in_flight: int) -> None:
-        """A request was turned away because of too many; with it ``in_flight`` had been in flight."""
+        """A request was rejected because there were too many; ``in_flight`` as above."""
         self._grows_fast, self._limit_before = False, 0
         self.limit = max(self._low, min(self.limit, in_flight - (in_flight >> REJECTED_SHIFT)))
 
     def changed(self, now_ms: int, took_ms: int) -> None:
-        """The processor itself takes another time than before: ``took_ms`` is what an answer takes without a queue."""
+        """The processor's own time has changed: ``took_ms`` is what an answer takes without a queue."""
         self._measure(now_ms, took_ms)
         self._shortest_ms = -1
         self.limit, self._limit_before = max(self.limit, self._limit_before), 0
-        # By Little's law as many as pass in that time: the slower it answers, the longer a round trip would teach us.
+        # By Little's law, this many requests pass in that time. Learning it from round trips would take long at a slow
+        # processor.
         self.limit = min(max(self.limit, took_ms * RATE_TRUSTED // 1000), self._high)
 
     def recovered(self) -> None:
-        """The processor has failed: carefully at first, and what an answer took before says nothing any more."""
+        """The processor has recovered. The limit starts low again, and the times of earlier answers are forgotten."""
         self.limit = min(max(LIMIT_START, self._low), self._high)
         self._grows_fast, self._limit_before = True, 0
         self._base_ms = self._shortest_ms = -1
 
     def _measure(self, now_ms: int, took_ms: int) -> None:
-        """What an answer takes without a queue, from now on."""
+        """From now on, ``took_ms`` is what an answer takes without a queue."""
         self._base_ms = took_ms
         self._window_ms, self._window_shortest_ms = now_ms, -1
 

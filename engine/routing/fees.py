@@ -1,17 +1,17 @@
-"""What the processors are taken to keep, as far as anybody has said. Pure."""
+"""The fees of the processors: what is known, and what is assumed otherwise. Pure."""
 
 from __future__ import annotations
 
 PPM = 1_000_000
-# What nobody has said, of the first and of each after it; tuning.md has what a wrong guess costs.
+# Assumed when no fee is known: for the first processor, and for each after it. tuning.md has the cost of a wrong guess.
 ASSUMED_PPM = (50_000, 150_000)
 
 
 def believed_ppm(*fees_ppm: int) -> tuple[int, ...]:
-    """The fees of the processors in millionths of an amount, in their order; -1 stands for one that is not known.
+    """The fees of the processors in millionths of an amount, in their order; -1 in ``fees_ppm``: the fee is not known.
 
-    Only their differences decide where payments go. So one that is not known is as far from the first known one as the
-    assumed ones are from each other: without any word to the contrary the first is the cheapest.
+    Only the differences between fees decide where payments go. So an unknown fee is as far from the first known fee as
+    the assumed fees are from each other. If nothing else is known, the first processor is the cheapest.
     """
     assumed_ppm = [ASSUMED_PPM[min(processor, 1)] for processor in range(len(fees_ppm))]
     known = next((processor for processor, fee_ppm in enumerate(fees_ppm) if fee_ppm >= 0), None)

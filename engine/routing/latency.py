@@ -11,8 +11,9 @@ class Latency:
     """The estimate for one processor.
 
     Parameters:
-      suspect_ms: an answer that is off by more is no scatter, and one that is overdue by more is no accident.
-      took_ms_max: no request is waited for longer; what seems to have taken longer lasted while the machine slept.
+      suspect_ms: an answer that differs by more from the usual time is a change, and an answer that is overdue by more
+        is a sign of trouble.
+      took_ms_max: no request is waited for longer. If one seems to have taken longer, the machine slept meanwhile.
     """
 
     def __init__(self, suspect_ms: int, took_ms_max: int) -> None:
@@ -22,10 +23,10 @@ class Latency:
         self._deviation_ms = 0  # how far answers are usually from usual_ms
         self.usual_ms = 0  # what an answer takes
         self.failing_ms = 0  # what the last failure took
-        self.answered_ms = -1  # when the newest request was begun that has been answered
+        self.answered_ms = -1  # when the newest of the answered requests was begun
 
     def learn(self, now_ms: int, begun_ms: int) -> bool:
-        """A request that no later one has overtaken was answered. Whether it took another time than usual."""
+        """A request was answered, before any that was begun later. Returns whether its time was not the usual one."""
         self.answered_ms = begun_ms
         self._learnt_ms = now_ms
         took_ms = min(now_ms - begun_ms, self._took_ms_max)
@@ -42,15 +43,15 @@ class Latency:
         self.failing_ms = min(now_ms - begun_ms, self._took_ms_max)
 
     def told(self, now_ms: int, took_ms: int) -> None:
-        """The processor says itself what an answer takes from now on; that tells of no request before."""
+        """The processor's health answer says what an answer takes from now on. Requests in flight may differ."""
         self._change(took_ms)
         self.answered_ms = now_ms
 
     def overdue_ms(self, now_ms: int, begun_ms: Iterable[int]) -> int:
-        """For how long the oldest request waits for its answer that no later one has overtaken; 0 without one.
+        """How long the oldest request that no later one has overtaken has waited for its answer; 0 if there is none.
 
         Parameters:
-          begun_ms: when each of those in flight was begun, the oldest first.
+          begun_ms: when each request in flight was begun, the oldest first.
         """
         answered_ms = self.answered_ms
         for one_ms in begun_ms:
@@ -59,16 +60,16 @@ class Latency:
         return 0
 
     def is_overdue(self, now_ms: int, begun_ms: Iterable[int]) -> bool:
-        """Whether an answer is so late that the processor has grown slower or hangs; ``begun_ms`` as above."""
+        """Whether an answer is so overdue that the processor has grown slower or hangs; ``begun_ms`` as above."""
         late_ms = self.usual_ms + max(self._suspect_ms, DEVIATIONS * self._deviation_ms)
         return self.overdue_ms(now_ms, begun_ms) > late_ms
 
     @property
     def stale_ms(self) -> int:
-        """From when on the estimate tells little of its time, unless a payment is answered before."""
+        """When the estimate becomes stale, unless a payment is answered before."""
         return self._learnt_ms + STALE_MS
 
     def _change(self, took_ms: int) -> None:
-        """An answer takes another time from now on."""
+        """An answer takes ``took_ms`` from now on."""
         self.usual_ms = took_ms
         self._deviation_ms = 0

@@ -17,12 +17,12 @@ from engine.setting_groups import RoutingSettings
 
 
 class ObservedProcessor:
-    """One processor: the requests in flight there, and what breaker, latency, probes, health and limit make of them.
+    """One processor: its requests in flight, its breaker, latency, probes, health queries and limit.
 
-    What it looks like is :attr:`state`. That changes only when :meth:`observe` is called, so a look changes nothing.
+    :attr:`state` is the state in which it was last observed. Only :meth:`observe` changes it; reading changes nothing.
 
     Parameters:
-      limits: what people have set.
+      limits: the settings.
       fee_ppm: what it keeps, in millionths of an amount.
       took_ms_max: no request is waited for longer.
     """
@@ -31,19 +31,19 @@ class ObservedProcessor:
 
     def __init__(self, limits: RoutingSettings, fee_ppm: int, took_ms_max: int) -> None:
         self._limits = limits
-        self._begun: dict[int, int] = {}  # ticket -> when; in the order of beginning
+        self._begun: dict[int, int] = {}  # ticket -> when the request was begun; the oldest first
         self._breaker = Breaker(self.FAILURES(limits.breaker_failures))
         self._latency = Latency(limits.suspect_ms, took_ms_max)
         self._probes = Probes(limits.probe_interval_ms, limits.probes_max)
         self._health = HealthSchedule(limits.health_interval_ms)
-        self._pause_until_ms = 0  # it has turned a request away: none is sent before
+        self._pause_until_ms = 0  # it has rejected a request: no other is sent before this time
         self.concurrency = Concurrency(min(limits.in_flight_min, limits.in_flight_max), limits.in_flight_max)
         self.fee_ppm = fee_ppm
-        self.state = ProcessorState.HEALTHY  # when it was last observed, as the two that follow
+        self.state = ProcessorState.HEALTHY  # when it was last observed, like the two fields that follow
         self.is_healthy = True
         self.is_slow = False
         self.changed_ms = 0  # when it became healthy, or ceased to be
-        self.unusable_ms = 0  # since when it fails or hangs, or did so the last time
+        self.unusable_ms = 0  # when it began to fail or to hang, now or the last time
 
     @property
     def in_flight(self) -> int:
@@ -52,7 +52,7 @@ class ObservedProcessor:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is taken for failing: its breaker is open."""
+        """Whether its breaker is open: it counts as failing."""
         return self._breaker.is_open
 
     @property
@@ -82,7 +82,7 @@ class ObservedProcessor:
 
     @property
     def settled_ms(self) -> int:
-        """How long until a payment is settled there: what an answer takes, and the tries before it that fail."""
+        """How long it takes to settle a payment there: an answer's time, and the tries before it that fail."""
         usual_ms, failures = self._latency.usual_ms, self._breaker.failures
         if not failures.weight:
             return usual_ms
@@ -99,24 +99,25 @@ class ObservedProcessor:
         return now_ms - next(iter(self._begun.values()), now_ms)
 
     def is_calm(self, now_ms: int) -> bool:
-        """Whether it is healthy, and no answer is nearly as late as those that have come."""
+        """Whether it is healthy, and no request has waited for nearly as long as an answer usually takes."""
         usual_ms = self._latency.usual_ms
         return self.is_healthy and self._latency.overdue_ms(now_ms, self._begun.values()) <= usual_ms - (usual_ms >> 2)
 
     def expected_ms(self, now_ms: int) -> int:
-        """How long one more is expected to take: as the last ones, and not less than the oldest has waited already."""
+        """How long one more request is expected to take: as the last ones, and at least as long as the oldest waits."""
         return max(self._latency.usual_ms, self._latency.overdue_ms(now_ms, self._begun.values()))
 
     def observe(self, now_ms: int) -> None:
-        """Brings :attr:`state` up to date: by what has ended since, and by the time that has passed."""
+        """Brings :attr:`state` up to date, by the requests that have ended since and by the time that has passed."""
         breaker, latency, before = self._breaker, self._latency, self.state
         if breaker.failures.weight:
             breaker.failures.fade(now_ms)
         if breaker.is_open:
             state = ProcessorState.OPEN
         elif breaker.recovered_ms is not None and latency.usual_ms > self._limits.suspect_ms:
-            # What was answered was begun before it recovered, and took what a failure took. To send all there before
-            # anybody knows what it takes now would be too many by hundreds, if that is more than an audit allows.
+            # The answered request was begun before the processor recovered, so its time is that of a failure. The time
+            # of an answer is not known yet. If it is longer than an audit allows, sending all payments there now would
+            # send hundreds too many.
             state = ProcessorState.SUSPECT
         elif self._begun and latency.is_overdue(now_ms, self._begun.values()):
             state = ProcessorState.SUSPECT
@@ -128,8 +129,8 @@ class ObservedProcessor:
             self._become(now_ms, state, before)
 
     def room(self, now_ms: int, *, is_end: bool = False) -> int:
-        """How many more may be begun, beside probes. ``is_end``: nothing comes after them, so a queue at the processor
-        holds nobody up.
+        """How many more may be begun, probes left out. ``is_end``: no payments come after them, so a queue at the
+        processor delays nothing.
         """
         if now_ms < self._pause_until_ms:
             return 0
@@ -155,7 +156,7 @@ class ObservedProcessor:
 
     def ended(self, now_ms: int, ticket: int, answered: bool, key: int = NOBODY) -> None:
         """A request ended; ``answered``: the processor did what it was asked. ``key`` names the payment, so that one
-        that fails again and again opens no breaker; ``NOBODY``: the failure counts whoever it was.
+        payment that fails again and again opens no breaker. ``NOBODY``: the failure always counts.
         """
         in_flight = len(self._begun)
         begun_ms = self._forget(ticket)
@@ -166,15 +167,15 @@ class ObservedProcessor:
             return
         if self._breaker.succeeded(now_ms, begun_ms):
             self.concurrency.recovered()
-            self._probes.due_ms = now_ms  # what this one took was perhaps the time of before it recovered: try at once
-        if begun_ms >= latency.answered_ms:  # one that was overtaken tells of the time before
+            self._probes.due_ms = now_ms  # this request may have waited for the recovery, so a probe is due at once
+        if begun_ms >= latency.answered_ms:  # a request that was overtaken tells only of an earlier time
             if latency.learn(now_ms, begun_ms):
                 self.concurrency.changed(now_ms, latency.usual_ms)
             self.concurrency.answered(now_ms, begun_ms, in_flight)
 
     def refused(self, now_ms: int, ticket: int, key: int) -> None:
-        """The processor refuses the payment ``key`` for what it is. That says nothing of how quick or how reliable it
-        is, but when it refuses many it is the processor's state: it counts in the row as a failure does.
+        """The processor refuses the payment ``key`` itself. One refusal says nothing of the processor's speed or
+        reliability. Many refusals are the processor's state, so each counts in the row as a failure does.
         """
         self._forget(ticket)
         self._breaker.failed(now_ms, key, is_refusal=True)
@@ -184,7 +185,7 @@ class ObservedProcessor:
         self._forget(ticket)
 
     def rejected(self, now_ms: int, ticket: int) -> None:
-        """A request was turned away because too many are there: wait a moment, but the processor is healthy."""
+        """A request was rejected because there are too many: the processor is healthy, but needs a short pause."""
         self.concurrency.rejected(len(self._begun))
         self._forget(ticket)
         self._pause_until_ms = now_ms + self._limits.probe_interval_ms
@@ -200,7 +201,7 @@ class ObservedProcessor:
 
     @property
     def health_from_ms(self) -> int:
-        """Its health may be asked for from then on; set by a dispatcher that goes on after another one."""
+        """From when on its health may be queried; a dispatcher that follows another one sets it."""
         return self._health.from_ms
 
     @health_from_ms.setter
@@ -208,20 +209,20 @@ class ObservedProcessor:
         self._health.from_ms = from_ms
 
     def wants_health(self, now_ms: int) -> bool:
-        """Whether to ask for its health now. It is allowed rarely, so the query is kept for when it tells most: when
-        payments do not tell, because they fail, or are overdue, or there are none.
+        """Whether to query its health now. A query is allowed rarely, so it is kept for the time when it tells most:
+        when payments fail, are overdue, or when there are none.
         """
         if now_ms < self._health.from_ms:
             return False
         return not self.is_healthy or now_ms >= self._latency.stale_ms
 
     def health_due_ms(self) -> int:
-        """When :meth:`wants_health` will be true if nothing happens before."""
+        """When :meth:`wants_health` becomes true if nothing happens before."""
         from_ms = self._health.from_ms
         return max(from_ms, self._latency.stale_ms) if self.is_healthy else from_ms
 
     def health_asked(self, now_ms: int) -> None:
-        """Its health was asked for. Until that has ended there is no other query."""
+        """A query for its health was sent. No other query is sent until this one has ended."""
         self._health.asked(now_ms)
 
     def health_ended(self, now_ms: int) -> None:
@@ -229,7 +230,7 @@ class ObservedProcessor:
         self._health.ended(now_ms)
 
     def health(self, now_ms: int, failing: bool, min_response_ms: int) -> None:
-        """The processor's own word."""
+        """The processor's health answer."""
         if failing:
             self._breaker.told_failing(now_ms)
             return
@@ -240,7 +241,7 @@ class ObservedProcessor:
             self.concurrency.changed(now_ms, min_response_ms)
 
     def _become(self, now_ms: int, state: ProcessorState, before: ProcessorState) -> None:
-        """It is seen in another state than before."""
+        """It is observed in another state than before."""
         if state > ProcessorState.SLOW >= before:
             self.unusable_ms = now_ms
         if ProcessorState.HEALTHY in (state, before):
@@ -251,7 +252,7 @@ class ObservedProcessor:
         self.is_slow = state is ProcessorState.SLOW
 
     def _forget(self, ticket: int) -> int:
-        """A request is not in flight any more. When it was begun."""
+        """A request is not in flight any more. Returns when it was begun."""
         if self._probes.in_flight:
             self._probes.in_flight.discard(ticket)
         return self._begun.pop(ticket)

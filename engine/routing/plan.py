@@ -1,4 +1,4 @@
-"""What a router is told, and what it says."""
+"""The input and the output of a router."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 
 class Queue(NamedTuple):
-    """What waits: ``waiting`` payments that may go anywhere, the oldest of them accepted ``oldest_ms`` ago and the one
-    for a probe ``newest_ms`` ago, beside ``settled`` payments that are done.
+    """The payments that wait: ``waiting`` of them may go anywhere. The oldest was accepted ``oldest_ms`` ago, and the
+    newest, which would be the probe, ``newest_ms`` ago. ``settled``: payments that are done.
     """
 
     waiting: int
@@ -17,11 +17,11 @@ class Queue(NamedTuple):
 
 
 class Plan(tuple[int, ...]):
-    """How many payments to begin now at each processor, by its number; ``probes``: bit ``p`` is set when the one for
-    ``p`` is a probe. Plans are equal when their counts are.
+    """How many payments to begin now at each processor, by its number; ``probes``: bit ``p`` is set when the payment
+    for ``p`` is a probe. Plans are equal when their counts are equal.
 
-    Payments are sent in the order of their age. Only a probe is for the newest one: it may fail late, and one that has
-    waited already would have waited for too long by then.
+    The oldest payments are sent first. Only a probe takes the newest one: a probe may take long to fail, and a payment
+    that has waited already would have waited too long by then.
     """
 
     probes = 0

@@ -1,14 +1,14 @@
-"""When a processor is asked for something that is not a payment. Pure."""
+"""How long a query for health or for a fee waits. Pure."""
 
 from __future__ import annotations
 
-ANSWER_MS_MAX = 4000  # a query that is not answered for so long has ended without an answer
-FEE_FIRST_MS = 5000  # until the fee is asked for again when it was not told, doubled each time ...
+ANSWER_MS_MAX = 4000  # a query that is not answered for this long has ended without an answer
+FEE_FIRST_MS = 5000  # wait before the next query for a fee that was not told; doubled each time ...
 FEE_LAST_MS = 3_600_000  # ... up to this
 
 
 def fee_wait_ms(refused: int) -> int:
-    """How long after the end of a query for a fee the next one is, when ``refused`` in a row were not answered with
-    one: a processor that does not tell its fee is asked ever more rarely.
+    """The time from the end of a query for a fee to the next one, after ``refused`` in a row that got no fee. A
+    processor that does not tell its fee is queried ever more rarely.
     """
     return min(FEE_FIRST_MS << min(max(refused - 1, 0), 16), FEE_LAST_MS)

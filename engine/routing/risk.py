@@ -1,4 +1,7 @@
-"""What is risked for the lower fee of a processor that is not healthy: all may end before it has settled. Pure."""
+"""How many payments are risked for the lower fee of a processor that is not healthy. Pure.
+
+The risk: everything may end before that processor has settled them.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ from engine.setting_groups import RoutingSettings
 
 
 class Stake(NamedTuple):
-    """What the cheaper processor is given though it is not healthy: ``sent`` payments begin there, ``kept`` ones wait
-    for it, and ``room`` more may begin there if the other one has no room for them.
+    """What a cheaper processor that is not healthy gets: ``sent`` payments begin there, ``kept`` payments wait for it,
+    and ``room`` more may begin there if the other processor has no room for them.
     """
 
     sent: int
@@ -34,8 +37,8 @@ class Stake(NamedTuple):
 
 
 class Risk:
-    """Keeps what may be lost, should all end now, within a budget. It is spent on payments at a cheaper processor that
-    is slow, and on those that wait for it.
+    """Keeps within a budget the payments that would be lost if everything ended now. The budget is spent on payments
+    at a cheaper processor that is slow, and on payments that wait for a cheaper processor.
     """
 
     def __init__(self, limits: RoutingSettings, patience: Patience, arrivals: Arrivals) -> None:
@@ -46,8 +49,8 @@ class Risk:
     def stake(
         self, now_ms: int, cheaper: ObservedProcessor, dearer: ObservedProcessor, queue: Queue, left: int, room: int
     ) -> Stake:
-        """What becomes of ``left`` payments while ``cheaper`` is not healthy, with ``room`` for some, and ``dearer`` is
-        healthy. What is neither sent nor kept goes to the latter.
+        """Divides ``left`` payments while ``cheaper``, which has ``room``, is not healthy and ``dearer`` is. Payments
+        that are neither sent nor kept go to ``dearer``.
         """
         budget = max(BUDGET_FEW, queue.settled * self._limits.wait_share_ppm // PPM) - cheaper.in_flight
         sent = kept = 0
@@ -55,21 +58,21 @@ class Risk:
             sent = max(0, min(left, room, budget))
             budget -= sent
             if sent == room and not self._patience.is_over(queue.oldest_ms):
-                # It has no room just now, or an audit is near: the next moment is as good.
+                # It has no room just now, or an audit is near: these payments can go there a moment later.
                 kept = max(0, min(left - sent, budget, cheaper.concurrency.limit - cheaper.in_flight))
         rest = left - sent - kept
         return Stake(sent, left - sent - self._leaving(now_ms, cheaper, dearer, queue, rest, budget), room - sent)
 
     def worth_ms(self, now_ms: int, cheaper: ObservedProcessor, dearer: ObservedProcessor) -> int:
-        """How long until a payment is settled at the cheaper one is as great a risk as the higher fee is a cost: that
-        all ends in d, in d / (t + d) of all cases, and not already in the time that the dearer one takes.
+        """The time to settle at ``cheaper`` whose risk equals the cost of the higher fee. The risk is that everything
+        ends within that time d, which has the chance d / (t + d), but not within the time that ``dearer`` takes.
         """
         higher_ppm = min(max(dearer.fee_ppm - cheaper.fee_ppm, 0), PPM - 1)
         return higher_ppm * self._arrivals.since_ms(now_ms) // (PPM - higher_ppm) + dearer.usual_ms
 
     def _may_send(self, now_ms: int, cheaper: ObservedProcessor, dearer: ObservedProcessor, queue: Queue) -> bool:
-        """Whether payments begin at the cheaper one: it is slow, that is worth the risk, and none has waited so long
-        that it must not fail there once more.
+        """Whether payments begin at ``cheaper``: it is slow, its fee is worth the risk, and no payment has waited so
+        long that it must not fail there once more.
         """
         if not cheaper.is_slow or cheaper.usual_ms >= self.worth_ms(now_ms, cheaper, dearer):
             return False
@@ -80,7 +83,7 @@ class Risk:
     def _leaving(
         self, now_ms: int, cheaper: ObservedProcessor, dearer: ObservedProcessor, queue: Queue, left: int, budget: int
     ) -> int:
-        """How many of ``left`` payments go to the dearer one; the others wait."""
+        """How many of ``left`` payments go to ``dearer``; the others wait."""
         recovery_ms = RECOVERY_PROBES * self._limits.probe_interval_ms
         if dearer.changed_ms and now_ms - dearer.changed_ms < recovery_ms:
             return 0
@@ -96,7 +99,7 @@ class Risk:
         return min(left, max(left - budget, LEAVING_FEW, left >> LEAVING_SHIFT))
 
     def _flushed(self, dearer: ObservedProcessor) -> int:
-        """How many the dearer one surely settles after payments have stopped coming."""
+        """How many payments ``dearer`` surely settles after payments have stopped coming."""
         if dearer.usual_ms > FLUSH_ANSWER_MS_MAX:
             return 0
         passes = dearer.concurrency.passes(FLUSH_MS, dearer.usual_ms + LOOK_MS)

@@ -5,41 +5,42 @@ time that it is expected to take there, at ``wait_cost_ppm`` for a second::
 
     cost = fee + wait_cost x expected time
 
-The expected time is an answer's, and that of the tries before it that fail, for a processor that fails at random (see
-:mod:`engine.routing.failures`): f / (1 - f) of them at a failure rate f, each with the wait that follows. What can be
-settled there at once is less by f.
+The expected time is the time of an answer. For a processor that fails at random (:mod:`engine.routing.failures`) it
+includes the tries that fail before: f / (1 - f) of them at a failure rate f, each with the wait that follows. The
+number of payments that can be settled there at once is less by f.
 
 The rules, in the order in which :meth:`Router.plan` has them:
 
 1. *Audits*. Payments are held for a few milliseconds, so that they arrive at no audit (:mod:`engine.routing.audits`).
 
-2. *Both healthy*. The processor that costs less gets all that it has room for.
+2. *Both healthy*. The processor that costs less gets all payments that it has room for.
 
 3. *Probes*. While a processor is not healthy, single payments find out whether it is back, if that matters.
 
-4. *The cheaper one not healthy*. Nobody knows for how long. So payments wait for it, with patience and within a budget.
+4. *The cheaper processor is not healthy*. It is not known for how long. So payments wait for it, with patience and
+   within a budget.
 
-   The patience (:mod:`engine.routing.patience`): each payment waits for as long as the bound allows. One that has
-   waited for long enough goes to the dearer one; only time counts in which some processor was healthy. When the cheaper
-   one has been unusable for so long that the wait has cost as much as the higher fee, no payment waits for it any more
-   (the rule of the ski rental: that costs at most twice as much as knowing the future). When it is the dearer one that
-   has just recovered, only probes go there for a moment: troubles often end together.
+   The patience (:mod:`engine.routing.patience`): each payment waits for as long as the bound allows. A payment that has
+   waited long enough goes to the dearer processor. Only time in which some processor was healthy counts. No payment
+   waits any more when the cheaper processor has been unusable for so long that the wait has cost as much as the higher
+   fee (the rule of the ski rental: that costs at most twice as much as knowing the future). When the dearer processor
+   has just recovered, only probes go there for a moment: both processors often recover together.
 
-   The budget (:mod:`engine.routing.risk`): what waits is lost whole when all ends before it is sent. But an end shows:
-   payments stop coming (:mod:`engine.routing.arrivals`), and then all that waits goes to the healthy one. If that one
-   is quick, as many may wait as it can settle in a second, ``FLUSH_MAX`` at most. Beside those no more wait than
-   ``wait_share_ppm`` of all that was settled: no more than that can be lost.
+   The budget (:mod:`engine.routing.risk`): payments that wait are lost if everything ends before they are sent. But an
+   end can be seen: payments stop coming (:mod:`engine.routing.arrivals`), and then all that wait go to the healthy
+   processor. If that processor is quick, as many may wait as it can settle in a second, ``FLUSH_MAX`` at most. In
+   addition to those, at most ``wait_share_ppm`` of all that was settled may wait: no more than that can be lost.
 
-5. *Overflow*. What the best one has no room for waits for it, as long as that costs less than the other one. The rest
-   is sent to the other one, so both work when one alone cannot keep up.
+5. *Overflow*. Payments that the best processor has no room for wait for it, as long as that costs less than the other
+   processor. The rest are sent to the other one, so both work when one alone cannot keep up.
 
-Slow processors answer so late that an audit may find a payment there that we do not know of yet. Nothing is sent to
-them that would be settled when the next audit is expected; while no audit has been seen yet, all payments of half a
-second leave together, and are settled together. What is in flight at one cannot be called back when all ends. So as
-long as the other one is healthy it comes out of the same budget, and must be worth it. If nothing is known but that
-payments have been coming for a time t, they end within another time d with a chance of d / (t + d) (J. R. Gott,
-"Implications of the Copernican principle for our future prospects", Nature 363, 1993): the higher fee must be more than
-that.
+Slow processors take so long that an audit may find a payment there before we know of its charge. A payment is not sent
+to a slow processor if it would be settled when the next audit is expected. While no audit has been seen yet, all
+payments of half a second leave together, and are settled together. A payment in flight cannot be called back when
+everything ends. So, as long as the other processor is healthy, payments at a slow one count in the same budget, and the
+saved fee must be worth the risk. If all that is known is that payments have been coming for a time t, they end within
+another time d with a chance of d / (t + d) (J. R. Gott, "Implications of the Copernican principle for our future
+prospects", Nature 363, 1993). The higher fee must be more than that.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ from engine.routing.policy import (
 from engine.routing.risk import Risk, Stake
 from engine.setting_groups import RoutingSettings
 
-ROUTED = 2  # payments can be routed between so many processors
+ROUTED = 2  # payments can be routed between this many processors
 NOTHING = Plan(*[0] * ROUTED)
 
 
@@ -74,7 +75,7 @@ class Router:
     """Chooses for all payments that wait.
 
     Parameters:
-      limits: what people have set.
+      limits: the settings.
       fees_ppm: what each processor keeps, in millionths of an amount.
       took_ms_max: no request is waited for longer.
 
@@ -92,9 +93,9 @@ class Router:
         self._outages = TotalOutages()
         self._patience = Patience(limits, self._outages)
         self._risk = Risk(limits, self._patience, self._arrivals)
-        self._have_stopped = False  # payments, coming, when it was last planned
+        self._have_stopped = False  # whether payments had stopped coming at the last plan
         self._burst_ms = 0  # when the last burst at slow processors began
-        self.are_healthy = True  # both, when it was last planned
+        self.are_healthy = True  # whether both processors were healthy at the last plan
         self.observed = tuple(self.OBSERVED(limits, fee_ppm, took_ms_max) for fee_ppm in fees_ppm)
 
     def plan(self, now_ms: int, queue: Queue) -> Plan:
@@ -117,12 +118,12 @@ class Router:
         counts = [int(processor in probed) for processor in range(ROUTED)]
         counts[best] += to_best
         counts[other] += to_other
-        # More than one at a slow processor are no probe.
+        # More than one payment at a slow processor is no probe.
         return Plan(*counts, probes=sum(1 << processor for processor in probed if counts[processor] == 1))
 
     def allows(self, now_ms: int, processor: int) -> bool:
-        """Whether a payment that belongs to ``processor`` may be sent there now. That is looked at anew: answers may
-        have come since the last plan.
+        """Whether a payment that belongs to ``processor`` may be sent there now. The processor is observed anew, since
+        answers may have come since the last plan.
         """
         observed = self.observed[processor]
         observed.observe(now_ms)
@@ -131,28 +132,28 @@ class Router:
         return observed.wants_probe(now_ms)
 
     def must_listen(self, now_ms: int) -> bool:
-        """Whether an answer that is due counts at once: an audit may see it."""
+        """Whether to listen for an answer that is due, because an audit may see its payment."""
         seen_ms = max(self._limits.slow_ms - LISTEN_MS, 1)
         first, second = self.observed
         return first.oldest_ms(now_ms) >= seen_ms or second.oldest_ms(now_ms) >= seen_ms
 
     def is_calm(self, now_ms: int) -> bool:
-        """Whether all is as usual, so that it does no harm to look only after a while."""
+        """Whether all is as usual, so that a longer pause does no harm."""
         first, second = self.observed
         return first.is_calm(now_ms) and second.is_calm(now_ms)
 
     def audit_delay_ms(self, now_ms: int) -> int:
-        """How much later than at ``now_ms`` payments are better sent, for the sake of audits: a few milliseconds. When
-        payments have stopped coming there may be no later.
+        """How much later than ``now_ms`` payments should be sent to avoid audits: a few milliseconds. It is 0 when
+        payments have stopped coming, because there may be no time left.
         """
         return 0 if self._have_stopped else self._audits.audit_delay_ms(now_ms)
 
     def audited(self, now_ms: int) -> None:
-        """Somebody has asked for a summary."""
+        """A summary was requested."""
         self._audits.asked(now_ms)
 
     def wake_ms(self, now_ms: int, waiting: int) -> int | None:
-        """When a choice for ``waiting`` payments may become another one by time alone."""
+        """When the choice for ``waiting`` payments may change by time alone."""
         return now_ms + (self.audit_delay_ms(now_ms) or LOOK_MS) if waiting else None
 
     def learn_fees(self, fees_ppm: Sequence[int]) -> None:
@@ -166,11 +167,11 @@ class Router:
             observed.forget_requests()
 
     def cost_ppm(self, processor: int) -> int:
-        """What a payment costs at a processor: its fee, and the time until it is settled, tries that fail included."""
+        """What a payment costs at a processor: its fee, and the time until it is settled, failed tries included."""
         return self.observed[processor].cost_ppm
 
     def _observe(self, now_ms: int, queue: Queue) -> None:
-        """Notes what is to be seen in every pass, whether payments wait or not."""
+        """Notes what must be noted in every pass, whether payments wait or not."""
         in_flight = healthy = 0
         for observed in self.observed:
             observed.observe(now_ms)
@@ -188,8 +189,8 @@ class Router:
         return self.audit_delay_ms(now_ms) > 0 and (queue.waiting <= CROWD or not self.are_healthy)
 
     def _may_be_seen(self, now_ms: int, observed: ObservedProcessor) -> bool:
-        """Whether what is sent now would be settled late, and about when an audit is expected. What fails late may have
-        recovered by then; single probes keep a smaller distance, so that this is found all the same.
+        """Whether a payment sent now would be settled slowly, and about when an audit is expected. A processor that
+        fails slowly may have recovered by then. Single probes keep a smaller distance, so they find that out anyway.
         """
         if observed.is_open:
             took_ms, around_ms = observed.failing_ms, self._limits.audit_guard_ms >> PROBE_GUARD_SHIFT
@@ -202,14 +203,14 @@ class Router:
     # Rule 2: both healthy.
 
     def _best_first(self) -> tuple[int, int]:
-        """The processors, a healthy one first, then the one that costs less, then the first of the list."""
+        """The processors, the best first: a healthy one, then the one that costs less, then the first of the list."""
         first, second = self.observed
         if first.is_healthy is second.is_healthy:
             return (0, 1) if first.cost_ppm <= second.cost_ppm else (1, 0)
         return (0, 1) if first.is_healthy else (1, 0)
 
     def _has_failed_for_long(self, now_ms: int, best: int, other: int, queue: Queue) -> bool:
-        """Whether a payment has waited enough, while ``best`` fails at random, and more often than the other one."""
+        """Whether a payment has waited enough while ``best`` fails at random, and more often than ``other``."""
         observed = self.observed[best]
         if not observed.fails_at_random:
             return False
@@ -225,14 +226,14 @@ class Router:
         return due[: queue.waiting]
 
     def _is_probe_due(self, now_ms: int, observed: ObservedProcessor, queue: Queue) -> bool:
-        """Whether to send a probe to a processor now: in its time, and to no audit."""
+        """Whether to send a probe to a processor now: it is due, and does not arrive at an audit."""
         if observed.is_healthy or not self._is_probe_worth_it(now_ms, observed, queue):
             return False
         return observed.wants_probe(now_ms) and not self._may_be_seen(now_ms, observed)
 
     def _is_probe_worth_it(self, now_ms: int, observed: ObservedProcessor, queue: Queue) -> bool:
-        """Whether it matters if a processor is back: not while a cheaper one is healthy. While a dearer one is, no
-        payment is the probe that would have waited enough when it fails: it would be the one to try each time.
+        """Whether it matters if a processor is back. It does not while a cheaper one is healthy. While a dearer one is
+        healthy, a payment is no probe if it will have waited enough when it fails: it would be the probe each time.
         """
         healthy_ppm = min((one.fee_ppm for one in self.observed if one.is_healthy), default=None)
         if healthy_ppm is None:
@@ -262,7 +263,7 @@ class Router:
     # Rule 5: overflow.
 
     def _room(self, now_ms: int, processor: int, probed: Collection[int]) -> int:
-        """How many may go to a processor now, beside a probe."""
+        """How many payments may go to a processor now, a probe left out."""
         observed = self.observed[processor]
         if observed.is_healthy:
             return observed.room(now_ms, is_end=self._have_stopped)
@@ -273,18 +274,18 @@ class Router:
         return max(0, observed.room(now_ms) - int(processor in probed))
 
     def _joins_burst(self, now_ms: int) -> bool:
-        """Takes part in the burst of this moment, or begins one if the last one is long enough ago. Whether it did."""
+        """Joins the present burst, or begins one if the last is long enough ago. Returns whether it did."""
         if now_ms - self._burst_ms >= BURST_EVERY_MS:
             self._burst_ms = now_ms
         return now_ms - self._burst_ms < BURST_MS
 
     def _overflow(self, now_ms: int, best: int, other: int, queue: Queue, left: int) -> int:
-        """How many of those that ``best`` has no room for go to the other: those that would wait too long."""
+        """How many payments that ``best`` has no room for go to ``other``: those that would wait too long."""
         if self._have_stopped or self._patience.is_over(queue.oldest_ms):
             return left
         first, second = self.observed[best], self.observed[other]
         patience_ms = self._patience.worth_ms(second.cost_ppm - first.cost_ppm)
-        if first.is_slow and second.is_slow:  # no payment waits by choice then, but it is a risk
+        if first.is_slow and second.is_slow:  # no payment waits by choice then, but waiting is a risk
             patience_ms = min(patience_ms, self._risk.worth_ms(now_ms, first, second) - first.usual_ms)
         else:
             patience_ms = min(patience_ms, self._patience.bound_ms)

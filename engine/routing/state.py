@@ -1,4 +1,4 @@
-"""The states in which a processor may be seen."""
+"""The states of a processor, as the router sees them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import IntEnum
 
 
 class ProcessorState(IntEnum):
-    """How a processor is, as far as can be seen. Up to SLOW it is usable; beyond that only probes are sent to it."""
+    """What is known of a processor. HEALTHY and SLOW are usable; in the other states only probes are sent to it."""
 
     HEALTHY = 0
-    SLOW = 1  # it answers, but so late that an audit may find a payment at it that we do not know of yet
-    SUSPECT = 2  # answers are overdue, or it has just recovered: slower than it was, or hung, nobody knows how much
+    SLOW = 1  # it answers, but takes so long that an audit may find a payment there before we know of its charge
+    SUSPECT = 2  # answers are overdue, or it has just recovered: it is slower by an unknown time, or it hangs
     OPEN = 3  # it fails

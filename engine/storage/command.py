@@ -1,6 +1,6 @@
-"""``python -m engine reset``: removes the memory of an engine that does not run, to throw away what it holds.
+"""``python -m engine reset``: removes the memory of an engine that is not running, with all that it holds.
 
-For other sizes it is not needed: a start with other sizes takes over what is there (:mod:`engine.storage.making`).
+It is not needed for other sizes: a start with other sizes takes over what is there (:mod:`engine.storage.making`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Removes the segments; 1 when the engine runs or payments are unfinished and ``--force`` was not given."""
+    """Removes the segments; 1 if the engine runs or payments are unfinished, and ``--force`` was not given."""
     try:
         settings = settings_module.read(os.environ)
     except settings_module.SettingsError as error:
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def why_not(kept: Store, settings: Settings) -> str:
-    """Why the memory should stay, "" when nothing is lost with it. The sizes are the memory's, not the settings'."""
+    """Why the memory should stay; "" if nothing is lost with it. The sizes are the memory's, not the settings'."""
     used = making.used(kept, settings.host.name)
     if used:
         return f"the engine is running, a process holds {', '.join(used)}; stop it first"

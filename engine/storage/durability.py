@@ -1,7 +1,7 @@
-"""What ENGINE_DURABILITY promises, one object for each mode: all that is done differently because of it is here.
+"""What ENGINE_DURABILITY promises. There is one object for each mode, with everything that the mode does differently.
 
-A mode says where segments are, how they are left, and what dispatcher and API processes do beside their work. Whoever
-asks for something else than these objects say compares no names: another mode is one more object in :data:`MODES`.
+A mode says where segments are, how they are left, and what dispatcher and API processes do for it beside their work.
+Other code uses these objects and compares no names of modes. A new mode is one more object in :data:`MODES`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PAGE_WORDS = 512
 
 
 class Keeping(ABC):
-    """What a dispatcher does so that what it stores is kept; see :class:`engine.dispatch.ports.Durability`.
+    """What a dispatcher does so that its stores are kept; see :class:`engine.dispatch.ports.Durability`.
 
-    Each raises OSError: then nothing is known to be kept, and the process ends.
+    Each method may raise OSError. Then it is not known what is kept, and the process ends.
     """
 
     before_books: Callable[[], None] | None = None
@@ -36,7 +36,7 @@ class Keeping(ABC):
 
     @abstractmethod
     def before_sends(self) -> None:
-        """Where each payment goes must be kept before it goes."""
+        """Brings the destination of each payment to where it is kept, before the payment is sent."""
 
     @abstractmethod
     def end(self) -> None:
@@ -44,7 +44,7 @@ class Keeping(ABC):
 
 
 class Marking(Keeping):
-    """Says in the segments whether a dispatcher is at work. The page cache keeps what it stores, and nothing else."""
+    """Marks in the segments whether a dispatcher is at work. Its stores are in the page cache only."""
 
     def begin(self) -> None:
         """See the base class."""
@@ -71,7 +71,7 @@ class Syncing(Keeping):
         self.before_books = self.before_sends
 
     def begin(self) -> None:
-        """Lets the first sync write everything, also what the disk had refused the last dispatcher."""
+        """Makes the first sync write everything, even pages that the disk had refused from the last dispatcher."""
         for ring in self._rings:
             slots = ring.words[layout.RING_SLOTS_AT]
             ring.write_again((layout.RING_FORGOTTEN_AT, *layout.slot_places(slots, layout.SLOT_PROGRESS)))
@@ -89,9 +89,9 @@ class Syncing(Keeping):
 class Durability(ABC):
     """One mode.
 
-    ``is_on_disk``: segments are files in ENGINE_DATA_DIR, which must be fit for that. ``state_of_new``: how a segment
-    is left before anybody has used it. ``sends_released_only``: a payment may be sent, and its 202 too, only when its
-    API process has released it; so there is no fast path, which publishes at once.
+    ``is_on_disk``: segments are files in ENGINE_DATA_DIR, which must be suitable. ``state_of_new``: how a segment is
+    marked before it was ever used. ``sends_released_only``: a payment, and its 202, may be sent only when its API
+    process has released it. So there is no fast path, which publishes at once.
     """
 
     is_on_disk: ClassVar[bool]
@@ -113,7 +113,7 @@ class Durability(ABC):
 
     @abstractmethod
     def opened_ring(self, ring: Segment) -> None:
-        """A ring was opened and recovered, and nobody else has seen it yet. Raises OSError."""
+        """A ring was opened and recovered, and no other process has seen it yet. Raises OSError."""
 
     @abstractmethod
     def opened_books(self, books: Segment) -> None:
@@ -129,7 +129,7 @@ class Durability(ABC):
 
 
 class Memory(Durability):
-    """`memory`: what is stored survives every process."""
+    """`memory`: stored data survives every process."""
 
     is_on_disk = False
     state_of_new = layout.CLEAN
@@ -159,7 +159,7 @@ class Memory(Durability):
 
 
 class Disk(Memory):
-    """`disk`: it survives the containers, and the machine if the engine was stopped before."""
+    """`disk`: stored data survives the containers, and the machine if the engine was stopped before."""
 
     is_on_disk = True
 
@@ -169,7 +169,7 @@ class Disk(Memory):
 
 
 class Sync(Disk):
-    """`sync`: it survives loss of power; so a file is never anything but SYNCED."""
+    """`sync`: stored data survives a loss of power. So a file is always SYNCED."""
 
     state_of_new = layout.SYNCED
     sends_released_only = True

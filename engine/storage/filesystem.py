@@ -1,4 +1,4 @@
-"""On what kind of file system a directory is, and why files that must survive may not be there."""
+"""The kind of file system of a directory, and why files that must survive may not be there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHAT_TO_DO = "Set ENGINE_DATA_DIR to a directory of a local disk (ext4, xfs, bt
 
 
 class Mount(NamedTuple):
-    """One mounted file system: ``device`` as of :func:`os.stat`, where it is, and of which kind."""
+    """One mounted file system: ``device`` as in :func:`os.stat`, its mount point and its kind."""
 
     device: int
     point: str
@@ -28,9 +28,9 @@ class Mount(NamedTuple):
 
 
 def complaint(directory: str, mounts: Callable[[], list[Mount]] | None = None) -> str:
-    """Why files in ``directory``, which need not exist yet, would not survive; "" when they would.
+    """Why files in ``directory``, which need not exist yet, would not survive; "" if they would.
 
-    ``mounts``: says what is mounted; None asks the kernel.
+    ``mounts``: a function that returns the mounts; None asks the kernel.
     """
     path = os.path.realpath(directory)
     while not os.path.isdir(path):
@@ -49,25 +49,25 @@ def complaint(directory: str, mounts: Callable[[], list[Mount]] | None = None) -
 
 
 def kind_of(path: str, device: int, mounts: list[Mount]) -> str:
-    """The kind of the file system that has ``path``, which is absolute and has no symbolic links; "" if none is known.
+    """The kind of the file system of ``path``, which is absolute and has no symbolic links; "" if it is not known.
 
-    ``device``: the path's own, ``st_dev``. Some file systems (overlay, btrfs) show another one than their mount has.
+    ``device``: the path's own, ``st_dev``. Some file systems (overlay, btrfs) show another one than their mount does.
     """
     over = [mount for mount in mounts if path == mount.point or path.startswith(mount.point.rstrip("/") + "/")]
-    # The longest is the nearest; of mounts at one place the last hides those before. But a later mount higher up hides
-    # a nearer one below it: then only the device tells.
+    # The longest mount point is the nearest. If several are mounted at one place, the last hides those before. But a
+    # later mount higher up hides a nearer one below it: then only the device tells.
     over.sort(key=lambda mount: len(mount.point))
     same = [mount for mount in over if mount.device == device]
     return (same or over or [Mount(0, "", "")])[-1].kind
 
 
 def mounted() -> list[Mount]:
-    """What is mounted in this process's view, in the order of mounting; see proc_pid_mountinfo(5)."""
+    """The mounts that this process sees, in the order of mounting; see proc_pid_mountinfo(5)."""
     return parse(Path(MOUNTS_PATH).read_text())
 
 
 def parse(text: str) -> list[Mount]:
-    """The mounts of the text of a ``mountinfo``."""
+    """The mounts in the text of a ``mountinfo``."""
     mounts = []
     for line in text.splitlines():
         fields, _, rest = line.partition(" - ")
@@ -78,5 +78,5 @@ def parse(text: str) -> list[Mount]:
 
 
 def _unescaped(text: str) -> str:
-    """Spaces and the like stand as three octal digits behind a backslash."""
+    """The text without escapes: a space, for example, is written as a backslash and three octal digits."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,9 +1,10 @@
 """Which processors the memory belongs to: a number for each address, kept in the books.
 
-What is unresolved at a processor (sent, and nobody knows whether it was charged) belongs to that processor. An engine
-that is started with another address in its place would ask a stranger, be told that the payment is not there, and
-charge it a second time. So the books know the address by its fingerprint, and another one is taken only when nothing is
-unresolved there, or when a person says that the same processor has moved (:mod:`engine.storage.moved`).
+A payment that is unresolved at a processor (sent, and it is unknown whether it was charged) belongs to that processor.
+If an engine were started with another address in its place, it would ask a different processor, learn that the payment
+is not there, and charge it a second time. So the books keep the fingerprint of the address. A different address is
+accepted only if nothing is unresolved there, or if a person says that the same processor has moved
+(:mod:`engine.storage.moved`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from engine.storage.migration import Memory
 
 
 def unresolved(memory: Memory) -> list[int]:
-    """For each processor: payments whose outcome there is not known. The books' redo log must have been done."""
+    """For each processor: payments whose outcome there is not known. The redo log must have been applied."""
     return list_changes.count(memory, list_changes.UNRESOLVED)
 
 
 def complaint(urls: Sequence[str], memory: Memory) -> str:
-    """Why the engine must not start with these addresses, in the order of the processors; "" when it may."""
+    """Why the engine must not start with these addresses, in the order of the processors; "" if it may."""
     others = [
         number
         for number, url in enumerate(urls)
@@ -42,6 +43,6 @@ def complaint(urls: Sequence[str], memory: Memory) -> str:
 
 
 def keep(urls: Sequence[str], books: Words) -> None:
-    """From now on these are the processors."""
+    """Stores the fingerprints of these addresses: from now on these are the processors."""
     for number, url in enumerate(urls):
         books[layout.BOOKS_FINGERPRINTS_AT + number] = fingerprint(url)

@@ -1,8 +1,8 @@
-"""Which other lists of processors an engine's memory can be taken over for.
+"""Which changes of the list of processors an engine's memory allows.
 
-A payment's processor is its number in the list, and so is its place in the books. So the list may grow at its end. It
-may shrink there too, while nothing depends on what goes. Another order, or another name, would give to one processor
-what another one has charged: that is refused, but for memory in which nothing depends on any processor.
+Payments and books refer to a processor by its number in the list. So the list may grow at its end. It may also shrink
+there, if nothing depends on the processors that go. Another order, or another name, would count payments for a
+processor that has not charged them. So that is refused, unless nothing in the memory depends on any processor.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ UNRESOLVED = (layout.PROCESSING, layout.ALREADY)
 
 
 def complaint(had: Sequence[str], wanted: Sequence[str], memory: Memory) -> str:
-    """Why memory with the list ``had`` cannot go on with ``wanted``, in words; "" when it can.
+    """Why memory with the list ``had`` cannot go on with ``wanted``, in words; "" if it can.
 
-    The redo log must have been done.
+    The redo log must have been applied.
     """
     had, wanted = tuple(had), tuple(wanted)
     if wanted[: len(had)] == had or depends_on_none(memory):
@@ -43,7 +43,7 @@ def depends_on_none(memory: Memory) -> bool:
 
 
 def count(memory: Memory, states: Sequence[int]) -> list[int]:
-    """For each processor: payments in one of these states, in slots and in parked places."""
+    """For each processor: payments in one of these states, in slots and in parking places."""
     counts = [0] * memory.shape.processors
     for words in memory.rings:
         ring = RingReader(words)

@@ -1,8 +1,8 @@
 """Locks on files, which the kernel frees when their holder dies.
 
-They are Linux's locks of open file descriptions (``F_OFD_SETLK``, see fcntl(2)): each excludes every other opening of
-the file, in this process too, and in every container that mounts the same file system. The older POSIX record locks
-would go with the first descriptor of the file that the process closes, whoever had opened it.
+They are Linux's locks of open file descriptions (``F_OFD_SETLK``, see fcntl(2)). Each excludes every other opening of
+the file, also in the same process, and in every container that mounts the same file system. The older POSIX record
+locks would be lost when the process closes any descriptor of the file.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import os
 import struct
 from collections.abc import Iterator
 
-_TRIES_MAX = 1000  # a lock file that is removed so often while it is waited for is being removed by somebody for sport
+_TRIES_MAX = 1000  # if a lock file is removed this often during one wait, something is wrong
 
 
 def take(descriptor: int, byte: int, count: int = 1, *, wait: bool = True) -> bool:
-    """Takes ``count`` bytes of a file, from ``byte`` on, for this opening of it; False when another one has one of them
-    and ``wait`` is False.
+    """Locks ``count`` bytes of a file, from ``byte`` on, for this opening of it. False if another opening has one of
+    them and ``wait`` is False.
     """
     try:
         _set(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, fcntl.F_WRLCK, byte, count)
@@ -28,22 +28,22 @@ def take(descriptor: int, byte: int, count: int = 1, *, wait: bool = True) -> bo
 
 
 def free(descriptor: int, byte: int, count: int = 1) -> None:
-    """Gives back what :func:`take` has taken."""
+    """Gives back the bytes that :func:`take` has locked."""
     _set(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, byte, count)
 
 
 @contextlib.contextmanager
 def holding(path: str, byte: int, wait: bool = True) -> Iterator[None]:
-    """Holds byte ``byte`` of the file ``path``, which is made if need be. Whoever holds it may remove the file.
+    """Holds byte ``byte`` of the file ``path``, which is made if need be. The holder may remove the file.
 
-    Raises BlockingIOError when another one has it and ``wait`` is False, and OSError.
+    Raises BlockingIOError if another opening has it and ``wait`` is False, and OSError.
     """
     for _ in range(_TRIES_MAX):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not take(descriptor, byte, wait=wait):
                 raise BlockingIOError(path)
-            if is_named(path, descriptor):  # else it was removed while this process waited, and others use a new one
+            if is_named(path, descriptor):  # else the file was removed during the wait, and others use a new one
                 yield
                 return
         finally:

@@ -1,16 +1,17 @@
-"""The segments of one engine as a whole: made, taken over, removed. Never one without the rest.
+"""The segments of one engine: they are made, taken over and removed together.
 
-What is there is taken over into other sizes, for a longer list of processors, or from an older layout
-(:mod:`engine.storage.old_layouts`); all of that is one thing, done in one way.
+Existing memory is taken over into other sizes, for a longer list of processors, or from an older layout
+(:mod:`engine.storage.old_layouts`). All of these are done in the same way.
 
-All segments carry one generation, a random number. New ones are made beside, under names that do not count
-(:data:`names.NEW`). What makes them true is one renaming, that of the books; then the rings follow, and rings of the
-generation that the books have replaced go. So whoever is killed on the way leaves either the old memory, and something
-that is thrown away, or the new one, and something that is finished: by whoever comes next (:func:`_finish`). A segment
-that is missing later was removed by somebody, with payments, perhaps; then nobody starts.
+All segments carry one generation, a random number. New segments are made beside the old ones, under names that do not
+count yet (:data:`names.NEW`). One renaming, that of the books, puts them in force. Then the rings are renamed, and the
+rings of the generation that the books have replaced are removed. So a process that is killed on the way leaves one of
+two things: the old memory with a part that must be thrown away, or the new memory with a part that must be finished.
+The next process does either (:func:`_finish`). If a segment is missing later, somebody has removed it, perhaps with
+payments; then no process starts.
 
-Whoever calls this holds the engine's lock (:func:`locked`). An engine that is used is never changed: each API process
-holds its ring and the dispatcher the books (:meth:`Segment.lock`).
+The caller holds the engine's lock (:func:`locked`). An engine in use is never changed: each API process holds its ring,
+and the dispatcher holds the books (:meth:`Segment.lock`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _SUPERVISED = 1  # held by `engine up` for as long as it runs
 
 
 class Taken(NamedTuple):
-    """What is taken over: memory that nobody uses, its sizes, and how its segments are known."""
+    """What is taken over: memory that no process uses, its sizes, and the identity of its segments."""
 
     memory: Memory
     sizes: Sizes
@@ -57,11 +58,11 @@ def supervising(store: Store, engine: str) -> AbstractContextManager[None]:
 
 
 def make_ready(store: Store, engine: str, asked: Sizes | None, durability: Durability) -> None:
-    """Makes the segments, or gives those that are there the sizes ``asked`` and today's layout, with all they hold.
+    """Makes the segments, or gives existing ones the sizes ``asked`` and today's layout, with all that they hold.
 
-    ``asked``: None leaves the sizes as they are, and makes none. Raises SegmentError when they cannot be made or used,
-    when what is unfinished does not fit, when the list of processors is another one that the memory cannot go on with,
-    and when something is to be changed and the engine is used.
+    ``asked``: None leaves the sizes as they are, and makes no segments. Raises SegmentError if the segments cannot be
+    made or used, if unfinished payments do not fit, if the memory cannot go on with the new list of processors, and if
+    a change is needed while the engine is in use.
     """
     _finish(store, engine)
     if names.find(engine, store.names()).is_empty:
@@ -91,7 +92,7 @@ def make_ready(store: Store, engine: str, asked: Sizes | None, durability: Durab
 
 
 def unfinished(store: Store, engine: str, durability: Durability) -> Unfinished:
-    """How many payments a removal would forget. Raises SegmentError, also when the engine is used."""
+    """How many payments a removal would forget. Raises SegmentError, also if the engine is in use."""
     _finish(store, engine)
     if names.find(engine, store.names()).is_empty:
         return Unfinished(0, 0)
@@ -105,7 +106,7 @@ def unfinished(store: Store, engine: str, durability: Durability) -> Unfinished:
 
 
 def used(store: Store, engine: str) -> list[str]:
-    """The segments that a process holds, whatever is in them."""
+    """The names of the segments that a process holds, whatever is in them."""
     held = []
     for name in names.own(engine, store.names()):
         with contextlib.suppress(OSError, ValueError), contextlib.closing(store.open(name)) as segment:
@@ -117,7 +118,7 @@ def used(store: Store, engine: str) -> list[str]:
 def remove(store: Store, engine: str) -> list[str]:
     """Removes everything, used or not; returns the names of what was there."""
     own = names.own(engine, store.names())
-    # The books last: without them nobody knows whether rings are missing.
+    # The books last: without them it cannot be told whether rings are missing.
     for name in sorted(own, key=lambda name: name.startswith(names.books_name(engine))):
         store.remove(name)
     store.remove(names.lock_name(engine))
@@ -125,7 +126,7 @@ def remove(store: Store, engine: str) -> list[str]:
 
 
 def _make(store: Store, engine: str, asked: Sizes, durability: Durability, old: Taken | None = None) -> None:
-    """Makes all segments, with what is in ``old`` if it is given, and makes them true; :func:`_finish` comes next."""
+    """Makes all segments, with the contents of ``old`` if given, and puts them in force; :func:`_finish` comes next."""
     books_shape = asked.shape
     plan = None
     if old is not None:
@@ -155,12 +156,12 @@ def _make(store: Store, engine: str, asked: Sizes, durability: Durability, old: 
     finally:
         for segment in made:
             segment.close()
-    store.rename(names.books_name(engine) + names.NEW, names.books_name(engine))  # from here on it is true
+    store.rename(names.books_name(engine) + names.NEW, names.books_name(engine))  # now the new memory is in force
     _finish(store, engine)
 
 
 def _seeds(old: Taken | None) -> tuple[int, int] | None:
-    """The seeds of ring 0, with which the id memory goes on; None for new ones."""
+    """The seeds of ring 0, which the id memory needs to go on; None for new ones."""
     if old is None or not old.memory.rings:
         return None
     first = old.memory.rings[0]
@@ -177,7 +178,7 @@ def _create(store: Store, name: str, length: int) -> Segment:
 def _lay_out(
     books: Words, rings: Sequence[Words], asked: Sizes, durability: Durability, seeds: tuple[int, int] | None
 ) -> None:
-    """Makes zeroed memory an engine's that has accepted nothing; ``seeds``: of ring 0, None for new ones."""
+    """Turns zeroed memory into that of a new engine without payments; ``seeds``: of ring 0, None for new ones."""
     generation = secrets.randbits(64) or 1
     lay_out_books(books, asked.shape, random_odd_word())
     listed.write(asked.processors, books)
@@ -194,9 +195,9 @@ def _lay_out(
 
 
 def _finish(store: Store, engine: str) -> None:
-    """Finishes what somebody was making when he was killed, or throws it away. Changes nothing when all is as usual.
+    """Finishes what a killed process was making, or throws it away. Changes nothing if all is as usual.
 
-    That may have been an engine of an older layout.
+    That process may have been an engine of an older layout.
     """
     found = names.find(engine, store.names())
     generation, replaced = 0, 0
@@ -219,14 +220,14 @@ def _finish(store: Store, engine: str) -> None:
 
 
 def _discard(store: Store, engine: str) -> None:
-    """Throws away what is under names that do not count."""
+    """Throws away segments under names that do not count."""
     for name in names.own(engine, store.names()):
         if names.is_new(engine, name):
             store.remove(name)
 
 
 def _generation_of_ring(store: Store, name: str) -> int:
-    """0 when it cannot be told."""
+    """The generation of the ring called ``name``; 0 if it cannot be told."""
     with contextlib.suppress(OSError, ValueError), contextlib.closing(store.open(name)) as ring:
         if len(ring.words) > layout.RING_HEADER_WORDS and ring.words[layout.RING_MAGIC_AT] == layout.RING_MAGIC:
             return old_layouts.generation_of_ring(ring.words)
@@ -234,5 +235,5 @@ def _generation_of_ring(store: Store, name: str) -> int:
 
 
 def random_odd_word() -> int:
-    """A random odd number of 64 bits, a multiplier for hashing that an outsider cannot guess."""
+    """A random odd number of 64 bits, a multiplier for hashing that clients cannot guess."""
     return secrets.randbits(64) | 1

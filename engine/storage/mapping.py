@@ -1,6 +1,6 @@
-"""Attaching to the segments of an engine: where processes get their rings and books from.
+"""Attaching to the segments of an engine: processes get their rings and books here.
 
-Whoever comes first makes them, or lets those that are there take over other sizes (:mod:`engine.storage.making`), and
+The first process makes the segments, or gives existing ones other sizes (:mod:`engine.storage.making`). It also
 recovers them after the machine went down (:mod:`engine.storage.recovery`).
 """
 
@@ -21,7 +21,7 @@ from engine.storage import durability, filesystem, fingerprints, making, names, 
 from engine.storage.migration import Memory
 from engine.storage.segment import HeldError, Segment, Store
 
-HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: how long a predecessor may take to go
+HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: the time that a predecessor has to end
 HOLD_PAUSE_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def books_shape(settings: Settings) -> Shape:
 
 
 def store(settings: Settings) -> Store:
-    """Where the engine's segments are."""
+    """The store of the engine's segments."""
     return durability.of(settings).store(settings.storage.data_dir)
 
 
@@ -73,8 +73,8 @@ def open_books(settings: Settings) -> Segment:
 def open_ids(settings: Settings, ring: Segment) -> Segment | None:
     """Attaches to the id memory, making it if need be; None when ENGINE_ID_MEMORY is 0. ``ring`` is ring 0.
 
-    It is only a memory: one of another size or with other seeds is made anew, and the log says so. But nobody may go on
-    with the old one meanwhile, so all who use it share its lock. Raises SegmentError.
+    It is only an aid: if it has another size or other seeds, it is made anew, and the log says so. But no process may
+    go on with the old one meanwhile, so all processes that use it share its lock. Raises SegmentError.
     """
     if settings.storage.id_memory == 0:
         return None
@@ -95,7 +95,7 @@ def open_ids(settings: Settings, ring: Segment) -> Segment | None:
             log.warning("%s: %s; it is made anew and knows what the rings remember", name, complaint)
             kept.remove(name)
             segment = _make_ids(kept, name, buckets, ring)
-        if segment.words[layout.IDS_BOOT_AT] != recovery.boot():  # it may lack what was not on disk
+        if segment.words[layout.IDS_BOOT_AT] != recovery.boot():  # it may lack ids that were not on disk
             segment.words[layout.IDS_NUMBER_AT] = making.random_odd_word()
             segment.words[layout.IDS_BOOT_AT] = recovery.boot()
         segment.lock(shared=True)
@@ -108,16 +108,16 @@ def _make_ids(kept: Store, name: str, buckets: int, ring: Segment) -> Segment:
         segment = kept.create(name, length)
     except OSError as error:
         raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
-    ring.sync()  # or its seeds may be lost with the power
+    ring.sync()  # otherwise a loss of power may lose its seeds
     segment.words[layout.IDS_BOOT_AT] = recovery.boot()
     ids.lay_out_ids(segment.words, buckets, ring.words, making.random_odd_word())
     return segment
 
 
 def hold(segment: Segment, held: str) -> None:
-    """Makes the calling process the one owner of a segment, until it ends or closes it. Waits a little for another one.
+    """Makes the calling process the only owner of a segment, until it ends or closes it. Waits a little for another.
 
-    ``held``: who the other one is. Raises HeldError, and SegmentError when the segment was replaced meanwhile.
+    ``held``: says in the error who the other owner is. Raises HeldError, and SegmentError if the segment was replaced.
     """
     for _ in range(HOLD_TRIES):
         if segment.lock():
@@ -131,10 +131,10 @@ def hold(segment: Segment, held: str) -> None:
 
 
 def lost(segments: Iterable[Segment]) -> str:
-    """Which of the segments are not those any more that a process gets that attaches now; "" when all are.
+    """Which of the segments have been replaced or removed, so that a process that attaches now gets others; "" if none.
 
-    Who goes on with such a one accepts what nobody sends, or sends what nobody accepted. Asking costs a system call
-    for each.
+    A process that goes on with such a segment accepts payments that no dispatcher sends, or sends payments that no API
+    process accepted. The check costs one system call for each segment.
     """
     gone = [segment.name for segment in segments if not segment.is_current()]
     if not gone:
@@ -174,7 +174,7 @@ def wait_until_free(settings: Settings) -> None:
 
 
 def check_processors(settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
-    """Refuses addresses of other processors than those where something is unresolved. The caller holds the books.
+    """Refuses a changed address of a processor at which payments are unresolved. The caller holds the books.
 
     Raises SegmentError.
     """
@@ -186,7 +186,7 @@ def check_processors(settings: Settings, books: Segment, rings: Sequence[Segment
 
 
 def keep_processors(settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
-    """As :func:`check_processors`, and from now on these are the processors. The caller is the dispatcher."""
+    """As :func:`check_processors`, and stores the addresses: these are the processors now. For the dispatcher."""
     check_processors(settings, books, rings)
     fingerprints.keep(settings.processors.urls, books.words)
     books.sync()  # before anything is sent there
@@ -216,7 +216,7 @@ def _open_ring(settings: Settings, kept: Store, index: int) -> Segment:
 
 @contextlib.contextmanager
 def _ready(settings: Settings) -> Iterator[Store]:
-    """Where all segments are, with the sizes of the settings, for as long as the block takes. Raises SegmentError."""
+    """The store, with all segments in the sizes of the settings, locked during the block. Raises SegmentError."""
     kept = _usable(settings)
     with contextlib.ExitStack() as held:
         try:
@@ -228,7 +228,7 @@ def _ready(settings: Settings) -> Iterator[Store]:
 
 
 def _usable(settings: Settings) -> Store:
-    """The store, once it is sure that it keeps what it should. Raises SegmentError."""
+    """The store, after a check that it keeps what ENGINE_DURABILITY promises. Raises SegmentError."""
     if durability.of(settings).is_on_disk:
         problem = filesystem.complaint(settings.storage.data_dir)
         if problem:

@@ -1,13 +1,13 @@
-"""Taking over what an engine's memory holds into new memory of other sizes. Pure, over words.
+"""Takes over the contents of an engine's memory into new memory of other sizes. Pure, over words.
 
-First :func:`plan` says where everything goes, and refuses when there is no room; then :func:`carry_over` copies. What
-is unfinished goes over with all that is known of it: in the rings in the order of age, in the parking table as it is.
-What is done is there for its status and for payments that are sent twice: as much of it as there is room for, the
-newest first. Totals, counters and the engine's clock are the same afterwards; the levels of the books have what the new
-ones reach.
+First :func:`plan` says where everything goes, and refuses if there is no room. Then :func:`carry_over` copies.
+Unfinished payments are copied with all that is known of them: in the rings in the order of age, in the parking table as
+they are. Payments that are done are copied as far as there is room, the newest first: clients may ask for their status,
+or send them again. Totals, counters and the engine's clock stay the same. The levels of the books keep what the new
+levels can hold.
 
-Nobody may use the old memory meanwhile, and its redo log must have been done: then it is not changed, so that this may
-be cut short anywhere and begun again.
+No process may use the old memory meanwhile, and its redo log must have been applied. The old memory is not changed, so
+this may be cut short anywhere and begun again.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from engine.memory import layout
 from engine.memory.words import Words, packed, zeros
 from engine.ring.ring import DONE, RingReader
 
-SEEDS_MAX = 100  # seeds of the parking table that are tried until all that is open finds a place
+SEEDS_MAX = 100  # seeds of the parking table that are tried until every open payment finds a place
 
-# Words of the header that belong to the books' own memory; all others are taken over.
+# Words of the header that belong to these books alone; all others are taken over.
 _OWN_WORDS = frozenset(
     (
         layout.BOOKS_MAGIC_AT,
@@ -47,7 +47,7 @@ _OWN_WORDS = frozenset(
 
 
 class MisfitError(Exception):
-    """What is unfinished does not fit, or cannot be read. Holds a sentence."""
+    """Unfinished payments do not fit, or cannot be read. Holds a sentence."""
 
 
 class Memory(NamedTuple):
@@ -59,7 +59,7 @@ class Memory(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """Where a payment is in the old rings; ``clock_ms``: when it was accepted."""
+    """The place of a payment in the old rings; ``clock_ms``: when it was accepted."""
 
     clock_ms: int
     ring: int
@@ -69,8 +69,8 @@ class Slot(NamedTuple):
 class Plan(NamedTuple):
     """Where everything goes.
 
-    ``rings``: for each new ring, what it gets, in the order of its positions. ``seed``: of the new parking table;
-    ``parked``: by new place, the old one.
+    ``rings``: for each new ring, the payments that it gets, in the order of its positions. ``seed``: of the new parking
+    table. ``parked``: for each new parking place, the old one.
     """
 
     rings: list[list[Slot]]
@@ -102,7 +102,7 @@ def plan(old: Memory, ring_count: int, ring_slots: int, shape: Shape, draw: Call
             f"{len(waiting)} payments are unfinished, and ENGINE_API_PROCESSES x ENGINE_RING_SLOTS has room for "
             f"{ring_count} x {ring_slots}"
         )
-    # Done ones come before the others in each ring, so that it gives slots away before it has to wait.
+    # In each ring, payments that are done come first, so that it can reuse their slots before it has to wait.
     dealt = [waiting[index::ring_count] for index in range(ring_count)]
     room = [ring_slots - len(slots) for slots in dealt]
     targets = (index for level in range(ring_slots) for index in range(ring_count) if level < room[index])
@@ -119,8 +119,8 @@ def carry_over(plan: Plan, old: Memory, new: Memory) -> None:
     accepted = sum(ring.head - ring.forgotten_below for ring in old_rings)
     homes: dict[int, int] = {}  # the words PARKED_HOME, of old and of new
     for index, (words, slots) in enumerate(zip(new.rings, plan.rings, strict=True)):
-        # The number of all that were accepted is that of all positions: the first ring has those of payments that are
-        # remembered no more.
+        # The number of all positions stays the number of all accepted payments: the first ring has the positions of
+        # payments that are not remembered any more.
         head = len(slots) if index else accepted - sum(map(len, plan.rings[1:]))
         _carry_ring(words, head, slots, old_rings)
         for position, slot in enumerate(slots, head - len(slots)):
@@ -131,7 +131,7 @@ def carry_over(plan: Plan, old: Memory, new: Memory) -> None:
 
 
 def _payments(rings: Sequence[Words]) -> tuple[list[Slot], list[Slot]]:
-    """Every payment that the rings hold, the oldest first: those that are not done, and those that are."""
+    """All payments that the rings hold, the oldest first: those that are not done, and those that are done."""
     waiting: list[Slot] = []
     done: list[Slot] = []
     for index, words in enumerate(rings):
@@ -154,7 +154,7 @@ def _carry_ring(words: Words, head: int, slots: Sequence[Slot], old_rings: Seque
     """Puts ``slots`` at the last positions below ``head``."""
     ring = RingReader(words)
     first = head - len(slots)
-    for position in range(max(0, head - ring.slots), first):  # theirs are remembered no more: they were done
+    for position in range(max(0, head - ring.slots), first):  # their payments were done, and are not remembered
         words[ring.offset(position) + layout.SLOT_PROGRESS] = layout.pack_progress(position, layout.COMPLETED, 0, 0)
     for position, slot in enumerate(slots, first):
         old = old_rings[slot.ring]
@@ -198,7 +198,7 @@ def _carry_books(plan: Plan, old: Memory, new: Memory, homes: Mapping[int, int])
 
 
 def _forget_others(old: Words, new: Words) -> None:
-    """Empties what was taken over of processors that are not in the list any more, or not in their place.
+    """Empties the words of processors that are not in the list any more, or not in the same place.
 
     They have settled nothing (:mod:`engine.storage.list_changes`), but they may have an address and a status.
     """
@@ -211,9 +211,9 @@ def _forget_others(old: Words, new: Words) -> None:
 
 
 def _carry_level(old: Words, have: Level, new: Words, want: Level) -> None:
-    """Copies the buckets that are valid and that the new level reaches back to."""
+    """Copies the valid buckets that the new level can hold."""
     floor, head = old[have.floor_at], old[have.head_at]
-    if floor <= head:  # else nothing is valid, and the next opening has to know why
+    if floor <= head:  # else nothing is valid, and the next opening must see why
         floor = max(floor, head - want.buckets + 1)
         arrays = (*zip(have.counts_at, want.counts_at, strict=False), *zip(have.cents_at, want.cents_at, strict=False))
         for source, target in arrays:  # of the processors that both have
@@ -224,7 +224,7 @@ def _carry_level(old: Words, have: Level, new: Words, want: Level) -> None:
 
 
 def _spans(first: int, end: int, *lengths: int) -> Iterator[tuple[int, int]]:
-    """The numbers from ``first`` up to ``end``, in pieces that go round none of the circles of these lengths."""
+    """The numbers from ``first`` up to ``end``, in pieces that do not wrap around in circles of these lengths."""
     while first < end:
         stop = min(end, *(first + length - first % length for length in lengths))
         yield first, stop
@@ -232,14 +232,14 @@ def _spans(first: int, end: int, *lengths: int) -> Iterator[tuple[int, int]]:
 
 
 def _plan_parked(old: Memory, shape: Shape, draw: Callable[[], int]) -> tuple[int, dict[int, int]]:
-    """A seed of the parking table with which all that is open finds a place; and which place gets what."""
+    """A seed of the parking table with which every open payment finds a place, and what each new place gets."""
     get = old.books.__getitem__
     read = [parked.read(get, old.shape, place) for place in range(old.shape.parked_slots)]
     known = [payment for payment in read if payment is not None]
     kept = [payment for payment in known if 1 + payment.state in layout.PARKED_OPEN]
     done = [payment for payment in known if 1 + payment.state not in layout.PARKED_OPEN]
     done.sort(key=lambda payment: payment.settled_ms, reverse=True)
-    # With the old seed all find a place in a table of the same size, or of a multiple of it.
+    # With the old seed, all payments find a place in a table of the same size, or of a multiple of it.
     seed = get(layout.BOOKS_PARKED_SEED_AT)
     for _ in range(SEEDS_MAX):
         ids = [[(one.position, one.id_high, one.id_low) for one in payments] for payments in (kept, done)]

@@ -1,4 +1,4 @@
-"""``python -m engine moved``: tells an engine that does not run that a processor is the same at another address."""
+"""``python -m engine moved``: tells an engine that is not running that a processor has a new address."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from engine.storage import durability, making, mapping, names, opening
 from engine.storage.segment import Segment, Store
 
 HELP = (
-    "Say that a processor has moved: the address that is set now is the very processor to which payments were sent "
-    "whose outcome is not known yet. If it is another one, they may be charged twice."
+    "Say that a processor has moved: payments with an unknown outcome were sent to the same processor that is at the "
+    "address in the settings now. If it is a different processor, they may be charged twice."
 )
 
 
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Keeps the new address; 1 when the engine runs or has no books, 2 for bad settings."""
+    """Keeps the new address; 1 if the engine runs or has no books, 2 for bad settings."""
     try:
         settings = settings_module.read(os.environ)
         if arguments.processor not in settings.processors.names:
@@ -68,6 +68,6 @@ def move(settings: Settings, processor: int) -> None:
 
 
 def _attached(kept: Store, settings: Settings) -> Segment:
-    """The books; memory of an older layout becomes one of today's, with the sizes that it has."""
+    """The books. Memory of an older layout is converted to today's, with the same sizes."""
     making.make_ready(kept, settings.host.name, None, durability.of(settings))
     return opening.attached(kept, mapping.books_name(settings))

@@ -1,7 +1,7 @@
-"""What the segments of an engine are called, and which of all names are its own.
+"""The names of an engine's segments, and which of all names belong to an engine.
 
-A name of an engine has letters, digits, ``-`` and ``_`` only (ENGINE_NAME), so what follows a dot is never part of one,
-and no engine's segments are taken for another's: ``shop`` owns ``shop-ring-0``, and an engine that is called
+The name of an engine has letters, digits, ``-`` and ``_`` only (ENGINE_NAME), so text after a dot is never part of it.
+Segments of different engines cannot be confused: ``shop`` owns ``shop-ring-0``, and an engine that is called
 ``shop-ring-0`` owns ``shop-ring-0-ring-0``.
 """
 
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from engine.memory import layout
 
-# Of a segment that is being made, and does not count before the books are. It is another one for each layout: an engine
-# of an older layout that is started again meanwhile must not throw away what it does not know.
+# The ending of the name of a new segment, which does not count before the books are renamed. Each layout has its own:
+# if an engine of an older layout is started again meanwhile, it must not throw away segments that it does not know.
 NEW = f".new{layout.LAYOUT_VERSION}"
 
 _OWN = re.compile(r"-(?:(books)|(ids)|ring-(0|[1-9][0-9]*))(\.new[0-9]*)?")
@@ -31,7 +31,7 @@ def ring_name(engine: str, index: int) -> str:
 
 
 def ids_name(engine: str) -> str:
-    """Name of the id memory. It is only a memory: an engine is whole without it."""
+    """Name of the id memory. It is only an aid: an engine is complete without it."""
     return f"{engine}-ids"
 
 
@@ -41,9 +41,9 @@ def lock_name(engine: str) -> str:
 
 
 class Found(NamedTuple):
-    """Which segments of an engine there are, but the id memory.
+    """Which segments of an engine exist, the id memory left out.
 
-    ``rings``: their indices, in their order. ``new_books``, ``new_rings``: what is being made, in whatever layout; of
+    ``rings``: their indices, in order. ``new_books``, ``new_rings``: segments that are being made, in any layout; for
     rings the index by the name.
     """
 
@@ -54,7 +54,7 @@ class Found(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are none that count."""
+        """Whether there are no segments that count."""
         return not self.books and not self.rings
 
 

@@ -1,7 +1,8 @@
-"""What memory was like before layout 3, as offsets. :mod:`engine.storage.old_memory` reads it with them.
+"""The offsets of memory before layout 3. :mod:`engine.storage.old_memory` reads such memory with them.
 
-The same in every layout, and therefore not in here: magic number, layout version and sizes in words 0 to 7 of a
-header, the whole header of a ring, its buckets behind it, the levels of the books, and the packing of a slot's words.
+Some things are the same in every layout, and therefore not in here: magic number, layout version and sizes in words 0
+to 7 of a header, the whole header of a ring, its buckets behind it, the levels of the books, and the packing of a
+slot's words.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from engine.memory import layout
 from engine.memory.words import Words
 from engine.processors import CONTEST_NAMES
 
-NAMES = CONTEST_NAMES  # all that the old layouts have room for
+NAMES = CONTEST_NAMES  # the only processors that the old layouts have room for
 # Stands for the generation of layout 1, whose segments have none: its rings may go when books say that it is replaced.
 GENERATION_OF_LAYOUT_1 = 1
 _ABSENT = None
@@ -22,13 +23,13 @@ _ABSENT = None
 
 @dataclass(frozen=True)
 class OldLayout:
-    """One of them; all numbers are words.
+    """One old layout; all numbers are words.
 
-    ``header``: runs of words of the books' header and status, as (where it is today, where it was, how many); the rest
-    was not there. ``redo_at``, ``redo_entries``: the redo log, which the levels followed. ``boot_at``, ``clean_at``,
-    ``check_at``: what :mod:`engine.storage.recovery` looks at in the books. ``generation_at``, ``replaced_at``,
-    ``rings_at``: of the books, None where nothing was kept. ``slot``, ``parked``: for each word of a slot, or of a
-    parked place, of today the one where it was.
+    ``header``: runs of words of the books' header and status, as (place today, old place, how many); other words did
+    not exist. ``redo_at``, ``redo_entries``: the redo log; the levels came after it. ``boot_at``, ``clean_at``,
+    ``check_at``: the words of the books that :mod:`engine.storage.recovery` uses. ``generation_at``, ``replaced_at``,
+    ``rings_at``: of the books, None if the layout had no such word. ``slot``, ``parked``: for each word of a slot, or
+    of a parking place, in today's order, its old place.
     """
 
     version: int
@@ -102,7 +103,7 @@ for _old in BY_VERSION.values():
 
 
 def shape_of(books: Words) -> Shape:
-    """The shape that books of an old layout would have today."""
+    """The shape that books of an old layout have today."""
     return levels.shape(
         books[layout.BOOKS_RECENT_SECONDS_AT],
         books[layout.BOOKS_HORIZON_HOURS_AT],

@@ -1,18 +1,19 @@
-"""Reading memory of an old layout as if it were of today's. The old memory itself is only read.
+"""Reads memory of an old layout as if it had today's. The old memory itself is only read.
 
-So an engine may be started, killed and started again on the way: until the new memory is true the old one is as its own
-engine has left it, and that engine may go on with it. What this engine would do to memory of its own after a crash or a
-loss of power (:mod:`engine.storage.recovery`) is done here to copies.
+So an engine may be started, killed and started again on the way. Until the new memory is in force, the old memory stays
+as its own engine has left it, and that engine may go on with it. The recovery after a crash or a loss of power
+(:mod:`engine.storage.recovery`) is done here to copies.
 
 What layout 1 did not keep:
 
-- An engine's clock. Ages went by the wall clock, so the engine's clock begins at the wall clock's time, and a payment
-  was accepted, by it, when it was by the wall clock, but never later than now.
-- The earliest requestedAt of several attempts. The time of acceptance stands for it, which is not later.
-- Why a payment has failed. There was one reason only: it was too old.
-- A generation, see :data:`engine.storage.old_layouts.GENERATION_OF_LAYOUT_1`; fingerprints of addresses: the first ones
-  that are set are taken for the right ones; spans of a wall clock that was set back: none are known.
-- The slot that a parked payment had: it is found by its id.
+- An engine's clock. Ages were measured on the wall clock. So the engine's clock begins at the time of the wall clock,
+  and a payment keeps its time of acceptance, but never a later one than now.
+- The earliest requestedAt of several attempts. The time of acceptance is used for it, because it is not later.
+- Why a payment has failed. There was only one reason: it was too old.
+- A generation, see :data:`engine.storage.old_layouts.GENERATION_OF_LAYOUT_1`.
+- Fingerprints of addresses. The first addresses that are set count as the right ones.
+- Spans of a wall clock that was set back. None are known.
+- The slot that a parked payment had. It is found by its id.
 - Dead letters, discrepancies, what was charged before, refusals: there were none.
 """
 
@@ -40,7 +41,7 @@ _KEPT, _SETTLED = 1, 2  # what layout 1 says of a parked payment
 def read(old: OldLayout, books: Words, rings: Sequence[Words], now_ms: int) -> Memory:
     """All of an engine's memory, in today's layout; ``now_ms``: the wall clock.
 
-    Raises SegmentError for memory that was not left whole when the machine went down.
+    Raises SegmentError if the memory was not left whole when the machine went down.
     """
     log = _log(old, books)
     today_rings = []
@@ -53,14 +54,14 @@ def read(old: OldLayout, books: Words, rings: Sequence[Words], now_ms: int) -> M
 
 
 def _log(old: OldLayout, books: Words) -> dict[int, list[Entry]]:
-    """What a killed dispatcher had committed: for each segment (0: books, i + 1: ring i) its entries."""
+    """The committed log of a killed dispatcher: for each segment (0: books, i + 1: ring i) its entries."""
     count = books[layout.BOOKS_REDO_COUNT_AT]
     if books[old.boot_at] != recovery.boot():
         recovery.check_state(books[old.clean_at])
         if books[old.clean_at] == layout.SYNCED and not (
             count <= old.redo_entries and books[old.check_at] == log_check(books, old.redo_at, count)
         ):
-            count = 0  # it was on its way to the disk: nothing of it has been applied
+            count = 0  # the log had not reached the disk: nothing of it has been applied
     log: dict[int, list[Entry]] = {}
     for at in range(old.redo_at, old.redo_at + 2 * count, 2):
         address, value = books[at], books[at + 1]
@@ -69,7 +70,7 @@ def _log(old: OldLayout, books: Words) -> dict[int, list[Entry]]:
 
 
 def _ring(old: OldLayout, words: Words, log: Sequence[Entry], now_ms: int) -> Words:
-    """A ring in today's layout, with ``log`` done to it; the old words themselves where they need no change."""
+    """A ring in today's layout, with ``log`` applied; the old words themselves if they need no change."""
     is_rebooted = words[layout.RING_BOOT_AT] != recovery.boot()
     if is_rebooted:
         recovery.check_state(words[layout.RING_CLEAN_AT])
@@ -94,7 +95,7 @@ def _ring_of_layout_1(words: Words, now_ms: int) -> Words:
         position = today[at + layout.SLOT_SEQUENCE] - 1
         if position < 0:
             continue
-        # In its sum the word that was not there counts as 0.
+        # In its sum, the word that did not exist counts as 0.
         is_whole = today[at + layout.SLOT_CHECK] == _check(today, at, position)
         today[at + layout.SLOT_ORIGIN] = min(today[at + layout.SLOT_ACCEPTED_MS], now_ms)
         today[at + layout.SLOT_CHECK] = _check(today, at, position) ^ (not is_whole)
@@ -120,7 +121,7 @@ def _check(words: Words, at: int, position: int) -> int:
 
 
 def _books(old: OldLayout, books: Words, rings: Sequence[Words], now_ms: int) -> Memory:
-    """The books in today's layout, but for their levels, which are read where they are."""
+    """The books in today's layout. Their levels are read in place."""
     shape = old_layouts.shape_of(books)
     parked_at = layout.REDO_AT
     front = zeros(parked_at + shape.parked_slots * layout.PARKED_WORDS)
@@ -176,7 +177,7 @@ def _mend_parked_of_layout_1(front: Words, parked_at: int, homes: Mapping[tuple[
 
 
 def _homes(rings: Sequence[Words]) -> dict[tuple[int, int], int]:
-    """By the id of each parked payment that has its slot still: the word PARKED_HOME."""
+    """The word PARKED_HOME of each parked payment that still has its slot, by its id."""
     homes = {}
     for index, words in enumerate(rings):
         for at in range(layout.slot_offset(words[layout.RING_SLOTS_AT], 0), len(words), layout.SLOT_WORDS):
@@ -191,7 +192,7 @@ def _homes(rings: Sequence[Words]) -> dict[tuple[int, int], int]:
 def _rearrange(
     source: Words, first: int, width: int, places: Iterable[int | None], target: Words, begin: int, new_width: int
 ) -> None:
-    """Copies records of ``width`` words to such of ``new_width``: word n of each is what was word ``places[n]``."""
+    """Copies records of ``width`` words to records of ``new_width``: word n of each was the word ``places[n]``."""
     records = (len(source) - first) // width
     for word, place in enumerate(places):
         if place is not None:
@@ -200,7 +201,7 @@ def _rearrange(
 
 
 def _copy(words: Words, log: Iterable[Entry]) -> Words:
-    """A copy in private memory, with a log done to it."""
+    """A copy in private memory, with a log applied."""
     made = zeros(len(words))
     made[:] = words[:]
     for at, value in log:
@@ -209,7 +210,7 @@ def _copy(words: Words, log: Iterable[Entry]) -> Words:
 
 
 class _Joined:
-    """Two pieces of words, one behind the other, to be read. A slice lies in one of them."""
+    """Two pieces of words, one behind the other, for reading only. A slice must lie in one of them."""
 
     def __init__(self, first: Words, second: Words) -> None:
         self._first = first

@@ -1,4 +1,4 @@
-"""All segments of an engine at once: found, checked to be whole, of one layout and of one engine, and recovered."""
+"""Opens all segments of an engine at once: finds, checks and recovers them. They must be whole and belong together."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Opened(NamedTuple):
         return self.version == layout.LAYOUT_VERSION
 
     def lock(self) -> bool:
-        """Takes every segment; they are given back when they are closed. False when another process has one."""
+        """Locks every segment until it is closed. False if another process has one."""
         return all(segment.lock() for segment in (self.books, *self.rings))
 
     def recover(self, durability: Durability) -> Memory:
-        """The memory after what a killed dispatcher, or the machine going down, makes necessary. The caller holds all.
+        """The memory, recovered after a killed dispatcher or a machine that went down. The caller holds all segments.
 
-        What has an old layout is not changed: its words are read as today's. Raises SegmentError.
+        Memory of an old layout is not changed: its words are read as today's. Raises SegmentError.
         """
         if not self.is_current:
             with told_of(self.books.name):
@@ -63,7 +63,7 @@ class Opened(NamedTuple):
 
     @property
     def memory(self) -> Memory:
-        """Their words, which have today's layout."""
+        """The words of all segments, which have today's layout."""
         return Memory(self.books.words, shape_of(self.books.words), [ring.words for ring in self.rings])
 
 
@@ -95,13 +95,13 @@ def opened(store: Store, engine: str) -> Iterator[Opened]:
 
 
 def attached(store: Store, name: str, version: int | None = layout.LAYOUT_VERSION) -> Segment:
-    """A segment that is what its name says, and as long as it should be.
+    """A segment of the kind that its name says, with the right length.
 
     ``version``: of its layout; None: today's or an old one. Raises SegmentError.
     """
     try:
         segment = store.open(name)
-    except (OSError, ValueError) as error:  # ValueError: a mapping of something that is no file
+    except (OSError, ValueError) as error:  # ValueError: a mapping of something that is not a file
         raise SegmentError(f"{name}: it cannot be opened: {error}") from error
     complaint = _complaint(segment.words, version, is_books=name.endswith(names.books_name("")))
     if complaint:
@@ -111,7 +111,7 @@ def attached(store: Store, name: str, version: int | None = layout.LAYOUT_VERSIO
 
 
 def _complaint(words: Words, version: int | None, is_books: bool) -> str:
-    """Why this memory cannot be used, ``""`` when it can."""
+    """Why this memory cannot be used; ``""`` if it can."""
     if len(words) <= SECTOR_WORDS:
         return f"it was cut short: {len(words) * WORD_BYTES} bytes are left"
     magic, has = words[layout.BOOKS_MAGIC_AT], words[layout.BOOKS_LAYOUT_AT]
@@ -136,7 +136,7 @@ def _complaint(words: Words, version: int | None, is_books: bool) -> str:
 
 
 def _ring_count(books: Words, found: int) -> int:
-    """How many rings there must be; layout 1 does not say, so that it is those that were found."""
+    """How many rings there must be. Layout 1 does not say it, so it is the number that was found."""
     version = books[layout.BOOKS_LAYOUT_AT]
     if version == layout.LAYOUT_VERSION:
         return books[layout.BOOKS_RINGS_AT]
@@ -146,7 +146,7 @@ def _ring_count(books: Words, found: int) -> int:
 
 @contextlib.contextmanager
 def told_of(name: str) -> Iterator[None]:
-    """Adds to errors of what is done within which segment it is, and what helps."""
+    """Adds to errors inside the block the name of the segment, and what to do."""
     try:
         yield
     except (SegmentError, OSError) as error:
@@ -154,7 +154,7 @@ def told_of(name: str) -> Iterator[None]:
 
 
 def finish_log(books: Segment, rings: Sequence[Segment]) -> None:
-    """Does what a killed dispatcher had committed; the caller holds the books. Raises OSError."""
+    """Applies the committed log of a killed dispatcher; the caller holds the books. Raises OSError."""
 
     def sync() -> None:
         for segment in (*rings, books):

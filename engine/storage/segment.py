@@ -1,9 +1,9 @@
 """Named pieces of memory that outlive the processes that use them: in shared memory, or in files on a volume.
 
-*Warning*: Python 3.11's resource tracker unlinks a shared-memory segment when any process that attached to it exits,
-and ``SharedMemory.__init__`` unlinks it when it cannot be mapped, also when somebody else has made it (seen with
-``ulimit -v``). Either would destroy the payments of everybody. So ``SharedMemory`` makes segments here, untracked, and
-never attaches to one: that is done by hand, and nothing on that way can remove anything.
+*Warning*: Python 3.11's resource tracker unlinks a shared-memory segment when any process that attached to it exits.
+``SharedMemory.__init__`` unlinks it if it cannot be mapped, even if another process has made it (seen with
+``ulimit -v``). Either would destroy all payments. So ``SharedMemory`` is used here only to make segments, untracked.
+Attaching is done by hand, and that code cannot remove anything.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ SHARED_MEMORY_DIRECTORY = "/dev/shm"
 
 
 class HeldError(Exception):
-    """Another process has what only one may have. Holds a sentence."""
+    """Another process holds something that only one process may hold. Holds a sentence."""
 
 
 class Segment:
     """Memory as 8-byte words.
 
-    ``words[i]`` is one aligned 8-byte load or store, seen by other processes whole and, on x86-64, in the order of the
+    ``words[i]`` is one aligned 8-byte load or store. Other processes see it whole and, on x86-64, in the order of the
     stores (``struct.pack_into`` would write byte by byte).
 
     Parameters:
       path: the file behind it.
-      memory: its bytes; what is beyond the last whole word is left out.
+      memory: its bytes; bytes beyond the last whole word are left out.
       descriptor: the file, open.
       is_on_disk: whether :meth:`sync` has anything to do.
     """
@@ -56,18 +56,18 @@ class Segment:
 
     @property
     def path(self) -> str:
-        """Where others find it."""
+        """The path where other processes find it."""
         return self._path
 
     @property
     def lock_path(self) -> str:
-        """The very file that is attached to, by whatever name, to be opened once more for locks of its bytes."""
+        """A path to exactly the attached file, whatever its name is now; it is opened again for locks of its bytes."""
         return f"/proc/self/fd/{self._descriptor}"
 
     def lock(self, *, shared: bool = False) -> bool:
-        """Takes this segment for the calling process until it ends or closes it; False when another one has it.
+        """Locks this segment for the calling process until it ends or closes it. False if another process has it.
 
-        ``shared``: only from those who do not share it.
+        ``shared``: the lock excludes only processes that do not share it.
         """
         try:
             fcntl.flock(self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -76,23 +76,23 @@ class Segment:
         return True
 
     def unlock(self) -> None:
-        """Gives back what :meth:`lock` has taken."""
+        """Gives back the lock of :meth:`lock`."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def is_current(self) -> bool:
-        """Whether whoever attaches by this name now gets this segment: it was not removed, nor another made since."""
+        """Whether its name still leads to this segment: it was neither removed nor replaced."""
         return locks.is_named(self._path, self._descriptor)
 
     def sync(self) -> None:
-        """Returns when everything stored so far is on disk. Raises OSError; nothing is known to be there then."""
+        """Returns when everything stored so far is on disk. Raises OSError: then it is not known what is on disk."""
         if self._is_on_disk:
             os.fdatasync(self._descriptor)
 
     def write_again(self, places: Iterable[int]) -> None:
-        """Stores the words at ``places`` once more, so that the next sync writes the pages in which they are.
+        """Stores the words at ``places`` once more, so that the next sync writes their pages.
 
-        Of a page that the disk refused once, a kernel forgets that it was to be written: a process that starts after
-        that must not take its own first sync for success. The caller is the one writer of these words.
+        If the disk refused a page once, a kernel forgets that the page must be written. So the first sync of a process
+        that starts later would wrongly succeed. The caller is the one writer of these words.
         """
         words = self.words
         for at in places:
@@ -110,7 +110,7 @@ class Segment:
             self.sync()
 
     def close(self) -> None:
-        """Detaches. Whoever still holds a slice of ``words`` makes this a BufferError."""
+        """Detaches. Raises BufferError if a slice of ``words`` is still held."""
         self._words.release()
         self._bytes.release()
         self._memory.close()
@@ -123,26 +123,26 @@ class Store(ABC):
 
     @abstractmethod
     def open(self, name: str) -> Segment:
-        """Attaches to a segment, and whatever happens removes nothing. Raises FileNotFoundError, OSError."""
+        """Attaches to a segment. It never removes anything, whatever happens. Raises FileNotFoundError, OSError."""
 
     @abstractmethod
     def create(self, name: str, length: int) -> Segment:
-        """Makes a segment of ``length`` words, all 0 and all of them there: it never needs room later.
+        """Makes a segment of ``length`` words, all 0. All of its room is taken at once, so it never needs more later.
 
-        Raises FileExistsError and leaves what is there; raises OSError, and leaves nothing, when there is no room.
+        Raises FileExistsError, and leaves what is there. Raises OSError if there is no room, and leaves nothing.
         """
 
     @abstractmethod
     def rename(self, old: str, new: str) -> None:
-        """Gives a segment another name, in the place of what has that name, at one stroke and lastingly."""
+        """Renames a segment, in one step and durably. It replaces a segment that has the new name."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """All there are, whoever made them."""
+        """The names of all segments, whatever engine they belong to."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Removes a segment if it is there. Whoever is attached keeps what it has."""
+        """Removes a segment if it is there. Processes that are attached keep it."""
 
     @abstractmethod
     def holding(self, name: str, byte: int, wait: bool = True) -> AbstractContextManager[None]:
@@ -198,7 +198,7 @@ class _Directory(Store):
 
 
 class SharedMemoryStore(_Directory):
-    """``multiprocessing.shared_memory``: lives until the machine, or the volume mounted there, ends."""
+    """``multiprocessing.shared_memory``: it lives until the machine goes down, or until its volume is removed."""
 
     def __init__(self) -> None:
         super().__init__(SHARED_MEMORY_DIRECTORY, is_on_disk=False)
@@ -239,7 +239,7 @@ class FileStore(_Directory):
 
 
 def _make_directory(path: str) -> None:
-    """Makes a directory and what leads to it; their names survive the loss of power."""
+    """Makes a directory and its parents; their names survive a loss of power."""
     if not os.path.isdir(path):
         parent = os.path.dirname(os.path.abspath(path))
         _make_directory(parent)
@@ -260,8 +260,8 @@ class _UntrackedMemory(SharedMemory):
     """A new segment that is not tracked, and not torn down with words still in use when the process exits."""
 
     def __init__(self, name: str, size: int) -> None:
-        # Python 3.13 has track=False for it; before, not registering is the only way that starts no tracker process.
-        # A failure unlinks, and would tell the tracker of that.
+        # Python 3.13 has track=False for this. Before, only skipping the registration starts no tracker process. A
+        # failure unlinks the segment, and would also unregister it.
         register, unregister = resource_tracker.register, resource_tracker.unregister
         resource_tracker.register = resource_tracker.unregister = lambda *_: None
         try:
@@ -270,4 +270,4 @@ class _UntrackedMemory(SharedMemory):
             resource_tracker.register, resource_tracker.unregister = register, unregister
 
     def __del__(self) -> None:
-        """The kernel unmaps; the base class would complain of the words that rings and books still hold."""
+        """Does nothing: the kernel unmaps. The base class would complain of words that rings and books still hold."""

@@ -1,4 +1,4 @@
-"""What an engine's memory has room for: what the settings ask for, and what memory that is there says of itself."""
+"""The sizes of an engine's memory: as the settings ask for them, and as existing memory has them in its headers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Sizes:
         )
 
     def differences(self, asked: Sizes) -> str:
-        """In which of the variables ``asked`` differs from these sizes, for people."""
+        """The variables in which ``asked`` differs from these sizes, as text for people."""
         told = []
         for field in fields(self):
             have, want = _shown(getattr(self, field.name)), _shown(getattr(asked, field.name))
@@ -41,7 +41,7 @@ class Sizes:
 
 
 def asked(settings: Settings) -> Sizes:
-    """What the settings ask for."""
+    """The sizes that the settings ask for."""
     storage = settings.storage
     return Sizes(
         settings.processors.names,
@@ -54,7 +54,7 @@ def asked(settings: Settings) -> Sizes:
 
 
 def read(books: Words, rings: Sequence[Words]) -> Sizes:
-    """What the headers say of segments that were checked, or of memory that was read as today's."""
+    """The sizes in the headers of segments that were checked, or of old memory that was read as today's."""
     return Sizes(
         listed.read(books),
         len(rings),

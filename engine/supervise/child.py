@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 BACKOFF_FIRST_MS = 50
 BACKOFF_LAST_MS = 5000
-STEADY_MS = 10_000  # who lived so long starts again at once
+STEADY_MS = 10_000  # a child that has lived this long is started again at once
 _PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("engine.up")
@@ -27,8 +27,8 @@ class Child:
     """One process of the engine.
 
     Parameters:
-      name: for people.
-      command, environment: what to run.
+      name: its name for people.
+      command, environment: the command to run, and its environment.
       stop_signal: asks it to end in good order.
     """
 
@@ -54,12 +54,12 @@ class Child:
         return self._process.pid if self._process is not None else None
 
     def tend(self, now_ms: int) -> None:
-        """Starts it if it is due, and takes note of its death."""
+        """Starts it if it is due, and notes its death."""
         if self._process is not None:
             if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return
-            # What it has started itself would outlive it: a worker of nginx keeps the port from the next master. Until
-            # it is reaped, its process id, which is also its group's, is nobody else's.
+            # Processes that it has started would outlive it: a worker of nginx would keep the port from the next
+            # master. Until the child is reaped, no other process can get its process id, which is also its group's.
             os.killpg(self._process.pid, self._stop_signal)
             code = self._process.wait()
             self._process = None
@@ -68,8 +68,8 @@ class Child:
             log.warning("%s ended with %s; starts again in %d ms", self.name, code, self._start_ms - now_ms)
         if now_ms >= self._start_ms:
             self._started_ms = now_ms
-            # A session of its own keeps Ctrl-C from reaching it before its turn comes to stop, and what it starts is
-            # in its group.
+            # With a session of its own, Ctrl-C does not reach it before its turn to stop, and all that it starts is in
+            # its group.
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environment,
@@ -78,7 +78,7 @@ class Child:
             )
 
     def has_failed(self, now_ms: int) -> bool:
-        """Whether it died, as opposed to not having been started yet."""
+        """Whether it died; False if it has not been started yet."""
         self.tend(now_ms)
         return self._deaths > 0
 
@@ -88,7 +88,7 @@ class Child:
             os.kill(self._process.pid, self._stop_signal)  # not reaped yet, so the id is still its own
 
     def wait(self, seconds: float) -> int | None:
-        """Waits for its end, kills it when the time is over; its exit code, None when it was not running."""
+        """Waits for its end, and kills it when the time is over. Returns its exit code, None if it was not running."""
         if self._process is None:
             return None
         try:
@@ -102,5 +102,5 @@ class Child:
 
 
 def _die_with_parent() -> None:
-    """Runs in the child: when the supervisor is killed, the engine stops in good order rather than run unwatched."""
+    """Runs in the child: if the supervisor is killed, the engine stops in good order and does not run on alone."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,7 +1,7 @@
-"""The shipped ``nginx.conf``, made to fit this machine, and the command that runs it.
+"""The shipped ``nginx.conf``, adapted to this machine, and the command that runs it.
 
-The containers use the file as it is. On a machine without containers the port, the directory and the number of API
-processes come from the settings, so three things in it are replaced; everything else stays one and the same.
+The containers use the file as it is. On a machine without containers, the port, the directory and the number of API
+processes come from the settings. So three things in the file are replaced; everything else stays the same.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def render(conf: str, *, port: int, run_dir: str, api_processes: int) -> str:
       run_dir: absolute directory of the Unix sockets and of nginx's own files.
       api_processes: how many API processes there are, behind ``run_dir``/api-INDEX.sock.
 
-    Raises ConfError when ``conf`` lacks one of the places that are replaced, or has it twice, and when ``run_dir``
-    cannot stand in a configuration file.
+    Raises ConfError if ``conf`` lacks one of the places that are replaced, or has it twice, and if ``run_dir`` cannot
+    be written in a configuration file.
     """
     if not re.fullmatch(r"/[A-Za-z0-9._/-]+", run_dir):
         raise ConfError(f"directory {run_dir!r} must be absolute and hold letters, digits and . _ - / only")
@@ -57,7 +57,7 @@ def render(conf: str, *, port: int, run_dir: str, api_processes: int) -> str:
 def command(conf_path: str, run_dir: str) -> list[str]:
     """The command line that runs nginx in the foreground with the rendered file. Raises ConfError.
 
-    SIGTERM and SIGINT stop it at once, SIGQUIT when the open requests are answered.
+    SIGTERM and SIGINT stop it at once. SIGQUIT stops it when the open requests are answered.
     """
     # /usr/sbin is not on the PATH of an ordinary user of Debian.
     program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -67,7 +67,7 @@ def command(conf_path: str, run_dir: str) -> list[str]:
 
 
 def _user_directive() -> str:
-    """Keeps a root's nginx from making its workers "nobody", who could not reach the API processes' sockets."""
+    """The workers' user if root starts nginx: the default, "nobody", could not reach the API processes' sockets."""
     if os.geteuid() != 0:
         return ""
     return f" user {pwd.getpwuid(0).pw_name} {grp.getgrgid(os.getegid()).gr_name};"

@@ -30,8 +30,8 @@ from engine.supervise.child import Child
 HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ctrl-C stops them all cleanly."
 READY_SECONDS = 30.0
 TEND_SECONDS = 0.1
-LOOK_SECONDS = 1.0  # between two looks whether rings and books are still those that the processes use
-STOP_SECONDS = 5.0  # for nginx and an API process to finish what is in hand
+LOOK_SECONDS = 1.0  # between two checks that rings and books are still those that the processes use
+STOP_SECONDS = 5.0  # for nginx and an API process to finish their requests
 
 log = logging.getLogger("engine.up")
 
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs until SIGTERM or Ctrl-C; 0 after a clean end, 1 when it could not come up, 2 for bad settings."""
+    """Runs until SIGTERM or Ctrl-C. Returns 0 after a clean end, 1 if it could not start, 2 for bad settings."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = settings_module.read(os.environ)
@@ -108,9 +108,9 @@ class _Stop:
 
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Holds the run directory: two engines in one would take each other's sockets. Raises UpError.
+    """Holds the run directory: two engines in one directory would take each other's sockets. Raises UpError.
 
-    Their memory is not protected by that, see :func:`mapping.supervising`.
+    This does not protect their memory, see :func:`mapping.supervising`.
     """
     try:
         os.makedirs(settings.host.run_dir, mode=0o755, exist_ok=True)
@@ -130,7 +130,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _memory(settings: Settings) -> Iterator[list[Segment]]:
-    """Makes or checks the memory here, where an error is seen once and not by every child; then only keeps it open.
+    """Makes or checks the memory, so that an error is shown once and not by every child. Then only keeps it open.
 
     Raises SegmentError and HeldError.
     """
@@ -177,7 +177,7 @@ def _children(settings: Settings, *, simulate: bool) -> list[Child]:
 
 
 def _start(settings: Settings, children: list[Child], stop: _Stop) -> str:
-    """Starts all, nginx only when the API processes answer, so that its first request finds them; says what failed."""
+    """Starts all processes. nginx starts when the API processes answer, so that it finds them. Returns what failed."""
     *engine, front = children
     sockets = [settings.host.api_socket(index) for index in range(settings.host.api_processes)]
     problem = _until(engine, stop, lambda: all(map(_connects, sockets)), "the API processes")
@@ -187,7 +187,7 @@ def _start(settings: Settings, children: list[Child], stop: _Stop) -> str:
 
 
 def _until(children: list[Child], stop: _Stop, is_ready: Callable[[], bool], what: str) -> str:
-    """Tends ``children`` until ``is_ready``; the problem when one of them dies or it takes too long."""
+    """Tends ``children`` until ``is_ready``. Returns the problem if one of them dies or it takes too long."""
     deadline = time.monotonic() + READY_SECONDS
     while not stop.asked:
         for child in children:
@@ -213,7 +213,7 @@ def _tend(children: list[Child]) -> None:
 
 
 def _stop(settings: Settings, children: list[Child]) -> None:
-    """Front to back: no new requests, then answers for those in hand, then the payments, then the simulated world."""
+    """Stops all from front to back: nginx, then the API processes, then the dispatcher, then simulated processors."""
 
     def place(child: Child) -> int:
         return {"nginx": 0, "dispatcher": 2, "processors": 3}.get(child.name, 1)

@@ -32,7 +32,7 @@ def make_reader(words: memoryview[int], books: Shape = SHAPE) -> BooksReader:
 
 @dataclass
 class Ledger:
-    """Every settlement in a list, of so many processors."""
+    """Every settlement in a list, for a number of processors."""
 
     processors: int = 2
     settled: list[tuple[int, int, int]] = field(default_factory=list)  # processor, requested_ms, cents

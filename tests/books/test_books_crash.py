@@ -1,4 +1,4 @@
-"""What the books promise when their writer is killed between any two stores, and to those who read meanwhile."""
+"""What the books promise if their writer is killed between any two stores, also to processes that read meanwhile."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settle_three(writer: BooksWriter) -> None:
 
 
 def a_little_later(writer: BooksWriter) -> None:
-    """Time moves on by so much that every level opens buckets."""
+    """Time moves on far enough that every level opens buckets."""
     writer.begin(START_MS + 1500)
     writer.settle(1, START_MS + 1200, 60)
     writer.put(1, SLOT_WORD, 42)
@@ -170,8 +170,8 @@ def test_a_reader_sees_the_state_before_or_after_while_the_writer_stands_still(w
     assert all(state == final for state in states[first_new:])
 
 
-# What a window shows may change by the opening of buckets alone: what then is too old for milliseconds counts by
-# seconds. So a reader may see any state that the writer leaves at the end of an opening or of a transaction.
+# The sums of a window may change by the opening of buckets alone: a payment that is then too old for milliseconds
+# counts by seconds. So a reader may see any state that the writer leaves at the end of an opening or of a transaction.
 @pytest.mark.parametrize("window", [WINDOWS[0], WINDOWS[2], WINDOWS[3]])
 @pytest.mark.parametrize("work", WORKS)
 def test_a_reader_never_mixes_two_states_whatever_the_writer_does_meanwhile(
@@ -181,7 +181,7 @@ def test_a_reader_never_mixes_two_states_whatever_the_writer_does_meanwhile(
     stores = [store for store in stores if store.segment == 0]
     allowed = states_at_rest([copy(segments[0])], stores, window)
     for begin, store in enumerate(stores):
-        if not is_log(store):  # of an uncommitted log nobody reads
+        if not is_log(store):  # nothing reads an uncommitted log
             for jump in JUMPS:
                 pause, loads = 0, 1
                 while pause < loads:
@@ -209,7 +209,7 @@ def states_at_rest(
 def read_with_a_jump(
     words: memoryview[int], stores: list[Store], window: tuple[int | None, int | None], pause: int
 ) -> tuple[int, tuple[Sum, ...]]:
-    """Reads while the writer stands, but for ``stores``, which it does at once before load number ``pause``."""
+    """Reads while the writer stands still, except for ``stores`` stores, all before load number ``pause``."""
     memory = copy(words)
     loads = 0
 

@@ -125,7 +125,7 @@ def test_after_the_clock_was_set_back_totals_and_new_windows_are_exact(
         ledger.settled.append((0, start_ms + later_ms, 100))
     reader = make_reader(words)
     assert reader.totals() == ledger.totals()
-    # What the time before the change left in those very seconds is known by the second at the best.
+    # Payments of the same seconds from before the change are known to the second at best.
     if not any(start_ms <= requested_ms <= start_ms + age_ms + 1000 for requested_ms in before):
         assert reader.window(start_ms, start_ms + age_ms) == ledger.window(start_ms, start_ms + age_ms)
 

@@ -1,4 +1,4 @@
-"""A connector of the tests' own, and a processor that speaks it: another dialect in everything that can be another."""
+"""A connector for tests, and a processor for it: everything that can differ from the contest's protocol differs."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class Seen(NamedTuple):
 class Invented:
     """A processor that understands :func:`connector`.
 
-    ``ledger``: bodies that it has charged, by id. ``requests``: all that it was asked. ``unanswered``: so many of the
-    next payments are charged, and then the connection is closed without an answer. ``terms``, ``record``: what it says
-    of its fee, and of whatever is looked up; empty: the truth.
+    ``ledger``: bodies that it has charged, by id. ``requests``: all requests that it got. ``unanswered``: this many of
+    the next payments are charged, and then the connection is closed without an answer. ``terms``, ``record``: its
+    answers to queries for the fee, and to lookups; empty: the truth.
     """
 
     def __init__(self, url: str) -> None:

@@ -1,4 +1,4 @@
-"""Transport and dispatcher over a connector that speaks another dialect: they know nothing of what it says."""
+"""Transport and dispatcher with a connector of another protocol: they do not depend on the protocol."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_reading_that_raises_says_nothing(processor: Invented, network: Networ
 
 
 def live(world: World, network: Network, rounds: int) -> None:
-    """The dispatcher and its network, so many rounds of 100 ms long."""
+    """Runs the dispatcher and its network for ``rounds`` rounds of 100 ms."""
     for _ in range(rounds):
         world.mono_ms += 100
         attempts = world.dispatcher.start(world.now)

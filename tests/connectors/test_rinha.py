@@ -1,4 +1,4 @@
-"""What the contest's processor is asked, and what its answers mean."""
+"""The requests to the contest's processor, and what its answers mean."""
 
 from __future__ import annotations
 

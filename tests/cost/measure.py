@@ -41,9 +41,9 @@ def intake() -> float:
 
 
 def dispatch() -> float:
-    """Instructions of the dispatcher for a payment, from the ring to the books, with a processor that works well.
+    """Instructions of the dispatcher for a payment, from the ring to the books, with a healthy processor.
 
-    All payments wait in the ring when it begins, so that nothing depends on how its rhythm meets theirs.
+    All payments wait in the ring when it begins, so that nothing depends on the pacing.
     """
     with (
         processors() as simulated,

@@ -1,4 +1,4 @@
-"""Ports of the dispatcher's loop that do nothing of themselves: the test calls the passes, and says what time it is."""
+"""Ports of the dispatcher's loop that do nothing by themselves: the test calls the passes, and sets the time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NoWaker:
 
 
 class NoBell:
-    """Nobody hears it."""
+    """It wakes nothing."""
 
     descriptor = -1
 

@@ -365,9 +365,9 @@ def test_a_processor_that_does_not_answer_in_its_usual_time_is_asked_whether_it_
     world.accept(1, cents=1234)
     (attempt,) = world.start()
     assert world.start_all(later_ms=OVERDUE_MS - 1) == ([], [])
-    _, (question,) = world.start_all(later_ms=OVERDUE_SWEEP_MS)
-    assert question.lookup and question.processor == DEFAULT and question.id_low == 1
-    world.end([question], Outcome(Verdict.FOUND, attempt.requested_ms, 1234))
+    _, (lookup,) = world.start_all(later_ms=OVERDUE_SWEEP_MS)
+    assert lookup.lookup and lookup.processor == DEFAULT and lookup.id_low == 1
+    world.end([lookup], Outcome(Verdict.FOUND, attempt.requested_ms, 1234))
     assert world.dispatcher.take_dropped() == [attempt]
     assert world.books.window(attempt.requested_ms, attempt.requested_ms) == (Sum(1, 1234), NOTHING)
     assert not world.dispatcher.has_work
@@ -376,7 +376,7 @@ def test_a_processor_that_does_not_answer_in_its_usual_time_is_asked_whether_it_
 
 
 @pytest.mark.parametrize("answer", [outcome.ABSENT, outcome.UNKNOWN, outcome.FAILED])
-def test_a_question_that_does_not_find_the_payment_says_nothing_and_is_asked_again_ever_more_seldom(
+def test_a_lookup_that_does_not_find_the_payment_says_nothing_and_is_asked_again_ever_more_seldom(
     answer: Outcome,
 ) -> None:
     world = World()
@@ -384,9 +384,9 @@ def test_a_question_that_does_not_find_the_payment_says_nothing_and_is_asked_aga
     (attempt,) = world.start()
     asked = []
     for _ in range(90):
-        _, questions = world.start_all(later_ms=100)
-        asked += [world.mono_ms - 1000 for _ in questions]
-        world.end(questions, answer, later_ms=0)
+        _, lookups = world.start_all(later_ms=100)
+        asked += [world.mono_ms - 1000 for _ in lookups]
+        world.end(lookups, answer, later_ms=0)
     assert 3 <= len(asked) <= 6 and asked[0] <= OVERDUE_MS + OVERDUE_SWEEP_MS
     assert world.payment(1).state == PROCESSING and not world.dispatcher.take_dropped()
     world.end([attempt], outcome.CHARGED)
@@ -409,10 +409,10 @@ def test_an_unknown_payment_is_asked_for_at_once_and_settled_when_the_processor_
     world.accept(1)
     (attempt,) = world.start()
     world.end([attempt], outcome.UNKNOWN)
-    _, (question,) = world.start_all()
-    assert question.lookup and question.processor == DEFAULT
+    _, (lookup,) = world.start_all()
+    assert lookup.lookup and lookup.processor == DEFAULT
     (again,), _ = world.start_all(later_ms=100)  # sent again meanwhile
-    world.end([question], Outcome(Verdict.FOUND, attempt.requested_ms, 1990))
+    world.end([lookup], Outcome(Verdict.FOUND, attempt.requested_ms, 1990))
     assert world.dispatcher.take_dropped() == [again]
     world.end([again], outcome.ALREADY)
     assert world.totals()[0] == Sum(1, 1990) and not world.dispatcher.has_work

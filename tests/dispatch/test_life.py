@@ -1,4 +1,4 @@
-"""The table of a payment's life, whole, and the rules beside it."""
+"""The complete tables of a payment's life, and the rules beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is promised of payments whose processor's words need a proof: 422, other times or amounts, silence."""
+"""What is promised of payments if the processor's answer needs a proof: 422, other times or amounts, silence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def told(world: World, *, doubted: bool) -> Attempt:
 
 
 def ask(world: World, answer: Outcome, ms: int = 120_000) -> list[int]:
-    """Lets time pass; each lookup ends with ``answer``. When they were made, in ms from now."""
+    """Lets time pass; each lookup ends with ``answer``. Returns when the lookups were made, in ms from now."""
     began_ms, asked = world.mono_ms, []
     while world.mono_ms - began_ms < ms:
         attempts = world.start(later_ms=10)
@@ -44,9 +44,9 @@ def test_already_there_is_settled_with_what_the_processor_has_stored_of_ours() -
     world = World()
     attempt = told(world, doubted=False)
     assert world.payment(1).state == layout.ALREADY
-    (question,) = world.start()
-    assert question.lookup and question.processor == DEFAULT
-    world.end([question], Outcome(Verdict.FOUND, attempt.requested_ms, 1234))
+    (lookup,) = world.start()
+    assert lookup.lookup and lookup.processor == DEFAULT
+    world.end([lookup], Outcome(Verdict.FOUND, attempt.requested_ms, 1234))
     assert world.books.window(attempt.requested_ms, attempt.requested_ms) == (Sum(1, 1234), NOTHING)
     assert world.payment(1).state == COMPLETED and world.payment(1).reason == layout.REASON_NONE
 
@@ -212,14 +212,14 @@ def test_a_record_from_a_time_that_came_twice_is_for_a_person() -> None:
     while not sent:
         sent = world.start(later_ms=50)
     world.end(sent, outcome.UNKNOWN)
-    _, (question,) = world.start_all()
-    world.end([question], Outcome(Verdict.FOUND, first.requested_ms - 1000, 1990))
+    _, (lookup,) = world.start_all()
+    world.end([lookup], Outcome(Verdict.FOUND, first.requested_ms - 1000, 1990))
     kept = world.books.parked(1, 1)
     assert kept is not None and kept.reason == layout.REASON_CLOCK
     assert world.books.totals() == ((NOTHING, NOTHING), NOTHING, NOTHING)
 
 
-# --- what nobody foresaw ---------------------------------------------------------------------------------------------
+# --- unforeseen cases ------------------------------------------------------------------------------------------------
 
 
 def test_a_payment_that_makes_deciding_raise_is_a_dead_letter_and_the_others_go_on(
@@ -238,9 +238,9 @@ def test_a_payment_that_makes_deciding_raise_is_a_dead_letter_and_the_others_go_
         world.accept(number)
     attempts = world.start()
     world.end(attempts, outcome.UNKNOWN)
-    _, questions = world.start_all()
-    world.end([questions[0]], Outcome(Verdict.FOUND, attempts[0].requested_ms, 13))
-    world.end([questions[1]], Outcome(Verdict.FOUND, attempts[1].requested_ms, 1990))
+    _, lookups = world.start_all()
+    world.end([lookups[0]], Outcome(Verdict.FOUND, attempts[0].requested_ms, 13))
+    world.end([lookups[1]], Outcome(Verdict.FOUND, attempts[1].requested_ms, 1990))
     kept = world.books.parked(1, 1)
     assert kept is not None and (kept.state, kept.reason) == (PROCESSING, layout.REASON_ERROR)
     assert world.dispatcher.errors == 1 and world.totals()[0].payments == 1
@@ -255,11 +255,11 @@ def test_a_dead_letter_has_no_request_under_way_that_would_settle_it_at_another_
     world = World()
     world.accept(1)
     world.end(world.start(), outcome.UNKNOWN)
-    _, (question,) = world.start_all()
+    _, (lookup,) = world.start_all()
     (again,) = world.start(later_ms=100)
     with monkeypatch.context() as context:
         context.setattr(life, "after_lookup", broken)
-        world.end([question], outcome.ABSENT)
+        world.end([lookup], outcome.ABSENT)
     assert world.dispatcher.take_dropped() == [again]
     world.end([again], outcome.CHARGED)
     assert world.dispatcher.open_payments() == 1 and world.totals()[0].payments == 0

@@ -21,7 +21,7 @@ PAUSE_MS, TARGET, BATCH = 60, 12, 64
 RHYTHM = Rhythm(PAUSE_MS, TARGET, BATCH)
 END_MS = 1000
 DUE_MS = 1234
-AUDITS_MS = 4  # a pause is better longer by this
+AUDITS_MS = 4  # to avoid audits, a pause should be longer by this
 
 
 def passed(
@@ -76,14 +76,14 @@ def test_a_shorter_pause_is_kept_always(begun: int, is_calm: bool) -> None:
     assert _pause_ms(begun, begun, 20, is_calm, longest_ms=1) == 1
 
 
-def test_it_keeps_off_audits_but_a_backlog_only_while_a_processor_is_not_well() -> None:
+def test_it_avoids_audits_but_with_a_backlog_only_while_a_processor_is_not_healthy() -> None:
     assert _pause_ms(1, 0, 60, True, audit_delay_ms=AUDITS_MS) == PAUSE_MS + AUDITS_MS
     assert _pause_ms(1, 0, 60, False, audit_delay_ms=AUDITS_MS) == WATCHFUL_PAUSE_MS + AUDITS_MS
     assert _pause_ms(BATCH, 0, 20, True, audit_delay_ms=AUDITS_MS) == BUSY_PAUSE_MS
     assert _pause_ms(BATCH, 0, 20, False, audit_delay_ms=AUDITS_MS) == BUSY_PAUSE_MS + AUDITS_MS
 
 
-def test_how_far_it_keeps_off_is_asked_for_the_end_of_the_pause() -> None:
+def test_how_far_it_avoids_audits_is_asked_for_the_end_of_the_pause() -> None:
     asked_ms: list[int] = []
 
     def audit_delay(at_ms: int) -> int:

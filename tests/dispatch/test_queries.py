@@ -24,20 +24,20 @@ from tests.dispatch.ports import NoBell, NoDurability, NoWaker, SetClock
 
 START_MS = 1_000_000
 STEP_MS = 10
-WINDOW_MS = 5_000  # a processor answers one question for its health in this time, measured where they arrive
+WINDOW_MS = 5_000  # a processor answers one query for its health in this time, measured where they arrive
 Word = Health | Fee | Silence
 _NUMBERS = itertools.count()
 
 
 class Network:
-    """In the place of the transport: question ``n`` to a processor is on its way for ``ways_ms[n]``, and back at once;
+    """In place of the transport: query ``n`` to a processor is on its way for ``ways_ms[n]``, and back at once;
     the last of them holds for those after it. None: it gets lost after it has arrived, and is given up.
     """
 
     def __init__(self, ways_ms: Sequence[int | None], fee_ppm: int | None = None) -> None:
         self.now_ms = 0
         self.asked: list[tuple[int, int]] = []  # (when, processor)
-        self.arrived_ms: list[int] = []  # questions for its health, at default
+        self.arrived_ms: list[int] = []  # queries for its health, at default
         self.fees_asked: list[tuple[int, int]] = []
         self._ways_ms = ways_ms
         self._fee_ppm = fee_ppm
@@ -117,7 +117,7 @@ class Running:
 def _running(directory: Path, **environment: str) -> Iterator[Running]:
     settings = settings_module.read(
         {
-            "ENGINE_NAME": f"test-questions-{next(_NUMBERS)}-{id(directory)}",
+            "ENGINE_NAME": f"test-queries-{next(_NUMBERS)}-{id(directory)}",
             "ENGINE_RUN_DIR": str(directory),
             "ENGINE_RING_SLOTS": "64",
             "ENGINE_API_PROCESSES": "1",
@@ -141,7 +141,7 @@ def closest_ms(moments_ms: list[int]) -> int:
 
 
 @pytest.mark.parametrize("first_ms", [0, 60, 1500, 3900, None])
-def test_questions_arrive_no_closer_than_a_processor_allows_though_the_first_was_long_on_its_way(
+def test_queries_arrive_no_closer_than_a_processor_allows_though_the_first_was_long_on_its_way(
     first_ms: int | None, running: Running
 ) -> None:
     network = Network([first_ms, 0])
@@ -151,7 +151,7 @@ def test_questions_arrive_no_closer_than_a_processor_allows_though_the_first_was
     assert closest_ms(network.arrived_ms) >= WINDOW_MS
 
 
-def test_there_is_one_question_at_a_time(running: Running) -> None:
+def test_there_is_one_query_at_a_time(running: Running) -> None:
     network = Network([None])
     running.start(network)
     running.run(40)
@@ -160,12 +160,12 @@ def test_there_is_one_question_at_a_time(running: Running) -> None:
 
 
 @pytest.mark.parametrize(("first_ms", "lives_s"), [(0, 1.0), (0, 0.02), (300, 0.1), (3900, 1.0), (None, 3.5)])
-def test_a_dispatcher_keeps_the_distance_from_the_last_ones_question(
+def test_a_dispatcher_keeps_the_distance_from_the_last_ones_query(
     first_ms: int | None, lives_s: float, running: Running
 ) -> None:
     first, second = Network([first_ms]), Network([0])
     running.start(first)
-    running.run(lives_s)  # and is killed, perhaps before it hears the answer
+    running.run(lives_s)  # and is killed, perhaps before the answer comes
     running.start(second)
     running.run(20)
     assert len(second.arrived_ms) >= 2

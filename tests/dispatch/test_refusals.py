@@ -1,4 +1,4 @@
-"""What is promised of payments that their processors refuse, or fail, for what they are."""
+"""What is promised of payments that processors refuse, or fail, because of the payment itself."""
 
 from __future__ import annotations
 

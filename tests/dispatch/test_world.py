@@ -1,4 +1,4 @@
-"""What waits for sockets and for the doorbell: the dispatcher's waker, with a real pipe."""
+"""The dispatcher's waker, which waits for sockets and for the doorbell, with a real pipe."""
 
 from __future__ import annotations
 

@@ -69,13 +69,13 @@ class World:
         assert self.writers[ring].put(number, number, cents, self.now.wall_ms, origin)
 
     def start(self, later_ms: int = 0) -> list[Attempt]:
-        """What the dispatcher sends ``later_ms`` from now; its questions beside are answered: not there yet."""
-        attempts, questions = self.start_all(later_ms)
-        self.end(questions, outcome.ABSENT, later_ms=0)
+        """What the dispatcher sends ``later_ms`` from now; its lookups are answered with "not there yet"."""
+        attempts, lookups = self.start_all(later_ms)
+        self.end(lookups, outcome.ABSENT, later_ms=0)
         return attempts
 
     def start_all(self, later_ms: int = 0) -> tuple[list[Attempt], list[Attempt]]:
-        """What the dispatcher sends ``later_ms`` from now, and its questions for what is overdue or unknown."""
+        """What the dispatcher sends ``later_ms`` from now, and its lookups of payments that are overdue or unknown."""
         self.mono_ms += later_ms
         started = self.dispatcher.start(self.now)
         attempts = [attempt for attempt in started if not attempt.is_beside]

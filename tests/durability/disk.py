@@ -1,4 +1,4 @@
-"""A disk whose power goes: files that remember, sector by sector, every version since their last completed sync.
+"""A disk that loses power: files that remember, sector by sector, every version since their last completed sync.
 
 Everything is in private memory. The words are those of the engine's files, and the engine's own code uses them.
 """

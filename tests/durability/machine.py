@@ -48,7 +48,7 @@ class Payment:
     cents: int
     promised: bool = False  # it was answered 202
     forgotten: bool = False  # a purge
-    owner: int | None = None  # the processor that was sent it and has not refused it to the dispatcher's face
+    owner: int | None = None  # the processor that got it, unless the dispatcher has seen its refusal
 
 
 @dataclass
@@ -64,7 +64,7 @@ class World:
         identity = attempt.id_high, attempt.id_low
         payment = self.payments.get(identity)
         if payment is None or payment.cents != attempt.cents:
-            raise BrokenPromiseError(f"sent is what nobody handed in: {attempt}")
+            raise BrokenPromiseError(f"a payment was sent that was never handed in: {attempt}")
         charges = self.charged.setdefault(identity, [])
         if any(processor == attempt.processor for processor, _, _ in charges):
             return False
@@ -198,7 +198,7 @@ class Machine:
         return Now(self._mono_ms, START_MS + self._mono_ms)
 
     def live(self, steps: int, losses: int) -> None:
-        """Runs, with so many troubles on the way, then in peace until all is settled; checks all the time."""
+        """Runs with this many failures on the way, then without failures until all is settled. Checks all the time."""
         self._draw_trouble(losses)
         for _ in range(steps):
             try:
@@ -218,7 +218,7 @@ class Machine:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def _draw_trouble(self, losses: int) -> None:
-        """After some more stores and syncs the power goes, or a process dies."""
+        """After some more stores and syncs, power is lost or a process dies."""
         disk, chance = self.disk, self.chance
         disk.left = int(chance.random() ** 2 * chance.choice((60, 300, 1500))) if losses > 0 else NEVER
         disk.trouble = KilledError if chance.random() < 0.25 else PowerLossError
@@ -289,7 +289,7 @@ class Machine:
         self._see_purges()
 
     def _revive(self) -> None:
-        """Everybody who is not there starts."""
+        """Starts every process that is not running."""
         for index, api in enumerate(self.apis):
             self.apis[index] = api or Api(self.settings, index)
         self.loop = self.loop or self._start_loop()

@@ -1,4 +1,4 @@
-"""What becomes of files that are not as they should be: refused in clear words, and never misread."""
+"""Files that are not as they should be are refused with a clear message, and never misread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ENGINE_DURABILITY=sync promises when the power goes between any two stores or syncs, again and again."""
+"""What ENGINE_DURABILITY=sync promises if power is lost between any two stores or syncs, again and again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.durability.machine import Machine, Mutant
 SEEDS = range(200)
 STEPS = 120
 LOSSES = 5
-MUTANT_SEEDS = range(600)  # within so many a planted fault has to show
+MUTANT_SEEDS = range(600)  # the mutant must be found within this many
 
 
 @pytest.fixture

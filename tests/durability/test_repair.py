@@ -1,4 +1,4 @@
-"""What the repair of a ring makes of the mixtures that loss of power can leave; each is rare, so it is made by hand."""
+"""The repair of a ring after a loss of power. Each mixture of old and new is rare, so the tests make it by hand."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_an_attempt_that_was_marked_with_the_time_of_an_older_payment_gets_a_tim
     assert payment.requested_ms == NOW_MS
 
 
-def test_a_purge_is_not_done_again_because_its_question_is_older_on_disk_than_its_answer() -> None:
+def test_a_purge_is_not_done_again_because_its_request_is_older_on_disk_than_its_answer() -> None:
     words = make_ring()
     words[layout.RING_PURGE_ASKED_AT], words[layout.RING_PURGE_DONE_AT] = 4, 5
     repair(words)

@@ -101,7 +101,7 @@ def _listen(process: subprocess.Popen[str], started: Engine, serving: threading.
         if match := _SERVING.search(line):
             started.pids |= {name: int(pid) for name, pid in _CHILD.findall(match[1])}
             serving.set()
-    serving.set()  # whoever waits need not wait longer
+    serving.set()  # the caller that waits need not wait longer
 
 
 def _free_port() -> int:

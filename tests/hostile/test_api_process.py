@@ -1,4 +1,4 @@
-"""Hostile clients in front of an API process itself: what nginx keeps away from it does it no harm either."""
+"""Hostile clients in front of an API process itself: requests that nginx would stop do it no harm either."""
 
 from __future__ import annotations
 

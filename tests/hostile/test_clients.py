@@ -1,4 +1,4 @@
-"""Hostile clients in front of nginx: each gets a clear answer or is cut off, and nobody else notices."""
+"""Hostile clients in front of nginx: each gets a clear answer or is cut off, and no other client notices."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_garbage_is_refused_or_cut_off(nginx: Address) -> None:
 
 
 def test_no_line_that_is_passed_on_looks_like_a_dead_process(nginx: Address) -> None:
-    """What an API process' parser cannot read would count as its failure, and soon nobody would be served."""
+    """If an API process could not parse a line, nginx would count it as a failure, and would soon serve no client."""
     dice = random.Random(2)
 
     def noise(length_max: int) -> bytes:

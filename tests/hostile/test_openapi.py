@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: its paths are the routes, and what the running engine answers is what it says."""
+"""The OpenAPI document is true: its paths are the routes, and the running engine answers as it says."""
 
 from __future__ import annotations
 

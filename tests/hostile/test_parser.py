@@ -109,7 +109,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 def check(body: bytes, cents_max: int) -> None:
-    """The parser says of ``body`` what the model says."""
+    """The parser and the model agree about ``body``."""
     expected = model.payment(body, cents_max)
     try:
         found = parse(body, cents_max)

@@ -58,7 +58,7 @@ class Wire:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """Writes; that nobody listens any more is found out by reading."""
+        """Writes. If the server does not listen any more, a later read finds it out."""
         try:
             self._socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
@@ -138,7 +138,7 @@ def ask(address: Address, request: bytes) -> Reply:
 
 
 def payment_body(amount: str = "19.90", correlation_id: str | None = None) -> bytes:
-    """A payment that nobody has sent before."""
+    """A payment with a new id."""
     return b'{"correlationId":"%s","amount":%s}' % ((correlation_id or str(uuid.uuid4())).encode(), amount.encode())
 
 

@@ -92,7 +92,7 @@ def lock_file(directory: Path) -> str:
     return str(path)
 
 
-def put_aside(world: Engine, position: int) -> None:
+def park(world: Engine, position: int) -> None:
     """What the dispatcher does with a payment of ring 0 whose processor does not answer."""
     reader = world.rings[0]
     at = reader.offset(position) + layout.SLOT_PROGRESS
@@ -105,11 +105,11 @@ def put_aside(world: Engine, position: int) -> None:
     world.writer.commit()
 
 
-def test_a_payment_put_parked_is_known_before_and_after_its_slot_is_given_away(world: Engine) -> None:
+def test_a_payment_that_was_parked_is_known_before_and_after_its_slot_is_given_away(world: Engine) -> None:
     acceptor = make_acceptor(world, 1)
     filler = make_acceptor(world, 0)
     filler.accept(7, 7, 1990, NOW_MS, CLOCK_MS)
-    put_aside(world, 0)
+    park(world, 0)
     for _ in range(2):
         found = acceptor.find(7, 7)
         assert found is not None

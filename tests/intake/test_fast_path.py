@@ -1,4 +1,4 @@
-"""What the fast path promises: in its case it does what Python does, store by store; the rest it leaves alone."""
+"""What the fast path promises: in its case it does what Python does, store by store, and it leaves all else alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from engine.ring.ring import DONE, RingReader, RingWriter
 from engine.storage import locks, mapping
 from tests.hostile.test_parser import damaged, documents, payments
 from tests.intake.engine import engine, new_id, wait_until
-from tests.intake.test_acceptor import CLOCK_MS, NOW_MS, lock_file, put_aside
+from tests.intake.test_acceptor import CLOCK_MS, NOW_MS, lock_file, park
 from tests.ring.memory import Recorded, Store, blank, copy
 from tests.ring.test_ids import LEAST, make_ids, of_one_bucket, random_ids
 from tests.ring.test_ring import ONE_BUCKET, SLOTS, SPREAD, finish, make_ring
@@ -48,7 +48,7 @@ WORLDS_MAX = 16
 
 @dataclass
 class World:
-    """Two rings and empty books in private memory, an id memory if any, a acceptor of ring 0, and its lane."""
+    """Two rings and empty books in private memory, an id memory if any, an acceptor of ring 0, and its fast path."""
 
     memories: list[memoryview[int]]
     ids: memoryview[int] | None
@@ -101,7 +101,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
 
 
 @pytest.fixture(scope="module")
-def lane(make: Maker) -> FastPath:
+def fast_path(make: Maker) -> FastPath:
     return make(make_ring()).fast_path
 
 
@@ -114,8 +114,8 @@ def by_python(body: bytes) -> tuple[int, int, int] | None:
 
 @settings(max_examples=600, deadline=None)
 @given(st.one_of(payments(), documents(), damaged()))
-def test_what_the_lane_reads_of_a_body_is_what_python_reads(lane: FastPath, body: bytes) -> None:
-    assert lane.parse(body) in (None, by_python(body))
+def test_what_the_fast_path_reads_of_a_body_is_what_python_reads(fast_path: FastPath, body: bytes) -> None:
+    assert fast_path.parse(body) in (None, by_python(body))
 
 
 blanks = st.text(" \t\r\n", max_size=2)
@@ -128,32 +128,32 @@ plain_amounts = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.uuids(), plain_amounts, st.lists(blanks, min_size=12, max_size=12), st.booleans(), st.booleans())
-def test_a_plain_payment_is_read_by_the_lane(
-    lane: FastPath, identity: object, amount: str, blanks: list[str], is_upper: bool, amount_first: bool
+def test_a_plain_payment_is_read_by_the_fast_path(
+    fast_path: FastPath, identity: object, amount: str, blanks: list[str], is_upper: bool, amount_first: bool
 ) -> None:
     text = str(identity).upper() if is_upper else str(identity)
     fields = [('"correlationId"', f'"{text}"'), ('"amount"', amount)]
     (name, value), (other_name, other_value) = reversed(fields) if amount_first else fields
     parts = ["", "{", name, ":", value, ",", other_name, ":", other_value, "}", ""]
     body = "".join(part + blank for part, blank in zip(parts, blanks, strict=False)).encode()
-    assert lane.parse(body) == by_python(body) is not None
+    assert fast_path.parse(body) == by_python(body) is not None
 
 
 PLAIN = b'{"correlationId":"4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3","amount":19.90}'
 
 
-def test_a_body_that_ends_early_or_goes_on_is_not_plain(lane: FastPath) -> None:
-    assert lane.parse(PLAIN) is not None
-    assert [lane.parse(PLAIN[:length]) for length in range(len(PLAIN))] == [None] * len(PLAIN)
+def test_a_body_that_ends_early_or_goes_on_is_not_plain(fast_path: FastPath) -> None:
+    assert fast_path.parse(PLAIN) is not None
+    assert [fast_path.parse(PLAIN[:length]) for length in range(len(PLAIN))] == [None] * len(PLAIN)
     # What lies behind the body in the receive buffer would make it whole: it must not be looked at.
-    assert [lane.parse(PLAIN + bytes([byte])) for byte in range(256) if byte not in b" \t\r\n"] == [None] * 252
+    assert [fast_path.parse(PLAIN + bytes([byte])) for byte in range(256) if byte not in b" \t\r\n"] == [None] * 252
 
 
 @pytest.mark.parametrize("at", range(len(PLAIN)))
-def test_any_byte_that_is_changed_is_read_as_python_reads_it_or_not_at_all(lane: FastPath, at: int) -> None:
+def test_any_byte_that_is_changed_is_read_as_python_reads_it_or_not_at_all(fast_path: FastPath, at: int) -> None:
     for byte in range(256):
         body = PLAIN[:at] + bytes([byte]) + PLAIN[at + 1 :]
-        assert lane.parse(body) in (None, by_python(body))
+        assert fast_path.parse(body) in (None, by_python(body))
 
 
 # --- rings and books -------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ steps = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(steps, st.sampled_from([ONE_BUCKET, SPREAD]), st.booleans(), st.booleans())
-def test_whatever_happens_the_lane_leaves_the_same_words_as_python_and_takes_all_that_is_new(
+def test_whatever_happens_the_fast_path_leaves_the_same_words_as_python_and_takes_all_that_is_new(
     make: Maker, steps: list[Step], seeds: tuple[int, int], is_alone: bool, has_ids: bool
 ) -> None:
     count = 1 if is_alone else 2
@@ -217,7 +217,7 @@ def test_beside_a_ring_whose_writer_was_killed_nothing_known_is_taken(
 
 
 @pytest.mark.parametrize("state", [layout.QUEUED, layout.PROCESSING, *DONE])
-def test_only_a_payment_that_is_done_gives_its_slot_to_the_lane(make: Maker, state: int) -> None:
+def test_only_a_payment_that_is_done_gives_its_slot_to_the_fast_path(make: Maker, state: int) -> None:
     memory = make_ring()
     world = make(memory)
     for position in range(SLOTS):
@@ -232,13 +232,13 @@ def test_only_a_payment_that_is_done_gives_its_slot_to_the_lane(make: Maker, sta
         assert not world.fast_path.accept(0, 2 * SLOTS, 100, NOW_MS, CLOCK_MS)
 
 
-def test_the_lane_refuses_more_than_the_largest_amount(make: Maker) -> None:
+def test_the_fast_path_refuses_more_than_the_largest_amount(make: Maker) -> None:
     world = make(make_ring())
     assert not world.fast_path.accept(1, 2, CENTS_MAX + 1, NOW_MS, CLOCK_MS)
     assert world.fast_path.accept(1, 2, CENTS_MAX, NOW_MS, CLOCK_MS)
 
 
-def test_what_was_put_parked_is_not_taken_again_and_nothing_while_the_books_are_written(tmp_path: Path) -> None:
+def test_what_was_parked_is_not_taken_again_and_nothing_while_the_books_are_written(tmp_path: Path) -> None:
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
@@ -248,7 +248,7 @@ def test_what_was_put_parked_is_not_taken_again_and_nothing_while_the_books_are_
         fast_path = FastPath(made.settings, rings, own, made.books.words, shape, acceptor, doorbell)
         filler = RingWriter(made.segments[0].words)
         filler.put(7, 7, 1990, NOW_MS, CLOCK_MS)
-        put_aside(made, 0)
+        park(made, 0)
         for number in range(made.settings.storage.ring_slots):
             filler.put(0, number, 1, NOW_MS, CLOCK_MS)
         assert made.rings[0].find(7, 7) is None
@@ -263,7 +263,7 @@ def test_what_was_put_parked_is_not_taken_again_and_nothing_while_the_books_are_
         doorbell.close()
 
 
-def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_path: Path) -> None:
+def test_the_fast_path_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_path: Path) -> None:
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
@@ -294,7 +294,7 @@ def test_the_lane_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_pat
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lane compiled such that every store is recorded (watched.c)."""
+    """The fast path compiled so that every store is recorded (watched.c)."""
     directory = tmp_path_factory.mktemp("watched")
     library, parts = directory / "libwatched.so", [directory / "fast_path.o", directory / "watched.o"]
     for source, part, flags in (
@@ -309,7 +309,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("remembered", [None, 0, 2, 3, 255, 300])
 @pytest.mark.parametrize("puts", USED)
-def test_the_lane_makes_the_very_stores_of_the_python_writer_in_their_order(
+def test_the_fast_path_makes_the_very_stores_of_the_python_writer_in_their_order(
     make: Maker, watched: Path, monkeypatch: pytest.MonkeyPatch, puts: int, remembered: int | None
 ) -> None:
     """``remembered``: how many ids the bucket of the new one has had; None: without an id memory."""
@@ -347,7 +347,7 @@ def find_store(segments: list[memoryview[int]], address: int, value: int) -> Sto
     raise AssertionError("a store elsewhere")
 
 
-def test_the_lane_remembers_ids_and_marks_those_that_it_knows_as_python_does(make: Maker) -> None:
+def test_the_fast_path_remembers_ids_and_marks_those_that_it_knows_as_python_does(make: Maker) -> None:
     """In a memory that is full of anything, so that some ids look like known ones."""
     memory, ids = make_ring(seeds=SPREAD), make_ids(2 * LEAST)
     begin = layout.IDS_HEADER_WORDS
@@ -478,7 +478,7 @@ def test_the_second_half_of_a_body_alone_is_no_payment(tmp_path: Path) -> None:
 
 
 class Exchange:
-    """One request through the lane's native handlers, with a test in socketify's place."""
+    """One request through the native handlers of the fast path, with a test in socketify's place."""
 
     def __init__(self, fast_path: FastPath, body: bytes) -> None:
         self._headers = {b"content-length": str(len(body)).encode()}

@@ -252,7 +252,7 @@ class Api:
 
 
 class Machine:
-    """Two API processes, a disk, and somebody who settles; the power goes, and processes die, at any store and sync."""
+    """Two API processes, a disk and a dispatcher. At any store and sync, power is lost or a process dies."""
 
     def __init__(self, seed: int, settings: Settings) -> None:
         self.chance = random.Random(seed)
@@ -351,7 +351,7 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Non
 
 
 SEEDS = range(30)
-MUTANT_SEEDS = range(60)  # within so many a planted fault has to show
+MUTANT_SEEDS = range(60)  # the mutant must be found within this many
 
 
 def test_with_sync_every_id_that_has_had_its_202_is_known_wherever_the_power_goes(live: Callable[[int], None]) -> None:

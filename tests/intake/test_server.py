@@ -446,7 +446,7 @@ def test_a_bound_that_cannot_be_read_is_400_and_named(client: httpx.Client, quer
 # --- health ----------------------------------------------------------------------------------------------------------
 
 
-def test_health_shows_the_dispatchers_board_and_is_200_without_one(world: Engine, client: httpx.Client) -> None:
+def test_health_shows_the_dispatchers_status_block_and_is_200_without_one(world: Engine, client: httpx.Client) -> None:
     shown = client.get("/health").json()
     assert shown["status"] == "degraded"
     assert "dispatcher is down" in shown["reasons"]

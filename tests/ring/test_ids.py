@@ -187,7 +187,7 @@ def test_every_bit_of_an_id_changes_every_bit_of_its_mix() -> None:
     assert min(shares) > 0.3 and max(shares) < 0.7
 
 
-# --- who writes together ---------------------------------------------------------------------------------------------
+# --- writing together ---------------------------------------------------------------------------------------------
 
 
 def test_ids_of_one_bucket_have_one_lock() -> None:

@@ -1,4 +1,4 @@
-"""What the ring promises to those who put in, take out and look up."""
+"""What the ring promises: to the process that puts payments in, to the dispatcher, and to every search."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_only_the_oldest_payment_keeps_a_ring_full() -> None:
     assert writer.put(0, 99, 100, 1, 0)
 
 
-def test_a_slot_is_given_away_when_its_payment_is_completed_failed_or_put_parked() -> None:
+def test_a_slot_is_given_away_when_its_payment_is_completed_failed_or_parked() -> None:
     for state, may in {
         layout.QUEUED: False,
         layout.PROCESSING: False,

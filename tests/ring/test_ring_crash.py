@@ -1,4 +1,4 @@
-"""What the ring promises when its writer is killed between any two stores, and to those who read meanwhile."""
+"""What the ring promises if its writer is killed between any two stores, also to processes that read meanwhile."""
 
 from __future__ import annotations
 

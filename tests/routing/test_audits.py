@@ -34,7 +34,7 @@ def test_who_has_stopped_asking_is_not_expected() -> None:
     assert not audits.may_hit(39_900, 40_100)
 
 
-def test_questions_that_come_all_the_time_cannot_be_avoided() -> None:
+def test_audits_that_come_all_the_time_cannot_be_avoided() -> None:
     audits = Audits(10_000)
     audits.asked(0)
     audits.asked(500)

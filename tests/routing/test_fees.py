@@ -1,4 +1,4 @@
-"""What is believed of the fees, and how rarely one who does not tell them is asked."""
+"""Which fees are assumed, and how rarely a processor that does not tell its fee is queried."""
 
 from __future__ import annotations
 

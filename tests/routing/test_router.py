@@ -201,7 +201,7 @@ def test_when_payments_have_stopped_coming_a_processor_is_given_all_that_it_take
     assert sum(plan) == 700 and plan[FALLBACK] >= 699  # but for a probe
 
 
-def test_nothing_is_kept_off_audits_when_payments_have_stopped_coming() -> None:
+def test_nothing_is_held_back_for_audits_when_payments_have_stopped_coming() -> None:
     world = World()
     world.come(300)
     world.router.audited(world.now_ms)
@@ -257,7 +257,7 @@ def test_a_payment_that_would_have_waited_enough_when_it_fails_is_no_probe() -> 
     world.now_ms += 1000
     assert not world.router.plan(world.now_ms, Queue(2, 7600, 0, 7500)).probes
     assert world.router.plan(world.now_ms, Queue(2, 7600, 0, 7499)).is_probe(DEFAULT)
-    world.fail(FALLBACK)  # then nobody has a choice
+    world.fail(FALLBACK)  # then no payment has a choice
     world.now_ms += 1000
     assert world.router.plan(world.now_ms, Queue(2, 7600, 0, 7600)).is_probe(DEFAULT)
 
@@ -442,7 +442,7 @@ def test_payments_are_sent_off_the_audits_hundredths_of_a_second_unless_a_backlo
         assert world.plan(1) == (NOTHING if off_ms else Plan(1, 0))
     world.now_ms = T + 1030
     assert world.plan(CROWD + 1) == Plan(CROWD + 1, 0)
-    world.now_ms = T + 60_000  # nobody asks any more
+    world.now_ms = T + 60_000  # no summary is requested any more
     assert world.router.audit_delay_ms(world.now_ms) == 0
 
 
@@ -507,7 +507,7 @@ def test_health_is_asked_for_when_payments_do_not_tell() -> None:
     assert observed.wants_health(world.now_ms + 5000)
 
 
-def test_the_next_health_question_is_due_when_it_will_be_wanted() -> None:
+def test_the_next_health_query_is_due_when_it_will_be_wanted() -> None:
     world = World()
     observed = world.router.observed[DEFAULT]
     observed.health_asked(world.now_ms)
@@ -666,7 +666,7 @@ def test_what_is_set_apart_teaches_nothing() -> None:
 
 
 @pytest.mark.parametrize("way_ms", [[0, 0], [60, 0], [1500, 0], [3900, 0], [3999, 0, 2000, 0]])
-def test_two_health_questions_never_arrive_closer_than_a_processor_allows(way_ms: list[int]) -> None:
+def test_two_health_queries_never_arrive_closer_than_a_processor_allows(way_ms: list[int]) -> None:
     observed, now_ms, arrived_ms = World().router.observed[DEFAULT], T, []
     for number in range(6):
         while not observed.wants_health(now_ms):

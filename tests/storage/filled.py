@@ -1,4 +1,4 @@
-"""An engine's memory with a bit of everything in it, and what anybody can read of it."""
+"""An engine's memory with some of everything in it, and all that can be read of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where files of a test may be that must survive: not every machine has its temporary directory on a disk."""
+"""A directory for test files that must survive: not every machine has its temporary directory on a disk."""
 
 from __future__ import annotations
 

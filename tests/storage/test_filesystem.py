@@ -1,4 +1,4 @@
-"""Files that must survive are kept from file systems where they would not."""
+"""Files that must survive are refused on file systems where they would not."""
 
 from __future__ import annotations
 

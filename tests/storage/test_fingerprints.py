@@ -1,4 +1,4 @@
-"""What is unresolved at a processor is asked for there, and nowhere else, whatever address the next start has."""
+"""A payment that is unresolved at a processor is looked up only there, whatever address the next start has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another list of processors: longer is taken, another order is not, and a shorter one only when nobody misses it."""
+"""Another list of processors: a longer one is accepted, another order is not, a shorter one if nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine's segments are made and taken over whole or not at all, wherever a process is killed or the power goes."""
+"""An engine's segments are made and taken over as a whole or not at all, wherever a kill or a loss of power comes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.storage.migration import Memory
 from tests.durability.disk import NEVER, Disk, File, KilledError, PowerLossError
 from tests.storage.filled import CLOCK_MS, NOW_MS, Seen, check_taken_over, fill, see
 
-STEP = 9  # every so many stores somebody is killed: a prime to what the code does in rounds
+STEP = 9  # a process is killed after every 9 stores: relatively prime to the length of the code's loops
 SIZES = {"ENGINE_API_PROCESSES": "2", "ENGINE_RING_SLOTS": "128"}
 OTHERS = {"ENGINE_API_PROCESSES": "3", "ENGINE_RING_SLOTS": "64", "ENGINE_PARKED_SLOTS": "32"}
 FEWER = {"ENGINE_API_PROCESSES": "1", "ENGINE_RING_SLOTS": "256"}
@@ -67,7 +67,7 @@ def copy_of(files: dict[str, File]) -> dict[str, File]:
 
 
 def start_in_trouble(disk: Disk, settings: Settings, left: int, trouble: type[BaseException] = KilledError) -> bool:
-    """A start during which, after ``left`` stores and syncs, somebody is killed or the power goes; whether that was."""
+    """A start that is killed, or loses power, after ``left`` stores and syncs. Returns whether that happened."""
     disk.left, disk.trouble = left, trouble
     try:
         memory_of(settings)

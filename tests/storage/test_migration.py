@@ -1,4 +1,4 @@
-"""Taking over into memory of other sizes: all of what is unfinished, and of what is done as much as fits."""
+"""Memory of other sizes takes over all unfinished payments, and as many finished ones as fit."""
 
 from __future__ import annotations
 

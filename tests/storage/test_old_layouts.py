@@ -1,4 +1,4 @@
-"""A start takes memory of an older layout over: nothing is lost or there twice, whoever is killed meanwhile."""
+"""A start takes over memory of an older layout. No kill on the way loses or doubles a payment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.durability.disk import NEVER, Disk, File, KilledError, PowerLossError
 from tests.storage import remembered
 from tests.storage.filled import Seen, see
 
-STEP = 61  # every so many stores somebody is killed, and at each of the ...
+STEP = 61  # a process is killed after every 61 stores, and at each of the ...
 LAST = 15  # ... last ones
 NAMES = ("filled", "killed", "purged")
 OTHERS = {
@@ -112,7 +112,7 @@ def test_nothing_is_lost_or_there_twice_wherever_the_start_is_killed(
     disk.left = NEVER
     check(version, told, memory_of(settings))
     steps = NEVER - disk.left
-    # The last ones are the renamings, which make the new memory true.
+    # The last ones are the renamings, which put the new memory in force.
     for left in (*range(0, steps - LAST, STEP), *range(steps - LAST, steps)):
         disk.files.clear()
         install(disk, version, "killed", disk.boot)

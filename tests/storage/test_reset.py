@@ -1,4 +1,4 @@
-"""`reset` throws away what nobody misses; `moved` says that a processor is the same at another address."""
+"""`reset` removes memory without unfinished payments; `moved` says that a processor has a new address."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def names_of(environment: dict[str, str]) -> list[str]:
 
 
 def accept(environment: dict[str, str], count: int) -> None:
-    """So many payments with a 202."""
+    """``count`` payments with a 202."""
     (first, *_), _ = mapping.open_rings(read(environment | SMALL)), None
     for number in range(count):
         assert RingWriter(first.words).put(3, number, 1990, NOW_MS, CLOCK_MS)

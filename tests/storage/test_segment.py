@@ -1,4 +1,4 @@
-"""A segment is never removed by whoever attaches to it, and its locks are its own."""
+"""A process that attaches to a segment never removes it, and each segment has its own locks."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_it_stops_when_it_is_asked_and_tells_how_it_ended() -> None:
     kept.child.ask_to_stop()
     assert kept.child.wait(10) == -signal.SIGTERM
     assert kept.child.pid is None
-    kept.child.ask_to_stop()  # there is nobody any more
+    kept.child.ask_to_stop()  # the child does not run any more
 
 
 def test_one_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The pieces of `engine up`: what it looks at before it starts anything, and which processes it starts."""
+"""The parts of `engine up`: what it checks before it starts anything, and which processes it starts."""
 
 from __future__ import annotations
 

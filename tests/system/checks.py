@@ -26,9 +26,9 @@ class World:
     processors: Processors
 
     def empty(self) -> None:
-        """Everybody forgets everything, and the processors are well. Nothing of the engine's may be under way."""
+        """Everything is forgotten, and the processors are healthy. No payment of the engine may be under way."""
         for processor in (self.processors.default, self.processors.fallback):
-            # A late insert may be: the engine has settled its payment by another attempt.
+            # A slow insert may be: the engine has settled its payment by another attempt.
             wait_until(partial(_is_idle, processor), SETTLE_SECONDS_MAX, "the processor has nothing in hand")
         with client(self.engine.port) as shop:
             assert shop.request("POST", "/purge-payments").status == 200

@@ -1,4 +1,4 @@
-"""A shop: one that asks a single thing, one that pays as fast as it can, and one that pays steadily and insists."""
+"""Clients like shops: one for single requests, one that pays as fast as it can, one that pays steadily with retries."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
 
 def new_payments(count: int, cents: Callable[[int], int] = lambda _: AMOUNT_CENTS) -> list[Payment]:
-    """Payments that nobody has seen yet; the amount of each is ``cents`` of its number."""
+    """Payments with new ids; the amount of each is ``cents`` of its number."""
     return [Payment(str(uuid.uuid4()), cents(number)) for number in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""What a failing test of the whole engine shows beside its own words: all that the engines have printed."""
+"""A failing test of the whole engine also shows all that the engines have printed."""
 
 from __future__ import annotations
 

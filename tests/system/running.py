@@ -1,4 +1,4 @@
-"""The real engine for a test: `engine up` in a place of its own, waited for, and ended without a trace."""
+"""The real engine for a test: `engine up` in its own place. It waits for the engine, and ends it without a trace."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def engine(processors: Processors, **settings: str) -> Iterator[Engine]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on and that the kernel gives to no client either."""
+    """A port on which no process listens, and which the kernel does not give to a client."""
     return free_ports(1)[0]
 
 

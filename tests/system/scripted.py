@@ -53,7 +53,7 @@ class Scripted:
         self._thread.start()
 
     def reset(self) -> None:
-        """Forgets everything and is well."""
+        """Forgets everything and is healthy."""
         self.pay, self.look_up = charge, show
         self.ledger.clear()
         self.requests.clear()
@@ -76,7 +76,7 @@ def insert(processor: Scripted, request: Request) -> bool:
 
 
 def charge(processor: Scripted, request: Request) -> Said | None:
-    """As a processor that is well."""
+    """As a healthy processor."""
     return Said(200, CHARGED) if insert(processor, request) else Said(422, EXISTS)
 
 
@@ -98,7 +98,7 @@ def says(status: int, body: bytes = b"", *, inserts: bool = False) -> Behaviour:
 
 
 def packed(behaviour: Behaviour) -> Behaviour:
-    """The same in the content coding gzip, whatever the client accepts."""
+    """The same in the content coding gzip, even if the client does not accept it."""
 
     def behave(processor: Scripted, request: Request) -> Said | None:
         said = behaviour(processor, request)

@@ -1,4 +1,4 @@
-"""Processors that break off, hang, answer late or nonsense: in the end accepted is settled, and nothing twice."""
+"""Processors that break off, hang, answer slowly or with nonsense: all accepted payments are settled exactly once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.system.client import burst, new_payments
 TIMEOUT_MS = 300
 HANG_MS = 700
 LATE_MS = 500
-# No real processor charges and says 500: then nobody could know.
+# No real processor charges and says 500: then the outcome could not be known.
 FAULTS = [fault for fault in Fault if fault is not Fault.ERROR_AFTER_INSERT]
 
 

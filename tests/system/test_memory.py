@@ -95,7 +95,7 @@ def test_a_second_engine_of_the_same_name_is_refused_wherever_its_directory_is(
         assert code == 1
         assert f"an engine called {here.name} runs already" in said
         assert "Traceback" not in said
-        # Also when the first one's supervisor is no more to be asked, and by whoever would discard.
+        # Also if the lock of the first one's supervisor was removed, and also for a start with --discard.
         (SHARED_MEMORY / f"{here.name}.lock").unlink()
         code, said = here.refused("--discard", ENGINE_RUN_DIR=str(tmp_path), ENGINE_PORT=str(free_port()))
         assert code == 1

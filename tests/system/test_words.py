@@ -75,16 +75,16 @@ def engine() -> Iterator[World]:
 
 @pytest.fixture
 def world(engine: World) -> World:
-    """The engine, with everything forgotten by everybody, and its processors found to be well."""
+    """The engine, after everything was forgotten, with both processors healthy."""
 
-    def is_well() -> bool:
+    def are_healthy() -> bool:
         """Whether payments go to default."""
         (payment,) = new_payments(1)
         engine.pay(payment)
         return bool(engine.wait(payment, "completed")["processor"] == "default") and not engine.health()["reasons"]
 
     engine.empty()
-    wait_until(is_well, SECONDS_MAX, "payments go to default")
+    wait_until(are_healthy, SECONDS_MAX, "payments go to default")
     engine.empty()
     return engine
 
