@@ -140,7 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _contradiction(arguments: argparse.Namespace) -> str:
     if arguments.reset_after + arguments.reset_before + arguments.hang > 1:
-        return "--reset-after, --reset-before and --hang are together more than 1"
+        return "--reset-after, --reset-before and --hang are more than 1 together"
     if arguments.fill_disk and arguments.durability == "memory":
         return "--fill-disk needs --durability disk or sync: in memory nothing is on a disk"
     return ""
