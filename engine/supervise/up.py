@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
                 mapping.remove_all(settings)
                 held.callback(mapping.remove_all, settings)
             segments = held.enter_context(_memory(settings))
-            _check_port(settings.host.port)
-            children = _children(settings, simulate=arguments.simulate)
+            ipv6 = _check_port(settings.host.port)
+            children = _children(settings, simulate=arguments.simulate, ipv6=ipv6)
         except (UpError, SegmentError, HeldError, nginx.ConfError) as error:
             print(f"engine: {error}", file=sys.stderr)
             return 1
@@ -144,16 +144,29 @@ def _memory(settings: Settings) -> Iterator[list[Segment]]:
         yield [books, *rings]
 
 
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
+def _check_port(port: int) -> bool:
+    """Whether nginx can listen on ``port`` on IPv6 as well as on IPv4. Raises UpError where the port is taken."""
+    _bind(socket.AF_INET, "0.0.0.0", port)
+    try:
+        _bind(socket.AF_INET6, "::", 0)
+    except (OSError, UpError):
+        return False  # a machine without IPv6
+    _bind(socket.AF_INET6, "::", port)
+    return True
+
+
+def _bind(family: socket.AddressFamily, host: str, port: int) -> None:
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            probe.bind(("0.0.0.0", port))
+            probe.bind((host, port))
         except OSError as error:
             raise UpError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
 
 
-def _children(settings: Settings, *, simulate: bool) -> list[Child]:
+def _children(settings: Settings, *, simulate: bool, ipv6: bool) -> list[Child]:
     """All processes, in the order of starting."""
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         raise UpError("nginx is not installed: `make setup` installs it")
@@ -163,6 +176,7 @@ def _children(settings: Settings, *, simulate: bool) -> list[Child]:
         port=settings.host.port,
         run_dir=settings.host.run_dir,
         api_processes=settings.host.api_processes,
+        ipv6=ipv6,
     )
     Path(conf_path).write_text(conf)
     environment = settings_module.inherited(os.environ, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,9 +53,34 @@ def test_a_port_that_is_taken_is_named_and_a_free_one_is_left_free() -> None:
         up._check_port(port)
 
 
+def test_a_port_that_is_taken_on_ipv6_alone_is_named() -> None:
+    port = free_port()
+    assert up._check_port(port), "this machine has IPv6"
+    with socket.create_server(("::1", port), family=socket.AF_INET6), pytest.raises(up.UpError, match=f"port {port} "):
+        up._check_port(port)
+
+
+@pytest.mark.parametrize("refused", ["socket", "bind"])
+def test_a_machine_without_ipv6_serves_ipv4(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    class Socket(socket.socket):
+        def __init__(self, family: int = socket.AF_INET) -> None:
+            if family == socket.AF_INET6 and refused == "socket":
+                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+            super().__init__(family)
+
+        def bind(self, address: Any) -> None:
+            if self.family == socket.AF_INET6:
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+            super().bind(address)
+
+    port = free_port()
+    monkeypatch.setattr(socket, "socket", Socket)
+    assert not up._check_port(port)
+
+
 def test_there_is_a_process_for_each_part_and_all_have_the_same_settings(read: Read, tmp_path: Path) -> None:
     settings = read(ENGINE_API_PROCESSES="3", ENGINE_PORT="18081", ENGINE_NAME="x")
-    children = up._children(settings, simulate=False)
+    children = up._children(settings, simulate=False, ipv6=False)
     assert [child.name for child in children] == ["dispatcher", "api 0", "api 1", "api 2", "nginx"]
     for child in children:
         given = {name: text for name, text in child._environment.items() if name.startswith(("ENGINE_", "PAYMENT_"))}
@@ -61,14 +88,14 @@ def test_there_is_a_process_for_each_part_and_all_have_the_same_settings(read: R
     conf = (tmp_path / "nginx.conf").read_text()
     assert "listen 18081" in conf
     assert f"unix:{tmp_path}/api-2.sock" in conf
-    assert up._children(settings, simulate=True)[0].name == "processors"
+    assert up._children(settings, simulate=True, ipv6=False)[0].name == "processors"
 
 
 def test_a_machine_without_nginx_is_told_how_to_get_it(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     monkeypatch.setattr(Path, "exists", lambda _: False)
     with pytest.raises(up.UpError, match="`make setup` installs it"):
-        up._children(read(), simulate=False)
+        up._children(read(), simulate=False, ipv6=False)
 
 
 def test_what_listens_is_told_from_what_does_not(tmp_path: Path) -> None:

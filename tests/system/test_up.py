@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.supervise.alive import is_alive
 from tests.lab.simulate import processes
 from tests.system import running
 from tests.system.checks import World
@@ -76,6 +77,11 @@ def test_a_directory_that_cannot_be_used_is_refused(here: Place) -> None:
     assert code == 1
     assert f"ENGINE_RUN_DIR={here.log}/inside: Not a directory" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_serves_on_ipv4_and_on_ipv6(world: World, host: str) -> None:
+    assert is_alive(host, world.engine.port)
 
 
 def test_purge_needs_the_token_where_it_is_not_switched_on(world: World) -> None:
