@@ -41,7 +41,7 @@ Later = Callable[[], Answer | None]  # asked at each tick until it answers
 
 
 class Held(NamedTuple):
-    """A Later that is asked first after ``ms`` milliseconds, or up to one more."""
+    """A Later that is asked first after ``ms`` milliseconds, or up to one more; of a body sooner if others wait too."""
 
     later: Later
     ms: int
@@ -99,6 +99,7 @@ class Http:
         self._fast_path: FastPath | None = None
         self._ticks = self.alarm(self._tick)
         self._ticking = False
+        self._tick_at = 0.0
 
     def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later | Held]) -> None:
         """``method`` on ``path`` is answered with what ``handler`` returns; ``*`` is any without a route of its own."""
@@ -124,7 +125,7 @@ class Http:
         path: str,
         bytes_max: int,
         check: Callable[[Request], Answer | None],
-        handler: Callable[[bytes], Answer | Later],
+        handler: Callable[[bytes], Answer | Later | Held],
         fast_path: FastPath | None = None,
     ) -> None:
         """POST on ``path`` is answered with what ``handler`` makes of the body, or with 413 beyond ``bytes_max`` bytes.
@@ -162,6 +163,9 @@ class Http:
                 if isinstance(answer, Answer):
                     del self._open[response]
                     self._answer(response, answer)
+                elif isinstance(answer, Held):
+                    self._open[response] = answer.later
+                    self._tick_within(answer.ms)
                 else:
                     self._open[response] = answer
                     self._tick_soon()
@@ -235,8 +239,14 @@ class Http:
         if not self._ticking:
             self._tick_in(TICK_MS)
 
+    def _tick_within(self, ms: int) -> None:
+        """Never moves a tick that is due sooner: many that wait would move it on for ever."""
+        if not self._ticking or time.monotonic() + ms / 1000 < self._tick_at:
+            self._tick_in(ms)
+
     def _tick_in(self, ms: int) -> None:
         self._ticking = True
+        self._tick_at = time.monotonic() + ms / 1000
         self._ticks.set(ms)
 
     def _tick(self) -> None:
