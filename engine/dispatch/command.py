@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from engine import run_dir
 from engine import settings as settings_module
 from engine.addresses import normalized
 from engine.connectors.registry import CONNECTORS, CONTEST
@@ -46,7 +47,7 @@ def run(_arguments: argparse.Namespace) -> int:
     try:
         settings = settings_module.read(os.environ)
         settings_module.check_routable(settings)
-        os.makedirs(settings.host.run_dir, exist_ok=True)
+        run_dir.prepare(settings.host.run_dir, settings.host.run_group)
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
         mapping.keep_processors(settings, books, rings)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+from engine import run_dir
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
 from engine.intake.acceptor import Acceptor, FileLock
@@ -29,7 +30,6 @@ from engine.storage.segment import HeldError, Segment
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
 LOOK_MS = 2000  # between two looks whether rings and books are still those that others use
 PAGE_WORDS = 512
-SOCKET_MODE = 0o666  # nginx may run as another user
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--index {arguments.index}: must be 0 to {settings.host.api_processes - 1} (ENGINE_API_PROCESSES - 1)"
             )
             raise settings_module.SettingsError([problem])
-        os.makedirs(settings.host.run_dir, exist_ok=True)
+        run_dir.prepare(settings.host.run_dir, settings.host.run_group)
         serve(settings, arguments.index)
     except (settings_module.SettingsError, SegmentError) as error:
         print(f"engine: {error}", file=sys.stderr)
@@ -120,7 +120,7 @@ def serve(settings: Settings, index: int) -> None:
     alarm.set(LOOK_MS)
     path = settings.host.api_socket(index)
     log.info("api %d on %s", index, path)
-    http.serve(path, SOCKET_MODE)
+    http.serve(path, run_dir.SOCKET_MODE, settings.host.run_group)
     log.info("api %d stopped", index)
     problem = mapping.lost(used)
     if problem:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
+from engine import run_dir
 from engine.intake.alarm import Alarm
 from engine.intake.fast_path import FastPath
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
@@ -187,13 +188,17 @@ class Http:
             native = fast_path.serve(native, self._callback(ON_DATA, receive_other))
         METHODS["POST"](PLAIN, self._app.app, path.encode(), native, ffi.NULL)
 
-    def serve(self, path: str, mode: int) -> None:
-        """Listens on the Unix socket ``path`` with access ``mode`` and serves until :meth:`stop`. Raises OSError."""
+    def serve(self, path: str, mode: int, group: str = "") -> None:
+        """Listens on the Unix socket ``path`` with access ``mode`` and serves until :meth:`stop`. Raises OSError.
+
+        ``group``: whose the socket is; "": the process's own.
+        """
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)  # of a process that was killed
         self._app.listen(AppListenOptions(domain=path), lambda _: None)
         if not hasattr(self._app, "socket"):
             raise OSError(f"cannot listen on {path}")
+        run_dir.give(path, group)
         os.chmod(path, mode)
         loop = self._app.loop
         self._native.append(SignalWatch(loop.uv_loop))

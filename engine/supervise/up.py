@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from engine import run_dir
 from engine import settings as settings_module
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
@@ -113,8 +114,10 @@ def _alone(settings: Settings) -> Iterator[None]:
     Their memory is not protected by that, see :func:`mapping.supervising`.
     """
     try:
-        os.makedirs(settings.host.run_dir, mode=0o755, exist_ok=True)
+        run_dir.prepare(settings.host.run_dir, settings.host.run_group)
         descriptor = os.open(f"{settings.host.run_dir}/up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except run_dir.RunDirError as error:
+        raise UpError(str(error)) from error
     except OSError as error:
         raise UpError(f"ENGINE_RUN_DIR={settings.host.run_dir}: {error.strerror}") from error
     with contextlib.closing(os.fdopen(descriptor)) as lock:
