@@ -84,7 +84,8 @@ class Process:
         self._look_ms = 0
         self._lost = ""  # what became of rings or books that are not those of the others any more
         epoll = select.epoll()
-        doorbell = Doorbell(Pipe(settings.host.doorbell_path), books.words)
+        self._pipe = Pipe(settings.host.doorbell_path)
+        doorbell = Doorbell(self._pipe, books.words)
         self._transport = Transport(
             settings.processors.urls,
             [CONNECTORS[CONTEST](settings.processors.token)] * len(settings.processors.urls),
@@ -93,9 +94,9 @@ class Process:
             in_flight_max=settings.routing.in_flight_max,
             epoll=epoll,
         )
-        waker = EpollWaker(epoll, doorbell, self._transport, self._clock)
+        self._waker = EpollWaker(epoll, doorbell, self._transport, self._clock)
         keeping = durability.of(settings).keeping(books, rings)
-        ports = Ports(self._clock, self._transport, keeping, waker, doorbell)
+        ports = Ports(self._clock, self._transport, keeping, self._waker, doorbell)
         self._loop = loop_over(settings, books.words, [ring.words for ring in rings], ports)
 
     def run(self) -> str:
@@ -126,6 +127,8 @@ class Process:
         if now_ms < self._look_ms or self._lost:
             return
         self._look_ms = now_ms + LOOK_EVERY_MS
+        if self._pipe.renew():
+            self._waker.hear_doorbell()
         self._lost = mapping.lost(self._segments)
         if self._lost:
             log.critical("%s: stopping", self._lost)

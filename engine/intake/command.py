@@ -71,7 +71,8 @@ def serve(settings: Settings, index: int) -> None:
     books = mapping.open_books(settings)
     own = RingWriter(segments[index].words, is_synced=mode.sends_released_only)
     rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
-    doorbell = Doorbell(Pipe(settings.host.doorbell_path), books.words)
+    pipe = Pipe(settings.host.doorbell_path)
+    doorbell = Doorbell(pipe, books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))
     _point(f"{settings.host.run_dir}/intake.lock", books.path)
     ids = mapping.open_ids(settings, segments[0])
@@ -109,6 +110,7 @@ def serve(settings: Settings, index: int) -> None:
         signal.signal(number, lambda *_: http.stop())
 
     def look() -> None:
+        pipe.renew()
         problem = mapping.lost(used)
         if problem:
             log.critical("%s: stopping", problem)
