@@ -98,6 +98,7 @@ class Server:
             return self._committed(self._committer, id_high, id_low)
         if verdict is Verdict.ACCEPTED:
             self._doorbell.ring_if_asleep()
+            return problem.ACCEPTED
         if verdict is Verdict.FULL:
             return Held(lambda: problem.FULL, FULL_HELD_MS)
         if verdict is Verdict.FAILED:

@@ -672,8 +672,8 @@ def test_what_cannot_be_used_stops_the_start_with_a_clear_sentence(
         assert "Traceback" not in stderr
 
 
-def test_the_socket_lets_every_user_connect(world: Engine) -> None:
-    assert os.stat(world.settings.host.api_socket(0)).st_mode & 0o777 == 0o666
+def test_the_socket_lets_owner_and_group_connect(world: Engine) -> None:
+    assert os.stat(world.settings.host.api_socket(0)).st_mode & 0o777 == 0o660
 
 
 def connect(world: Engine, index: int = 0) -> socket.socket:
