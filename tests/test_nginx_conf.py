@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import socket
 import socketserver
 import subprocess
@@ -148,9 +149,18 @@ class Front:
             yield api
             api.shutdown()
 
-    def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
-        """One request on a connection of its own."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        source: str = "127.0.0.1",
+    ) -> Response:
+        """One request on a connection of its own, from the address ``source``."""
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
+        ) as connection:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             return Response(response.status, response.headers, response.read())
@@ -277,6 +287,36 @@ def test_an_api_process_sees_only_the_headers_that_it_looks_at(front: Front) -> 
     assert payment.startswith(b"POST /payments?a=b HTTP/1.1") and b"Content-Type: application/json" in payment
     assert b"Cookie" not in payment and b"X-Other" not in payment
     assert b"X-Engine-Token: secret" in purge
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as this process may ever have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_one_address_has_room_for_the_contest_and_no_more_than_its_share(front: Front, many_files: None) -> None:
+    share = int(re.findall(r"limit_conn clients ([0-9]+);", SHIPPED)[0])
+    connections = int(re.findall(r"worker_connections ([0-9]+);", SHIPPED)[0])
+    assert 550 < share <= connections // 4
+    begun = b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{"
+    with front.api(0), front.api(1), contextlib.ExitStack() as opened:
+        slow = []
+        for _ in range(share):
+            client = socket.create_connection(("127.0.0.1", front.port), 10, source_address=("127.0.0.2", 0))
+            slow.append(opened.enter_context(client))
+            client.sendall(begun)
+        response = front.send("POST", "/payments", b"{}", source="127.0.0.2")
+        check_problem(response, 429)
+        assert response.headers["Retry-After"] == "1"
+        assert front.pay() == 202, "another address is not concerned"
+        for client in (slow[0], slow[549], slow[-1]):
+            client.sendall(b"}")
+            assert client.recv(12) == b"HTTP/1.1 202"
+        assert front.send("POST", "/payments", b"{}", source="127.0.0.2").status == 202
 
 
 @pytest.mark.parametrize("path", ["/payments", "/payments-summary", "/nothing"])
