@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,9 +79,14 @@ class HostSettings:
         "ENGINE_NAME", "engine", "", 1, 64,
         "Prefix of the shared-memory segments; engines with different names do not see each other.", "name",
     )
-    run_dir: str = variable(
-        "ENGINE_RUN_DIR", "/tmp/engine", "", 1, 80,
-        "Directory of the Unix sockets, the doorbell and nginx's files.",
+    run_dir_set: str = variable(
+        "ENGINE_RUN_DIR", "", "", 0, 80,
+        "Directory of the Unix sockets, the doorbell and nginx's files, the engine's own; empty: `/tmp/engine-UID`.",
+    )
+    run_group: str = variable(
+        "ENGINE_RUN_GROUP", "", "", 0, 32,
+        "Group whose members may reach the Unix sockets: that of an nginx of another user; empty: the engine's own.",
+        "printable",
     )
     port: int = variable(
         "ENGINE_PORT", 9999, "TCP port", 1, 65_535,
@@ -90,6 +96,11 @@ class HostSettings:
         "ENGINE_API_PROCESSES", 2, "processes", 1, 16,
         "API processes, each with a ring of its own.",
     )
+
+    @property
+    def run_dir(self) -> str:
+        """The run directory; by default one for each user, because whoever makes it first has it."""
+        return self.run_dir_set or f"/tmp/engine-{os.geteuid()}"
 
     def api_socket(self, index: int) -> str:
         """Path of the Unix socket of API process ``index``."""

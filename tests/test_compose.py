@@ -19,6 +19,7 @@ PROCESSOR_NETWORK = "payment-processor"
 MEMORY_VOLUME = {"type": "volume", "source": "memory", "target": "/dev/shm", "volume": {"nocopy": True}}
 FORBIDDEN = ("privileged", "network_mode", "ipc", "pid", "replicas", "scale", "mode")
 ENGINE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+CLOSED: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.closed.yml").read_text())
 PROCESSORS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.processors.yml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = ENGINE["services"]
@@ -103,6 +104,27 @@ def test_only_the_dispatcher_reaches_the_processors() -> None:
 def test_the_engine_accepts_the_settings_of(name: str) -> None:
     assert all(isinstance(value, str) for value in SERVICES[name]["environment"].values())
     assert read_settings(SERVICES[name]).host.run_dir == "/run/engine"
+
+
+def test_the_contests_file_says_at_its_top_that_purging_is_open() -> None:
+    top = (ROOT / "docker-compose.yml").read_text().partition("\nname:")[0]
+    assert "For the contest only: purging is open here (ENGINE_PURGE=1)." in " ".join(top.replace("#", " ").split())
+    assert "-f docker-compose.yml -f docker-compose.closed.yml" in top
+
+
+@pytest.mark.parametrize("name", sorted(of_engine_image()))
+def test_purging_is_open_in_the_contest_alone(name: str) -> None:
+    assert read_settings(SERVICES[name]).intake.purge
+    closed = {"environment": SERVICES[name]["environment"] | CLOSED["services"][name]["environment"]}
+    assert not read_settings(closed).intake.purge
+    assert read_settings(closed).intake.admin_token == ""
+
+
+def test_whoever_is_told_of_the_containers_is_told_to_close_them() -> None:
+    for path in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
+        for line in path.read_text().splitlines():
+            if re.search(r"\b(docker|podman)[ -]compose\b.* up\b", line):
+                assert "docker-compose.closed.yml" in line, f"{path.name}: {line}"
 
 
 def test_the_dispatcher_finds_the_processors_by_their_official_names() -> None:

@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import socket
 import socketserver
 import subprocess
@@ -29,8 +30,8 @@ SHIPPED = nginx.find_conf().read_text()
 READY_SECONDS = 10.0
 
 
-def render(run_dir: str = "/tmp/x", port: int = 18080, api_processes: int = 2) -> str:
-    return nginx.render(SHIPPED, port=port, run_dir=run_dir, api_processes=api_processes)
+def render(run_dir: str = "/tmp/x", port: int = 18080, api_processes: int = 2, ipv6: bool = False) -> str:
+    return nginx.render(SHIPPED, port=port, run_dir=run_dir, api_processes=api_processes, ipv6=ipv6)
 
 
 # --- rendering
@@ -40,6 +41,12 @@ def test_nothing_of_the_containers_is_left_in_a_rendered_file() -> None:
     text = render("/tmp/x/", port=18080)
     assert "listen 18080 " in text and not re.search(r"listen\s+9999\b", text)
     assert nginx.SHIPPED_RUN_DIR not in text and "/tmp/x//" not in text
+
+
+def test_it_listens_on_ipv6_where_the_machine_has_it_and_in_no_other_way() -> None:
+    lines = [line.strip() for line in render(port=18080, ipv6=True).splitlines() if line.strip().startswith("listen")]
+    assert lines == ["listen 18080 backlog=4096;", "listen [::]:18080 backlog=4096;"]
+    assert "[::]" not in render(port=18080, ipv6=False)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -56,7 +63,7 @@ def test_what_fits_the_containers_is_rendered_as_it_is() -> None:
     "conf",
     [
         SHIPPED.replace("listen 9999", "listen 9998"),
-        SHIPPED.replace("listen 9999 ", "listen 9999; listen 9999 "),
+        SHIPPED.replace("listen 9999 ", "listen 9999;\n listen 9999 "),
         SHIPPED.replace("server unix:", "server un1x:"),
         SHIPPED.replace("keepalive 128;", "keepalive 128;\nserver unix:/run/engine/api-7.sock;"),
     ],
@@ -64,7 +71,7 @@ def test_what_fits_the_containers_is_rendered_as_it_is() -> None:
 )
 def test_a_file_without_its_markers_is_refused_with_a_reason(conf: str) -> None:
     with pytest.raises(nginx.ConfError, match=r"must have `.*` in one place"):
-        nginx.render(conf, port=1, run_dir="/tmp/x", api_processes=2)
+        nginx.render(conf, port=1, run_dir="/tmp/x", api_processes=2, ipv6=False)
 
 
 @pytest.mark.parametrize("run_dir", ["relative", "/with space", "/semi;colon", "/quote'", "/dollar$host", "/new\nline"])
@@ -91,10 +98,11 @@ def test_nginx_accepts_the_file_without_a_warning(tmp_path: Path) -> None:
 
 
 class Api(socketserver.ThreadingUnixStreamServer):
-    """A stand-in for an API process: answers with what it was sent, or never."""
+    """A stand-in for an API process: answers with ``status``, or never."""
 
     daemon_threads = True
     answers = True
+    status = b"202 Accepted"
 
     def __init__(self, path: str) -> None:
         self.heads: list[bytes] = []
@@ -114,7 +122,8 @@ class Handler(socketserver.StreamRequestHandler):
                 return
             length = re.search(rb"Content-Length: ([0-9]+)", head)
             self.rfile.read(int(length[1]) if length else 0)
-            self.wfile.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+            retry = b"Retry-After: 7\r\n" if self.server.status.startswith(b"503") else b""
+            self.wfile.write(b"HTTP/1.1 " + self.server.status + b"\r\n" + retry + b"Content-Length: 0\r\n\r\n")
 
 
 @dataclass(frozen=True)
@@ -140,9 +149,18 @@ class Front:
             yield api
             api.shutdown()
 
-    def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
-        """One request on a connection of its own."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        source: str = "127.0.0.1",
+    ) -> Response:
+        """One request on a connection of its own, from the address ``source``."""
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
+        ) as connection:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             return Response(response.status, response.headers, response.read())
@@ -164,7 +182,7 @@ def front(tmp_path: Path) -> Iterator[Front]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     conf = tmp_path / "nginx.conf"
-    conf.write_text(render(str(tmp_path), port=port))
+    conf.write_text(render(str(tmp_path), port=port, ipv6=True))
     with subprocess.Popen(nginx.command(str(conf), str(tmp_path)), stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + READY_SECONDS
@@ -189,6 +207,39 @@ def test_a_killed_api_process_costs_no_client_an_error(front: Front) -> None:
         with front.api(1):
             assert front.pay() == 202
         assert [front.pay() for _ in range(100)] == [202] * 100
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_client_comes_by_either_family(front: Front, host: str) -> None:
+    with (
+        front.api(0),
+        contextlib.closing(http.client.HTTPConnection(host, front.port, timeout=10)) as connection,
+    ):
+        connection.request("POST", "/payments", b"{}")
+        assert connection.getresponse().status == 202
+
+
+def test_a_full_ring_is_no_clients_concern_while_another_has_room(front: Front) -> None:
+    with front.api(0) as full, front.api(1) as free:
+        full.status = b"503 Service Unavailable"
+        assert [front.pay() for _ in range(40)] == [202] * 40
+        assert full.heads and len(free.heads) == 40
+
+
+def test_when_all_rings_are_full_each_is_asked_once_and_the_client_gets_the_503_of_the_last(front: Front) -> None:
+    with front.api(0) as first, front.api(1) as second:
+        first.status = second.status = b"503 Service Unavailable"
+        response = front.send("POST", "/payments", b"{}")
+        assert (response.status, response.headers["Retry-After"]) == (503, "7")
+        assert (len(first.heads), len(second.heads)) == (1, 1)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/payments-summary"), ("POST", "/purge-payments")])
+def test_a_503_of_another_kind_is_asked_of_nobody_else(front: Front, method: str, path: str) -> None:
+    with front.api(0) as first, front.api(1) as second:
+        first.status = second.status = b"503 Service Unavailable"
+        assert front.send(method, path).status == 503
+        assert len(first.heads + second.heads) == 1
 
 
 def test_an_api_process_that_stands_still_costs_a_payment_a_second_and_no_error(front: Front) -> None:
@@ -236,6 +287,36 @@ def test_an_api_process_sees_only_the_headers_that_it_looks_at(front: Front) -> 
     assert payment.startswith(b"POST /payments?a=b HTTP/1.1") and b"Content-Type: application/json" in payment
     assert b"Cookie" not in payment and b"X-Other" not in payment
     assert b"X-Engine-Token: secret" in purge
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as this process may ever have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_one_address_has_room_for_the_contest_and_no_more_than_its_share(front: Front, many_files: None) -> None:
+    share = int(re.findall(r"limit_conn clients ([0-9]+);", SHIPPED)[0])
+    connections = int(re.findall(r"worker_connections ([0-9]+);", SHIPPED)[0])
+    assert 550 < share <= connections // 4
+    begun = b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{"
+    with front.api(0), front.api(1), contextlib.ExitStack() as opened:
+        slow = []
+        for _ in range(share):
+            client = socket.create_connection(("127.0.0.1", front.port), 10, source_address=("127.0.0.2", 0))
+            slow.append(opened.enter_context(client))
+            client.sendall(begun)
+        response = front.send("POST", "/payments", b"{}", source="127.0.0.2")
+        check_problem(response, 429)
+        assert response.headers["Retry-After"] == "1"
+        assert front.pay() == 202, "another address is not concerned"
+        for client in (slow[0], slow[549], slow[-1]):
+            client.sendall(b"}")
+            assert client.recv(12) == b"HTTP/1.1 202"
+        assert front.send("POST", "/payments", b"{}", source="127.0.0.2").status == 202
 
 
 @pytest.mark.parametrize("path", ["/payments", "/payments-summary", "/nothing"])

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from engine import run_dir
 from engine import settings as settings_module
 from engine.addresses import normalized
 from engine.connectors.registry import CONNECTORS, CONTEST
@@ -46,7 +47,7 @@ def run(_arguments: argparse.Namespace) -> int:
     try:
         settings = settings_module.read(os.environ)
         settings_module.check_routable(settings)
-        os.makedirs(settings.host.run_dir, exist_ok=True)
+        run_dir.prepare(settings.host.run_dir, settings.host.run_group)
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
         mapping.keep_processors(settings, books, rings)
@@ -83,7 +84,8 @@ class Process:
         self._look_ms = 0
         self._lost = ""  # what happened to rings or books that other processes no longer use
         epoll = select.epoll()
-        doorbell = Doorbell(Pipe(settings.host.doorbell_path), books.words)
+        self._pipe = Pipe(settings.host.doorbell_path)
+        doorbell = Doorbell(self._pipe, books.words)
         self._transport = Transport(
             settings.processors.urls,
             [CONNECTORS[CONTEST](settings.processors.token)] * len(settings.processors.urls),
@@ -92,9 +94,9 @@ class Process:
             in_flight_max=settings.routing.in_flight_max,
             epoll=epoll,
         )
-        waker = EpollWaker(epoll, doorbell, self._transport, self._clock)
+        self._waker = EpollWaker(epoll, doorbell, self._transport, self._clock)
         keeping = durability.of(settings).keeping(books, rings)
-        ports = Ports(self._clock, self._transport, keeping, waker, doorbell)
+        ports = Ports(self._clock, self._transport, keeping, self._waker, doorbell)
         self._loop = loop_over(settings, books.words, [ring.words for ring in rings], ports)
 
     def run(self) -> str:
@@ -125,6 +127,8 @@ class Process:
         if now_ms < self._look_ms or self._lost:
             return
         self._look_ms = now_ms + LOOK_EVERY_MS
+        if self._pipe.renew():
+            self._waker.hear_doorbell()
         self._lost = mapping.lost(self._segments)
         if self._lost:
             log.critical("%s: stopping", self._lost)

@@ -32,7 +32,11 @@ class EpollWaker:
         self._doorbell = doorbell
         self._transport = transport
         self._clock = clock
-        epoll.register(doorbell.descriptor, select.EPOLLIN)
+        self.hear_doorbell()
+
+    def hear_doorbell(self) -> None:
+        """Waits for the doorbell from now on: at the beginning, and when its pipe has become another one."""
+        self._epoll.register(self._doorbell.descriptor, select.EPOLLIN)
 
     def pause(self, for_ms: int) -> None:
         """See the port."""

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+from engine import run_dir
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
 from engine.intake.acceptor import Acceptor, FileLock
@@ -29,7 +30,6 @@ from engine.storage.segment import HeldError, Segment
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
 LOOK_MS = 2000  # between two checks that rings and books are still those that other processes use
 PAGE_WORDS = 512
-SOCKET_MODE = 0o666  # nginx may run as another user
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--index {arguments.index}: must be 0 to {settings.host.api_processes - 1} (ENGINE_API_PROCESSES - 1)"
             )
             raise settings_module.SettingsError([problem])
-        os.makedirs(settings.host.run_dir, exist_ok=True)
+        run_dir.prepare(settings.host.run_dir, settings.host.run_group)
         serve(settings, arguments.index)
     except (settings_module.SettingsError, SegmentError) as error:
         print(f"engine: {error}", file=sys.stderr)
@@ -71,7 +71,8 @@ def serve(settings: Settings, index: int) -> None:
     books = mapping.open_books(settings)
     own = RingWriter(segments[index].words, is_synced=mode.sends_released_only)
     rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
-    doorbell = Doorbell(Pipe(settings.host.doorbell_path), books.words)
+    pipe = Pipe(settings.host.doorbell_path)
+    doorbell = Doorbell(pipe, books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))
     _point(f"{settings.host.run_dir}/intake.lock", books.path)
     ids = mapping.open_ids(settings, segments[0])
@@ -109,6 +110,7 @@ def serve(settings: Settings, index: int) -> None:
         signal.signal(number, lambda *_: http.stop())
 
     def look() -> None:
+        pipe.renew()
         problem = mapping.lost(used)
         if problem:
             log.critical("%s: stopping", problem)
@@ -120,7 +122,7 @@ def serve(settings: Settings, index: int) -> None:
     alarm.set(LOOK_MS)
     path = settings.host.api_socket(index)
     log.info("api %d on %s", index, path)
-    http.serve(path, SOCKET_MODE)
+    http.serve(path, run_dir.SOCKET_MODE, settings.host.run_group)
     log.info("api %d stopped", index)
     problem = mapping.lost(used)
     if problem:

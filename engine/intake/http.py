@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
+from engine import run_dir
 from engine.intake.alarm import Alarm
 from engine.intake.fast_path import FastPath
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
@@ -41,7 +42,7 @@ Later = Callable[[], Answer | None]  # called at each tick until it returns an a
 
 
 class Held(NamedTuple):
-    """A Later that is first called after ``ms`` milliseconds, or up to one more."""
+    """A Later that is first called after ``ms`` milliseconds, or up to one more; for a body sooner if others wait too."""
 
     later: Later
     ms: int
@@ -99,6 +100,7 @@ class Http:
         self._fast_path: FastPath | None = None
         self._ticks = self.alarm(self._tick)
         self._ticking = False
+        self._tick_at = 0.0
 
     def route(self, method: str, path: str, handler: Callable[[Request], Answer | Later | Held]) -> None:
         """``handler`` answers ``method`` on ``path``; ``*`` is every method that has no route of its own."""
@@ -124,7 +126,7 @@ class Http:
         path: str,
         bytes_max: int,
         check: Callable[[Request], Answer | None],
-        handler: Callable[[bytes], Answer | Later],
+        handler: Callable[[bytes], Answer | Later | Held],
         fast_path: FastPath | None = None,
     ) -> None:
         """``handler`` answers POST on ``path`` from the body; a body of more than ``bytes_max`` bytes gets 413.
@@ -162,6 +164,9 @@ class Http:
                 if isinstance(answer, Answer):
                     del self._open[response]
                     self._answer(response, answer)
+                elif isinstance(answer, Held):
+                    self._open[response] = answer.later
+                    self._tick_within(answer.ms)
                 else:
                     self._open[response] = answer
                     self._tick_soon()
@@ -183,13 +188,17 @@ class Http:
             native = fast_path.serve(native, self._callback(ON_DATA, receive_other))
         METHODS["POST"](PLAIN, self._app.app, path.encode(), native, ffi.NULL)
 
-    def serve(self, path: str, mode: int) -> None:
-        """Listens on the Unix socket ``path`` with access ``mode`` and serves until :meth:`stop`. Raises OSError."""
+    def serve(self, path: str, mode: int, group: str = "") -> None:
+        """Listens on the Unix socket ``path`` with access ``mode`` and serves until :meth:`stop`. Raises OSError.
+
+        ``group``: whose the socket is; "": the process's own.
+        """
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)  # a killed process may have left it
         self._app.listen(AppListenOptions(domain=path), lambda _: None)
         if not hasattr(self._app, "socket"):
             raise OSError(f"cannot listen on {path}")
+        run_dir.give(path, group)
         os.chmod(path, mode)
         loop = self._app.loop
         self._native.append(SignalWatch(loop.uv_loop))
@@ -235,8 +244,14 @@ class Http:
         if not self._ticking:
             self._tick_in(TICK_MS)
 
+    def _tick_within(self, ms: int) -> None:
+        """Never moves a tick that is due sooner: many that wait would move it on for ever."""
+        if not self._ticking or time.monotonic() + ms / 1000 < self._tick_at:
+            self._tick_in(ms)
+
     def _tick_in(self, ms: int) -> None:
         self._ticking = True
+        self._tick_at = time.monotonic() + ms / 1000
         self._ticks.set(ms)
 
     def _tick(self) -> None:

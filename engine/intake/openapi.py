@@ -39,6 +39,7 @@ COMMON: Mapping[int, str] = {
     400: "The request is not valid HTTP, or its headers are too long.",
     413: "The body is too long.",
     414: "The path and query are too long.",
+    429: "Too many requests of this address are open.",
     500: "The request could not be handled.",
     501: "The request needs another version or transfer coding of HTTP than 1.1 and chunked.",
     503: "There is no room or no process at the moment. The same request may be sent again.",
@@ -241,7 +242,7 @@ def _operation(name: str, summary: str, responses: Mapping[int, Json]) -> Json:
 
 def _common_responses() -> Json:
     common = {str(status): _problem(why) for status, why in COMMON.items()}
-    for status in ("503", "504"):
+    for status in ("429", "503", "504"):
         common[status]["headers"] = RETRY_AFTER
     return common | {"405": _problem("This path does not serve this method.") | {"headers": ALLOW}}
 

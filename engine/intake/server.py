@@ -24,12 +24,14 @@ from engine.ring.ring import RingWriter
 from engine.settings import Settings
 
 PURGE_SECONDS = 5.0  # how long a purge waits for the dispatcher
+# A refusal that is said at once leaves this process the fewest open requests, and nginx comes here first (least_conn).
+# Held for longer than an acceptance takes, it lets nginx go to one that has room.
+FULL_HELD_MS = 5
 
 ANSWERS = {
     Verdict.ACCEPTED: problem.ACCEPTED,
     Verdict.SAME: problem.ACCEPTED,
     Verdict.CONFLICT: problem.CONFLICT,
-    Verdict.FULL: problem.FULL,
 }
 
 
@@ -80,7 +82,7 @@ class Server:
             http.route("*", path, lambda _: problem.POST_ONLY)
         http.route("*", "/*", lambda _: problem.NOT_FOUND)
 
-    def pay(self, body: bytes) -> Answer | Later:
+    def pay(self, body: bytes) -> Answer | Later | Held:
         """POST /payments. 202 means: in the ring, and with a committer: on disk."""
         try:
             id_high, id_low, cents = payment.parse(body, self._settings.intake.amount_cents_max)
@@ -96,6 +98,9 @@ class Server:
             return self._committed(self._committer, id_high, id_low)
         if verdict is Verdict.ACCEPTED:
             self._doorbell.ring_if_asleep()
+            return problem.ACCEPTED
+        if verdict is Verdict.FULL:
+            return Held(lambda: problem.FULL, FULL_HELD_MS)
         if verdict is Verdict.FAILED:
             return self._has_failed(id_high, id_low)
         return ANSWERS[verdict]

@@ -35,9 +35,30 @@ class Pipe:
     """
 
     def __init__(self, path: str) -> None:
+        self._path = path
+        self.descriptor = self._open()
+
+    def _open(self) -> int:
         with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.mkfifo(self._path, 0o600)
+        return os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def renew(self) -> bool:
+        """Goes to the pipe that is at the path by now, under the same descriptor; whether it is another one.
+
+        For when somebody has removed it: who starts later makes a new one. An epoll has to be told of it. Where the
+        directory is gone too, it stays with the old one until the next time.
+        """
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(self._path), os.fstat(self.descriptor)):
+                    return False
+            other = self._open()
+        except OSError:
+            return False
+        os.dup2(other, self.descriptor, inheritable=False)
+        os.close(other)
+        return True
 
     def ring(self) -> None:
         """See :class:`Bell`."""

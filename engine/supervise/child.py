@@ -1,4 +1,4 @@
-"""A child process that is started again when it dies, ever more slowly."""
+"""A child process that is started again when it dies, ever more slowly, and when it no longer serves."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 BACKOFF_FIRST_MS = 50
 BACKOFF_LAST_MS = 5000
 STEADY_MS = 10_000  # a child that has lived this long is started again at once
+SERVE_MS = 30_000  # a child that does not serve this long after its start never will
+STOP_MS = 5_000  # a child that does not serve has this long to end before it is killed
 _PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("engine.up")
@@ -30,6 +32,7 @@ class Child:
       name: its name for people.
       command, environment: the command to run, and its environment.
       stop_signal: asks it to end in good order.
+      serves: whether somebody is there where it should listen; asked of one that runs.
     """
 
     def __init__(
@@ -38,11 +41,15 @@ class Child:
         command: Sequence[str],
         environment: Mapping[str, str],
         stop_signal: int = signal.SIGTERM,
+        serves: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
         self._command = list(command)
         self._environment = dict(environment)
         self._stop_signal = stop_signal
+        self._serves = serves
+        self._has_served = False  # since its last start
+        self._kill_ms: int | None = None  # when its time to end is over
         self._process: subprocess.Popen[bytes] | None = None
         self._started_ms = 0
         self._deaths = 0
@@ -57,6 +64,8 @@ class Child:
         """Starts it if it is due, and notes its death."""
         if self._process is not None:
             if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                if self._kill_ms is not None and now_ms >= self._kill_ms:
+                    os.killpg(self._process.pid, signal.SIGKILL)
                 return
             # Processes that it has started would outlive it: a worker of nginx would keep the port from the next
             # master. Until the child is reaped, no other process can get its process id, which is also its group's.
@@ -68,6 +77,8 @@ class Child:
             log.warning("%s ended with %s; starts again in %d ms", self.name, code, self._start_ms - now_ms)
         if now_ms >= self._start_ms:
             self._started_ms = now_ms
+            self._has_served = False
+            self._kill_ms = None
             # With a session of its own, Ctrl-C does not reach it before its turn to stop, and all that it starts is in
             # its group.
             self._process = subprocess.Popen(
@@ -76,6 +87,17 @@ class Child:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 (the supervisor has no threads)
                 start_new_session=True,
             )
+
+    def look(self, now_ms: int) -> None:
+        """Has it end, and so start anew, when it runs and does not serve: its socket may have been removed."""
+        if self._serves is None or self._process is None or self._kill_ms is not None:
+            return
+        if self._serves():
+            self._has_served = True
+        elif self._has_served or now_ms - self._started_ms >= SERVE_MS:
+            log.warning("%s runs and does not serve; starts anew", self.name)
+            self._kill_ms = now_ms + STOP_MS
+            self.ask_to_stop()
 
     def has_failed(self, now_ms: int) -> bool:
         """Whether it died; False if it has not been started yet."""

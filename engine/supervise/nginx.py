@@ -1,7 +1,8 @@
 """The shipped ``nginx.conf``, adapted to this machine, and the command that runs it.
 
 The containers use the file as it is. On a machine without containers, the port, the directory and the number of API
-processes come from the settings. So three things in the file are replaced; everything else stays the same.
+processes come from the settings. So three things in the file are replaced, and where the machine has IPv6 nginx listens
+there too; everything else stays the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 SHIPPED_PORT = 9999
 SHIPPED_RUN_DIR = "/run/engine"
 
-_LISTEN = re.compile(rf"\blisten {SHIPPED_PORT}\b")
+_LISTEN = re.compile(rf"^([ \t]*listen ){SHIPPED_PORT}\b([^;\n]*;\n)", re.MULTILINE)
 _SERVER_LINE = rf"^[ \t]*server unix:{SHIPPED_RUN_DIR}/api-[0-9]+\.sock[^;\n]*;\n"
 _SERVER_LINES = re.compile(rf"(?:{_SERVER_LINE})+", re.MULTILINE)
 
@@ -33,7 +34,7 @@ def find_conf() -> Path:
     return path
 
 
-def render(conf: str, *, port: int, run_dir: str, api_processes: int) -> str:
+def render(conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool) -> str:
     """The text of the shipped ``nginx.conf``, changed for one machine.
 
     Parameters:
@@ -41,6 +42,7 @@ def render(conf: str, *, port: int, run_dir: str, api_processes: int) -> str:
       port: TCP port to listen on.
       run_dir: absolute directory of the Unix sockets and of nginx's own files.
       api_processes: how many API processes there are, behind ``run_dir``/api-INDEX.sock.
+      ipv6: whether to listen on IPv6 besides IPv4. Where there is none, nginx would not start.
 
     Raises ConfError if ``conf`` lacks one of the places that are replaced, or has it twice, and if ``run_dir`` cannot
     be written in a configuration file.
@@ -49,7 +51,7 @@ def render(conf: str, *, port: int, run_dir: str, api_processes: int) -> str:
         raise ConfError(f"directory {run_dir!r} must be absolute and hold letters, digits and . _ - / only")
     _expect_once(conf, _LISTEN, f"listen {SHIPPED_PORT}")
     _expect_once(conf, _SERVER_LINES, f"server unix:{SHIPPED_RUN_DIR}/api-0.sock")
-    conf = _LISTEN.sub(f"listen {port}", conf)
+    conf = _LISTEN.sub(rf"\g<1>{port}\g<2>" + (rf"\g<1>[::]:{port}\g<2>" if ipv6 else ""), conf)
     conf = _SERVER_LINES.sub(lambda match: _server_lines(match.group(), api_processes), conf)
     return conf.replace(f"{SHIPPED_RUN_DIR}/", f"{run_dir.rstrip('/')}/")
 

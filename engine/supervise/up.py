@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
+import errno
 import logging
 import os
 import shutil
@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from engine import settings as settings_module
@@ -26,11 +27,14 @@ from engine.storage.segment import HeldError, Segment
 from engine.supervise import nginx
 from engine.supervise.alive import is_alive
 from engine.supervise.child import Child
+from engine.supervise.place import Place, UpError
 
 HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ctrl-C stops them all cleanly."
 READY_SECONDS = 30.0
 TEND_SECONDS = 0.1
-LOOK_SECONDS = 1.0  # between two checks that rings and books are still those that the processes use
+# Between two checks that rings, books and run directory are still those that the processes use, and that these serve.
+LOOK_SECONDS = 1.0
+CONNECT_SECONDS = 0.2  # longest wait for a connection that only finds out whether a process listens
 STOP_SECONDS = 5.0  # for nginx and an API process to finish their requests
 
 log = logging.getLogger("engine.up")
@@ -55,15 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(_alone(settings))
+            place = held.enter_context(contextlib.closing(Place(settings)))
             held.enter_context(mapping.supervising(settings))
             mapping.wait_until_free(settings)
             if arguments.discard:
                 mapping.remove_all(settings)
                 held.callback(mapping.remove_all, settings)
             segments = held.enter_context(_memory(settings))
-            _check_port(settings.host.port)
-            children = _children(settings, simulate=arguments.simulate)
+            place.write_conf(ipv6=_check_port(settings.host.port))
+            children = _children(settings, place, simulate=arguments.simulate)
         except (UpError, SegmentError, HeldError, nginx.ConfError) as error:
             print(f"engine: {error}", file=sys.stderr)
             return 1
@@ -80,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
                 _tend(children)
                 if time.monotonic() >= look_at:
                     look_at += LOOK_SECONDS
-                    problem = mapping.lost(segments)
+                    problem = mapping.lost(segments) or _look(place, children)
                     if problem:
                         print(f"engine: {problem}", file=sys.stderr)
                         return 1
@@ -88,10 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         finally:
             _stop(settings, children)
-
-
-class UpError(Exception):
-    """The engine cannot be started; the text says why and what to do."""
 
 
 class _Stop:
@@ -104,28 +104,6 @@ class _Stop:
 
     def _ask(self, _number: int, _frame: object) -> None:
         self.asked = True
-
-
-@contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Holds the run directory: two engines in one directory would take each other's sockets. Raises UpError.
-
-    This does not protect their memory, see :func:`mapping.supervising`.
-    """
-    try:
-        os.makedirs(settings.host.run_dir, mode=0o755, exist_ok=True)
-        descriptor = os.open(f"{settings.host.run_dir}/up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise UpError(f"ENGINE_RUN_DIR={settings.host.run_dir}: {error.strerror}") from error
-    with contextlib.closing(os.fdopen(descriptor)) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UpError(
-                f"an engine runs in {settings.host.run_dir} already; for a second one set ENGINE_RUN_DIR, "
-                "ENGINE_NAME and ENGINE_PORT"
-            ) from None
-        yield
 
 
 @contextlib.contextmanager
@@ -144,33 +122,42 @@ def _memory(settings: Settings) -> Iterator[list[Segment]]:
         yield [books, *rings]
 
 
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
+def _check_port(port: int) -> bool:
+    """Whether nginx can listen on ``port`` on IPv6 as well as on IPv4. Raises UpError where the port is taken."""
+    _bind(socket.AF_INET, "0.0.0.0", port)
+    try:
+        _bind(socket.AF_INET6, "::", 0)
+    except (OSError, UpError):
+        return False  # a machine without IPv6
+    _bind(socket.AF_INET6, "::", port)
+    return True
+
+
+def _bind(family: socket.AddressFamily, host: str, port: int) -> None:
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            probe.bind(("0.0.0.0", port))
+            probe.bind((host, port))
         except OSError as error:
             raise UpError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
 
 
-def _children(settings: Settings, *, simulate: bool) -> list[Child]:
+def _children(settings: Settings, place: Place, *, simulate: bool) -> list[Child]:
     """All processes, in the order of starting."""
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         raise UpError("nginx is not installed: `make setup` installs it")
-    conf_path = f"{settings.host.run_dir}/nginx.conf"
-    conf = nginx.render(
-        nginx.find_conf().read_text(),
-        port=settings.host.port,
-        run_dir=settings.host.run_dir,
-        api_processes=settings.host.api_processes,
-    )
-    Path(conf_path).write_text(conf)
     environment = settings_module.inherited(os.environ, settings)
     python = [sys.executable, "-m", "engine"]
     children = [Child("dispatcher", [*python, "dispatch"], environment)]
     for index in range(settings.host.api_processes):
-        children.append(Child(f"api {index}", [*python, "api", "--index", str(index)], environment))
-    children.append(Child("nginx", nginx.command(conf_path, settings.host.run_dir), environment, signal.SIGQUIT))
+        command = [*python, "api", "--index", str(index)]
+        serves = partial(_listens, socket.AF_UNIX, settings.host.api_socket(index))
+        children.append(Child(f"api {index}", command, environment, serves=serves))
+    command = nginx.command(place.conf_path, settings.host.run_dir)
+    serves = partial(_listens, socket.AF_INET, ("127.0.0.1", settings.host.port))
+    children.append(Child("nginx", command, environment, signal.SIGQUIT, serves))
     if simulate:
         children.insert(0, Child("processors", [*python, "simulate"], environment))
     return children
@@ -204,6 +191,25 @@ def _until(children: list[Child], stop: _Stop, is_ready: Callable[[], bool], wha
 def _connects(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(path) == 0
+
+
+def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
+    """Whether somebody listens there. Who is too busy to take a connection does."""
+    with socket.socket(family) as probe:
+        probe.settimeout(CONNECT_SECONDS)
+        return probe.connect_ex(address) not in (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTDIR)
+
+
+def _look(place: Place, children: list[Child]) -> str:
+    """Makes good what became of the run directory and of who should listen in it; the problem where that fails."""
+    try:
+        place.keep()
+    except (UpError, OSError) as error:
+        return str(error)
+    now_ms = _now_ms()
+    for child in children:
+        child.look(now_ms)
+    return ""
 
 
 def _tend(children: list[Child]) -> None:

@@ -35,7 +35,8 @@ class Place:
         path = str(directory / "doorbell")
         self.status = StatusBlock(books)
         self.clock = RealClock(books)
-        self.doorbell, self.theirs = Doorbell(Pipe(path), books), Doorbell(Pipe(path), books)
+        self.pipe, self.theirs_pipe = Pipe(path), Pipe(path)
+        self.doorbell, self.theirs = Doorbell(self.pipe, books), Doorbell(self.theirs_pipe, books)
         self.epoll = select.epoll()
         self.waker = EpollWaker(self.epoll, self.doorbell, cast(Any, Sockets()), self.clock)
 
@@ -47,6 +48,28 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made.doorbell.close()
     made.theirs.close()
     made.epoll.close()
+
+
+def test_the_bell_is_heard_again_after_its_pipe_was_removed(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "doorbell").unlink()
+    assert [place.theirs_pipe.renew(), place.pipe.renew()] == [True, True]
+    place.waker.hear_doorbell()
+    assert [place.theirs_pipe.renew(), place.pipe.renew()] == [False, False]
+    test_the_bell_ends_a_sleep(place)
+
+
+def test_a_bell_whose_directory_is_gone_stays_as_it_is_until_there_is_one(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    pipe = Pipe(str(directory / "doorbell"))
+    (directory / "doorbell").unlink()
+    directory.rmdir()
+    assert not pipe.renew()
+    pipe.ring()
+    directory.mkdir()
+    assert pipe.renew()
+    assert (directory / "doorbell").is_fifo()
+    pipe.close()
 
 
 def test_the_bell_ends_a_sleep(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from engine.dispatch.attempt import Now
 from engine.dispatch.settlement import Settlement
 from engine.intake.http import Held
 from engine.intake.problem import Answer
-from engine.intake.server import Server
+from engine.intake.server import FULL_HELD_MS, Server
 from engine.memory import layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
@@ -485,6 +486,38 @@ def test_a_full_ring_is_503_with_retry_after_and_nothing_accepted_is_lost(tmp_pa
             expect_problem(pay(client, new_id()), 503)
 
 
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Engine]:
+    """An engine whose first ring is full."""
+    with engine(str(tmp_path)) as world:
+        world.start()
+        with world.client() as client:
+            assert {pay(client, new_id()).status_code for _ in range(64)} == {202}
+        yield world
+
+
+def test_a_refusal_stays_open_for_longer_than_an_acceptance(full: Engine) -> None:
+    with full.client() as client:
+        began = time.monotonic()
+        assert [pay(client, new_id()).status_code for _ in range(10)] == [503] * 10
+        assert time.monotonic() - began >= 10 * (FULL_HELD_MS - 1) / 1000
+
+
+def test_refusals_that_never_pause_do_not_put_each_other_off(full: Engine) -> None:
+    with contextlib.ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(100)]
+        for connection in sockets:
+            connection.connect(full.settings.host.api_socket(0))
+            connection.settimeout(10)
+            body = f'{{"correlationId":"{new_id()}","amount":1}}'
+            connection.sendall(
+                f"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            time.sleep(FULL_HELD_MS / 10_000)
+        sockets[0].setblocking(False)
+        assert sockets[0].recv(12) == b"HTTP/1.1 503", "the first was answered before the last came"
+
+
 # --- purge -----------------------------------------------------------------------------------------------------------
 
 
@@ -639,8 +672,8 @@ def test_what_cannot_be_used_stops_the_start_with_a_clear_sentence(
         assert "Traceback" not in stderr
 
 
-def test_the_socket_lets_every_user_connect(world: Engine) -> None:
-    assert os.stat(world.settings.host.api_socket(0)).st_mode & 0o777 == 0o666
+def test_the_socket_lets_owner_and_group_connect(world: Engine) -> None:
+    assert os.stat(world.settings.host.api_socket(0)).st_mode & 0o777 == 0o660
 
 
 def connect(world: Engine, index: int = 0) -> socket.socket:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.supervise.child import BACKOFF_FIRST_MS, BACKOFF_LAST_MS, STEADY_MS, Child, backoff_ms
+from engine.supervise.child import BACKOFF_FIRST_MS, BACKOFF_LAST_MS, SERVE_MS, STEADY_MS, STOP_MS, Child, backoff_ms
 from tests.lab.simulate.processes import REPOSITORY
 from tests.system.client import wait_until
 from tests.system.running import has_ended
@@ -36,7 +36,9 @@ class Kept:
     """A child and the time it lives in, which only the test moves on."""
 
     def __init__(self, program: str, *arguments: str) -> None:
-        self.child = Child("child", [sys.executable, "-c", program, *arguments], ENVIRONMENT)
+        self.serves = True
+        command = [sys.executable, "-c", program, *arguments]
+        self.child = Child("child", command, ENVIRONMENT, serves=lambda: self.serves)
         self.now_ms = 1_000_000
 
     def tend(self, later_ms: int = 0) -> int | None:
@@ -44,6 +46,15 @@ class Kept:
         self.now_ms += later_ms
         self.child.tend(self.now_ms)
         return self.child.pid
+
+    def look(self, later_ms: int = 0) -> None:
+        """Looks ``later_ms`` from now whether it serves."""
+        self.now_ms += later_ms
+        self.child.look(self.now_ms)
+
+    def wait_for_another(self, pid: int | None) -> None:
+        """Tends it until another one runs than ``pid``."""
+        wait_until(lambda: self.tend(1) not in (None, pid), 10, "another one runs")
 
     def die(self) -> int:
         """Kills it and has that noted; how long it is until it starts again."""
@@ -137,6 +148,41 @@ def test_what_it_had_started_does_not_outlive_it(tmp_path: Path) -> None:
     worker = psutil.Process(int(told.read_text()))
     assert kept.child.wait(0) == -signal.SIGKILL
     wait_until(lambda: has_ended(worker), 10, "the worker has ended")
+
+
+def test_one_that_runs_and_no_longer_serves_is_started_anew(kept: Kept) -> None:
+    pid = kept.tend()
+    kept.look()
+    assert kept.tend(60_000) == pid
+    kept.serves = False
+    kept.look(1000)
+    kept.wait_for_another(pid)
+
+
+def test_one_that_does_not_serve_yet_is_given_time(kept: Kept) -> None:
+    pid = kept.tend()
+    kept.serves = False
+    kept.look(SERVE_MS - 1)
+    time.sleep(0.1)
+    assert kept.tend() == pid
+    kept.look(1)
+    kept.wait_for_another(pid)
+
+
+def test_one_that_does_not_serve_and_does_not_end_is_killed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    kept = Kept(STUBBORN, str(ready))
+    pid = kept.tend()
+    wait_until(ready.exists, 10, "it ignores SIGTERM")
+    kept.look()
+    kept.serves = False
+    for later_ms in (0, STOP_MS - 1):
+        kept.look(later_ms)
+        time.sleep(0.05)
+        assert kept.tend() == pid, "it is asked once and has its time"
+    kept.now_ms += 1
+    kept.wait_for_another(pid)
+    kept.child.wait(0)
 
 
 def test_a_child_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:

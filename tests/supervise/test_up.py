@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -9,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from engine.settings import Settings
 from engine.storage.segment import SharedMemoryStore
 from engine.supervise import up
 from engine.supervise.alive import is_alive
+from engine.supervise.place import Place, UpError
 from tests.system.running import free_port
 
 Read = Callable[..., Settings]
@@ -31,29 +35,87 @@ def read(tmp_path: Path) -> Read:
 
 
 def test_a_directory_belongs_to_one_engine_at_a_time(read: Read) -> None:
-    with up._alone(read()), pytest.raises(up.UpError, match="an engine runs in"), up._alone(read()):
-        pass
-    with up._alone(read()):
-        pass
+    place = Place(read())
+    with pytest.raises(UpError, match="an engine runs in"):
+        Place(read())
+    place.close()
+    Place(read()).close()
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["files", "directory"])
+def test_what_is_removed_is_made_again_and_held_again(read: Read, tmp_path: Path, whole: bool) -> None:
+    directory = tmp_path / "run"
+    settings = read(ENGINE_RUN_DIR=str(directory))
+    place = Place(settings)
+    place.write_conf(ipv6=False)
+    conf = (directory / "nginx.conf").read_text()
+    for _ in range(2):
+        for path in directory.iterdir():
+            path.unlink()
+        if whole:
+            directory.rmdir()
+        place.keep()
+        assert (directory / "nginx.conf").read_text() == conf
+        with pytest.raises(UpError, match="an engine runs in"):
+            Place(settings)
+    place.close()
+
+
+def test_who_finds_another_engine_in_its_place_says_so(read: Read, tmp_path: Path) -> None:
+    place = Place(read())
+    place.write_conf(ipv6=False)
+    (tmp_path / "up.lock").unlink()
+    other = Place(read())
+    assert "an engine runs in" in up._look(place, [])
+    other.close()
+    assert up._look(place, []) == ""
+    place.close()
 
 
 def test_a_directory_that_cannot_be_made_is_named(read: Read, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings = read(ENGINE_RUN_DIR=f"{tmp_path}/file/run")
-    with pytest.raises(up.UpError, match="file/run: Not a directory"), up._alone(settings):
-        pass
+    with pytest.raises(UpError, match="file/run: Not a directory"):
+        Place(settings)
 
 
 def test_a_port_that_is_taken_is_named_and_a_free_one_is_left_free() -> None:
     port = free_port()
     up._check_port(port)
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(up.UpError, match=f"port {port} "):
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(UpError, match=f"port {port} "):
         up._check_port(port)
+
+
+def test_a_port_that_is_taken_on_ipv6_alone_is_named() -> None:
+    port = free_port()
+    assert up._check_port(port), "this machine has IPv6"
+    with socket.create_server(("::1", port), family=socket.AF_INET6), pytest.raises(UpError, match=f"port {port} "):
+        up._check_port(port)
+
+
+@pytest.mark.parametrize("refused", ["socket", "bind"])
+def test_a_machine_without_ipv6_serves_ipv4(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    class Socket(socket.socket):
+        def __init__(self, family: int = socket.AF_INET) -> None:
+            if family == socket.AF_INET6 and refused == "socket":
+                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+            super().__init__(family)
+
+        def bind(self, address: Any) -> None:
+            if self.family == socket.AF_INET6:
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+            super().bind(address)
+
+    port = free_port()
+    monkeypatch.setattr(socket, "socket", Socket)
+    assert not up._check_port(port)
 
 
 def test_there_is_a_process_for_each_part_and_all_have_the_same_settings(read: Read, tmp_path: Path) -> None:
     settings = read(ENGINE_API_PROCESSES="3", ENGINE_PORT="18081", ENGINE_NAME="x")
-    children = up._children(settings, simulate=False)
+    place = Place(settings)
+    place.write_conf(ipv6=False)
+    children = up._children(settings, place, simulate=False)
     assert [child.name for child in children] == ["dispatcher", "api 0", "api 1", "api 2", "nginx"]
     for child in children:
         given = {name: text for name, text in child._environment.items() if name.startswith(("ENGINE_", "PAYMENT_"))}
@@ -61,14 +123,15 @@ def test_there_is_a_process_for_each_part_and_all_have_the_same_settings(read: R
     conf = (tmp_path / "nginx.conf").read_text()
     assert "listen 18081" in conf
     assert f"unix:{tmp_path}/api-2.sock" in conf
-    assert up._children(settings, simulate=True)[0].name == "processors"
+    assert up._children(settings, place, simulate=True)[0].name == "processors"
+    place.close()
 
 
 def test_a_machine_without_nginx_is_told_how_to_get_it(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     monkeypatch.setattr(Path, "exists", lambda _: False)
-    with pytest.raises(up.UpError, match="`make setup` installs it"):
-        up._children(read(), simulate=False)
+    with pytest.raises(UpError, match="`make setup` installs it"):
+        up._children(read(), Place(read()), simulate=False)
 
 
 def test_what_listens_is_told_from_what_does_not(tmp_path: Path) -> None:
@@ -79,7 +142,17 @@ def test_what_listens_is_told_from_what_does_not(tmp_path: Path) -> None:
         assert not up._connects(path), "bound, and nobody listens"
         listener.listen(1)
         assert up._connects(path)
+        assert up._listens(socket.AF_UNIX, path)
+        with contextlib.ExitStack() as waiting:
+            for _ in range(8):
+                client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect_ex(path)
+            assert up._listens(socket.AF_UNIX, path), "it is too busy, and it listens"
     assert not up._connects(path), "its owner is gone"
+    assert not up._listens(socket.AF_UNIX, path)
+    assert not up._listens(socket.AF_UNIX, f"{path}/gone") and not up._listens(socket.AF_UNIX, f"{path}-gone")
+    assert not up._listens(socket.AF_INET, ("127.0.0.1", free_port()))
     assert os.path.exists(path)
     assert not is_alive("127.0.0.1", free_port())
 

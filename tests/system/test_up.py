@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from engine.supervise.alive import is_alive
 from tests.lab.simulate import processes
 from tests.system import running
 from tests.system.checks import World
@@ -15,6 +18,7 @@ from tests.system.client import Payment, Steady, client, new_payments, steady, w
 from tests.system.running import Engine, Place, engine_in, has_ended, place
 
 TOKEN = "a secret"
+NGINX_MAKES = {f"nginx-{use}" for use in ("body", "proxy", "fastcgi", "uwsgi", "scgi")}  # at its start, and uses none
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,11 @@ def simulated() -> Iterator[processes.Processors]:
 def world(simulated: processes.Processors) -> Iterator[World]:
     with running.engine(simulated, ENGINE_PURGE="0", ENGINE_ADMIN_TOKEN=TOKEN) as engine:
         yield World(engine, simulated)
+
+
+def connects(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 @pytest.fixture
@@ -78,6 +87,11 @@ def test_a_directory_that_cannot_be_used_is_refused(here: Place) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_it_serves_on_ipv4_and_on_ipv6(world: World, host: str) -> None:
+    assert is_alive(host, world.engine.port)
+
+
 def test_purge_needs_the_token_where_it_is_not_switched_on(world: World) -> None:
     with client(world.engine.port) as shop:
         payments = new_payments(10)
@@ -117,6 +131,31 @@ def test_what_was_accepted_is_settled_when_the_processors_hang_during_a_stop(
         processor.set_delay(0)
     with engine_in(here) as engine:
         check_everything_known(engine, simulated, told)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["files", "directory"])
+def test_a_run_directory_that_is_cleaned_away_is_made_again_and_served_from(
+    here: Place, simulated: processes.Processors, whole: bool
+) -> None:
+    with engine_in(here) as engine, client(engine.port) as shop:
+        payments = new_payments(10)
+        assert {shop.pay(payment).status for payment in payments} == {202}
+        directory = Path(here.run_dir)
+        names = {path.name for path in directory.iterdir()} - {"log", "nginx.pid"}
+        if whole:
+            shutil.rmtree(directory)
+        else:
+            for path in directory.iterdir():
+                if path.is_file() or path.is_socket() or path.is_fifo():
+                    path.unlink()
+        wait_until(
+            lambda: directory.exists() and {path.name for path in directory.iterdir()} >= names - NGINX_MAKES,
+            10, "all is there again",
+        )  # fmt: skip
+        wait_until(lambda: connects(here.api_socket(0)) and connects(here.api_socket(1)), 5, "both serve")
+        payments += (more := new_payments(20))
+        assert {shop.pay(payment).status for payment in more} == {202}
+        World(engine, simulated).check_settled_once(payments)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ RESERVED = frozenset(
         *settings.PROCESSOR_URL_NAMES,
         "ENGINE_NAME",
         "ENGINE_RUN_DIR",
+        "ENGINE_RUN_GROUP",
         "ENGINE_DATA_DIR",
         "ENGINE_PORT",
         "ENGINE_PURGE",
