@@ -42,7 +42,7 @@ Later = Callable[[], Answer | None]  # called at each tick until it returns an a
 
 
 class Held(NamedTuple):
-    """A Later that is first called after ``ms`` milliseconds, or up to one more; for a body sooner if others wait too."""
+    """A Later that is called after ``ms`` milliseconds, or up to one more; for a body sooner if others wait too."""
 
     later: Later
     ms: int
