@@ -24,7 +24,7 @@ Body = bytes | bytearray
 
 
 class Request(NamedTuple):
-    """An HTTP request, but for the processor's origin.
+    """An HTTP request, but for the processor's origin and base path.
 
     ``path``: with the query, from the first slash. ``headers``: names and values. ``body``: empty with GET; with any
     other method its type stands in ``headers``.

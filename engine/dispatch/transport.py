@@ -61,10 +61,10 @@ class _Carrier:
         self.sending_bytes = -1  # what the handle takes for the length of the body
         self.body = bytearray()
 
-    def load(self, origin: str, request: Request, unsaid: Sequence[str] = ()) -> None:
+    def load(self, url: str, request: Request, unsaid: Sequence[str] = ()) -> None:
         """Sets path, headers and method, which stay set, and the body; ``unsaid``: headers that libcurl leaves out."""
         handle = self.handle
-        handle.setopt(pycurl.URL, f"{origin}{request.path}")
+        handle.setopt(pycurl.URL, f"{url}{request.path}")
         handle.unsetopt(pycurl.HTTPHEADER)  # an empty list would leave those of the last request
         handle.setopt(pycurl.HTTPHEADER, [*(f"{name}: {value}" for name, value in request.headers), *unsaid])
         if request.method == "GET":
@@ -89,7 +89,7 @@ class Transport:
     """Sends payments, lookups and queries, and says how they ended.
 
     Parameters:
-      urls: origins of the processors.
+      urls: origins of the processors, with their base paths.
       connectors: what each of them speaks.
       connect_timeout_ms, request_timeout_ms: see :mod:`engine.settings`.
       in_flight_max: for each processor; so many connections are kept.
