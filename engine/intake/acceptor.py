@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from engine.books.reader import BooksReader
 from engine.memory import layout
+from engine.memory.hashing import mix
 from engine.memory.layout import STRIPES
 from engine.payment import Payment
 from engine.ring import ids
@@ -114,7 +115,7 @@ class Acceptor:
         """
         if self._alone:
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
-        with self._lock.locked(ids.stripe(ids.mix(id_high, id_low, *self._seeds))):
+        with self._lock.locked(ids.stripe(mix(id_high, id_low, *self._seeds))):
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
 
     def locked_whole(self) -> AbstractContextManager[None]:

@@ -28,8 +28,9 @@ from engine.intake.acceptor import Acceptor, FileLock, Verdict
 from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell, Pipe
+from engine.memory.hashing import mix
 from engine.memory.words import Words
-from engine.ring.ids import IdMemory, mix, stripe
+from engine.ring.ids import IdMemory, stripe
 from engine.ring.ring import DONE, RingReader, RingWriter
 from engine.storage import locks, mapping
 from tests.hostile.test_parser import damaged, documents, payments
