@@ -34,9 +34,9 @@ class Answer(NamedTuple):
     body: bytes = b""
 
 
-def json_answer(body: bytes) -> Answer:
+def json_answer(body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
     """200 with JSON."""
-    return Answer(STATUS_LINES[200], (JSON_HEADER,), body)
+    return Answer(STATUS_LINES[200], (JSON_HEADER, *headers), body)
 
 
 def problem(status: int, detail: str, field: str = "", *headers: tuple[bytes, bytes]) -> Answer:

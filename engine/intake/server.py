@@ -131,7 +131,7 @@ class Server:
 
     def _sums(self, from_ms: int | None, to_ms: int | None) -> Answer:
         try:
-            sums = self._books.window(from_ms, to_ms)
+            sums, resolution_ms = self._books.resolved(from_ms, to_ms)
         except BooksBusyError:
             return problem.BUSY
         # Written by hand: a float would not hold a large sum to the cent.
@@ -139,7 +139,7 @@ class Server:
             f'"{name}":{{"totalRequests":{total.payments},"totalAmount":{payment.format_cents(total.cents)}}}'
             for name, total in zip(self._names, sums, strict=True)
         )
-        return problem.json_answer(f"{{{','.join(parts)}}}".encode())
+        return problem.json_answer(f"{{{','.join(parts)}}}".encode(), *window.resolution_headers(resolution_ms))
 
     def status(self, request: Request) -> Answer:
         """GET /payments/{correlationId}/status."""

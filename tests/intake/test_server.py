@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from engine import settings as settings_module
-from engine.books.reader import Sum
+from engine.books.reader import EXACT_MS, Sum, Window
 from engine.dispatch.attempt import Now
 from engine.dispatch.settlement import Settlement
 from engine.intake.http import Held
@@ -391,6 +391,26 @@ def test_the_summary_has_exactly_what_was_settled_to_the_cent(tmp_path: Path) ->
             assert spaced == later
 
 
+def test_a_summary_of_long_ago_says_what_it_is_exact_to(tmp_path: Path) -> None:
+    with engine(str(tmp_path), ENGINE_BOOKS_RECENT_SECONDS="30", ENGINE_BOOKS_HORIZON_HOURS="1") as world:
+        world.start()
+        with world.client() as client:
+            assert pay(client, new_id(), 1.0).status_code == 202
+            settled_ms = world.settle(0, 0)
+            seconds = {"from": instant(settled_ms // 1000 * 1000), "to": instant(settled_ms // 1000 * 1000 + 999)}
+            moment = {"from": instant(settled_ms // 1000 * 1000 + 1), "to": instant(settled_ms // 1000 * 1000 + 998)}
+            assert "summary-resolution" not in client.get("/payments-summary", params=moment).headers
+            for later_ms, resolution in ((60_000, "1s"), (3 * 3_600_000, "none")):
+                world.writer.begin(settled_ms + later_ms)
+                world.writer.commit()
+                for ask in (client.get, client.head):
+                    assert ask("/payments-summary", params=moment).headers["summary-resolution"] == resolution
+                    assert "summary-resolution" not in ask("/payments-summary").headers
+                exact = client.get("/payments-summary", params=seconds)
+                assert exact.headers.get("summary-resolution", "1s") == resolution
+            assert exact.json()["default"]["totalRequests"] == 0
+
+
 def test_a_summary_waits_a_moment_for_answers_that_are_due(tmp_path: Path) -> None:
     with engine(str(tmp_path)) as world:
         world.start()
@@ -407,8 +427,8 @@ def test_a_summary_that_waits_has_what_was_settled_meanwhile() -> None:
     class Books:
         sums = (Sum(0, 0), Sum(0, 0))
 
-        def window(self, *_bounds: int | None) -> tuple[Sum, Sum]:
-            return self.sums
+        def resolved(self, *_bounds: int | None) -> Window:
+            return Window(self.sums, EXACT_MS)
 
     class Anything:
         pointer = None
