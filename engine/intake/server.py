@@ -78,7 +78,7 @@ class Server:
         http.route("POST", "/purge-payments", self.purge)
         for path in ("/payments", "/purge-payments"):
             http.route("*", path, lambda _: problem.POST_ONLY)
-        http.route("*", "/*", lambda _: problem.NOT_FOUND)
+        http.route_rest(problem.NOT_FOUND)
 
     def pay(self, body: bytes) -> Answer | Later:
         """POST /payments. 202 means: in the ring, and with a committer: on disk."""

@@ -228,6 +228,29 @@ def test_another_method_is_405_and_says_which_are_allowed(
     assert response.headers["allow"] == allow
 
 
+def test_a_path_is_the_same_however_what_needs_no_escape_is_written(client: httpx.Client) -> None:
+    identity = new_id()
+    body = {"correlationId": identity, "amount": 1.5}
+    assert client.post("/pa%79ments", json=body).status_code == 202
+    assert client.post("/%70ayments", json=body | {"amount": 2}).status_code == 409
+    escaped = identity.replace("-", "%2D")
+    for path in (f"/payments/{escaped}/status", f"/p%61yments/{escaped}/st%61tus"):
+        assert client.get(path).json()["correlationId"] == identity
+        assert client.head(path).status_code == 200
+    summary = client.get("/payments%2dsummary?from=2026-07-16")
+    assert summary.status_code == 200 and set(summary.json()) == {"default", "fallback"}
+    expect_problem(client.get("/payments%2Dsummary?from=yesterday"), 400, "from")
+    assert client.get("/pa%79ments").headers["allow"] == "POST"
+    for other in (
+        "/payments%2Fsummary",
+        f"/payments%2F{identity}/status",
+        "/pa%zzyments",
+        "/payments%00",
+        "/health%20",
+    ):
+        expect_problem(client.get(other), 404)
+
+
 @pytest.mark.parametrize("path", ["/health", "/healthcheck", "/payments-summary", "/payments", "/nothing"])
 def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
     get, head = client.get(path), client.head(path)
