@@ -166,13 +166,18 @@ class Acceptor:
 
     def usage(self) -> list[Usage]:
         """How full each ring is."""
-        usages = []
-        for ring in self._rings:
-            head = ring.head
-            full = head >= ring.slots and not ring.is_done(head - ring.slots)
-            usages.append(Usage(head - ring.forgotten_below, ring.words[layout.RING_REFUSED_AT], full))
-        return usages
+        return [_usage(ring) for ring in self._rings]
+
+    def own_usage(self) -> Usage:
+        """How full the ring is that this process writes."""
+        return _usage(self._own)
 
     def close(self) -> None:
         """Lets go of the file of the locks."""
         self._lock.close()
+
+
+def _usage(ring: RingReader) -> Usage:
+    head = ring.head
+    full = head >= ring.slots and not ring.is_done(head - ring.slots)
+    return Usage(head - ring.forgotten_below, ring.words[layout.RING_REFUSED_AT], full)

@@ -79,6 +79,16 @@ def document(settings: Settings) -> Json:
             "/healthcheck": _reading(
                 _operation("isAlive", "Whether this process answers.", {200: {"description": "It does."}})
             ),
+            "/readyz": _reading(
+                _operation(
+                    "isReady",
+                    "Whether this process can accept payments: memory whole, ring not full, dispatcher alive.",
+                    {
+                        200: _json("It can.", _object({"status": {"const": "ready"}})),
+                        503: _problem(f"`detail` has the reasons. Or: {COMMON[503]}") | {"headers": RETRY_AFTER},
+                    },
+                )
+            ),
             "/openapi.json": _reading(
                 _operation("describe", "This document.", {200: _json("OpenAPI 3.1.", {"type": "object"})})
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import orjson
@@ -46,6 +47,7 @@ class Server:
         doorbell: Doorbell,
         committer: Committer | None = None,
         fast_path: FastPath | None = None,
+        lost: Callable[[], str] = str,
     ) -> None:
         self._settings = settings
         self._acceptor = acceptor
@@ -55,6 +57,7 @@ class Server:
         self._doorbell = doorbell
         self._committer = committer
         self._fast_path = fast_path
+        self._lost = lost  # says what has become of the segments, "" when all are whole
         self._token = settings.intake.admin_token.encode()
         self._names = settings.processors.names
 
@@ -69,6 +72,7 @@ class Server:
             "/payments/:id/status": self.status,
             "/health": self.health,
             "/healthcheck": lambda _: problem.ALIVE,
+            "/readyz": self.ready,
             "/openapi.json": lambda _: description,
         }
         for path, handler in gets.items():
@@ -190,6 +194,12 @@ class Server:
             clock.read_ms(self._books_words),
         )
         return problem.json_answer(orjson.dumps(document))
+
+    def ready(self, _: Request) -> Answer:
+        """GET /readyz: 200 when this process can accept payments, else 503 with the reasons."""
+        own = self._acceptor.own_usage()
+        reasons = health.unready(self._books_words, self._lost(), own, time.time_ns() // 1_000_000)
+        return problem.not_ready(reasons) if reasons else problem.READY
 
     def purge(self, request: Request) -> Answer | Later:
         """POST /purge-payments: asks the dispatcher to forget everything, and answers when it has."""

@@ -486,6 +486,31 @@ def test_a_bound_that_cannot_be_read_is_400_and_named(client: httpx.Client, quer
     expect_problem(client.get(f"/payments-summary?{query}"), 400, field)
 
 
+def test_ready_is_who_can_accept_and_the_reasons_are_said_else(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as world:
+        world.start()
+        with world.client() as client:
+            status = StatusBlock(world.books.words)
+            expect_problem(client.get("/readyz"), 503)
+            assert client.get("/readyz").json()["detail"] == "Not ready: dispatcher is down."
+            status.heartbeat_ms = time.time_ns() // 1_000_000
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+            assert client.head("/readyz").status_code == 200
+            status.heartbeat_ms = time.time_ns() // 1_000_000 - 60_000
+            assert client.get("/readyz").status_code == 503
+            for _ in range(world.settings.storage.ring_slots):
+                assert pay(client, new_id(), 1.0).status_code == 202
+            status.heartbeat_ms = time.time_ns() // 1_000_000
+            refused = client.get("/readyz")
+            assert (refused.status_code, refused.json()["detail"]) == (503, "Not ready: the ring is full.")
+            assert refused.headers["retry-after"] == "1"
+            mapping.remove_all(world.settings)
+            assert "the ring is full" in client.get("/readyz").json()["detail"]
+            assert len(client.get("/readyz").json()["detail"].split(";")) == 2, "memory is gone too"
+            assert client.get("/healthcheck").status_code == 200
+
+
 # --- health ----------------------------------------------------------------------------------------------------------
 
 
