@@ -9,7 +9,7 @@
 //
 // LAYOUT_* come from engine/memory/layout.py by way of engine/intake/build.py.
 
-#define _GNU_SOURCE // F_OFD_SETLKW
+#define _GNU_SOURCE // F_OFD_SETLK
 
 #include <errno.h>
 #include <fcntl.h>
@@ -314,13 +314,14 @@ static bool remember(uint64_t *ids, uint64_t mixed)
     return (found[0] | found[1]) != 0;
 }
 
-// Takes (F_WRLCK) or gives back (F_UNLCK) a record lock, as Acceptor.accept() does.
+// Takes (F_WRLCK) or gives back (F_UNLCK) a record lock; false when another process has it. For that one must wait, and
+// not for ever: FileLock.locked() does.
 static bool lock(int descriptor, short type, uint64_t stripe)
 {
     struct flock record = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)stripe, .l_len = 1};
     int result;
     do
-        result = fcntl(descriptor, F_OFD_SETLKW, &record);
+        result = fcntl(descriptor, F_OFD_SETLK, &record);
     while (result != 0 && errno == EINTR);
     return result == 0;
 }

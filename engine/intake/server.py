@@ -12,7 +12,7 @@ import orjson
 from engine.books.reader import BooksBusyError, BooksReader
 from engine.correlation import format_id
 from engine.intake import health, openapi, payment, problem, window
-from engine.intake.acceptor import Acceptor, Verdict
+from engine.intake.acceptor import Acceptor, StripeBusyError, Verdict
 from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath
 from engine.intake.http import Held, Http, Later, Request
@@ -96,6 +96,8 @@ class Server:
             )
         except BooksBusyError:
             return problem.BUSY
+        except StripeBusyError:
+            return problem.STUCK
         if self._committer is not None and verdict in (Verdict.ACCEPTED, Verdict.SAME):
             return self._committed(self._committer, id_high, id_low)
         if verdict is Verdict.ACCEPTED:

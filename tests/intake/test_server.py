@@ -26,7 +26,7 @@ from engine.memory import layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
 from engine.processors import DEFAULT, FALLBACK
-from engine.storage import mapping
+from engine.storage import locks, mapping
 from tests.intake.engine import Engine, engine, new_id, pay, purging, wait_until
 
 PROBLEM = "application/problem+json"
@@ -484,6 +484,23 @@ def instant(ms: int) -> str:
 )
 def test_a_bound_that_cannot_be_read_is_400_and_named(client: httpx.Client, query: str, field: str) -> None:
     expect_problem(client.get(f"/payments-summary?{query}"), 400, field)
+
+
+def test_a_lock_that_a_stopped_process_holds_is_503_and_the_others_are_served(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as world:
+        world.start()
+        holder = os.open(world.books.lock_path, os.O_RDWR)
+        locks.take(holder, 0, layout.STRIPES)
+        with world.client() as client:
+            for _ in range(3):
+                stuck = pay(client, identity := new_id(), 1.0)
+                expect_problem(stuck, 503)
+                assert stuck.headers["retry-after"] == "1"
+            assert client.get("/health").status_code == 200
+            locks.free(holder, 0, layout.STRIPES)
+            assert pay(client, identity, 1.0).status_code == 202
+            assert client.get(f"/payments/{identity}/status").json()["status"] == "queued"
+        os.close(holder)
 
 
 def test_ready_is_who_can_accept_and_the_reasons_are_said_else(tmp_path: Path) -> None:
