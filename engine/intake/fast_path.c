@@ -11,7 +11,6 @@
 
 #define _GNU_SOURCE // F_OFD_SETLK
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -319,11 +318,7 @@ static bool remember(uint64_t *ids, uint64_t mixed)
 static bool lock(int descriptor, short type, uint64_t stripe)
 {
     struct flock record = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)stripe, .l_len = 1};
-    int result;
-    do
-        result = fcntl(descriptor, F_OFD_SETLK, &record);
-    while (result != 0 && errno == EINTR);
-    return result == 0;
+    return fcntl(descriptor, F_OFD_SETLK, &record) == 0;
 }
 
 bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_payment *payment, uint64_t accepted_ms,
