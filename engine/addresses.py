@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
+_ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
 
 def normalized(url: str) -> str:
@@ -15,9 +18,19 @@ def normalized(url: str) -> str:
     host = (parts.hostname or "").rstrip(".")  # in lower case already
     if ":" in host:
         host = f"[{ipaddress.ip_address(host)}]"
-    return f"{parts.scheme}://{host}:{parts.port or _PORTS[parts.scheme]}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{host}:{parts.port or _PORTS[parts.scheme]}{_path(parts.path)}"
 
 
 def fingerprint(url: str) -> int:
     """64 bits of the address; never 0."""
     return int.from_bytes(hashlib.sha256(normalized(url).encode()).digest()[:8], "big") or 1
+
+
+def _path(path: str) -> str:
+    """A base path without slashes at its end, and with nothing escaped that need not be (RFC 3986, 6.2.2)."""
+    return _ESCAPED.sub(_unescaped, path.rstrip("/"))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if _UNRESERVED.fullmatch(character) else match[0].upper()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from engine.addresses import normalized
 
@@ -20,8 +19,16 @@ DEFAULT, FALLBACK = 0, 1  # numbers of the contest's two
 CONTEST_NAMES = ("default", "fallback")
 FEE_UNKNOWN_PPM = -1
 PPM = 1_000_000
+PORT_MAX = 65_535
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+# What an address may be, character by character (RFC 3986, and _ in a host, which containers' names have). It is held
+# against the text itself, for urlsplit silently leaves out line ends and tabs that libcurl sees, and an empty ? or #.
+_PART = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9._~-]+)?\]"
+_ADDRESS = re.compile(rf"(?i:https?)://(?:{_PART}*@)?(?:{_HOST})(?::(?P<port>[0-9]{{1,5}}))?(?P<path>(?:/{_PART}+)*)/*")
+_DOTS = re.compile(r"(?:\.|%2[Ee]){1,2}")  # libcurl takes such parts out of a path, and another one is asked
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Processor:
 
     Parameters:
       name: its name for people and in summaries.
-      url: its origin, ``http://host:port`` without a slash at the end.
+      url: its origin, and the base path of its routes if it has one; without a slash at the end.
       fee_ppm: its fee, in millionths of an amount; FEE_UNKNOWN_PPM if it is not known.
     """
 
@@ -58,7 +65,7 @@ def parse_pairs(text: str) -> dict[str, str]:
 
 
 def parse_urls(text: str) -> dict[str, str]:
-    """The names and origins of ``ENGINE_PROCESSORS``. Raises ValueError with a reason."""
+    """The names and addresses of ``ENGINE_PROCESSORS``. Raises ValueError with a reason."""
     urls = parse_pairs(text)
     if urls and not PROCESSORS_MIN <= len(urls) <= PROCESSORS_MAX:
         raise ValueError(f"must name {PROCESSORS_MIN} to {PROCESSORS_MAX} processors")
@@ -81,13 +88,15 @@ def parse_fees(text: str) -> dict[str, int]:
 
 
 def check_url(text: str) -> None:
-    """Raises ValueError unless ``text`` is a bare http(s) origin. A processor's address must be one."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be like http://host:port")
-    if parts.path.rstrip("/") or parts.query or parts.fragment:
-        raise ValueError("must not have a path")
-    _ = parts.port, normalized(text)  # these raise ValueError for a bad port, and for a bad address in brackets
+    """Raises ValueError unless ``text`` is an http(s) origin, with a base path or without, and not a character more."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise ValueError("must be like http://host:port or http://host:port/path, and nothing before or behind it")
+    if match["port"] is not None and not 0 < int(match["port"]) <= PORT_MAX:
+        raise ValueError(f"its port must be 1 to {PORT_MAX}")
+    if any(map(_DOTS.fullmatch, match["path"].split("/"))):
+        raise ValueError("its path must not have . or .. in it")
+    normalized(text)  # raises ValueError when what is in brackets is no address
 
 
 def one_and_the_same(processors: Sequence[Processor]) -> tuple[Processor, Processor] | None:

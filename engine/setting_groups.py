@@ -67,7 +67,7 @@ class ProcessorSettings:
 
     @property
     def urls(self) -> list[str]:
-        """The address of each processor: an origin without a slash at the end."""
+        """Where each is: an origin or a base path, without a slash at the end."""
         return [processor.url for processor in self.all]
 
 

@@ -19,10 +19,10 @@ from engine.processors import check_url, parse_fees, parse_urls
 PREFIX = "ENGINE_"
 _CHECKS: dict[str, Callable[[str], object]] = {"url": check_url, "processors": parse_urls, "fees": parse_fees}
 _SHOWN = {
-    "url": "http://host[:port]",
+    "url": "http://host[:port][/path]",
     "name": "letters, digits, - and _",
     "printable": "ASCII",
-    "processors": "2 to 8 pairs name=http://host[:port]",
+    "processors": "2 to 8 pairs name=http://host[:port][/path]",
     "fees": "pairs name=ppm",
 }
 

@@ -73,7 +73,8 @@ def test_a_list_of_processors_has_its_own_names_order_and_fees() -> None:
         ({"ENGINE_PROCESSORS": "a=http://a:1,A=http://b:1"}, "'A' is there twice"),
         ({"ENGINE_PROCESSORS": "a=http://a:1,b"}, "'b' is not like name=value"),
         ({"ENGINE_PROCESSORS": "a=http://a:1,2b=http://b:1"}, "'2b': a name begins with a letter"),
-        ({"ENGINE_PROCESSORS": "a=http://a:1,b=http://b:1/path"}, "b: must not have a path"),
+        ({"ENGINE_PROCESSORS": "a=http://a:1,b=http://b:1/path?"}, "b: must be like http://host:port"),
+        ({"ENGINE_PROCESSORS": "a=http://h:1/x,b=http://H:1/%78/"}, "are one and the same: http://h:1/x"),
         ({"ENGINE_PROCESSORS": "a=http://h:1,b=http://H:1/"}, "are one and the same: http://h:1"),
         ({"ENGINE_FEES_PPM": "default=x"}, "default: must be 0 to 1000000"),
         ({"ENGINE_FEES_PPM": "default=1000001"}, "default: must be 0 to 1000000"),
@@ -107,7 +108,6 @@ def test_everything_wrong_is_told_at_once() -> None:
         ("ENGINE_NAME", ""),
         ("PAYMENT_PROCESSOR_URL_DEFAULT", "localhost:8001"),
         ("PAYMENT_PROCESSOR_URL_DEFAULT", "http://"),
-        ("PAYMENT_PROCESSOR_URL_FALLBACK", "http://host:8002/payments"),
         ("PAYMENT_PROCESSOR_URL_FALLBACK", "http://host:port"),
         ("PAYMENT_PROCESSOR_URL_FALLBACK", "http://[::x]:1"),
     ],
@@ -115,6 +115,39 @@ def test_everything_wrong_is_told_at_once() -> None:
 def test_a_value_that_cannot_be_used_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         settings.read({name: value})
+
+
+@pytest.mark.parametrize(
+    "end", ["\r", "\n", "\r\n", "\t", " ", "#", "?", "?a=b", "#c", "\0", "\x7f", "\xa0", "\u2028", '"', "\\"]
+)
+@pytest.mark.parametrize(
+    "url", ["http://host:1{}", "http://host:1/{}", "http://host:1/base{}", "http://ho{}st:1", "{}http://host"]
+)
+def test_an_address_with_a_character_too_many_is_refused(url: str, end: str) -> None:
+    with pytest.raises(SettingsError, match="PAYMENT_PROCESSOR_URL_DEFAULT"):
+        settings.read({"PAYMENT_PROCESSOR_URL_DEFAULT": url.format(end)})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://h:0", "http://h:65536", "http://h:", "http://h:+1", "http://a..b", "http://-a", "http://h/a//b",
+     "http://h/../a", "http://h/a/%2e%2E", "http://h/%zz", "http://h/é", "http://hé", "http://a@b@", "ftp://h", "//h"],
+)  # fmt: skip
+def test_an_address_that_libcurl_would_read_otherwise_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="PAYMENT_PROCESSOR_URL_DEFAULT"):
+        settings.read({"PAYMENT_PROCESSOR_URL_DEFAULT": url})
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("http://host:8002/base/", "http://host:8002/base"),
+        ("https://a_b.c-d.example/v1/%C3%A9;x=1", "https://a_b.c-d.example/v1/%C3%A9;x=1"),
+        ("HTTP://user:word@[::1]:80", "HTTP://user:word@[::1]:80"),
+    ],
+)
+def test_an_address_may_have_a_base_path(url: str, kept: str) -> None:
+    assert settings.read({"PAYMENT_PROCESSOR_URL_DEFAULT": url}).processors.urls[0] == kept
 
 
 @pytest.mark.parametrize("durability", ["disk", "sync"])

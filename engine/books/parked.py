@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from engine.books.levels import Shape
 from engine.books.writer import BooksWriter
 from engine.memory import layout
-from engine.memory.words import WORD_MAX
+from engine.memory.hashing import mix
 from engine.payment import Payment
 
 # The ring of a Payment in the table; its position is the number of its parking place.
@@ -156,6 +156,6 @@ def _code(get: Callable[[int], int], at: int) -> int:
 
 def bucket(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> range:
     """The places where a payment with this id may be."""
-    mixed = ((3 * id_high + id_low) * get(layout.BOOKS_PARKED_SEED_AT) & WORD_MAX) >> 32
-    first = mixed % (shape.parked_slots // layout.PARKED_WAYS) * layout.PARKED_WAYS
+    seed = get(layout.BOOKS_PARKED_SEED_AT)
+    first = (mix(id_high, id_low, seed, seed) >> 32) % (shape.parked_slots // layout.PARKED_WAYS) * layout.PARKED_WAYS
     return range(first, first + layout.PARKED_WAYS)

@@ -13,6 +13,8 @@ from engine.memory.words import Words
 from engine.payment import Payment
 
 TRIES_MAX = 10_000
+EXACT_MS = 1  # the resolution of a window that has just what was asked for
+UNBOUNDED_MS = -1  # ... of one with a bound in a time of which only the total is known
 
 
 class BooksBusyError(Exception):
@@ -24,6 +26,13 @@ class Sum(NamedTuple):
 
     payments: int
     cents: int
+
+
+class Window(NamedTuple):
+    """What each processor charged in a window whose bounds were moved to a multiple of ``resolution_ms``."""
+
+    sums: tuple[Sum, ...]
+    resolution_ms: int  # EXACT_MS, UNBOUNDED_MS, or the width of a bucket
 
 
 class Totals(NamedTuple):
@@ -52,18 +61,24 @@ class BooksReader:
         self._processors = tuple(range(shape.processors))
 
     def window(self, from_ms: int | None, to_ms: int | None) -> tuple[Sum, ...]:
+        """The sums of :meth:`resolved`. Raises BooksBusyError."""
+        return self.resolved(from_ms, to_ms).sums
+
+    def resolved(self, from_ms: int | None, to_ms: int | None) -> Window:
         """What each processor charged with ``from_ms <= requestedAt <= to_ms``; None is no bound.
 
-        It is exact to the millisecond within the recent time, and to the second within the horizon: there a second (or,
-        beyond the seconds, a minute) counts if it starts after the bound. Of payments older than the horizon only the
-        total is known: it counts if ``from_ms`` is older too, or None. A window that ends before the horizon is empty.
+        Exact to the millisecond within the recent time, to the second within the horizon (beyond the seconds there are
+        a few minutes). A window begins at ``from_ms`` and ends at ``to_ms + 1``; each of the two that is too old for
+        milliseconds is moved in the same way, to the next whole second (minute). So windows that touch add up. Of what
+        is older than the horizon only the total is known: such a bound is moved to the beginning of all time.
         Raises BooksBusyError.
         """
         return self._read(from_ms, to_ms)[0]
 
     def totals(self) -> Totals:
         """Everything that is done. Raises BooksBusyError."""
-        return Totals(*self._read(None, None))
+        settled, failed, before = self._read(None, None)
+        return Totals(settled.sums, failed, before)
 
     def parked(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId if it has been parked. Raises BooksBusyError."""
@@ -78,18 +93,19 @@ class BooksReader:
                 return found
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
-    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[tuple[Sum, ...], Sum, Sum]:
+    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[Window, Sum, Sum]:
         words = self._words
         for _ in range(TRIES_MAX):
             version, floors = words[layout.BOOKS_VERSION_AT], self._floors()
             redo = self._redo() if version & 1 else {}
             settled = [self._window(processor, from_ms, to_ms, redo) for processor in self._processors]
+            resolution_ms = self._resolution_ms(from_ms, to_ms, redo)
             failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, redo)
             before = self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, redo)
             # While the version stays odd, a transaction that is being applied reads the same all the time, because it
             # is read through its log. Buckets that are being opened change, but their floor moves first.
             if words[layout.BOOKS_VERSION_AT] == version and self._floors() == floors:
-                return tuple(settled), failed, before
+                return Window(tuple(settled), resolution_ms), failed, before
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
     def _floors(self) -> list[int]:
@@ -114,6 +130,24 @@ class BooksReader:
         high = Sum(0, 0) if to_ms is None else self._since(processor, to_ms + 1, redo)
         # Beyond the recent time the lower bound is rounded up, so it may lie after the upper one.
         return Sum(max(low.payments - high.payments, 0), max(low.cents - high.cents, 0))
+
+    def _resolution_ms(self, from_ms: int | None, to_ms: int | None, redo: dict[int, int]) -> int:
+        if from_ms is not None and to_ms is not None and from_ms > to_ms:
+            return EXACT_MS
+        starts = (from_ms, None if to_ms is None else to_ms + 1)
+        moved = [self._moved_ms(start, redo) for start in starts if start is not None]
+        return UNBOUNDED_MS if UNBOUNDED_MS in moved else max(moved, default=EXACT_MS)
+
+    def _moved_ms(self, since_ms: int, redo: dict[int, int]) -> int:
+        """To a multiple of how many ms a bound was moved, EXACT_MS where that changes nothing: see :meth:`_since`."""
+        levels = self._shape.levels
+        for level in levels:
+            if -(-since_ms // level.width_ms) >= self._valid(level, redo)[0]:
+                return level.width_ms if since_ms % level.width_ms else EXACT_MS
+        # Where all there is lies after the horizon, the total is just what was charged since then.
+        oldest_ms = self._valid(levels[-1], redo)[0] * levels[-1].width_ms
+        is_all_later = all(self._since(one, oldest_ms, redo) == self._total(one, redo) for one in self._processors)
+        return EXACT_MS if is_all_later else UNBOUNDED_MS
 
     def _total(self, processor: int, redo: dict[int, int]) -> Sum:
         return self._sum(layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_CARRIES_AT + processor, redo)

@@ -24,7 +24,7 @@ Body = bytes | bytearray
 
 
 class Request(NamedTuple):
-    """An HTTP request without the processor's origin.
+    """An HTTP request, but for the processor's origin and base path.
 
     ``path``: from the first slash, with the query. ``headers``: names and values. ``body``: empty with GET; with any
     other method, ``headers`` has its type.

@@ -61,10 +61,10 @@ class _Carrier:
         self.sending_bytes = -1  # the length of the body that was set on the handle
         self.body = bytearray()
 
-    def load(self, origin: str, request: Request, unsaid: Sequence[str] = ()) -> None:
+    def load(self, url: str, request: Request, unsaid: Sequence[str] = ()) -> None:
         """Sets path, headers and method, which stay set, and the body; ``unsaid``: headers that libcurl must omit."""
         handle = self.handle
-        handle.setopt(pycurl.URL, f"{origin}{request.path}")
+        handle.setopt(pycurl.URL, f"{url}{request.path}")
         handle.unsetopt(pycurl.HTTPHEADER)  # an empty list would leave those of the last request
         handle.setopt(pycurl.HTTPHEADER, [*(f"{name}: {value}" for name, value in request.headers), *unsaid])
         if request.method == "GET":
@@ -89,7 +89,7 @@ class Transport:
     """Sends payments, lookups and queries, and reports how they ended.
 
     Parameters:
-      urls: origins of the processors.
+      urls: origins of the processors, with their base paths.
       connectors: the connector of each of them.
       connect_timeout_ms, request_timeout_ms: see :mod:`engine.settings`.
       in_flight_max: most requests in flight at each processor; this many connections are kept.

@@ -11,18 +11,31 @@ from __future__ import annotations
 
 import enum
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 from engine.books.reader import BooksReader
 from engine.memory import layout
+from engine.memory.hashing import mix
 from engine.memory.layout import STRIPES
 from engine.payment import Payment
 from engine.ring import ids
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.storage import locks
+
+# A stripe is held for tens of microseconds, or as long as its holder waits for its share of a core. Who has it for
+# longer is stopped, and then the others must not stand still too.
+STRIPE_WAIT_SECONDS = 0.2
+STRIPE_TRY_SECONDS = 0.0005  # between two tries
+STUCK_SECONDS = 1.0  # for so long after a wait in vain ...
+STUCK_WAIT_SECONDS = 0.005  # ... one waits no longer than this
+
+
+class StripeBusyError(Exception):
+    """Another process has had the lock of an id's stripe for too long: it is stopped, perhaps."""
 
 
 class Verdict(enum.Enum):
@@ -49,7 +62,10 @@ class StripeLock(Protocol):
     descriptor: int
 
     def locked(self, stripe: int, count: int = 1) -> AbstractContextManager[None]:
-        """Keeps other processes from accepting ids of ``count`` stripes, from ``stripe`` on."""
+        """Keeps other processes from accepting what belongs to ``count`` stripes from ``stripe`` on.
+
+        Raises StripeBusyError when one stripe cannot be had within STRIPE_WAIT_SECONDS; several are waited for.
+        """
 
     def close(self) -> None:
         """Closes the file."""
@@ -60,15 +76,32 @@ class FileLock:
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._stuck_until = 0.0  # time.monotonic()
 
     @contextmanager
     def locked(self, stripe: int, count: int = 1) -> Iterator[None]:
         """See :class:`StripeLock`."""
-        locks.take(self.descriptor, stripe, count)
+        if count > 1:
+            locks.take(self.descriptor, stripe, count)
+        else:
+            self._take(stripe)
         try:
             yield
         finally:
             locks.free(self.descriptor, stripe, count)
+
+    def _take(self, stripe: int) -> None:
+        if locks.take(self.descriptor, stripe, wait=False):
+            return
+        now = time.monotonic()
+        deadline = now + (STUCK_WAIT_SECONDS if now < self._stuck_until else STRIPE_WAIT_SECONDS)
+        while now < deadline:
+            time.sleep(STRIPE_TRY_SECONDS)
+            if locks.take(self.descriptor, stripe, wait=False):
+                return
+            now = time.monotonic()
+        self._stuck_until = now + STUCK_SECONDS
+        raise StripeBusyError(f"stripe {stripe}")
 
     def close(self) -> None:
         """See :class:`StripeLock`."""
@@ -111,11 +144,11 @@ class Acceptor:
         Parameters:
           now_ms, clock_ms: the time of its acceptance, by the wall clock and by the engine's.
 
-        Raises BooksBusyError.
+        Raises BooksBusyError and StripeBusyError.
         """
         if self._alone:
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
-        with self._lock.locked(ids.stripe(ids.mix(id_high, id_low, *self._seeds))):
+        with self._lock.locked(ids.stripe(mix(id_high, id_low, *self._seeds))):
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
 
     def locked_whole(self) -> AbstractContextManager[None]:
@@ -166,13 +199,18 @@ class Acceptor:
 
     def usage(self) -> list[Usage]:
         """How full each ring is."""
-        usages = []
-        for ring in self._rings:
-            head = ring.head
-            full = head >= ring.slots and not ring.is_done(head - ring.slots)
-            usages.append(Usage(head - ring.forgotten_below, ring.words[layout.RING_REFUSED_AT], full))
-        return usages
+        return [_usage(ring) for ring in self._rings]
+
+    def own_usage(self) -> Usage:
+        """How full the ring is that this process writes."""
+        return _usage(self._own)
 
     def close(self) -> None:
         """Closes the file of the locks."""
         self._lock.close()
+
+
+def _usage(ring: RingReader) -> Usage:
+    head = ring.head
+    full = head >= ring.slots and not ring.is_done(head - ring.slots)
+    return Usage(head - ring.forgotten_below, ring.words[layout.RING_REFUSED_AT], full)

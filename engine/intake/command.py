@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 
 from engine import run_dir
 from engine import settings as settings_module
@@ -101,9 +102,10 @@ def serve(settings: Settings, index: int) -> None:
             fast_path = FastPath(settings, rings, own, books.words, mapping.books_shape(settings), acceptor, doorbell)
         except NotBuiltError as error:
             log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
-    Server(settings, acceptor, own, books.words, reader, doorbell, committer, fast_path).add_routes(http)
     opened = segments if ids is None else [*segments, ids]
     used = (*opened, books)
+    lost = partial(mapping.lost, used)
+    Server(settings, acceptor, own, books.words, reader, doorbell, committer, fast_path, lost).add_routes(http)
     for segment in opened:
         touch(segment)
     for number in (signal.SIGTERM, signal.SIGINT):

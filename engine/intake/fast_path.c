@@ -9,9 +9,8 @@
 //
 // LAYOUT_* come from engine/memory/layout.py by way of engine/intake/build.py.
 
-#define _GNU_SOURCE // F_OFD_SETLKW
+#define _GNU_SOURCE // F_OFD_SETLK
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -167,16 +166,28 @@ static uint64_t finalise(uint64_t word)
     return word ^ word >> 31;
 }
 
-// mix() of engine/ring/ids.py, with the seeds of ring 0.
-static uint64_t mix(const uint64_t *ring, uint64_t id_high, uint64_t id_low)
+// mix() of engine/memory/hashing.py.
+static uint64_t mix(uint64_t id_high, uint64_t id_low, uint64_t seed_high, uint64_t seed_low)
 {
-    return finalise(finalise(id_high * ring[LAYOUT_RING_SEED_HIGH_AT]) ^ id_low * ring[LAYOUT_RING_SEED_LOW_AT]);
+    return finalise(finalise(id_high * seed_high) ^ id_low * seed_low);
 }
 
-static uint64_t *bucket_of(uint64_t *ring, uint64_t id_high, uint64_t id_low)
+static uint64_t mix_of_ring(const uint64_t *ring, uint64_t id_high, uint64_t id_low)
+{
+    return mix(id_high, id_low, ring[LAYOUT_RING_SEED_HIGH_AT], ring[LAYOUT_RING_SEED_LOW_AT]);
+}
+
+// Rings that were made together have the same: then one mix does for all of them.
+static bool have_one_seed(const uint64_t *ring, const uint64_t *other)
+{
+    return ring[LAYOUT_RING_SEED_HIGH_AT] == other[LAYOUT_RING_SEED_HIGH_AT] &&
+           ring[LAYOUT_RING_SEED_LOW_AT] == other[LAYOUT_RING_SEED_LOW_AT];
+}
+
+// The bucket of an id whose mix by this ring's seeds is `mixed`.
+static uint64_t *bucket_of(uint64_t *ring, uint64_t mixed)
 {
     uint64_t slots = ring[LAYOUT_RING_SLOTS_AT]; // a power of two, at least 64
-    uint64_t mixed = id_high * ring[LAYOUT_RING_SEED_HIGH_AT] + id_low * ring[LAYOUT_RING_SEED_LOW_AT];
     return ring + LAYOUT_RING_HEADER_WORDS + (mixed >> (64 - __builtin_ctzll(slots)));
 }
 
@@ -186,12 +197,12 @@ static uint64_t *slot_of(uint64_t *ring, uint64_t position)
     return ring + LAYOUT_RING_HEADER_WORDS + slots + (position & (slots - 1)) * LAYOUT_SLOT_WORDS;
 }
 
-// Whether a correlationId is certainly not in a ring: RingReader.find(), but without its steps for a ring that is being
-// written or that a killed writer has left.
-static bool is_absent(uint64_t *ring, uint64_t id_high, uint64_t id_low)
+// Whether a correlationId is certainly not in a ring: RingReader.find() without what it does when the ring is being
+// written or left by a killed writer.
+static bool is_absent(uint64_t *ring, const uint64_t *bucket, uint64_t id_high, uint64_t id_low)
 {
     uint64_t head = load(ring + LAYOUT_RING_HEAD_AT), forgotten = load(ring + LAYOUT_RING_FORGOTTEN_AT);
-    uint64_t link = load(bucket_of(ring, id_high, id_low));
+    uint64_t link = load(bucket);
     for (uint64_t step = 0; step < ring[LAYOUT_RING_SLOTS_AT]; step++) {
         if (link == 0)
             return true;
@@ -220,8 +231,8 @@ static bool is_not_parked(const struct fast_path *fast_path, uint64_t id_high, u
     uint64_t version = load(books + LAYOUT_BOOKS_VERSION_AT);
     if (version & 1)
         return false;
-    uint64_t mixed = (3 * id_high + id_low) * books[LAYOUT_BOOKS_PARKED_SEED_AT] >> 32;
-    uint64_t bucket = mixed % (books[LAYOUT_BOOKS_PARKED_SLOTS_AT] / LAYOUT_PARKED_WAYS);
+    uint64_t seed = books[LAYOUT_BOOKS_PARKED_SEED_AT], mixed = mix(id_high, id_low, seed, seed);
+    uint64_t bucket = (mixed >> 32) % (books[LAYOUT_BOOKS_PARKED_SLOTS_AT] / LAYOUT_PARKED_WAYS);
     const uint64_t *place = books + fast_path->parked_at + bucket * LAYOUT_PARKED_WAYS * LAYOUT_PARKED_WORDS;
     for (size_t way = 0; way < LAYOUT_PARKED_WAYS; way++, place += LAYOUT_PARKED_WORDS)
         if (load(place + LAYOUT_PARKED_ID_LOW) == id_low && load(place + LAYOUT_PARKED_ID_HIGH) == id_high)
@@ -250,10 +261,11 @@ static bool has_room(uint64_t *ring)
 
 // RingWriter.put() where there is room, store by store: a kill between any two must leave what the next writer can take
 // back.
-static void put(uint64_t *ring, const struct fast_path_payment *payment, uint64_t accepted_ms, uint64_t origin)
+static void put(uint64_t *ring, uint64_t *bucket, const struct fast_path_payment *payment, uint64_t accepted_ms,
+                uint64_t origin)
 {
     uint64_t position = load(ring + LAYOUT_RING_HEAD_AT);
-    uint64_t *slot = slot_of(ring, position), *bucket = bucket_of(ring, payment->id_high, payment->id_low);
+    uint64_t *slot = slot_of(ring, position);
     uint64_t check = payment->id_high * LAYOUT_CHECK_A ^ payment->id_low * LAYOUT_CHECK_B ^
                      payment->cents * LAYOUT_CHECK_C ^ accepted_ms * LAYOUT_CHECK_D ^ origin * LAYOUT_CHECK_E ^ position;
     store(slot + LAYOUT_SLOT_SEQUENCE, 0);
@@ -301,15 +313,12 @@ static bool remember(uint64_t *ids, uint64_t mixed)
     return (found[0] | found[1]) != 0;
 }
 
-// Takes (F_WRLCK) or gives back (F_UNLCK) a record lock, as Acceptor.accept() does.
+// Takes (F_WRLCK) or gives back (F_UNLCK) a record lock; false when another process has it. For that one must wait, and
+// not for ever: FileLock.locked() does.
 static bool lock(int descriptor, short type, uint64_t stripe)
 {
     struct flock record = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)stripe, .l_len = 1};
-    int result;
-    do
-        result = fcntl(descriptor, F_OFD_SETLKW, &record);
-    while (result != 0 && errno == EINTR);
-    return result == 0;
+    return fcntl(descriptor, F_OFD_SETLK, &record) == 0;
 }
 
 bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_payment *payment, uint64_t accepted_ms,
@@ -320,22 +329,29 @@ bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_
     bool is_alone = fast_path->ring_count == 1;
     if (payment->cents > fast_path->cents_max)
         return false;
-    uint64_t mixed = mix(fast_path->rings[0], id_high, id_low), stripe = mixed % LAYOUT_STRIPES;
-    if (ids != NULL) // the cache line is fetched while the lock is taken and the rings are searched
+    uint64_t mixed = mix_of_ring(fast_path->rings[0], id_high, id_low), stripe = mixed % LAYOUT_STRIPES;
+    if (ids != NULL) // on its way while the lock is taken and the rings are searched
         for (size_t line = 0; line < LAYOUT_IDS_BUCKET_WORDS; line += 8)
             __builtin_prefetch(ids_of(ids, mixed) + line);
     if (!is_alone && !lock(fast_path->lock, F_WRLCK, stripe))
         return false;
     bool is_new = true;
-    for (size_t index = 0; is_new && index < fast_path->ring_count; index++)
-        is_new = is_absent(fast_path->rings[index], id_high, id_low);
-    // The books come last: a payment is in the books before its slot is given away.
+    uint64_t *own_bucket = NULL;
+    for (size_t index = 0; is_new && index < fast_path->ring_count; index++) {
+        uint64_t *one = fast_path->rings[index];
+        bool is_mixed = have_one_seed(one, fast_path->rings[0]);
+        uint64_t *bucket = bucket_of(one, is_mixed ? mixed : mix_of_ring(one, id_high, id_low));
+        if (one == ring)
+            own_bucket = bucket;
+        is_new = is_absent(one, bucket, id_high, id_low);
+    }
+    // The books come last: a payment is there before its slot is given away.
     is_new = is_new && is_not_parked(fast_path, id_high, id_low);
     bool is_accepted = is_new && has_room(ring);
     if (is_accepted) {
         // Before it is published: every payment that is accepted must be remembered.
         bool is_seen = ids != NULL && remember(ids, mixed);
-        put(ring, payment, accepted_ms, is_seen ? clock_ms | LAYOUT_ORIGIN_SEEN : clock_ms);
+        put(ring, own_bucket, payment, accepted_ms, is_seen ? clock_ms | LAYOUT_ORIGIN_SEEN : clock_ms);
     }
     if (!is_alone)
         lock(fast_path->lock, F_UNLCK, stripe);

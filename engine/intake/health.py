@@ -79,6 +79,22 @@ def report(
     }
 
 
+def unready(books: Words, lost: str, ring: Usage, now_ms: int) -> list[str]:
+    """Why a process cannot accept payments and have them settled just now; nothing when it can.
+
+    Parameters:
+      books: the books' words.
+      lost: what has become of the segments, in words; "" when all are whole.
+      ring: how full the process's own ring is.
+      now_ms: the time by the wall clock.
+    """
+    heartbeat_ms = StatusBlock(books).heartbeat_ms
+    reasons = [lost] if lost else []
+    reasons += ["the ring is full"] if ring.full else []
+    is_down = not heartbeat_ms or now_ms - heartbeat_ms > HEARTBEAT_MS_MAX
+    return [*reasons, "dispatcher is down"] if is_down else reasons
+
+
 def _processor(status: ProcessorStatus, clock_ms: int) -> dict[str, Any]:
     return {
         "failing": bool(status.failing),

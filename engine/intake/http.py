@@ -12,6 +12,7 @@ import contextlib
 import gc
 import logging
 import os
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
 from engine import run_dir
+from engine.intake import paths
 from engine.intake.alarm import Alarm
 from engine.intake.fast_path import FastPath
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
@@ -50,6 +52,8 @@ class Held(NamedTuple):
 
 Pointer = Any  # a native request (valid while its handler runs) or response (until it is answered or aborted)
 
+OnRequest = Callable[[Pointer, Pointer, Pointer], None]
+
 log = logging.getLogger(__name__)
 
 
@@ -58,6 +62,7 @@ class Request:
 
     def __init__(self) -> None:
         self.pointer: Pointer = ffi.NULL
+        self.parameters: tuple[str, ...] = ()  # of a path that the native router has not taken apart
         self._text = ffi.new("char**")
 
     def header(self, name: bytes) -> bytes:
@@ -65,8 +70,19 @@ class Request:
         return self._unpack(lib.uws_req_get_header(self.pointer, name, len(name), self._text))
 
     def parameter(self, index: int) -> str:
-        """The part of the path that stands for the ``index``-th ``:name`` of the route, still escaped."""
-        return self._unpack(lib.uws_req_get_parameter(self.pointer, index, self._text)).decode("latin-1")
+        """The part of the path that stands for the ``index``-th ``:name`` of the route; only what need not be escaped
+        is not."""
+        if self.parameters:
+            return self.parameters[index]
+        return paths.plain(self._unpack(lib.uws_req_get_parameter(self.pointer, index, self._text)).decode("latin-1"))
+
+    def path(self) -> str:
+        """What stands before the ``?``, still escaped."""
+        return self._unpack(lib.uws_req_get_url(self.pointer, self._text)).decode("latin-1")
+
+    def method(self) -> str:
+        """In upper case, as it came."""
+        return self._unpack(lib.uws_req_get_case_sensitive_method(self.pointer, self._text)).decode("latin-1")
 
     def query(self) -> str:
         """What follows the ``?``, still escaped."""
@@ -75,7 +91,7 @@ class Request:
 
     def is_head(self) -> bool:
         """Whether the answer must come without its body."""
-        return self._unpack(lib.uws_req_get_case_sensitive_method(self.pointer, self._text)) == b"HEAD"
+        return self.method() == "HEAD"
 
     def _unpack(self, length: int) -> bytes:
         # If it is absent, the length is 0 and the pointer is NULL.
@@ -94,6 +110,7 @@ class Http:
         # Every request that is not answered yet: the part of its body that has come, or a Later. The number of
         # connections bounds it, because each has one request at a time.
         self._open: dict[Pointer, bytes | Later] = {}
+        self._routes: list[tuple[str, re.Pattern[str], OnRequest]] = []
         self._native: list[object] = []  # callbacks and timers must live as long as they can be called
         self._stop_at: float | None = None
         self._aborted = self._callback(ON_ABORTED, self._forget)
@@ -182,11 +199,29 @@ class Http:
             receive(response, chunk, length, is_end, unused)
 
         on_data = self._callback(ON_DATA, receive)
+        self._routes.append(("POST", paths.pattern(path), on_request))
         native = self._callback(ON_REQUEST, on_request)
         if fast_path is not None:
             self._fast_path = fast_path
             native = fast_path.serve(native, self._callback(ON_DATA, receive_other))
         METHODS["POST"](PLAIN, self._app.app, path.encode(), native, ffi.NULL)
+
+    def route_rest(self, answer: Answer) -> None:
+        """Every path without a route gets ``answer``, unless it is that of one when it is written plainly."""
+
+        def on_request(response: Pointer, request: Pointer, unused: Pointer) -> None:
+            self._request.pointer = request
+            path, method = paths.plain(self._request.path()), self._request.method()
+            for known, pattern, taken in self._routes:
+                match = pattern.fullmatch(path)
+                if match is not None and known in (method, "*"):
+                    self._request.parameters = match.groups()
+                    taken(response, request, unused)
+                    self._request.parameters = ()
+                    return
+            (self._answer_head if method == "HEAD" else self._answer)(response, answer)
+
+        METHODS["*"](PLAIN, self._app.app, b"/*", self._callback(ON_REQUEST, on_request), ffi.NULL)
 
     def serve(self, path: str, mode: int, group: str = "") -> None:
         """Listens on the Unix socket ``path`` with access ``mode`` and serves until :meth:`stop`. Raises OSError.
@@ -302,7 +337,8 @@ class Http:
         for name, value in answer.headers:
             lib.uws_res_write_header(PLAIN, response, name, len(name), value, len(value))
 
-    def _add(self, method: str, path: str, on_request: Callable[[Pointer, Pointer, Pointer], None]) -> None:
+    def _add(self, method: str, path: str, on_request: OnRequest) -> None:
+        self._routes.append((method, paths.pattern(path), on_request))
         METHODS[method](PLAIN, self._app.app, path.encode(), self._callback(ON_REQUEST, on_request), ffi.NULL)
 
     def _callback(self, kind: str, function: Callable[..., object]) -> Pointer:

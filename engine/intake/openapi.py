@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from engine.intake import payment, problem
+from engine.intake import payment, problem, window
 from engine.memory import layout
 from engine.settings import Settings
 
@@ -34,6 +34,15 @@ BOUND: Json = {
 }
 RETRY_AFTER: Json = {"Retry-After": {"required": True, "description": "Seconds.", "schema": INTEGER}}
 ALLOW: Json = {"Allow": {"required": True, "description": "The methods it serves.", "schema": {"type": "string"}}}
+RESOLUTION: Json = {
+    window.RESOLUTION_HEADER: {
+        "description": "Absent when the answer is exact. Else a bound is too old for milliseconds and was moved to the "
+        "next multiple of this: the window begins at the first one that is not before `from`, and ends before the "
+        f"first one that is after `to`. `{window.RESOLUTION_NONE}`: a bound lies in a time of which only the total is "
+        "known, and counts as the beginning of all time.",
+        "schema": {"enum": ["1s", "60s", window.RESOLUTION_NONE]},
+    }
+}
 # The errors that any request can get. Status: why.
 COMMON: Mapping[int, str] = {
     400: "The request is not valid HTTP, or its headers are too long.",
@@ -70,6 +79,16 @@ def document(settings: Settings) -> Json:
             "/health": _reading(_health(settings)),
             "/healthcheck": _reading(
                 _operation("isAlive", "Whether this process answers.", {200: {"description": "It does."}})
+            ),
+            "/readyz": _reading(
+                _operation(
+                    "isReady",
+                    "Whether this process can accept payments: memory whole, ring not full, dispatcher alive.",
+                    {
+                        200: _json("It can.", _object({"status": {"const": "ready"}})),
+                        503: _problem(f"`detail` has the reasons. Or: {COMMON[503]}") | {"headers": RETRY_AFTER},
+                    },
+                )
             ),
             "/openapi.json": _reading(
                 _operation("describe", "This document.", {200: _json("OpenAPI 3.1.", {"type": "object"})})
@@ -124,7 +143,10 @@ def _summary(settings: Settings) -> Json:
     operation = _operation(
         "summarize",
         "What was settled where, by the time at which it was sent to its processor.",
-        {200: _json("Counts and sums.", schema), 400: _problem(f"A bound cannot be read. Or: {COMMON[400]}")},
+        {
+            200: _json("Counts and sums.", schema) | {"headers": RESOLUTION},
+            400: _problem(f"A bound cannot be read. Or: {COMMON[400]}"),
+        },
     )
     return operation | {"parameters": [{"name": name, "in": "query", "schema": BOUND} for name in ("from", "to")]}
 

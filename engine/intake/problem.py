@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import orjson
@@ -34,9 +35,9 @@ class Answer(NamedTuple):
     body: bytes = b""
 
 
-def json_answer(body: bytes) -> Answer:
+def json_answer(body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
     """200 with JSON."""
-    return Answer(STATUS_LINES[200], (JSON_HEADER,), body)
+    return Answer(STATUS_LINES[200], (JSON_HEADER, *headers), body)
 
 
 def problem(status: int, detail: str, field: str = "", *headers: tuple[bytes, bytes]) -> Answer:
@@ -58,6 +59,11 @@ def bad_request(field: str, reason: str) -> Answer:
     return problem(400, f"{field or 'The body'} {reason}.", field)
 
 
+def not_ready(reasons: Sequence[str]) -> Answer:
+    """503: why this process accepts nothing just now, or nobody settles what it accepts."""
+    return problem(503, f"Not ready: {'; '.join(reasons)}.", "", (b"Retry-After", b"1"))
+
+
 def _method_not_allowed(allowed: str) -> Answer:
     return problem(405, f"This resource answers to {allowed}.", "", (b"Allow", allowed.encode()))
 
@@ -75,6 +81,8 @@ HAS_FAILED: Final = {
 }
 FULL: Final = problem(503, "Too many payments are waiting; none that was accepted is lost.", "", (b"Retry-After", b"1"))
 BUSY: Final = problem(503, "The books are busy.", "", (b"Retry-After", b"1"))
+STUCK: Final = problem(503, "Another process stands still with this correlationId.", "", (b"Retry-After", b"1"))
+READY: Final = json_answer(b'{"status":"ready"}')
 READ_ONLY: Final = _method_not_allowed("GET, HEAD")
 POST_ONLY: Final = _method_not_allowed("POST")
 NOT_FOUND: Final = problem(404, "There is nothing here.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import orjson
@@ -11,7 +12,7 @@ import orjson
 from engine.books.reader import BooksBusyError, BooksReader
 from engine.correlation import format_id
 from engine.intake import health, openapi, payment, problem, window
-from engine.intake.acceptor import Acceptor, Verdict
+from engine.intake.acceptor import Acceptor, StripeBusyError, Verdict
 from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath
 from engine.intake.http import Held, Http, Later, Request
@@ -48,6 +49,7 @@ class Server:
         doorbell: Doorbell,
         committer: Committer | None = None,
         fast_path: FastPath | None = None,
+        lost: Callable[[], str] = str,
     ) -> None:
         self._settings = settings
         self._acceptor = acceptor
@@ -57,6 +59,7 @@ class Server:
         self._doorbell = doorbell
         self._committer = committer
         self._fast_path = fast_path
+        self._lost = lost  # says what has become of the segments, "" when all are whole
         self._token = settings.intake.admin_token.encode()
         self._names = settings.processors.names
 
@@ -71,6 +74,7 @@ class Server:
             "/payments/:id/status": self.status,
             "/health": self.health,
             "/healthcheck": lambda _: problem.ALIVE,
+            "/readyz": self.ready,
             "/openapi.json": lambda _: description,
         }
         for path, handler in gets.items():
@@ -80,7 +84,7 @@ class Server:
         http.route("POST", "/purge-payments", self.purge)
         for path in ("/payments", "/purge-payments"):
             http.route("*", path, lambda _: problem.POST_ONLY)
-        http.route("*", "/*", lambda _: problem.NOT_FOUND)
+        http.route_rest(problem.NOT_FOUND)
 
     def pay(self, body: bytes) -> Answer | Later | Held:
         """POST /payments. 202 means: in the ring, and with a committer: on disk."""
@@ -94,6 +98,8 @@ class Server:
             )
         except BooksBusyError:
             return problem.BUSY
+        except StripeBusyError:
+            return problem.STUCK
         if self._committer is not None and verdict in (Verdict.ACCEPTED, Verdict.SAME):
             return self._committed(self._committer, id_high, id_low)
         if verdict is Verdict.ACCEPTED:
@@ -136,7 +142,7 @@ class Server:
 
     def _sums(self, from_ms: int | None, to_ms: int | None) -> Answer:
         try:
-            sums = self._books.window(from_ms, to_ms)
+            sums, resolution_ms = self._books.resolved(from_ms, to_ms)
         except BooksBusyError:
             return problem.BUSY
         # Written by hand: a float would not hold a large sum to the cent.
@@ -144,7 +150,7 @@ class Server:
             f'"{name}":{{"totalRequests":{total.payments},"totalAmount":{payment.format_cents(total.cents)}}}'
             for name, total in zip(self._names, sums, strict=True)
         )
-        return problem.json_answer(f"{{{','.join(parts)}}}".encode())
+        return problem.json_answer(f"{{{','.join(parts)}}}".encode(), *window.resolution_headers(resolution_ms))
 
     def status(self, request: Request) -> Answer:
         """GET /payments/{correlationId}/status."""
@@ -195,6 +201,12 @@ class Server:
             clock.read_ms(self._books_words),
         )
         return problem.json_answer(orjson.dumps(document))
+
+    def ready(self, _: Request) -> Answer:
+        """GET /readyz: 200 when this process can accept payments, else 503 with the reasons."""
+        own = self._acceptor.own_usage()
+        reasons = health.unready(self._books_words, self._lost(), own, time.time_ns() // 1_000_000)
+        return problem.not_ready(reasons) if reasons else problem.READY
 
     def purge(self, request: Request) -> Answer | Later:
         """POST /purge-payments: asks the dispatcher to forget everything, and answers when it has."""

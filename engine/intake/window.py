@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
+from engine.books.reader import EXACT_MS, UNBOUNDED_MS
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -14,6 +16,9 @@ MILLISECOND = timedelta(milliseconds=1)
 # an audit reads the processors 0.4 ms after us (measured: engine/lab/replay/pace.py). A longer wait would be worse than
 # none: we would count payments that the processors had not inserted yet.
 HELD_MS = 1
+
+RESOLUTION_HEADER = "Summary-Resolution"
+RESOLUTION_NONE = "none"
 
 # A blank may stand before an offset: a "+" that was not escaped means a blank in a query string.
 INSTANT_PATTERN = re.compile(
@@ -67,3 +72,11 @@ def instant_ms(field: str, text: str) -> int:
     fraction = fraction or ""
     finer = field == "from" and fraction[3:].strip("0") != ""
     return (moment - EPOCH) // MILLISECOND + int(f"{fraction:0<3.3}") + finer
+
+
+def resolution_headers(resolution_ms: int) -> tuple[tuple[bytes, bytes], ...]:
+    """What an answer says of its :attr:`Window.resolution_ms`; nothing when it is exact."""
+    if resolution_ms == EXACT_MS:
+        return ()
+    value = RESOLUTION_NONE if resolution_ms == UNBOUNDED_MS else f"{resolution_ms // 1000}s"
+    return ((RESOLUTION_HEADER.encode(), value.encode()),)

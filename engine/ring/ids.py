@@ -1,17 +1,14 @@
 """The id memory: which correlationIds were here before, far beyond what the rings remember. No locks and no files here.
 
-A correlationId is stored as 16 bits of its mix, its *fingerprint*, in the bucket that other bits of the mix choose. A
-bucket has 255 places and a cursor. A new fingerprint goes to the place at the cursor, over the oldest of the bucket. So
-nothing has to be cleared, and the memory is as good after a year as on its first day. Its answer may be wrong in one
-way only: an id that was never here counts as known with a chance of 255 / 65,281 when the bucket is full (0.39 %). That
-costs a lookup and nothing else, because a payment is never refused for it.
+A correlationId is known by 16 bits of its mix (:mod:`engine.memory.hashing`), its *fingerprint*, in the bucket that
+other bits of the mix choose. A bucket has 255 places and a cursor; what is remembered goes to the cursor's place, over
+the oldest of the bucket. So there is nothing to clear, and the memory is as good after a year as on its first day. What
+it says may be wrong in one way only: an id that was never here is taken for known with a chance of 255 / 65,281 when
+the bucket is full (0.39 %). That costs a lookup and nothing else, for a payment is never refused because of it.
 
 Several processes write the same memory without atomic instructions. So a bucket is written under the record lock of its
 stripe (:class:`engine.intake.acceptor.Acceptor`): both come from the same mix. An insertion has two stores. A kill, or
 a loss of power, may lose the second: then a place is left out this time, and its old id is known for longer.
-
-The mix is a finaliser over both halves, after a multiplication by odd secret seeds. Every input bit changes every bit
-of it, so clients cannot aim ids at one bucket. engine/intake/fast_path.c does the same.
 
 *Limit*: lanes are counted from the low end of a word, which is where a little-endian machine has the first two bytes.
 """
@@ -21,8 +18,9 @@ from __future__ import annotations
 from typing import cast
 
 from engine.memory import layout
+from engine.memory.hashing import mix
 from engine.memory.layout import IDS_BUCKET_LANES, IDS_BUCKET_WORDS, STRIPES
-from engine.memory.words import WORD_MAX, Words
+from engine.memory.words import Words
 
 _LANE_BITS = 16
 _LANE_MASK = 0xFFFF
@@ -125,18 +123,6 @@ def check_ids(words: Words, buckets: int, ring: Words) -> str:
     return ""
 
 
-def mix(id_high: int, id_low: int, seed_high: int, seed_low: int) -> int:
-    """64 bits of a correlationId, which cannot be predicted without the seeds, two odd numbers."""
-    return _finalise(_finalise(id_high * seed_high & WORD_MAX) ^ id_low * seed_low & WORD_MAX)
-
-
 def stripe(mixed: int) -> int:
     """The number of the record lock of an id, from its mix."""
     return mixed % STRIPES
-
-
-def _finalise(word: int) -> int:
-    """Spreads every bit of ``word`` over all of them: the last step of splitmix64 (Stafford's variant 13)."""
-    word = (word ^ word >> 30) * layout.MIX_A & WORD_MAX
-    word = (word ^ word >> 27) * layout.MIX_B & WORD_MAX
-    return word ^ word >> 31

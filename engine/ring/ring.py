@@ -11,6 +11,7 @@ holds the next older position of its bucket, and a chain ends at the slots that 
 from __future__ import annotations
 
 from engine.memory import layout
+from engine.memory.hashing import mix
 from engine.memory.layout import (
     RING_FORGOTTEN_AT,
     RING_HEAD_AT,
@@ -158,8 +159,7 @@ class RingReader:
         return position < self.forgotten_below or layout.unpack_progress(position, word)[0] in DONE
 
     def _bucket(self, id_high: int, id_low: int) -> int:
-        mixed = (id_high * self._seed_high + id_low * self._seed_low) & WORD_MAX
-        return RING_HEADER_WORDS + (mixed >> self._shift)
+        return RING_HEADER_WORDS + (mix(id_high, id_low, self._seed_high, self._seed_low) >> self._shift)
 
 
 class RingWriter(RingReader):

@@ -178,7 +178,8 @@ def _create(store: Store, name: str, length: int) -> Segment:
 def _lay_out(
     books: Words, rings: Sequence[Words], asked: Sizes, durability: Durability, seeds: tuple[int, int] | None
 ) -> None:
-    """Turns zeroed memory into that of a new engine without payments; ``seeds``: of ring 0, None for new ones."""
+    """Makes zeroed memory an engine's that has accepted nothing; ``seeds``: of its rings, None for new ones."""
+    seeds = seeds or (random_odd_word(), random_odd_word())
     generation = secrets.randbits(64) or 1
     lay_out_books(books, asked.shape, random_odd_word())
     listed.write(asked.processors, books)
@@ -190,8 +191,7 @@ def _lay_out(
         words[layout.RING_BOOT_AT] = recovery.boot()
         words[layout.RING_CLEAN_AT] = words[layout.RING_CLOSED_AT] = durability.state_of_new
         words[layout.RING_GENERATION_AT] = generation
-        layout.lay_out_ring(words, asked.ring_slots, *(seeds or (random_odd_word(), random_odd_word())))
-        seeds = None
+        layout.lay_out_ring(words, asked.ring_slots, *seeds)
 
 
 def _finish(store: Store, engine: str) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from engine.books.levels import Shape
-from engine.memory import layout
+from engine.memory import layout, ordering
 from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
 from engine.ring import ids
@@ -228,7 +228,10 @@ def _ready(settings: Settings) -> Iterator[Store]:
 
 
 def _usable(settings: Settings) -> Store:
-    """The store, after a check that it keeps what ENGINE_DURABILITY promises. Raises SegmentError."""
+    """The store, once it is sure that it keeps what it should. Raises SegmentError."""
+    disorder = ordering.complaint()
+    if disorder:
+        raise SegmentError(disorder)
     if durability.of(settings).is_on_disk:
         problem = filesystem.complaint(settings.storage.data_dir)
         if problem:

@@ -239,7 +239,8 @@ def _plan_parked(old: Memory, shape: Shape, draw: Callable[[], int]) -> tuple[in
     kept = [payment for payment in known if 1 + payment.state in layout.PARKED_OPEN]
     done = [payment for payment in known if 1 + payment.state not in layout.PARKED_OPEN]
     done.sort(key=lambda payment: payment.settled_ms, reverse=True)
-    # With the old seed, all payments find a place in a table of the same size, or of a multiple of it.
+    # With the old seed all find a place in a table of the same size, or of a multiple of it, but for that of an old
+    # layout, whose buckets were others.
     seed = get(layout.BOOKS_PARKED_SEED_AT)
     for _ in range(SEEDS_MAX):
         ids = [[(one.position, one.id_high, one.id_low) for one in payments] for payments in (kept, done)]

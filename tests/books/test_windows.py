@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.books.levels import shape
-from engine.books.reader import BooksReader, Sum, Totals
+from engine.books.reader import EXACT_MS, UNBOUNDED_MS, BooksReader, Sum, Totals
 from engine.books.writer import SETTLEMENTS_MAX
 from engine.memory import layout
 from tests.books.ledger import RECENT_SECONDS, START_MS, Ledger, make_books, make_reader, make_writer
@@ -81,6 +81,49 @@ def test_windows_that_touch_add_up(batches: Batches, first: int, last: int) -> N
     total = ledger.window(None, None)
     for processor in (0, 1):
         assert Sum(*map(sum, zip(*(part[processor] for part in parts), strict=True))) == total[processor]
+
+
+@settings(max_examples=300, deadline=None)
+@given(batches, st.integers(0, 5 * HOUR_MS), st.integers(0, 5 * HOUR_MS))
+def test_a_window_says_what_it_is_exact_to_and_both_bounds_were_moved_in_the_same_way(
+    batches: Batches, first: int, last: int
+) -> None:
+    reader, ledger, now_ms = keep(batches)
+    from_ms, to_ms = now_ms - max(first, last), now_ms - min(first, last)
+    for bounds in ((from_ms, to_ms), (from_ms, None), (None, to_ms)):
+        sums, resolution_ms = reader.resolved(*bounds)
+        moved = [
+            bound if bound is None or index in exact else -(-bound // resolution_ms) * resolution_ms
+            for exact in ([0], [1], [])
+            for index, bound in enumerate((bounds[0], None if bounds[1] is None else bounds[1] + 1))
+        ]
+        windows = [(low, None if high is None else high - 1) for low, high in zip(moved[::2], moved[1::2], strict=True)]
+        if resolution_ms == EXACT_MS:
+            assert sums == ledger.window(*bounds)
+        elif resolution_ms != UNBOUNDED_MS:
+            assert sums in [ledger.window(*one) for one in windows]
+            assert resolution_ms in (1000, 60_000)
+
+
+def test_the_resolution_is_that_of_the_bound_that_is_known_worst() -> None:
+    words = make_books()
+    writer, reader = make_writer(words), make_reader(words)
+    writer.begin(START_MS)
+    writer.settle(0, START_MS, 100)
+    writer.commit()
+    assert reader.resolved(0, START_MS)[1] == EXACT_MS, "nothing is older than the horizon"
+    now_ms = START_MS + 60_000
+    writer.begin(now_ms)
+    writer.commit()
+    assert reader.resolved(START_MS - 1, None) == ((Sum(1, 100), Sum(0, 0)), 1000)
+    assert reader.resolved(START_MS, START_MS + 999) == ((Sum(1, 100), Sum(0, 0)), EXACT_MS)
+    assert reader.resolved(START_MS, now_ms)[1] == EXACT_MS
+    assert reader.resolved(START_MS, START_MS + 5)[1] == 1000
+    assert reader.resolved(START_MS + 5, START_MS - 5)[1] == EXACT_MS, "it is empty whatever there was"
+    writer.begin(START_MS + 3 * HOUR_MS)
+    writer.commit()
+    assert reader.resolved(START_MS - 1, None) == ((Sum(1, 100), Sum(0, 0)), UNBOUNDED_MS)
+    assert reader.resolved(None, None)[1] == EXACT_MS
 
 
 @settings(max_examples=100, deadline=None)

@@ -62,9 +62,11 @@ def _reset(connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def _made(port: int, request_timeout_ms: int = 5000, token: str = "123") -> Iterator[tuple[Transport, select.epoll]]:
-    """A transport to a server that plays both processors, and its epoll."""
-    url = f"http://127.0.0.1:{port}"
+def _made(
+    port: int, request_timeout_ms: int = 5000, token: str = "123", path: str = ""
+) -> Iterator[tuple[Transport, select.epoll]]:
+    """A transport to one who is both processors, and its epoll."""
+    url = f"http://127.0.0.1:{port}{path}"
     with contextlib.closing(select.epoll()) as epoll:
         transport = Transport(
             (url, url),
@@ -121,6 +123,22 @@ def test_a_payment_is_sent_as_the_processor_wants_it_and_connections_are_kept() 
         b'{"correlationId":"12340000-0000-0000-0000-000000000007","amount":19.90,'
         b'"requestedAt":"2025-07-05T12:34:56.789Z"}'
     )
+
+
+def test_a_base_path_stands_before_every_route() -> None:
+    def script(connection: socket.socket) -> None:
+        for _ in range(2):
+            server.request(connection)
+            connection.sendall(OK)
+
+    server = Server(script)
+    with _made(server.port, path="/base/v1") as made:
+        pay = _paying(*made)
+        pay(1)
+        pay(1, lookup=True)
+    server.join()
+    assert server.requests[0].startswith(b"POST /base/v1/payments HTTP/1.1\r\n")
+    assert server.requests[1].startswith(b"GET /base/v1/payments/12340000-0000-0000-0000-000000000007 HTTP/1.1\r\n")
 
 
 def test_a_kept_connection_that_its_peer_closes_wakes_once_and_its_number_is_used_again() -> None:

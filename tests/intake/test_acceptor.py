@@ -15,9 +15,10 @@ from engine.books import parked
 from engine.books.reader import BooksReader
 from engine.intake.acceptor import Acceptor, FileLock, Usage, Verdict
 from engine.memory import layout
+from engine.memory.hashing import mix
 from engine.memory.words import Words
 from engine.processors import FALLBACK
-from engine.ring.ids import IdMemory, mix, stripe
+from engine.ring.ids import IdMemory, stripe
 from engine.ring.ring import RingReader, RingWriter
 from engine.storage import locks, mapping
 from tests.intake.engine import Engine, engine

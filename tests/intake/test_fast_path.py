@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -24,12 +25,13 @@ from engine import settings as settings_module
 from engine.books import levels
 from engine.books.reader import BooksReader
 from engine.intake import build, payment
-from engine.intake.acceptor import Acceptor, FileLock, Verdict
+from engine.intake.acceptor import STUCK_SECONDS, Acceptor, FileLock, StripeBusyError, Verdict
 from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell, Pipe
+from engine.memory.hashing import mix
 from engine.memory.words import Words
-from engine.ring.ids import IdMemory, mix, stripe
+from engine.ring.ids import IdMemory, stripe
 from engine.ring.ring import DONE, RingReader, RingWriter
 from engine.storage import locks, mapping
 from tests.hostile.test_parser import damaged, documents, payments
@@ -263,7 +265,7 @@ def test_what_was_parked_is_not_taken_again_and_nothing_while_the_books_are_writ
         doorbell.close()
 
 
-def test_the_fast_path_waits_for_the_lock_of_an_id_that_another_process_holds(tmp_path: Path) -> None:
+def test_the_lock_of_an_id_that_another_process_holds_is_waited_for_in_python_and_not_for_ever(tmp_path: Path) -> None:
     with engine(str(tmp_path)) as made:
         own = RingWriter(made.segments[1].words)
         rings = [made.rings[0], own]
@@ -277,15 +279,22 @@ def test_the_fast_path_waits_for_the_lock_of_an_id_that_another_process_holds(tm
         seeds = first[layout.RING_SEED_HIGH_AT], first[layout.RING_SEED_LOW_AT]
         own_stripe = stripe(mix(7, 8, *seeds))
         assert locks.take(other, own_stripe)
-        taken: list[bool] = []
-        waiting = threading.Thread(target=lambda: taken.append(fast_path.accept(7, 8, 1990, NOW_MS, CLOCK_MS)))
-        waiting.start()
-        waiting.join(0.2)
-        assert not taken and own.head == 0
+        assert not fast_path.accept(7, 8, 1990, NOW_MS, CLOCK_MS) and own.head == 0
         assert fast_path.accept(7, 9, 1990, NOW_MS, CLOCK_MS), "another id has another lock"
-        locks.free(other, own_stripe)
-        waiting.join(10)
-        assert taken == [True] and own.head == 2
+        begun = time.monotonic()
+        with pytest.raises(StripeBusyError):
+            acceptor.accept(7, 8, 1990, NOW_MS, CLOCK_MS)
+        waited = time.monotonic() - begun
+        with pytest.raises(StripeBusyError):
+            acceptor.accept(7, 8, 1990, NOW_MS, CLOCK_MS)
+        assert time.monotonic() - begun - waited < waited, "who is stuck is not waited for again at once"
+        assert own.head == 1
+        freeing = threading.Timer(0.002, locks.free, (other, own_stripe))
+        time.sleep(STUCK_SECONDS)
+        freeing.start()
+        assert acceptor.accept(7, 8, 1990, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+        freeing.join()
+        assert not fast_path.accept(7, 8, 1990, NOW_MS, CLOCK_MS) and own.head == 2
         os.close(other)
         fast_path.close()
         acceptor.close()

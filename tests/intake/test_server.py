@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from engine import settings as settings_module
-from engine.books.reader import Sum
+from engine.books.reader import EXACT_MS, Sum, Window
 from engine.dispatch.attempt import Now
 from engine.dispatch.settlement import Settlement
 from engine.intake.http import Held
@@ -27,7 +27,7 @@ from engine.memory import layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
 from engine.processors import DEFAULT, FALLBACK
-from engine.storage import mapping
+from engine.storage import locks, mapping
 from tests.intake.engine import Engine, engine, new_id, pay, purging, wait_until
 
 PROBLEM = "application/problem+json"
@@ -229,6 +229,29 @@ def test_another_method_is_405_and_says_which_are_allowed(
     assert response.headers["allow"] == allow
 
 
+def test_a_path_is_the_same_however_what_needs_no_escape_is_written(client: httpx.Client) -> None:
+    identity = new_id()
+    body = {"correlationId": identity, "amount": 1.5}
+    assert client.post("/pa%79ments", json=body).status_code == 202
+    assert client.post("/%70ayments", json=body | {"amount": 2}).status_code == 409
+    escaped = identity.replace("-", "%2D")
+    for path in (f"/payments/{escaped}/status", f"/p%61yments/{escaped}/st%61tus"):
+        assert client.get(path).json()["correlationId"] == identity
+        assert client.head(path).status_code == 200
+    summary = client.get("/payments%2dsummary?from=2026-07-16")
+    assert summary.status_code == 200 and set(summary.json()) == {"default", "fallback"}
+    expect_problem(client.get("/payments%2Dsummary?from=yesterday"), 400, "from")
+    assert client.get("/pa%79ments").headers["allow"] == "POST"
+    for other in (
+        "/payments%2Fsummary",
+        f"/payments%2F{identity}/status",
+        "/pa%zzyments",
+        "/payments%00",
+        "/health%20",
+    ):
+        expect_problem(client.get(other), 404)
+
+
 @pytest.mark.parametrize("path", ["/health", "/healthcheck", "/payments-summary", "/payments", "/nothing"])
 def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
     get, head = client.get(path), client.head(path)
@@ -392,6 +415,26 @@ def test_the_summary_has_exactly_what_was_settled_to_the_cent(tmp_path: Path) ->
             assert spaced == later
 
 
+def test_a_summary_of_long_ago_says_what_it_is_exact_to(tmp_path: Path) -> None:
+    with engine(str(tmp_path), ENGINE_BOOKS_RECENT_SECONDS="30", ENGINE_BOOKS_HORIZON_HOURS="1") as world:
+        world.start()
+        with world.client() as client:
+            assert pay(client, new_id(), 1.0).status_code == 202
+            settled_ms = world.settle(0, 0)
+            seconds = {"from": instant(settled_ms // 1000 * 1000), "to": instant(settled_ms // 1000 * 1000 + 999)}
+            moment = {"from": instant(settled_ms // 1000 * 1000 + 1), "to": instant(settled_ms // 1000 * 1000 + 998)}
+            assert "summary-resolution" not in client.get("/payments-summary", params=moment).headers
+            for later_ms, resolution in ((60_000, "1s"), (3 * 3_600_000, "none")):
+                world.writer.begin(settled_ms + later_ms)
+                world.writer.commit()
+                for ask in (client.get, client.head):
+                    assert ask("/payments-summary", params=moment).headers["summary-resolution"] == resolution
+                    assert "summary-resolution" not in ask("/payments-summary").headers
+                exact = client.get("/payments-summary", params=seconds)
+                assert exact.headers.get("summary-resolution", "1s") == resolution
+            assert exact.json()["default"]["totalRequests"] == 0
+
+
 def test_a_summary_waits_a_moment_for_answers_that_are_due(tmp_path: Path) -> None:
     with engine(str(tmp_path)) as world:
         world.start()
@@ -408,8 +451,8 @@ def test_a_summary_that_waits_has_what_was_settled_meanwhile() -> None:
     class Books:
         sums = (Sum(0, 0), Sum(0, 0))
 
-        def window(self, *_bounds: int | None) -> tuple[Sum, Sum]:
-            return self.sums
+        def resolved(self, *_bounds: int | None) -> Window:
+            return Window(self.sums, EXACT_MS)
 
     class Anything:
         pointer = None
@@ -442,6 +485,48 @@ def instant(ms: int) -> str:
 )
 def test_a_bound_that_cannot_be_read_is_400_and_named(client: httpx.Client, query: str, field: str) -> None:
     expect_problem(client.get(f"/payments-summary?{query}"), 400, field)
+
+
+def test_a_lock_that_a_stopped_process_holds_is_503_and_the_others_are_served(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as world:
+        world.start()
+        holder = os.open(world.books.lock_path, os.O_RDWR)
+        locks.take(holder, 0, layout.STRIPES)
+        with world.client() as client:
+            for _ in range(3):
+                stuck = pay(client, identity := new_id(), 1.0)
+                expect_problem(stuck, 503)
+                assert stuck.headers["retry-after"] == "1"
+            assert client.get("/health").status_code == 200
+            locks.free(holder, 0, layout.STRIPES)
+            assert pay(client, identity, 1.0).status_code == 202
+            assert client.get(f"/payments/{identity}/status").json()["status"] == "queued"
+        os.close(holder)
+
+
+def test_ready_is_who_can_accept_and_the_reasons_are_said_else(tmp_path: Path) -> None:
+    with engine(str(tmp_path)) as world:
+        world.start()
+        with world.client() as client:
+            status = StatusBlock(world.books.words)
+            expect_problem(client.get("/readyz"), 503)
+            assert client.get("/readyz").json()["detail"] == "Not ready: dispatcher is down."
+            status.heartbeat_ms = time.time_ns() // 1_000_000
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+            assert client.head("/readyz").status_code == 200
+            status.heartbeat_ms = time.time_ns() // 1_000_000 - 60_000
+            assert client.get("/readyz").status_code == 503
+            for _ in range(world.settings.storage.ring_slots):
+                assert pay(client, new_id(), 1.0).status_code == 202
+            status.heartbeat_ms = time.time_ns() // 1_000_000
+            refused = client.get("/readyz")
+            assert (refused.status_code, refused.json()["detail"]) == (503, "Not ready: the ring is full.")
+            assert refused.headers["retry-after"] == "1"
+            mapping.remove_all(world.settings)
+            assert "the ring is full" in client.get("/readyz").json()["detail"]
+            assert len(client.get("/readyz").json()["detail"].split(";")) == 2, "memory is gone too"
+            assert client.get("/healthcheck").status_code == 200
 
 
 # --- health ----------------------------------------------------------------------------------------------------------

@@ -12,11 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.books import levels, parked
 from engine.memory import layout
+from engine.memory.hashing import mix
 from engine.memory.words import WORD_MAX
-from engine.ring.ids import IdMemory, ids_buckets, ids_words, lay_out_ids, mix, stripe
+from engine.ring.ids import IdMemory, ids_buckets, ids_words, lay_out_ids, stripe
+from engine.ring.ring import RingReader
 from tests.ring.memory import Recorded, Store, apply, blank, copy
-from tests.ring.test_ring import ONE_BUCKET, SPREAD, make_ring
+from tests.ring.test_ring import SPREAD, make_ring
 
 LEAST = layout.IDS_BUCKET_MEAN * layout.STRIPES  # ids of the smallest memory
 PLACES = layout.IDS_BUCKET_LANES
@@ -156,7 +159,7 @@ CHOSEN: dict[str, Callable[[int], Id]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("seeds", [ONE_BUCKET, SPREAD])
+@pytest.mark.parametrize("seeds", [(1, 1), SPREAD])
 @pytest.mark.parametrize("kind", CHOSEN)
 def test_ids_cannot_be_aimed_at_one_bucket_or_at_one_lock(kind: str, seeds: tuple[int, int]) -> None:
     made = memory(64 * LEAST, seeds)
@@ -171,6 +174,20 @@ def test_ids_cannot_be_aimed_at_one_bucket_or_at_one_lock(kind: str, seeds: tupl
     assert max(Counter(fingerprint for _, fingerprint in places).values()) <= 24
     # Buckets as many as chance leaves empty: 1/e of them.
     assert 0.62 < len(buckets) / COUNT < 0.645
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), SPREAD])
+@pytest.mark.parametrize("kind", CHOSEN)
+def test_ids_cannot_be_aimed_at_one_bucket_of_a_ring_or_of_the_parking_table(kind: str, seeds: tuple[int, int]) -> None:
+    slots, shape = COUNT, levels.shape(30, 1, COUNT * layout.PARKED_WAYS, 2)
+    ring = RingReader(make_ring(slots, seeds))  # type: ignore[arg-type]
+    ids = [CHOSEN[kind](number) for number in range(COUNT)]
+    for buckets in (
+        Counter(ring._bucket(*one) for one in ids),
+        Counter(parked.bucket(lambda _: seeds[1], shape, *one).start for one in ids),
+    ):
+        assert max(buckets.values()) <= 12
+        assert 0.62 < len(buckets) / COUNT < 0.645
 
 
 def test_every_bit_of_an_id_changes_every_bit_of_its_mix() -> None:

@@ -12,7 +12,7 @@ from engine.ring.ring import RingReader, RingWriter
 from tests.ring.memory import blank
 
 SLOTS = 8
-ONE_BUCKET = (1, 1)  # with these seeds the high bits of a sum choose the bucket: small ids share one
+ONE_BUCKET = (1, 0)  # with these seeds the low half of an id says nothing: those with one high half share a bucket
 SPREAD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 
 

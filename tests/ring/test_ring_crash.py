@@ -13,6 +13,7 @@ from tests.ring.memory import Recorded, Store, Watched, apply, copy
 from tests.ring.test_ring import ONE_BUCKET, SLOTS, SPREAD, finish, make_ring
 
 NEW = 77
+OTHER_HIGH = 4
 
 
 def used_ring(puts: int, seeds: tuple[int, int]) -> memoryview[int]:
@@ -105,13 +106,14 @@ def test_a_kill_while_taking_back_what_a_kill_left_does_no_harm(puts: int) -> No
 def test_a_remembered_payment_is_found_whatever_the_writer_does_meanwhile(puts: int, other_bucket: bool) -> None:
     """A writer puts, is killed at any store, its successor starts and puts; a reader looks at any pace."""
     newest = puts - 1
-    following = 1 << 63 if other_bucket else 60  # with ONE_BUCKET's seeds the high bits choose the bucket
+    high = OTHER_HIGH if other_bucket else 0  # with ONE_BUCKET's seeds the high half chooses the bucket
     for words, _ in crashes(puts, ONE_BUCKET):
         stores: list[Store] = []
         after = copy(words)
         successor = RingWriter(Recorded(after, stores))
-        for identity in (following, following + 1):
-            assert successor.put(0, identity, 1, 1, 0)
+        assert (successor._bucket(high, 60) != successor._bucket(0, 60)) is other_bucket
+        for identity in (60, 61):
+            assert successor.put(high, identity, 1, 1, 0)
         for begin in range(len(stores) + 1):
             for pause in range(8):
                 for step in range(1, len(stores) - begin + 1):

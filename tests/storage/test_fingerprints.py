@@ -96,6 +96,10 @@ def test_memory_that_knows_no_processor_takes_any() -> None:
         ("http://host:80", "https://host:80", False),
         ("http://host:8001", "http://host:8002", False),
         ("http://host", "http://host2", False),
+        ("http://host/base", "http://host/base/", True),
+        ("http://host/b%61se-%c3", "http://host/base%2D%C3", True),
+        ("http://host/base", "http://host", False),
+        ("http://host/base", "http://host/Base", False),
     ],
 )
 def test_an_address_is_the_same_however_it_is_written(one: str, other: str, is_same: bool) -> None:

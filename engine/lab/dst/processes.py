@@ -11,6 +11,7 @@ from engine.intake.acceptor import Acceptor
 from engine.lab.dst.memory import Points
 from engine.memory import layout
 from engine.memory.doorbell import Bell, Doorbell
+from engine.memory.hashing import mix
 from engine.memory.words import Words
 from engine.ring import ids
 from engine.ring.ring import RingReader, RingWriter
@@ -44,7 +45,7 @@ class VirtualLock:
 
     def is_held(self, id_high: int, id_low: int) -> bool:
         """Whether some process, stopped in the middle of it, is accepting what shares a lock with this payment."""
-        return ids.stripe(ids.mix(id_high, id_low, *self._seeds)) in self._held
+        return ids.stripe(mix(id_high, id_low, *self._seeds)) in self._held
 
     @contextlib.contextmanager
     def locked(self, stripe: int, count: int = 1) -> Iterator[None]:

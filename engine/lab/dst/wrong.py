@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from engine.books.reader import BooksReader, Totals
+from engine.books.reader import EXACT_MS, BooksReader, Window
 from engine.books.writer import BooksWriter
 from engine.connectors import answers, rinha
 from engine.connectors.answers import Fee, Outcome, Silence, Verdict
@@ -122,7 +122,7 @@ def open_as_it_is(self: RingWriter, words: Any, is_synced: bool = False) -> None
 def read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> Any:
     sums = self._window(0, from_ms, to_ms, {}), self._window(1, from_ms, to_ms, {})
     failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, {})
-    return Totals(sums, failed, self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, {}))
+    return Window(sums, EXACT_MS), failed, self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, {})
 
 
 # --- what answers mean -----------------------------------------------------------------------------------------------
