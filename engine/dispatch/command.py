@@ -110,8 +110,9 @@ class Process:
         log.info("dispatcher ready: %d payments to settle", dispatcher.open_payments())
         while loop.turn():
             self._look()
-        self._transport.close()
+        # First what the next start looks at: whatever the network does, a stop that was clean stays one.
         loop.end()
+        self._transport.close()
         log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
         return self._lost
 
