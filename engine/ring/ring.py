@@ -85,7 +85,7 @@ class RingReader:
         Takes no more steps than the ring has slots, even if the ring is written meanwhile.
         """
         words, head, forgotten = self.words, self.words[RING_HEAD_AT], self.words[RING_FORGOTTEN_AT]
-        bucket = self._bucket(id_high, id_low)
+        bucket = self.bucket(id_high, id_low)
         link = words[bucket]
         for _ in range(self.slots):
             if link == 0:
@@ -148,7 +148,7 @@ class RingReader:
     def chain(self, position: int) -> None:
         """Makes ``position`` the newest of its bucket: for a ring that nobody else uses just now."""
         words, at = self.words, self.offset(position)
-        bucket = self._bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
+        bucket = self.bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
         words[at + SLOT_LINK] = words[bucket]
         words[bucket] = position + 1
 
@@ -157,7 +157,8 @@ class RingReader:
         word = self.words[self.offset(position) + SLOT_PROGRESS]
         return position < self.forgotten_below or layout.unpack_progress(position, word)[0] in DONE
 
-    def _bucket(self, id_high: int, id_low: int) -> int:
+    def bucket(self, id_high: int, id_low: int) -> int:
+        """The word that has the newest position of those whose ids have the same mix as this one."""
         mixed = (id_high * self._seed_high + id_low * self._seed_low) & WORD_MAX
         return RING_HEADER_WORDS + (mixed >> self._shift)
 
@@ -177,7 +178,7 @@ class RingWriter(RingReader):
         head = words[RING_HEAD_AT]
         at = self.offset(head)
         if words[at + SLOT_SEQUENCE] == head + 1:
-            bucket = self._bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
+            bucket = self.bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
             if words[bucket] == head + 1:
                 words[bucket] = words[at + SLOT_LINK]
             words[at + SLOT_SEQUENCE] = 0
@@ -205,7 +206,7 @@ class RingWriter(RingReader):
         assert cents > 0 and origin & layout.ORIGIN_CLOCK_MASK == origin & ~layout.ORIGIN_SEEN
         at = self.offset(position)
         assert words[at + SLOT_SEQUENCE] != position + 1, "it is there already"
-        bucket = self._bucket(id_high, id_low)
+        bucket = self.bucket(id_high, id_low)
         # The order matters: 0 takes the old payment away before its words change, the sequence says that the slot is
         # whole, the bucket makes it findable, and the head, last, makes it true.
         words[at + SLOT_SEQUENCE] = 0
