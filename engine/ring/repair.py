@@ -84,7 +84,7 @@ def check_whole(words: Words) -> None:
     """
     ring = RingReader(words)
     for position in range(max(0, ring.head - ring.slots), ring.head):
-        if not ring.is_whole(position) and not _is_given_away(ring, position):
+        if not _is_given_away(ring, position) and not ring.is_whole(position):
             raise SegmentError(f"the payment at position {position} is damaged: the disk has lost a page of this file")
     if any(words[ring.offset(slot) + layout.SLOT_SEQUENCE] > ring.head + 1 for slot in range(ring.slots)):
         raise SegmentError("there are payments beyond its head: the disk has lost a page of this file")
