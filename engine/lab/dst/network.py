@@ -47,7 +47,7 @@ class Network:
         self._asked: set[int] = set()  # numbers of queries without an end
         self._queries = 0
         self._lookups: set[int] = set()  # tickets of lookups
-        self._were_looked_up: set[int] = set()  # payments, by their ids
+        self._known: set[int] = set()  # payments that it has sent or asked for, by their ids
         self._words: list[Word] = []
         self.fees_told: set[int] = set()  # processors whose fee the dispatcher has been told
 
@@ -104,14 +104,15 @@ class Network:
         self._is_up = False
 
     def _check_asked(self, attempt: Attempt) -> None:
-        """A payment that may be charged is not sent again before anybody has asked for it, unless too much is asked."""
+        """What an earlier dispatcher had sent is not sent again before anybody has asked for it, unless too much is."""
+        is_known = attempt.key in self._known
+        self._known.add(attempt.key)
         if attempt.lookup:
             self._lookups.add(attempt.ticket)
-            self._were_looked_up.add(attempt.key)
             return
         is_again = attempt.tries and attempt.ring != parked.RING
         is_much_asked = len(self._lookups & self._busy) >= ASKING_MAX // 2
-        if is_again and not is_much_asked and attempt.key not in self._were_looked_up:
+        if is_again and not is_much_asked and not is_known:
             raise ViolationError(f"payment {attempt.id_low} is sent again, and was not looked up before")
 
     def _end(self, attempt: Attempt, end: Outcome) -> None:
