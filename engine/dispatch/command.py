@@ -28,6 +28,8 @@ from engine.storage.segment import HeldError, Segment
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
 LOOK_EVERY_MS = 1000  # between two looks whether rings and books are still those that others use
 LOST_DRAIN_MS = 5000  # when they are not: as long as that what others may still accept is settled
+# Read by the C library, unless people have set it: a name server that was silent is asked again after a second.
+RESOLVER_OPTIONS = "timeout:1 attempts:3"
 SPARE_DESCRIPTORS = 128  # beside the connections of payments
 
 log = logging.getLogger("engine.dispatch")
@@ -47,6 +49,7 @@ def run(_arguments: argparse.Namespace) -> int:
         settings = settings_module.read(os.environ)
         settings_module.check_routable(settings)
         os.makedirs(settings.host.run_dir, exist_ok=True)
+        os.environ.setdefault("RES_OPTIONS", RESOLVER_OPTIONS)
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
         mapping.keep_processors(settings, books, rings)
