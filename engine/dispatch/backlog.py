@@ -57,8 +57,8 @@ class Backlog:
             cursor -= 1
         self._cursors[index] = cursor
         for position in chain(range(oldest, cursor), sorted(taken)):
-            payment = ring.read(position)
-            if payment is None:  # it was overwritten just now, so it was done
+            payment = None if ring.is_done(position) else ring.read(position)
+            if payment is None:  # over, or overwritten just now, so it was done
                 continue
             if payment.state == layout.QUEUED:
                 heapq.heappush(self._again, (payment.clock_ms, index, position))
@@ -154,5 +154,6 @@ class Backlog:
 
 
 def _is_queued(ring: RingReader, position: int) -> bool:
-    payment = ring.read(position)
-    return payment is not None and payment.state == layout.QUEUED
+    words, at = ring.words, ring.offset(position)
+    state = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])[0]
+    return state == layout.QUEUED and words[at + layout.SLOT_SEQUENCE] == position + 1

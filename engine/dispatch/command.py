@@ -29,6 +29,8 @@ from engine.storage.segment import HeldError, Segment
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
 LOOK_EVERY_MS = 1000  # between two checks that rings and books are still those that other processes use
 LOST_DRAIN_MS = 5000  # if they are not, payments that other processes still accept are settled for this long
+# The C library reads it, unless people have set it: a name server that was silent is asked again after a second.
+RESOLVER_OPTIONS = "timeout:1 attempts:3"
 SPARE_DESCRIPTORS = 128  # in addition to the connections of payments
 
 log = logging.getLogger("engine.dispatch")
@@ -48,6 +50,7 @@ def run(_arguments: argparse.Namespace) -> int:
         settings = settings_module.read(os.environ)
         settings_module.check_routable(settings)
         run_dir.prepare(settings.host.run_dir, settings.host.run_group)
+        os.environ.setdefault("RES_OPTIONS", RESOLVER_OPTIONS)
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
         mapping.keep_processors(settings, books, rings)
@@ -112,8 +115,9 @@ class Process:
         log.info("dispatcher ready: %d payments to settle", dispatcher.open_payments())
         while loop.turn():
             self._look()
-        self._transport.close()
+        # First what the next start looks at: whatever the network does, a stop that was clean stays one.
         loop.end()
+        self._transport.close()
         log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
         return self._lost
 

@@ -94,7 +94,7 @@ class Dispatcher:
         if now.mono_ms >= self._sweep_ms and (work.delayed or any(work.unresolved)):
             self._sweep_ms = now.mono_ms + SWEEP_MS
             work.park_old(now)
-        attempts: list[Attempt] = []
+        attempts: list[Attempt] = starting.begin_left(work, now)
         for processor in work.processors:
             if work.unresolved[processor]:
                 attempts += starting.begin_unresolved(work, now, processor, self._batch - len(attempts))

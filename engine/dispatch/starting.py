@@ -31,6 +31,8 @@ from engine.payment import Payment
 
 OVERDUE_MS = 500  # when an answer is this much later than usual, the payment is looked up ...
 OVERDUE_AGAIN_MS = 500  # ... and again after this, doubled each time
+LEFT_FIRST_MS = 50  # what an earlier dispatcher had sent is looked up at once, again after this, doubled each time ...
+LEFT_LAST_MS = 800  # ... up to this, so that what its processor charges meanwhile is seen before an audit sees it
 ASKING_MAX = 32  # most lookups at once
 TURNED_AWAY_MS = 100  # a delayed payment that finds no room at any processor tries again after this
 
@@ -99,6 +101,26 @@ def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[At
     return attempts
 
 
+def begin_left(work: Work, now: Now) -> list[Attempt]:
+    """Lookups of what an earlier dispatcher had sent, beside the same requests that are sent again.
+
+    They may be charged at any moment, though nobody waits for the answers any more.
+    """
+    attempts = list[Attempt]()
+    while _is_due(work.left.next_ms(), now) and work.asking < ASKING_MAX:
+        one = work.left.take()
+        if one.looks_up:  # it is asked for anyway
+            continue
+        payment = work.settlement.payment(one.ring, one.position)
+        attempts.append(work.lookup(now, one.ring, payment, one.processor, one.tries))
+        attempts[-1].is_beside = True
+        wait_ms = LEFT_FIRST_MS << one.asked
+        if wait_ms <= LEFT_LAST_MS:
+            one.asked += 1
+            work.left.wait(one, now.mono_ms + wait_ms)
+    return attempts
+
+
 def begin_delayed(work: Work, now: Now, room: int) -> list[Attempt]:
     """Begins what is due for payments with a back-off of their own: lookups, and at most ``room`` requests."""
     attempts = list[Attempt]()
@@ -151,6 +173,9 @@ def wake_ms(work: Work, now_ms: int) -> int | None:
         due_ms = unresolved.lookups.next_ms()
         if due_ms is not None and work.asking < ASKING_MAX:  # else an answer must come first
             times.append(due_ms)
+    due_ms = work.left.next_ms()
+    if due_ms is not None and work.asking < ASKING_MAX:
+        times.append(due_ms)
     due_ms = work.delayed.due.next_ms()
     if due_ms is not None:
         times.append(due_ms)

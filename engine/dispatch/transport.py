@@ -34,6 +34,7 @@ from engine.connectors import answers
 from engine.connectors.answers import Fee, Health, Outcome, Query, Silence
 from engine.connectors.connector import Connector, Request
 from engine.dispatch.attempt import Attempt
+from engine.dispatch.names import Names
 from engine.routing.queries import ANSWER_MS_MAX
 
 UPLOAD_BUFFER_BYTES = 16_384  # the least that libcurl takes
@@ -112,6 +113,7 @@ class Transport:
         self._connect_timeout_ms = connect_timeout_ms
         self._request_timeout_ms = request_timeout_ms
         self._epoll = epoll
+        self._names = Names(urls)
         self._timer: deque[int] = deque(maxlen=1)  # what libcurl's timer was set to since it was last read, in ms
         self._due: float | None = None
         self._is_new = False  # whether something was begun since the timer was last read
@@ -189,6 +191,8 @@ class Transport:
         payments: list[tuple[Attempt, Outcome]] = []
         words: list[Health | Fee | Silence] = []
         more = 1
+        if self._names.changed:
+            self._tell_new_addresses()
         while more:
             more, succeeded, failed = self._multi.info_read()
             for handle in succeeded:
@@ -202,6 +206,7 @@ class Transport:
                 self._give_back(carrier)
             for handle, _, _ in failed:
                 carrier = self._busy.pop(handle)
+                self._names.doubt(carrier.processor)
                 if carrier.attempt is not None:
                     # Bytes of the request that left, on any connection that libcurl tried.
                     sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
@@ -235,6 +240,7 @@ class Transport:
             for carrier in (*pools[0], *pools[1]):
                 carrier.handle.close()
         self._multi.close()
+        self._names.close()
 
     def _take(self, processor: int, lookup: bool) -> _Carrier:
         pool = self._idle[processor][lookup]
@@ -250,6 +256,7 @@ class Transport:
         handle = carrier.handle
         handle.setopt(pycurl.NOSIGNAL, 1)
         handle.setopt(pycurl.PROXY, "")  # payments go to the processor, whatever the environment says
+        self._tell_address(carrier)
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_timeout_ms)
         handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)
         handle.setopt(pycurl.WRITEFUNCTION, carrier.body.extend)
@@ -265,6 +272,20 @@ class Transport:
             # The default buffer was most of a handle's memory: 64 kB for a body of 120 bytes.
             handle.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES)
         return carrier
+
+    def _tell_address(self, carrier: _Carrier) -> None:
+        """Has libcurl take the address of the processor's name for all requests from the next one of this handle on."""
+        entry = self._names.entry(carrier.processor)
+        if entry:
+            carrier.handle.setopt(pycurl.RESOLVE, [entry])
+
+    def _tell_new_addresses(self) -> None:
+        changed = self._names.changed
+        numbers = {changed.popleft() for _ in range(len(changed))}
+        for number in numbers:
+            for carrier in (*self._idle[number][0], *self._idle[number][1], *self._busy.values()):
+                if carrier.processor == number:
+                    self._tell_address(carrier)
 
     def _begin(self, carrier: _Carrier) -> None:
         self._busy[carrier.handle] = carrier

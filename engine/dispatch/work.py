@@ -19,6 +19,7 @@ from engine.correlation import format_id
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.backlog import Backlog
 from engine.dispatch.delayed import Delayed, DelayedPayments
+from engine.dispatch.due import Due
 from engine.dispatch.settlement import Settlement
 from engine.dispatch.unresolved import Unresolved, UnresolvedPayments
 from engine.dispatch.watch import ClockWatch
@@ -78,6 +79,8 @@ class Work:
         # For each processor: refusals in a row, and how many payments it had charged at the last refusal.
         self.refusing = [(0, 0) for _ in self.processors]
         self.in_flight: dict[int, Attempt] = {}
+        # What an earlier dispatcher had sent, and its processor has not been asked for often enough.
+        self.left = Due[Unresolved]()
         self.asking = 0  # lookups in flight
         self.ask_at_once: list[Attempt] = []  # requests that have ended unknown, to be looked up in this pass
         self.dropped: list[Attempt] = []
@@ -117,6 +120,7 @@ class Work:
         for unresolved in self.unresolved:
             unresolved.clear()
         self.delayed.clear()
+        self.left.clear()
         self.in_flight.clear()
         self.dropped.clear()
         self.ask_at_once.clear()
@@ -252,6 +256,8 @@ class Work:
         unresolved = self.unresolved[payment.processor]
         unresolved.add(one)
         unresolved.wait(one, now.mono_ms)
+        if not is_told and ring != parked.RING:
+            self.left.wait(one, now.mono_ms)
 
     def _attempt(self, now: Now, ring: int, payment: Payment, processor: int, tries: int) -> Attempt:
         self.last_ticket += 1

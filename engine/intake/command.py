@@ -69,6 +69,7 @@ def serve(settings: Settings, index: int) -> None:
     mode = durability.of(settings)
     segments = mapping.open_rings(settings)
     mapping.hold(segments[index], "another API process with this --index runs; a ring has one writer")
+    mode.api_takes(segments[index])
     books = mapping.open_books(settings)
     own = RingWriter(segments[index].words, is_synced=mode.sends_released_only)
     rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]

@@ -2,8 +2,7 @@
 
 Its ``App`` listens, but requests do not go through ``AppRequest`` and ``AppResponse``. These cost as much as everything
 else for a payment. And while a body is on its way, only a reference cycle keeps them alive, so the collector may free
-memory that the native code still points to. Here a request is a pointer, and a handler is a function from it to an
-Answer.
+memory that the native code still points to. Here a request is a pointer; a handler makes an Answer of it.
 """
 
 from __future__ import annotations

@@ -13,6 +13,10 @@ slot may lie in two sectors). The books' redo log was applied to the ring before
   neither is true, the file is damaged.
 - Progress was synced before anything was sent: a payment that is still QUEUED was not sent.
 - Buckets and links cannot be used, and are made anew.
+
+A disk may also refuse a page while the machine goes on. Then the kernel forgets that the page was to be written, and
+reads the old one back when it is used again: to the next process the ring is such a mixture too, but of what was stored
+since the last sync only. Whoever writes a ring looks for that when it starts: :func:`take_back`, :func:`check_whole`.
 """
 
 from __future__ import annotations
@@ -32,8 +36,7 @@ def repair(words: Words) -> None:
     ready = ring.ready
     oldest = max(0, ready - ring.slots)
     for position in range(oldest, ready):
-        is_given_away = ring.is_done(position) or ring.is_whole(position + ring.slots)
-        if not ring.is_whole(position) and not is_given_away:
+        if not ring.is_whole(position) and not _is_given_away(ring, position):
             raise SegmentError(f"the payment at position {position} is damaged")
     head = ready
     while head < words[layout.RING_HEAD_AT] and ring.is_whole(head):
@@ -53,6 +56,67 @@ def repair(words: Words) -> None:
     words[layout.RING_PURGE_ASKED_AT] = words[layout.RING_PURGE_DONE_AT]
     words[layout.RING_HEAD_AT] = head
     words[layout.RING_READY_AT] = head
+
+
+def take_back(words: Words) -> int:
+    """Takes back what was never promised because it was not released, if it is not whole any more; returns how many.
+
+    For the one writer of a ring whose payments are released when they are on disk (`sync`), before it does anything
+    else. Others may read the ring meanwhile. May be cut short and done again.
+    """
+    ring = RingReader(words)
+    head, whole = ring.head, ring.ready
+    while whole < head and (_is_given_away(ring, whole) or (ring.is_whole(whole) and _is_found(ring, whole))):
+        whole += 1
+    words[layout.RING_HEAD_AT] = whole
+    # A killed writer leaves one payment beyond the head; more are there if the head is an old one again. Their buckets
+    # may be old ones again too, also after they were mended.
+    _chain_anew(ring, whole)
+    for slot in range(ring.slots):
+        if words[ring.offset(slot) + layout.SLOT_SEQUENCE] > whole:
+            words[ring.offset(slot) + layout.SLOT_SEQUENCE] = 0
+    return head - whole
+
+
+def check_whole(words: Words) -> None:
+    """Refuses a ring that has lost a payment, where none may be taken back: each had its 202 at once (`disk`).
+
+    For its one writer, before it does anything else. Raises SegmentError.
+    """
+    ring = RingReader(words)
+    for position in range(max(0, ring.head - ring.slots), ring.head):
+        if not _is_given_away(ring, position) and not ring.is_whole(position):
+            raise SegmentError(f"the payment at position {position} is damaged: the disk has lost a page of this file")
+    if any(words[ring.offset(slot) + layout.SLOT_SEQUENCE] > ring.head + 1 for slot in range(ring.slots)):
+        raise SegmentError("there are payments beyond its head: the disk has lost a page of this file")
+
+
+def _is_given_away(ring: RingReader, position: int) -> bool:
+    return ring.is_done(position) or ring.is_whole(position + ring.slots)
+
+
+def _is_found(ring: RingReader, position: int) -> bool:
+    at = ring.offset(position)
+    found = ring.find(ring.words[at + layout.SLOT_ID_HIGH], ring.words[at + layout.SLOT_ID_LOW])
+    return found is not None and found.position == position
+
+
+def _chain_anew(ring: RingReader, head: int) -> None:
+    """Makes those hash chains anew that begin at or beyond ``head``. Their payments are found when it returns."""
+    newest: dict[int, int] = {
+        bucket: 0
+        for bucket in range(layout.RING_HEADER_WORDS, layout.RING_HEADER_WORDS + ring.slots)
+        if ring.words[bucket] > head
+    }
+    if not newest:
+        return
+    for position in range(max(0, head - ring.slots), head):
+        at = ring.offset(position)
+        bucket = ring.bucket(ring.words[at + layout.SLOT_ID_HIGH], ring.words[at + layout.SLOT_ID_LOW])
+        if bucket in newest and ring.words[at + layout.SLOT_SEQUENCE] == position + 1:
+            ring.words[at + layout.SLOT_LINK], newest[bucket] = newest[bucket], position + 1
+    for bucket, link in newest.items():
+        ring.words[bucket] = link
 
 
 def _mend_time(ring: RingReader, position: int) -> None:

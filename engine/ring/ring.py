@@ -86,7 +86,7 @@ class RingReader:
         It takes at most as many steps as the ring has slots, even if the ring is written meanwhile.
         """
         words, head, forgotten = self.words, self.words[RING_HEAD_AT], self.words[RING_FORGOTTEN_AT]
-        bucket = self._bucket(id_high, id_low)
+        bucket = self.bucket(id_high, id_low)
         link = words[bucket]
         for _ in range(self.slots):
             if link == 0:
@@ -149,7 +149,7 @@ class RingReader:
     def chain(self, position: int) -> None:
         """Makes ``position`` the newest of its bucket. No other process may use the ring meanwhile."""
         words, at = self.words, self.offset(position)
-        bucket = self._bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
+        bucket = self.bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
         words[at + SLOT_LINK] = words[bucket]
         words[bucket] = position + 1
 
@@ -158,7 +158,8 @@ class RingReader:
         word = self.words[self.offset(position) + SLOT_PROGRESS]
         return position < self.forgotten_below or layout.unpack_progress(position, word)[0] in DONE
 
-    def _bucket(self, id_high: int, id_low: int) -> int:
+    def bucket(self, id_high: int, id_low: int) -> int:
+        """The word that has the newest position of those whose ids have the same mix as this one."""
         return RING_HEADER_WORDS + (mix(id_high, id_low, self._seed_high, self._seed_low) >> self._shift)
 
 
@@ -177,7 +178,7 @@ class RingWriter(RingReader):
         head = words[RING_HEAD_AT]
         at = self.offset(head)
         if words[at + SLOT_SEQUENCE] == head + 1:
-            bucket = self._bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
+            bucket = self.bucket(words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW])
             if words[bucket] == head + 1:
                 words[bucket] = words[at + SLOT_LINK]
             words[at + SLOT_SEQUENCE] = 0
@@ -205,7 +206,7 @@ class RingWriter(RingReader):
         assert 0 < cents <= WORD_MAX and 0 <= origin <= WORD_MAX
         at = self.offset(position)
         assert words[at + SLOT_SEQUENCE] != position + 1, "it is there already"
-        bucket = self._bucket(id_high, id_low)
+        bucket = self.bucket(id_high, id_low)
         # The order matters. 0 removes the old payment before its words change. The sequence says that the slot is
         # whole. The bucket makes the payment findable. The head, stored last, accepts it.
         words[at + SLOT_SEQUENCE] = 0

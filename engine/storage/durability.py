@@ -6,16 +6,20 @@ Other code uses these objects and compares no names of modes. A new mode is one 
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from engine.books.writer import seal_log
 from engine.memory import layout
+from engine.ring import repair
 from engine.settings import Settings
 from engine.storage.segment import FileStore, Segment, SharedMemoryStore, Store
 
 PAGE_WORDS = 512
+
+log = logging.getLogger(__name__)
 
 
 class Keeping(ABC):
@@ -120,6 +124,10 @@ class Durability(ABC):
         """The same of the books. Raises OSError."""
 
     @abstractmethod
+    def api_takes(self, ring: Segment) -> None:
+        """The API process of ``ring`` has taken it, and has not looked at what is in it. Raises SegmentError."""
+
+    @abstractmethod
     def api_begins(self, ring: Segment) -> None:
         """The API process of ``ring`` accepts from now on. Raises OSError."""
 
@@ -149,6 +157,9 @@ class Memory(Durability):
     def opened_books(self, books: Segment) -> None:
         """See the base class."""
 
+    def api_takes(self, ring: Segment) -> None:
+        """See the base class."""
+
     def api_begins(self, ring: Segment) -> None:
         """See the base class."""
         ring.mark(layout.UNCLEAN, layout.RING_CLOSED_AT)
@@ -166,6 +177,10 @@ class Disk(Memory):
     def store(self, data_dir: str) -> Store:
         """See the base class."""
         return FileStore(data_dir)
+
+    def api_takes(self, ring: Segment) -> None:
+        """See the base class."""
+        repair.check_whole(ring.words)
 
 
 class Sync(Disk):
@@ -188,6 +203,12 @@ class Sync(Disk):
         if words[layout.BOOKS_CLEAN_AT] != layout.SYNCED:
             seal_log(words, words[layout.BOOKS_REDO_COUNT_AT])  # what a killed writer without sync has left open
         books.mark(layout.SYNCED, layout.BOOKS_CLEAN_AT)
+
+    def api_takes(self, ring: Segment) -> None:
+        """See the base class."""
+        lost = repair.take_back(ring.words)
+        if lost:
+            log.critical("%s: the disk has lost %d payments, none of which had its 202", ring.name, lost)
 
     def api_begins(self, ring: Segment) -> None:
         """See the base class."""

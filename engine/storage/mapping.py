@@ -19,7 +19,7 @@ from engine.ring import ids
 from engine.settings import Settings
 from engine.storage import durability, filesystem, fingerprints, making, names, opening, recovery, sizes
 from engine.storage.migration import Memory
-from engine.storage.segment import HeldError, Segment, Store
+from engine.storage.segment import EmptyError, HeldError, Segment, Store
 
 HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: the time that a predecessor has to end
 HOLD_PAUSE_SECONDS = 0.1
@@ -84,6 +84,9 @@ def open_ids(settings: Settings, ring: Segment) -> Segment | None:
             segment = kept.open(name)
         except FileNotFoundError:
             segment = _make_ids(kept, name, buckets, ring)
+        except EmptyError:  # left by an engine that gave it its name before its size
+            kept.remove(name)
+            segment = _make_ids(kept, name, buckets, ring)
         except (OSError, ValueError) as error:
             raise SegmentError(f"{name}: it cannot be opened: {error}") from error
         complaint = ids.check_ids(segment.words, buckets, ring.words)
@@ -103,15 +106,18 @@ def open_ids(settings: Settings, ring: Segment) -> Segment | None:
 
 
 def _make_ids(kept: Store, name: str, buckets: int, ring: Segment) -> Segment:
+    """Makes the id memory beside, and gives it its name when it is whole; see :data:`names.NEW`."""
     length = ids.ids_words(buckets)
     try:
-        segment = kept.create(name, length)
+        made = kept.create(name + names.NEW, length)
     except OSError as error:
         raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
-    ring.sync()  # otherwise a loss of power may lose its seeds
-    segment.words[layout.IDS_BOOT_AT] = recovery.boot()
-    ids.lay_out_ids(segment.words, buckets, ring.words, making.random_odd_word())
-    return segment
+    ring.sync()  # or its seeds may be lost with the power
+    made.words[layout.IDS_BOOT_AT] = recovery.boot()
+    ids.lay_out_ids(made.words, buckets, ring.words, making.random_odd_word())
+    made.close()
+    kept.rename(name + names.NEW, name)
+    return kept.open(name)
 
 
 def hold(segment: Segment, held: str) -> None:

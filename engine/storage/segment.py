@@ -29,6 +29,10 @@ class HeldError(Exception):
     """Another process holds something that only one process may hold. Holds a sentence."""
 
 
+class EmptyError(OSError):
+    """A segment has no size: whoever made it was killed on the way, before anybody could use it."""
+
+
 class Segment:
     """Memory as 8-byte words.
 
@@ -123,7 +127,10 @@ class Store(ABC):
 
     @abstractmethod
     def open(self, name: str) -> Segment:
-        """Attaches to a segment. It never removes anything, whatever happens. Raises FileNotFoundError, OSError."""
+        """Attaches to a segment. It never removes anything, whatever happens.
+
+        Raises FileNotFoundError, EmptyError, OSError.
+        """
 
     @abstractmethod
     def create(self, name: str, length: int) -> Segment:
@@ -162,7 +169,7 @@ class _Directory(Store):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             if os.fstat(descriptor).st_size < WORD_BYTES:
-                raise OSError("it is empty")
+                raise EmptyError("it is empty")
             return Segment(path, mmap.mmap(descriptor, 0), descriptor, self._is_on_disk)
         except BaseException:
             os.close(descriptor)

@@ -416,3 +416,38 @@ def test_an_unknown_payment_is_asked_for_at_once_and_settled_when_the_processor_
     assert world.dispatcher.take_dropped() == [again]
     world.end([again], outcome.ALREADY)
     assert world.totals()[0] == Sum(1, 1990) and not world.dispatcher.has_work
+
+
+def test_what_a_killed_dispatcher_had_in_flight_is_looked_up_at_once_and_again_until_it_must_be_there() -> None:
+    world = World()
+    for number in range(2):
+        world.accept(number)
+    world.start()
+    world.restart()
+    sent, questions = world.start_all()
+    assert [attempt.id_low for attempt in questions] == [0, 1]
+    assert [attempt.id_low for attempt in sent] == [0, 1]
+    first = world.dispatcher.work.in_flight[questions[0].ticket]
+    assert first is questions[0] and questions[0].ticket < sent[0].ticket  # it leaves before the request
+    # The first request is charged only now: nobody waits for its answer, and the next question finds it.
+    world.end(questions, outcome.ABSENT, later_ms=0)
+    _, again = world.start_all(later_ms=50)
+    world.end(again, Outcome(Verdict.FOUND, sent[0].requested_ms, 1990))
+    assert world.totals() == (Sum(2, 2 * 1990), NOTHING, NOTHING)
+    assert sorted(attempt.id_low for attempt in world.dispatcher.take_dropped()) == [0, 1]
+
+
+def test_these_lookups_end_and_go_with_a_purge() -> None:
+    world = World()
+    world.accept(0)
+    world.start()
+    world.restart()
+    asked = 0
+    for _ in range(40):
+        _, questions = world.start_all(later_ms=10)
+        asked += len(questions)
+        world.end(questions, outcome.ABSENT, later_ms=0)
+    assert 3 <= asked <= 5  # at 0, 50, 150 and 350 ms
+    world.writers[0].words[layout.RING_PURGE_ASKED_AT] += 1
+    assert world.dispatcher.purge_if_asked(world.now)
+    assert world.start_all(later_ms=1000) == ([], [])

@@ -152,6 +152,7 @@ class Api:
 
     def __init__(self, settings: Settings, index: int) -> None:
         segments, books = mapping.open_rings(settings), mapping.open_books(settings)
+        durability.of(settings).api_takes(segments[index])
         self.own = RingWriter(segments[index].words, is_synced=True)
         rings = [self.own if number == index else RingReader(one.words) for number, one in enumerate(segments)]
         reader = BooksReader(books.words, mapping.books_shape(settings))
@@ -176,15 +177,18 @@ class Machine:
     Parameters:
       seed: of everything that is left to chance.
       settings: of the engine.
+      refuses: the power stays; instead the disk refuses a ring, the kernel forgets what was not written of it, and
+        every process ends, for the next sync of each is refused.
       mutant: gives each dispatcher something else than the mode's :class:`Keeping`, which has a fault.
     """
 
-    def __init__(self, seed: int, settings: Settings, mutant: Mutant | None = None) -> None:
+    def __init__(self, seed: int, settings: Settings, mutant: Mutant | None = None, *, refuses: bool = False) -> None:
         self.chance = random.Random(seed)
         self.settings = settings
         self.disk = Disk(self.chance)
         self.world = World()
         self._mutant = mutant
+        self._refuses = refuses
         self._mono_ms = 0
         self._next_id = 0
         self._forgotten = [0] * settings.host.api_processes
@@ -205,8 +209,11 @@ class Machine:
                 self._step()
             except PowerLossError:
                 self.loop = None
-                self.disk.lose_power()
                 self.apis = [None] * len(self.apis)
+                if self._refuses:
+                    self._lose_a_ring()
+                else:
+                    self.disk.lose_power()
                 losses -= 1
                 self._draw_trouble(losses)
         self.disk.left = NEVER
@@ -245,6 +252,13 @@ class Machine:
                 self.loop = None
             # The power may go before it is back.
             self.disk.left, self.disk.trouble = chance.randint(0, 200), PowerLossError
+
+    def _lose_a_ring(self) -> None:
+        rings = [name for name in self.disk.files if "-ring-" in name]
+        self.disk.left = NEVER
+        if rings:
+            self.disk.files[self.chance.choice(rings)].lose_power(self.chance)
+            self.apis = [Api(self.settings, index) for index in range(len(self.apis))]
 
     def _intake(self, api: Api) -> None:
         chance, world = self.chance, self.world

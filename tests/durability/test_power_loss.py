@@ -12,7 +12,7 @@ from engine.intake.committer import Committer
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.settings import Settings
-from engine.storage import filesystem, making, mapping, recovery
+from engine.storage import durability, filesystem, making, mapping, recovery
 from engine.storage.durability import Keeping, Syncing
 from engine.storage.segment import Segment
 from tests.durability.machine import Machine, Mutant
@@ -20,6 +20,7 @@ from tests.durability.machine import Machine, Mutant
 SEEDS = range(200)
 STEPS = 120
 LOSSES = 5
+REFUSED_SEEDS = range(100)
 MUTANT_SEEDS = range(600)  # the mutant must be found within this many
 
 
@@ -40,8 +41,8 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
         }
     )
 
-    def run(seed: int, mutant: Mutant | None = None) -> None:
-        machine = Machine(seed, settings, mutant)
+    def run(seed: int, mutant: Mutant | None = None, *, refuses: bool = False) -> None:
+        machine = Machine(seed, settings, mutant, refuses=refuses)
         monkeypatch.setattr(mapping, "store", lambda _: machine.disk)
         monkeypatch.setattr(filesystem, "complaint", lambda _: "")
         monkeypatch.setattr(recovery, "boot", lambda: machine.disk.boot)
@@ -57,6 +58,24 @@ def test_nothing_promised_is_lost_torn_or_charged_twice_wherever_the_power_goes(
             live(seed)
         except Exception as error:
             raise AssertionError(f"seed {seed}") from error
+
+
+@pytest.mark.timeout(300)
+def test_nothing_promised_is_lost_when_the_disk_refuses_a_ring_and_the_machine_goes_on(
+    live: Callable[..., None],
+) -> None:
+    for seed in REFUSED_SEEDS:
+        try:
+            live(seed, refuses=True)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}") from error
+
+
+def test_a_ring_that_is_taken_as_it_is_after_that_is_found(
+    live: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability.Sync, "api_takes", lambda *_: None)
+    assert find_seed(lambda seed: live(seed, refuses=True)) is not None
 
 
 class SendsBeforeSync(Syncing):

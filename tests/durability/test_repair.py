@@ -10,7 +10,7 @@ from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import Words, zeros
 from engine.processors import FALLBACK
-from engine.ring.repair import repair
+from engine.ring.repair import check_whole, repair, take_back
 from engine.ring.ring import RingReader, RingWriter
 from tests.books.ledger import SHAPE
 
@@ -164,3 +164,56 @@ def test_a_repair_that_was_cut_short_may_be_done_again() -> None:
     once = [words[at] for at in range(len(words))]
     repair(words)
     assert [words[at] for at in range(len(words))] == once
+
+
+def test_what_was_not_released_and_is_not_whole_is_taken_back_though_the_machine_went_on() -> None:
+    words = make_ring()
+    fill(words, 6)
+    words[layout.RING_READY_AT] = 2
+    tear(words, 3)
+    assert take_back(words) == 3
+    ring = RingReader(words)
+    assert (ring.head, ring.ready) == (3, 2)
+    assert [ring.find(number, number) is not None for number in (1, 2, 3, 4, 5, 6)] == [True] * 3 + [False] * 3
+    fill(words, 3, first=3)  # the slots can be used again, and what is put in is found
+    assert all(ring.find(number, number) for number in range(1, 7))
+    assert take_back(words) == 0
+
+
+def test_nothing_beyond_an_old_head_comes_back() -> None:
+    words = make_ring()
+    fill(words, 6)
+    words[layout.RING_HEAD_AT] = words[layout.RING_READY_AT] = 2
+    assert take_back(words) == 0
+    fill(words, 3, first=2)
+    ring = RingReader(words)
+    assert [ring.find(number, number) is not None for number in (1, 2, 3, 4, 5, 6)] == [True] * 5 + [False]
+
+
+def test_a_payment_that_cannot_be_found_any_more_is_taken_back() -> None:
+    words = make_ring()
+    fill(words, 3)
+    words[layout.RING_READY_AT] = 2
+    words[RingReader(words).bucket(3, 3)] = 0
+    assert take_back(words) == 1
+
+
+def test_a_ring_in_which_each_payment_had_its_202_is_refused_when_one_is_not_whole() -> None:
+    words = make_ring()
+    fill(words, 3)
+    check_whole(words)
+    tear(words, 1)
+    with pytest.raises(SegmentError, match="position 1 is damaged: the disk has lost a page"):
+        check_whole(words)
+    set_progress(words, 1, layout.COMPLETED)  # it was over, and its slot had been given away
+    check_whole(words)
+
+
+def test_a_head_that_is_older_than_the_slots_is_refused_and_one_payment_beyond_it_is_a_killed_writers() -> None:
+    words = make_ring()
+    fill(words, 3)
+    words[layout.RING_HEAD_AT] = words[layout.RING_READY_AT] = 2
+    check_whole(words)
+    words[layout.RING_HEAD_AT] = words[layout.RING_READY_AT] = 1
+    with pytest.raises(SegmentError, match="beyond its head"):
+        check_whole(words)

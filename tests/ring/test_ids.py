@@ -183,7 +183,7 @@ def test_ids_cannot_be_aimed_at_one_bucket_of_a_ring_or_of_the_parking_table(kin
     ring = RingReader(make_ring(slots, seeds))  # type: ignore[arg-type]
     ids = [CHOSEN[kind](number) for number in range(COUNT)]
     for buckets in (
-        Counter(ring._bucket(*one) for one in ids),
+        Counter(ring.bucket(*one) for one in ids),
         Counter(parked.bucket(lambda _: seeds[1], shape, *one).start for one in ids),
     ):
         assert max(buckets.values()) <= 12

@@ -111,7 +111,7 @@ def test_a_remembered_payment_is_found_whatever_the_writer_does_meanwhile(puts: 
         stores: list[Store] = []
         after = copy(words)
         successor = RingWriter(Recorded(after, stores))
-        assert (successor._bucket(high, 60) != successor._bucket(0, 60)) is other_bucket
+        assert (successor.bucket(high, 60) != successor.bucket(0, 60)) is other_bucket
         for identity in (60, 61):
             assert successor.put(high, identity, 1, 1, 0)
         for begin in range(len(stores) + 1):

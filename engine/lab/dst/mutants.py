@@ -68,6 +68,12 @@ MUTANTS = {
     "recovered-as-queued": Mutant(
         "after a crash, what was in flight may go anywhere", Work, "recover", wrong.recover_as_queued
     ),
+    "left-not-asked": Mutant(
+        "after a crash, what was in flight is sent again before anybody asks for it",
+        starting,
+        "begin_left",
+        lambda *_: [],
+    ),
     "no-lock": Mutant("two API processes look up and put at the same time", Acceptor, "accept", Acceptor._accept),
     "slot-given-early": Mutant(
         "a slot is given away before its payment is over", RingReader, "is_done", wrong.is_done_early

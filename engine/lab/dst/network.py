@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from engine.books import parked
 from engine.connectors import answers
 from engine.connectors.answers import Fee, Health, Outcome, Query, Silence
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.ports import Word
+from engine.dispatch.starting import ASKING_MAX
 from engine.lab.dst.memory import Points
+from engine.lab.dst.model import ViolationError
 from engine.lab.dst.processors import Processor
 from engine.lab.dst.scheduler import Scheduler
 from engine.routing.queries import ANSWER_MS_MAX
@@ -44,6 +47,8 @@ class Network:
         self._ended: list[tuple[Attempt, Outcome]] = []
         self._asked: set[int] = set()  # numbers of queries without an end
         self._queries = 0
+        self._lookups: set[int] = set()  # tickets of lookups
+        self._known: set[int] = set()  # payments that it has sent or asked for, by their ids
         self._words: list[Word] = []
         self.fees_told: set[int] = set()  # processors whose fee the dispatcher has been told
 
@@ -56,6 +61,7 @@ class Network:
         """See the port. Anything may happen before it leaves."""
         self._points.reach()
         self._sends(attempt)
+        self._check_asked(attempt)
         self._busy.add(attempt.ticket)
         self._scheduler.after(self._request_timeout_ms, self._end, attempt, answers.of_error(True))
         self._processors[attempt.processor].receive(attempt, self._end)
@@ -97,6 +103,18 @@ class Network:
         """The dispatcher is gone. What has left it goes on its way."""
         self.abandon()
         self._is_up = False
+
+    def _check_asked(self, attempt: Attempt) -> None:
+        """What an earlier dispatcher had sent is not sent again before anybody has asked for it, unless too much is."""
+        is_known = attempt.key in self._known
+        self._known.add(attempt.key)
+        if attempt.lookup:
+            self._lookups.add(attempt.ticket)
+            return
+        is_again = attempt.tries and attempt.ring != parked.RING
+        is_much_asked = len(self._lookups & self._busy) >= ASKING_MAX // 2
+        if is_again and not is_much_asked and not is_known:
+            raise ViolationError(f"payment {attempt.id_low} is sent again, and was not looked up before")
 
     def _end(self, attempt: Attempt, end: Outcome) -> None:
         if attempt.ticket in self._busy:
