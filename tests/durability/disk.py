@@ -63,12 +63,14 @@ class File:
 
 
 class Disk(Store):
-    """Files by name. ``left`` stores and syncs from now it raises what ``trouble`` says."""
+    """Files by name. ``left`` stores and syncs from now, or in the sync that is ``syncs_left`` from now, it raises what
+    ``trouble`` says.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self.files: dict[str, File] = {}
         self.chance = chance
-        self.left = NEVER
+        self.left = self.syncs_left = NEVER
         self.trouble: type[BaseException] = PowerLossError
         self.boot = 1
 
@@ -76,8 +78,18 @@ class Disk(Store):
         """Called before every store and when a sync is under way."""
         self.left -= 1
         if self.left < 0:
-            self.left = NEVER
-            raise self.trouble
+            self._raise()
+
+    def reach_sync(self) -> None:
+        """Called when a sync is under way."""
+        self.syncs_left -= 1
+        if self.syncs_left < 0:
+            self._raise()
+        self.reach()
+
+    def _raise(self) -> None:
+        self.left = self.syncs_left = NEVER
+        raise self.trouble
 
     def lose_power(self) -> None:
         """The machine goes down, and starts again."""
@@ -139,7 +151,7 @@ class DiskSegment(Segment):
 
     def sync(self) -> None:
         """See the base class. The power may go before it is done."""
-        self._disk.reach()
+        self._disk.reach_sync()
         self._file.synced()
 
     def close(self) -> None:

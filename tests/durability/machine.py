@@ -216,7 +216,7 @@ class Machine:
                     self.disk.lose_power()
                 losses -= 1
                 self._draw_trouble(losses)
-        self.disk.left = NEVER
+        self.disk.left = self.disk.syncs_left = NEVER
         self._revive()
         self._check_recovered()
         self._settle_all()
@@ -227,7 +227,11 @@ class Machine:
     def _draw_trouble(self, losses: int) -> None:
         """After some more stores and syncs, power is lost or a process dies."""
         disk, chance = self.disk, self.chance
-        disk.left = int(chance.random() ** 2 * chance.choice((60, 300, 1500))) if losses > 0 else NEVER
+        disk.left = disk.syncs_left = NEVER
+        if losses > 0 and not self._refuses and chance.random() < 0.3:  # few stores lie between a log and its sync
+            disk.syncs_left = chance.randrange(60)
+        elif losses > 0:
+            disk.left = int(chance.random() ** 2 * chance.choice((60, 300, 1500)))
         disk.trouble = KilledError if chance.random() < 0.25 else PowerLossError
 
     def _step(self) -> None:
@@ -255,7 +259,7 @@ class Machine:
 
     def _lose_a_ring(self) -> None:
         rings = [name for name in self.disk.files if "-ring-" in name]
-        self.disk.left = NEVER
+        self.disk.left = self.disk.syncs_left = NEVER
         if rings:
             self.disk.files[self.chance.choice(rings)].lose_power(self.chance)
             self.apis = [Api(self.settings, index) for index in range(len(self.apis))]
