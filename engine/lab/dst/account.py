@@ -134,9 +134,15 @@ class Account:
             return is_set_back and has_other
         return held.reason == layout.REASON_ERROR and self.odd.cursed
 
-    def may_last(self, held: Payment, plan: Plan, *, has_other: bool) -> bool:
-        """Whether it may stay open for ever although everything else has healed."""
+    def may_last(self, held: Payment, plan: Plan, *, has_other: bool, has_place: bool) -> bool:
+        """Whether it may stay open for ever although everything else has healed.
+
+        ``has_place``: the parking table has room for it. A dead letter without a place keeps its slot, which has no
+        word for the reason.
+        """
         processor, odd = held.processor, self.odd
+        if held.state == layout.ALREADY and not held.is_parked and not has_place:
+            return odd.is_phantom(processor) or has_other or odd.cursed
         if held.is_parked and held.reason != layout.REASON_NONE:
             if held.reason == layout.REASON_CONTRADICTION:
                 return odd.is_phantom(processor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
+from engine.books import parked
 from engine.books.levels import Shape
 from engine.books.reader import BooksReader
 from engine.connectors.answers import Outcome, Verdict
@@ -61,6 +62,7 @@ class Model:
             self._settle_strangers(account)
         self._books_words = books
         self._books = BooksReader(books, shape)
+        self._shape = shape
         self._purging = False
         self.has_base = plan.sums > 0
         self._is_dirty = True
@@ -216,13 +218,22 @@ class Model:
         held = self.rings[account.ring].read(account.position)
         if held is not None and held.state != PARKED:
             return held
-        parked = self._books.parked(account.id_high, account.id_low)
-        return parked if parked is not None and parked.cents == account.cents else None
+        kept = self._books.parked(account.id_high, account.id_low)
+        return kept if kept is not None and kept.cents == account.cents else None
 
     def may_last(self, account: Account) -> bool:
         """Whether an open payment may stay so for ever."""
         held = self.held(account)
-        return held is not None and account.may_last(held, self.plan, has_other=self.has_other(held.processor, account))
+        if held is None:
+            return False
+        has_other, has_place = self.has_other(held.processor, account), self._has_place(account)
+        return account.may_last(held, self.plan, has_other=has_other, has_place=has_place)
+
+    def _has_place(self, account: Account) -> bool:
+        """Whether the parking table has room for a payment."""
+        get = self._books_words.__getitem__
+        kept = (parked.read(get, self._shape, place) for place in parked.bucket(get, self._shape, *account.key))
+        return any(payment is None or 1 + payment.state not in layout.PARKED_OPEN for payment in kept)
 
     # --- sums --------------------------------------------------------------------------------------------------------
 
