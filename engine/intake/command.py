@@ -22,6 +22,7 @@ from engine.intake.server import Server
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.errors import SegmentError
+from engine.memory.words import PAGE_WORDS
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
@@ -30,7 +31,6 @@ from engine.storage.segment import HeldError, Segment
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
 LOOK_MS = 2000  # between two checks that rings and books are still those that other processes use
-PAGE_WORDS = 512
 
 log = logging.getLogger(__name__)
 

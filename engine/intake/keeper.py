@@ -17,12 +17,12 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from engine.intake.acceptor import Acceptor
 from engine.memory import layout
+from engine.memory.words import PAGE_WORDS
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingWriter
 from engine.storage.segment import Segment
 
 BATCH = 128  # ids, or pages, that are handled while other processes may not accept: about a millisecond
-PAGE_WORDS = 512
 
 
 class Keeper:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Protocol, cast, overload
 
 WORD_BYTES = 8
+PAGE_WORDS = 512  # the kernel's pages have 4096 bytes
 WORD_MAX = (1 << 64) - 1
 SECTOR_WORDS = 64  # 512 bytes: what a disk writes whole
 

@@ -13,11 +13,10 @@ from typing import ClassVar
 
 from engine.books.writer import seal_log
 from engine.memory import layout
+from engine.memory.words import PAGE_WORDS
 from engine.ring import repair
 from engine.settings import Settings
 from engine.storage.segment import FileStore, Segment, SharedMemoryStore, Store
-
-PAGE_WORDS = 512
 
 log = logging.getLogger(__name__)
 
