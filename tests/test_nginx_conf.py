@@ -25,6 +25,7 @@ import pytest
 
 from engine import settings
 from engine.supervise import nginx
+from tests.system.running import free_port
 
 SHIPPED = nginx.find_conf().read_text()
 READY_SECONDS = 10.0
@@ -178,9 +179,7 @@ class Front:
 
 @pytest.fixture
 def front(tmp_path: Path) -> Iterator[Front]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()  # not one that the kernel may give to a client before nginx has it
     conf = tmp_path / "nginx.conf"
     conf.write_text(render(str(tmp_path), port=port, ipv6=True))
     with subprocess.Popen(nginx.command(str(conf), str(tmp_path)), stderr=subprocess.DEVNULL) as process:

@@ -73,7 +73,7 @@ def free_ports(count: int) -> list[int]:
     while len(found) < count:
         port = random.randrange(10_000, min(lowest_of_clients, 32_768))
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("", port))  # nginx listens on every address
             if port not in found:
                 found.append(port)
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import engine
 from tests.lab.simulate import processes
+from tests.system.running import free_port
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 20.0
@@ -58,7 +58,7 @@ class Engine:
 def running(run_dir: Path) -> Iterator[Engine]:
     """Starts an engine with a name of its own on free ports, and ends it. RuntimeError when it does not start."""
     with processes.processors() as processors:
-        started = Engine(_free_port(), run_dir)
+        started = Engine(free_port(), run_dir)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ENGINE_")} | {
             "ENGINE_NAME": f"hostile-{os.getpid()}-{started.port}",
             "ENGINE_RUN_DIR": str(run_dir),
@@ -102,10 +102,3 @@ def _listen(process: subprocess.Popen[str], started: Engine, serving: threading.
             started.pids |= {name: int(pid) for name, pid in _CHILD.findall(match[1])}
             serving.set()
     serving.set()  # the caller that waits need not wait longer
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
