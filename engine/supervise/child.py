@@ -9,11 +9,14 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
+from engine.supervise import pulse
+from engine.supervise.pulse import Pulse, Sign
+
 BACKOFF_FIRST_MS = 50
 BACKOFF_LAST_MS = 5000
 STEADY_MS = 10_000  # a child that has lived this long is started again at once
-SERVE_MS = 30_000  # a child that does not serve this long after its start never will
-STOP_MS = 5_000  # a child that does not serve has this long to end before it is killed
+STOP_MS = 5_000  # a child that does not serve has this long to end before it is killed ...
+STOPPED_STOP_MS = 1_000  # ... and one that was stopped this long: it may be stopped again before it hears of it
 _PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("engine.up")
@@ -32,7 +35,7 @@ class Child:
       name: its name for people.
       command, environment: the command to run, and its environment.
       stop_signal: asks it to end in good order.
-      serves: whether somebody is there where it should listen; asked of one that runs.
+      serves: what is seen of its work; asked of one that runs.
     """
 
     def __init__(
@@ -41,14 +44,14 @@ class Child:
         command: Sequence[str],
         environment: Mapping[str, str],
         stop_signal: int = signal.SIGTERM,
-        serves: Callable[[], bool] | None = None,
+        serves: Callable[[], Sign] | None = None,
     ) -> None:
         self.name = name
         self._command = list(command)
         self._environment = dict(environment)
         self._stop_signal = stop_signal
         self._serves = serves
-        self._has_served = False  # since its last start
+        self._pulse = Pulse(0)  # since its last start
         self._kill_ms: int | None = None  # when its time to end is over
         self._process: subprocess.Popen[bytes] | None = None
         self._started_ms = 0
@@ -77,8 +80,10 @@ class Child:
             log.warning("%s ended with %s; starts again in %d ms", self.name, code, self._start_ms - now_ms)
         if now_ms >= self._start_ms:
             self._started_ms = now_ms
-            self._has_served = False
+            self._pulse = Pulse(now_ms)
             self._kill_ms = None
+            if self._serves is not None:
+                self._serves()  # the last heartbeat of its predecessor is none of its own
             # With a session of its own, Ctrl-C does not reach it before its turn to stop, and all that it starts is in
             # its group.
             self._process = subprocess.Popen(
@@ -89,15 +94,18 @@ class Child:
             )
 
     def look(self, now_ms: int) -> None:
-        """Has it end, and so start anew, when it runs and does not serve: its socket may have been removed."""
+        """Has it end, and so start anew, when it runs and does not do its work: it is stopped or stuck, or the socket
+        on which it listens was removed.
+        """
         if self._serves is None or self._process is None or self._kill_ms is not None:
             return
-        if self._serves():
-            self._has_served = True
-        elif self._has_served or now_ms - self._started_ms >= SERVE_MS:
-            log.warning("%s runs and does not serve; starts anew", self.name)
-            self._kill_ms = now_ms + STOP_MS
+        complaint = self._pulse.complaint(self._serves(), pulse.running(self._process.pid), now_ms)
+        if complaint:
+            log.warning("%s %s; starts anew", self.name, complaint)
+            self._kill_ms = now_ms + (STOPPED_STOP_MS if complaint == pulse.STOPPED else STOP_MS)
             self.ask_to_stop()
+            # One that is stopped handles no signal before it goes on. Then it ends in good order, with its locks free.
+            os.killpg(self._process.pid, signal.SIGCONT)
 
     def has_failed(self, now_ms: int) -> bool:
         """Whether it died; False if it has not been started yet."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import logging
 import os
 import shutil
@@ -21,20 +20,22 @@ from pathlib import Path
 
 from engine import settings as settings_module
 from engine.memory.errors import SegmentError
+from engine.memory.status import StatusBlock
+from engine.memory.words import Words
 from engine.settings import Settings
 from engine.storage import mapping
 from engine.storage.segment import HeldError, Segment
-from engine.supervise import nginx
-from engine.supervise.alive import is_alive
+from engine.supervise import alive, nginx
+from engine.supervise.alive import Readiness, is_alive
 from engine.supervise.child import Child
 from engine.supervise.place import Place, UpError
+from engine.supervise.pulse import Heartbeat
 
 HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ctrl-C stops them all cleanly."
 READY_SECONDS = 30.0
 TEND_SECONDS = 0.1
 # Between two checks that rings, books and run directory are still those that the processes use, and that these serve.
 LOOK_SECONDS = 1.0
-CONNECT_SECONDS = 0.2  # longest wait for a connection that only finds out whether a process listens
 STOP_SECONDS = 5.0  # for nginx and an API process to finish their requests
 
 log = logging.getLogger("engine.up")
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
                 held.callback(mapping.remove_all, settings)
             segments = held.enter_context(_memory(settings))
             place.write_conf(ipv6=_check_port(settings.host.port))
-            children = _children(settings, place, simulate=arguments.simulate)
+            children = _children(settings, place, segments[0].words, simulate=arguments.simulate)
         except (UpError, SegmentError, HeldError, nginx.ConfError) as error:
             print(f"engine: {error}", file=sys.stderr)
             return 1
@@ -144,19 +145,20 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> None:
             raise UpError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
 
 
-def _children(settings: Settings, place: Place, *, simulate: bool) -> list[Child]:
+def _children(settings: Settings, place: Place, books: Words, *, simulate: bool) -> list[Child]:
     """All processes, in the order of starting."""
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         raise UpError("nginx is not installed: `make setup` installs it")
     environment = settings_module.inherited(os.environ, settings)
     python = [sys.executable, "-m", "engine"]
-    children = [Child("dispatcher", [*python, "dispatch"], environment)]
+    status = StatusBlock(books)
+    children = [Child("dispatcher", [*python, "dispatch"], environment, serves=Heartbeat(lambda: status.clock_ms))]
     for index in range(settings.host.api_processes):
         command = [*python, "api", "--index", str(index)]
-        serves = partial(_listens, socket.AF_UNIX, settings.host.api_socket(index))
+        serves = partial(alive.answers, settings.host.api_socket(index))
         children.append(Child(f"api {index}", command, environment, serves=serves))
     command = nginx.command(place.conf_path, settings.host.run_dir)
-    serves = partial(_listens, socket.AF_INET, ("127.0.0.1", settings.host.port))
+    serves = partial(alive.listens, ("127.0.0.1", settings.host.port))
     children.append(Child("nginx", command, environment, signal.SIGQUIT, serves))
     if simulate:
         children.insert(0, Child("processors", [*python, "simulate"], environment))
@@ -168,9 +170,10 @@ def _start(settings: Settings, children: list[Child], stop: _Stop) -> str:
     *engine, front = children
     sockets = [settings.host.api_socket(index) for index in range(settings.host.api_processes)]
     problem = _until(engine, stop, lambda: all(map(_connects, sockets)), "the API processes")
-    return problem or _until(
+    problem = problem or _until(
         children, stop, lambda: is_alive("127.0.0.1", settings.host.port), f"{front.name} on port {settings.host.port}"
     )
+    return problem or _until(children, stop, Readiness(sockets), "")
 
 
 def _until(children: list[Child], stop: _Stop, is_ready: Callable[[], bool], what: str) -> str:
@@ -191,13 +194,6 @@ def _until(children: list[Child], stop: _Stop, is_ready: Callable[[], bool], wha
 def _connects(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(path) == 0
-
-
-def _listens(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
-    """Whether somebody listens there. Who is too busy to take a connection does."""
-    with socket.socket(family) as probe:
-        probe.settimeout(CONNECT_SECONDS)
-        return probe.connect_ex(address) not in (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTDIR)
 
 
 def _look(place: Place, children: list[Child]) -> str:

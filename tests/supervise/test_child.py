@@ -12,7 +12,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.supervise.child import BACKOFF_FIRST_MS, BACKOFF_LAST_MS, SERVE_MS, STEADY_MS, STOP_MS, Child, backoff_ms
+from engine.supervise.child import (
+    BACKOFF_FIRST_MS,
+    BACKOFF_LAST_MS,
+    STEADY_MS,
+    STOP_MS,
+    STOPPED_STOP_MS,
+    Child,
+    backoff_ms,
+)
+from engine.supervise.pulse import SERVE_MS, Heartbeat, Sign
 from tests.lab.simulate.processes import REPOSITORY
 from tests.system.client import wait_until
 from tests.system.running import has_ended
@@ -36,9 +45,9 @@ class Kept:
     """A child and the time it lives in, which only the test moves on."""
 
     def __init__(self, program: str, *arguments: str) -> None:
-        self.serves = True
+        self.sign = Sign.SERVES
         command = [sys.executable, "-c", program, *arguments]
-        self.child = Child("child", command, ENVIRONMENT, serves=lambda: self.serves)
+        self.child = Child("child", command, ENVIRONMENT, serves=lambda: self.sign)
         self.now_ms = 1_000_000
 
     def tend(self, later_ms: int = 0) -> int | None:
@@ -154,14 +163,14 @@ def test_one_that_runs_and_no_longer_serves_is_started_anew(kept: Kept) -> None:
     pid = kept.tend()
     kept.look()
     assert kept.tend(60_000) == pid
-    kept.serves = False
+    kept.sign = Sign.GONE
     kept.look(1000)
     kept.wait_for_another(pid)
 
 
 def test_one_that_does_not_serve_yet_is_given_time(kept: Kept) -> None:
     pid = kept.tend()
-    kept.serves = False
+    kept.sign = Sign.GONE
     kept.look(SERVE_MS - 1)
     time.sleep(0.1)
     assert kept.tend() == pid
@@ -175,7 +184,7 @@ def test_one_that_does_not_serve_and_does_not_end_is_killed(tmp_path: Path) -> N
     pid = kept.tend()
     wait_until(ready.exists, 10, "it ignores SIGTERM")
     kept.look()
-    kept.serves = False
+    kept.sign = Sign.GONE
     for later_ms in (0, STOP_MS - 1):
         kept.look(later_ms)
         time.sleep(0.05)
@@ -183,6 +192,90 @@ def test_one_that_does_not_serve_and_does_not_end_is_killed(tmp_path: Path) -> N
     kept.now_ms += 1
     kept.wait_for_another(pid)
     kept.child.wait(0)
+
+
+def stop(pid: int | None) -> None:
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, 10, "it is stopped")
+
+
+def test_one_that_is_stopped_goes_on_only_to_end_in_good_order(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    kept = Kept(
+        "import pathlib, signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path(sys.argv[1]).touch(), sys.exit()))\n"
+        "pathlib.Path(sys.argv[2]).touch()\n"
+        "while True: signal.pause()\n",
+        str(ended),
+        str(tmp_path / "ready"),
+    )
+    pid = kept.tend()
+    wait_until((tmp_path / "ready").exists, 10, "it handles SIGTERM")
+    kept.look()
+    stop(pid)
+    kept.look(1000)
+    assert kept.child._kill_ms is None, "it may go on"
+    kept.look(1000)
+    kept.wait_for_another(pid)
+    assert ended.exists()
+    kept.child.ask_to_stop()
+    kept.child.wait(10)
+
+
+def test_one_that_is_stopped_again_is_killed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    kept = Kept(STUBBORN, str(ready))
+    pid = kept.tend()
+    wait_until(ready.exists, 10, "it ignores SIGTERM")
+    kept.look()
+    stop(pid)
+    kept.look(1000)
+    kept.look(1000)
+    stop(pid)
+    assert kept.tend(STOPPED_STOP_MS - 1) == pid
+    kept.now_ms += 1
+    kept.wait_for_another(pid)
+    kept.child.wait(0)
+
+
+def test_one_that_goes_on_by_itself_is_left_alone(kept: Kept) -> None:
+    pid = kept.tend()
+    assert pid is not None
+    for _ in range(3):
+        stop(pid)
+        kept.look(1000)
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: psutil.Process(pid).status() != psutil.STATUS_STOPPED, 10, "it goes on")
+        kept.look(1000)
+    assert kept.tend() == pid
+
+
+def test_a_stopped_worker_counts_as_the_child(tmp_path: Path) -> None:
+    told = tmp_path / "worker"
+    kept = Kept(WITH_WORKER, str(told))
+    pid = kept.tend()
+    wait_until(told.exists, 10, "it has a worker")
+    stop(int(told.read_text()))
+    kept.look(1000)
+    kept.look(1000)
+    kept.wait_for_another(pid)
+    kept.child.wait(0)
+
+
+def test_the_last_heartbeat_of_its_predecessor_is_none_of_its_own() -> None:
+    beats = 0
+    heartbeat = Heartbeat(lambda: beats)
+    child = Child("child", [sys.executable, "-c", FOR_EVER], ENVIRONMENT, serves=heartbeat)
+    beats += 1
+    child.tend(0)
+    child.look(1000)
+    assert vars(child._pulse)["_has_served"] is False
+    beats += 1
+    child.look(2000)
+    assert vars(child._pulse)["_has_served"] is True
+    child.ask_to_stop()
+    child.wait(10)
 
 
 def test_a_child_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:

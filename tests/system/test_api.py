@@ -235,7 +235,7 @@ def test_nginx_says_itself_that_no_api_process_is_there(world: World, shop: Clie
 
 def test_nginx_says_itself_that_no_api_process_answers_in_time(world: World, shop: Client) -> None:
     (payment,) = new_payments(1)
-    with world.engine.standing_still("api 0", "api 1"):
+    with world.engine.standing_still("up", "api 0", "api 1"):  # so that it does not start them again
         answer = shop.pay(payment)
         check_problem(answer, 504)
         assert answer.headers["Retry-After"] == "1"

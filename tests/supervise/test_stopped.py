@@ -1,0 +1,59 @@
+"""`engine up` notices that a process of the engine is stopped or stuck, and starts it anew."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.simulate import processes
+from tests.system import running
+from tests.system.checks import World
+from tests.system.client import client, new_payments
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with processes.processors() as simulated, running.engine(simulated) as engine:
+        yield World(engine, simulated)
+
+
+@pytest.mark.parametrize("roles", [("dispatcher",), ("api 0",), ("api 0", "api 1"), ("nginx worker",), ("nginx",)])
+def test_what_is_stopped_is_started_anew_and_what_was_accepted_is_charged_once(
+    world: World, roles: tuple[str, ...]
+) -> None:
+    world.empty()
+    engine, payments = world.engine, new_payments(20)
+    with client(engine.port) as shop:
+        assert {shop.pay(payment).status for payment in payments[:10]} == {202}
+    pids = [engine.send_signal(role, signal.SIGSTOP) for role in roles]
+    for role, pid in zip(roles, pids, strict=True):
+        engine.wait_for_another(role, pid)
+    with client(engine.port) as shop:
+        assert {shop.pay(payment).status for payment in payments[10:]} == {202}
+    world.check_settled_once(payments)
+    name = roles[0].removesuffix(" worker")
+    assert f"{name} is stopped; starts anew" in engine.place.said()
+
+
+def test_a_dispatcher_that_is_stopped_for_a_moment_goes_on(world: World) -> None:
+    world.empty()
+    pid = world.engine.pid("dispatcher")
+    said = len(world.engine.place.said())
+    with world.engine.standing_still("dispatcher"):
+        pass
+    payments = new_payments(5)
+    with client(world.engine.port) as shop:
+        assert {shop.pay(payment).status for payment in payments} == {202}
+    world.check_settled_once(payments)
+    assert world.engine.pid("dispatcher") == pid
+    assert world.engine.place.said()[said:] == ""
+
+
+def test_an_engine_says_that_it_serves_when_all_its_processes_are_ready(world: World) -> None:
+    simulated = world.processors
+    with running.place(simulated.default.base_url, simulated.fallback.base_url) as here, running.engine_in(here):
+        for index in range(2):
+            with client(here.api_socket(index)) as shop:
+                assert shop.request("GET", "/readyz").status == 200
