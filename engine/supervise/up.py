@@ -35,7 +35,7 @@ HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ct
 READY_SECONDS = 30.0
 TEND_SECONDS = 0.1
 # Between two checks that rings, books and run directory are still those that the processes use, and that these serve.
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 STOP_SECONDS = 5.0  # for nginx and an API process to finish their requests
 
 log = logging.getLogger("engine.up")

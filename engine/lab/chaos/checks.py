@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.lab.chaos.faults import COSTLY, Served
 from engine.lab.chaos.plan import Kill
 from engine.lab.chaos.requests import Sent
 from engine.lab.contest.audit import Audit
@@ -16,7 +17,7 @@ from engine.lab.services.processor import Charged
 EXAMPLES_MAX = 3
 # A client sees a kill at once or, when it was waiting for an answer, at its time-out.
 CLOCK_SLACK_S = 0.1
-_ENDED = re.compile(r"engine\.up WARNING (.+) ended with (-?\d+);")
+_ENDED = re.compile(r"engine\.up WARNING (?:(.+) ended with (-?\d+);|(api \d+|\w+) .+; starts anew)")
 _KILLED = "-9"
 
 
@@ -58,6 +59,15 @@ class Blame:
     def by_role(self) -> Counter[str]:
         """How many errors each killed role explains."""
         return Counter(kill.role for _, kill in self.by_kill if kill is not None)
+
+
+def as_kills(found: Iterable[Served]) -> list[Kill]:
+    """Those faults of the surroundings that can cost a client an error, as kills of what they happened to."""
+    kills = []
+    for bout, after_s in ((one.bout, one.after_s) for one in found if one.bout.fault in COSTLY):
+        back_s = None if after_s is None else max(bout.counted_from_s + after_s, bout.over_s or 0.0)
+        kills.append(Kill(bout.fault, 0, bout.at_s, back_s))
+    return kills
 
 
 def blame(
@@ -185,16 +195,42 @@ def carried_out(planned: int, done: int, kills: Sequence[Kill]) -> Check:
     return Check("the plan was carried out and all are back", done == planned and not away, detail + examples(away))
 
 
-def own_deaths(log: str, may_collide: bool) -> Check:
+def serving(found: Sequence[Served], planned: int, within_s: float) -> Check:
+    """The engine served soon after each fault of its surroundings."""
+    late = [one for one in found if one.after_s is None or one.after_s > within_s]
+    longest = max(found, key=lambda one: one.after_s or 0.0, default=None)
+    detail = f"{len(found)} of {planned} faults"
+    if longest is not None:
+        detail += f", at most {(longest.after_s or 0.0) * 1000:,.0f} ms ({longest.bout.fault})"
+    shown = [f"{one.bout.fault} at {one.bout.at_s:.0f} s: {', '.join(one.complaints)}" for one in late]
+    name = f"it serves within {within_s:g} s after each fault"
+    return Check(name, len(found) == planned and not late, detail + examples(shown))
+
+
+def one_amount(taken_twice: Collection[str], asked: int) -> Check:
+    """No id was accepted with two amounts."""
+    detail = f"{asked:,} payments were sent again with another amount, {len(taken_twice)} accepted"
+    return Check("an id is accepted with one amount only", not taken_twice, detail + examples(taken_twice))
+
+
+def own_deaths(log: str, may_collide: bool, may_start_anew: bool = False) -> Check:
     """No process of the engine ended except those that we killed.
 
     Parameters:
       log: what the supervisor has printed.
       may_collide: the supervisor was killed and started again: then a child may find that its predecessor is still
         there, and end with 2.
+      may_start_anew: sockets were removed and processes stopped: then one that the supervisor starts anew may end in
+        any way, once.
     """
     forgiven = {_KILLED, "2"} if may_collide else {_KILLED}
-    ended = [f"{name} with {code}" for name, code in _ENDED.findall(log) if code not in forgiven]
+    ended, asked = [], set()
+    for name, code, anew in _ENDED.findall(log):
+        if anew:
+            asked.add(anew)
+        elif code not in forgiven and not (may_start_anew and name in asked):
+            ended.append(f"{name} with {code}")
+        asked.discard(name)
     failures = log.count("Traceback (most recent call last)")
     detail = f"{len(ended)} ended by themselves, {failures} tracebacks"
     return Check("no process ended by itself", not ended and not failures, detail + examples(ended))

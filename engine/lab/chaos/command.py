@@ -17,7 +17,10 @@ from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 HELP = "A contest during which processes are killed and processors go wrong; checks that no payment suffered."
 NEEDED = ("rich",)
 OWN_SCENARIO = Path(__file__).with_name("chaos.toml")
+OWN_SURROUNDINGS = Path(__file__).with_name("surroundings.toml")
 KILLS_MAX = 1000
+KILLS, TROUBLES = 20, 6  # where the surroundings are left alone
+BOUT_S = 12.0  # a fault of the surroundings so often
 TROUBLES_MAX = 1000
 SEED_MAX = 2**31 - 1
 
@@ -34,30 +37,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     option(
         "--scenario",
-        default=str(OWN_SCENARIO),
         metavar="NAME|FILE",
-        help="load and stages, as for `contest` (default: two minutes of its own)",
+        help="load and stages, as for `contest` (default: two minutes of its own, five with --surroundings)",
     )
-    option(
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
         "--seconds",
         type=options.number(1, DURATION_S_MAX),
         metavar="S",
         help="stretch or shrink the scenario to so long",
     )
+    length.add_argument(
+        "--minutes", type=options.number(1 / 60, DURATION_S_MAX / 60), metavar="M", help="the same in minutes"
+    )
+    option(
+        "--surroundings",
+        action="store_true",
+        help="remove sockets, lock files and the run directory, stop processes, silence name servers, fill /dev/shm: "
+        "the engine must serve soon after each; the last two need root, which makes them for this run alone",
+    )
+    option(
+        "--bouts",
+        type=options.whole(1, TROUBLES_MAX),
+        metavar="N",
+        help=f"of --surroundings: so many of these faults (default: one every {BOUT_S:g} s)",
+    )
+    option(
+        "--within",
+        type=options.number(0.1, 3600),
+        default=5.0,
+        metavar="S",
+        help="of --surroundings: how soon after each the engine must serve (default: %(default)s)",
+    )
     option(
         "--kills",
         type=options.whole(0, KILLS_MAX),
-        default=20,
         metavar="N",
-        help="kill -9 so often (default: %(default)s)",
+        help=f"kill -9 so often (default: {KILLS}, none with --surroundings)",
     )
     option("--kill-supervisor", action="store_true", help="kill the supervisor too, and start it again")
     option(
         "--troubles",
         type=options.whole(0, TROUBLES_MAX),
-        default=6,
         metavar="N",
-        help="troubles on the way to the processors: reset, refused, stalled or delayed (default: %(default)s)",
+        help="troubles on the way to the processors: reset, refused, stalled or delayed "
+        f"(default: {TROUBLES}, none with --surroundings)",
     )
     option(
         "--reset-after",
@@ -121,14 +145,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Holds the run; returns the exit code."""
     problem = packages.missing(NEEDED) or _contradiction(arguments)
     try:
-        scenario = scenarios.load(arguments.scenario)
+        own = OWN_SURROUNDINGS if arguments.surroundings else OWN_SCENARIO
+        scenario = scenarios.load(arguments.scenario or str(own))
     except ScenarioError as error:
         problem = problem or str(error)
     if problem:
         print(f"chaos: {problem}", file=sys.stderr)
         return UNUSABLE
-    if arguments.seconds is not None:
-        scenario = scenario.stretched(arguments.seconds)
+    seconds = arguments.seconds if arguments.minutes is None else arguments.minutes * 60
+    if seconds is not None:
+        scenario = scenario.stretched(seconds)
     seed = random.randrange(SEED_MAX) if arguments.seed is None else arguments.seed
     with interruptible():
         try:
@@ -141,22 +167,40 @@ def run(arguments: argparse.Namespace) -> int:
 def _contradiction(arguments: argparse.Namespace) -> str:
     if arguments.reset_after + arguments.reset_before + arguments.hang > 1:
         return "--reset-after, --reset-before and --hang are more than 1 together"
+    if arguments.bouts is not None and not arguments.surroundings:
+        return "--bouts is for --surroundings"
+    if arguments.surroundings and (arguments.kills or arguments.kill_supervisor or arguments.troubles):
+        return "--surroundings goes without --kills, --kill-supervisor and --troubles: each fault is judged by itself"
     if arguments.fill_disk and arguments.durability == "memory":
         return "--fill-disk needs --durability disk or sync: in memory nothing is on a disk"
     return ""
 
 
+def _bouts(arguments: argparse.Namespace, scenario: Scenario) -> int:
+    if not arguments.surroundings:
+        return 0
+    return arguments.bouts or max(int(scenario.load.duration_s / BOUT_S), 1)
+
+
 def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
     # Imported here: not every installation has the packages that they need, and `run` says so in a sentence.
-    from engine.lab.chaos import report
+    from engine.lab.chaos import apart, report
     from engine.lab.chaos.run import ChaosError, Wishes, hold
 
     console = results.new_console()
     directory = results.directory(arguments.output, "chaos")
+    others = arguments.surroundings  # nothing else is done unless it is wished for
+    is_apart = False
+    if arguments.surroundings:
+        try:
+            apart.enter()
+            is_apart = True
+        except apart.ApartError as error:
+            console.print(f"without silent name servers and a full /dev/shm: {error}", style="yellow", markup=False)
     wishes = Wishes(
-        kills=arguments.kills,
+        kills=(0 if others else KILLS) if arguments.kills is None else arguments.kills,
         kill_supervisor=arguments.kill_supervisor,
-        troubles=arguments.troubles,
+        troubles=(0 if others else TROUBLES) if arguments.troubles is None else arguments.troubles,
         faults={
             "reset_after_insert": arguments.reset_after,
             "reset_before_insert": arguments.reset_before,
@@ -166,6 +210,9 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
         hang_s=arguments.hang_seconds,
         durability=arguments.durability,
         fill_disk=arguments.fill_disk,
+        bouts=_bouts(arguments, scenario),
+        within_s=arguments.within,
+        is_apart=is_apart,
         settle_s=arguments.settle_seconds,
         engine_port=arguments.engine_port,
         processor_ports={"default": arguments.default_port, "fallback": arguments.fallback_port},

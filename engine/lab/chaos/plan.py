@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.lab.chaos.faults import Fault
+
 LEAD_S = 2.0  # before the first and ...
 TAIL_S = 3.0  # ... after the last trouble, and never more than a tenth of the run
 TROUBLE_S_MIN = 0.3
 TROUBLE_S_MAX = 5.0
 # A full disk: from here to there, as shares of the run.
 FULL_FROM, FULL_TO = 0.3, 0.7
+FAULT_S_MIN, FAULT_S_MAX = 0.5, 6.0  # how long a fault of the surroundings lasts
 
 
 class What(StrEnum):
@@ -24,6 +27,7 @@ class What(StrEnum):
     NO_FAULTS = "no faults"
     FILL_DISK = "fill disk"
     FREE_DISK = "free disk"
+    FAULT = "fault"  # of the surroundings, done to the target where there is a choice
 
 
 class Trouble(StrEnum):
@@ -39,12 +43,14 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """At ``at_s`` seconds after the load has begun, ``what`` happens to ``target``."""
+    """At ``at_s`` seconds after the load has begun, ``what`` happens to ``target``; a fault lasts ``for_s``."""
 
     at_s: float
     what: What
     target: str = ""
     trouble: Trouble = Trouble.NONE
+    fault: Fault | None = None
+    for_s: float = 0.0
 
 
 @dataclass
@@ -67,6 +73,9 @@ def plan(
     troubles: int = 0,
     with_faults: bool = False,
     with_full_disk: bool = False,
+    faults: Sequence[Fault] = (),
+    bouts: int = 0,
+    apis: Sequence[str] = (),
 ) -> tuple[Event, ...]:
     """The events in order of time, all of them within ``duration_s``.
 
@@ -78,12 +87,16 @@ def plan(
         takes no time, lasts :data:`TROUBLE_S_MIN` to :data:`TROUBLE_S_MAX` seconds and ends with a NONE.
       with_faults: the processors go wrong at random from the beginning to the end.
       with_full_disk: the disk is full from :data:`FULL_FROM` to :data:`FULL_TO`.
+      faults: of the surroundings: each in turn, in random order, so that none is left out.
+      bouts: how many of them, one after the other.
+      apis: the roles of the API processes, one of which a fault may be done to.
     """
-    assert (roles or not kills) and (processors or not troubles)
+    assert (roles or not kills) and (processors or not troubles) and ((faults and apis) or not bouts)
     # A generator for each kind: other wishes for one leave the rest of the plan as it is.
     begin_s, end_s = min(LEAD_S, duration_s / 10), duration_s - min(TAIL_S, duration_s / 10)
     events = _kills(random.Random(f"{seed} kills"), begin_s, end_s, roles, kills)
     events += _troubles(random.Random(f"{seed} troubles"), begin_s, end_s, processors, troubles)
+    events += _bouts(random.Random(f"{seed} bouts"), begin_s, end_s, faults, bouts, apis)
     if with_faults:
         events += [Event(0.0, What.FAULTS), Event(duration_s, What.NO_FAULTS)]
     if with_full_disk:
@@ -112,3 +125,23 @@ def _troubles(
             if trouble is not Trouble.CUT:
                 events.append(Event(at_s + for_s, What.NETWORK, target))
     return events
+
+
+def _bouts(
+    chance: random.Random, begin_s: float, end_s: float, faults: Sequence[Fault], bouts: int, apis: Sequence[str]
+) -> list[Event]:
+    drawn: list[Fault] = []
+    while len(drawn) < bouts:
+        drawn += chance.sample(faults, min(len(faults), bouts - len(drawn)))
+    slice_s = (end_s - begin_s) / max(bouts, 1)
+    longest_s = max(min(FAULT_S_MAX, slice_s / 2), FAULT_S_MIN)
+    return [
+        Event(
+            begin_s + slice_s * number,
+            What.FAULT,
+            chance.choice(apis),
+            fault=fault,
+            for_s=chance.uniform(FAULT_S_MIN, longest_s),
+        )
+        for number, fault in enumerate(drawn)
+    ]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.lab.chaos.checks import Blame, Check
+from engine.lab.chaos.faults import Served
 from engine.lab.chaos.plan import Event, Kill, What
 from engine.lab.contest import report as contest_report
 from engine.lab.contest.recording import Recording
@@ -23,6 +24,7 @@ class Findings:
 
     Parameters:
       done: what was done, with the seconds since the load began.
+      served: the faults of the surroundings, and how soon the engine served after each.
       calm_s: when all trouble was over.
       resets: connections to processors that were reset on the way.
       faults: how often the processors went wrong, by fault.
@@ -33,6 +35,7 @@ class Findings:
     recording: Recording
     done: Sequence[tuple[float, Event]]
     kills: Sequence[Kill]
+    served: Sequence[Served]
     calm_s: float
     resets: int
     faults: Mapping[str, int]
@@ -55,6 +58,7 @@ def result(findings: Findings) -> Json:
         "options": dict(findings.options),
         "checks": [asdict(check) for check in findings.checks],
         "kills": [asdict(kill) for kill in findings.kills],
+        "surroundings": [asdict(one) for one in findings.served],
         "events": [{"done_s": done_s, **asdict(event)} for done_s, event in findings.done],
         "calm_s": findings.calm_s,
         "resets": findings.resets,
@@ -70,6 +74,8 @@ def result(findings: Findings) -> Json:
 def print_tables(findings: Findings, console: Console) -> None:
     """What was done, and what held."""
     console.print(_worst(findings))
+    if findings.served:
+        console.print(_surroundings(findings.served))
     table = Table(title="What must hold", title_style="bold", padding=(0, 1))
     table.add_column("promise", style="cyan")
     table.add_column("", no_wrap=True)
@@ -84,6 +90,23 @@ def print_tables(findings: Findings, console: Console) -> None:
     else:
         broken = "; ".join(check.name for check in findings.checks if not check.holds)
         console.print(f"FAILED with seed {findings.seed}. Not so: {broken}", style="bold red", markup=False)
+
+
+def _surroundings(served: Sequence[Served]) -> Table:
+    """Each fault, and when the engine served again."""
+    table = Table(title="What happened to the surroundings", title_style="bold", padding=(0, 1))
+    table.add_column("at s", justify="right")
+    table.add_column("fault", style="cyan")
+    table.add_column("for s", justify="right")
+    table.add_column("served after ms", justify="right")
+    table.add_column("until then", style="dim", overflow="fold")
+    for one in served:
+        bout = one.bout
+        lasted = f"{bout.over_s - bout.at_s:.1f}" if bout.over_s is not None else "-"
+        after = "[bold red]never[/]" if one.after_s is None else f"{one.after_s * 1000:,.0f}"
+        what = f"{bout.fault}{bout.target and f' ({bout.target})'}"
+        table.add_row(f"{bout.at_s:.1f}", what, lasted, after, "; ".join(one.complaints))
+    return table
 
 
 def _worst(findings: Findings) -> Table:

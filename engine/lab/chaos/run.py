@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from rich.console import Console
 
 from engine.lab import launch
-from engine.lab.chaos import checks, evidence, requests
+from engine.lab.chaos import checks, evidence, faults, requests
+from engine.lab.chaos.apart import ApartError, SmallMemory
 from engine.lab.chaos.checks import Check
 from engine.lab.chaos.driver import Driver
+from engine.lab.chaos.name_server import NameServer
 from engine.lab.chaos.plan import plan
 from engine.lab.chaos.report import Findings
 from engine.lab.chaos.requests import Sent
-from engine.lab.chaos.world import Shape, World
+from engine.lab.chaos.surroundings import Surroundings
+from engine.lab.chaos.watcher import Watcher
+from engine.lab.chaos.world import Shape, World, name_of
 from engine.lab.contest import live
 from engine.lab.contest.recording import Recording
 from engine.lab.contest.run import Contest, ContestError
@@ -47,6 +53,9 @@ class Wishes:
       hang_s: how long a hang lasts.
       durability: ENGINE_DURABILITY.
       fill_disk: the disk of rings and books is full for a while, if a small one can be had.
+      bouts: faults of the surroundings.
+      within_s: how soon after each the engine must serve.
+      is_apart: the run is in a world apart (:mod:`engine.lab.chaos.apart`).
       settle_s: how long the engine may take to settle everything after the last trouble.
       engine_port, processor_ports: where they are to listen; 0 takes a free port.
     """
@@ -58,6 +67,9 @@ class Wishes:
     hang_s: float
     durability: str
     fill_disk: bool
+    bouts: int
+    within_s: float
+    is_apart: bool
     settle_s: float
     engine_port: int
     processor_ports: Mapping[str, int]
@@ -72,11 +84,16 @@ def hold(scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console
         faults={name: chance for name, chance in wishes.faults.items() if chance},
         hang_s=wishes.hang_s,
         has_small_disk=wishes.fill_disk,
+        has_names=wishes.is_apart,
     )
+    known = {name_of(processor): "127.0.0.1" for processor in wishes.processor_ports}
     try:
-        with World(_addresses(wishes), shape, directory, seed) as world:
-            return _hold_on(world, scenario, wishes, seed, directory, console)
-    except (ContestError, LaunchError, ServiceError, LoadError, OSError) as error:
+        with ExitStack() as held:
+            name_server = held.enter_context(NameServer(known)) if wishes.is_apart else None
+            world = held.enter_context(World(_addresses(wishes), shape, directory, seed))
+            surroundings = Surroundings(world, name_server, SmallMemory() if wishes.is_apart else None)
+            return _hold_on(world, surroundings, scenario, wishes, seed, directory, console)
+    except (ApartError, ContestError, LaunchError, ServiceError, LoadError, OSError) as error:
         raise ChaosError(str(error)) from error
 
 
@@ -89,7 +106,13 @@ def _addresses(wishes: Wishes) -> Addresses:
 
 
 def _hold_on(
-    world: World, scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console: Console
+    world: World,
+    surroundings: Surroundings,
+    scenario: Scenario,
+    wishes: Wishes,
+    seed: int,
+    directory: Path,
+    console: Console,
 ) -> Findings:
     events = plan(
         seed,
@@ -100,10 +123,24 @@ def _hold_on(
         troubles=wishes.troubles,
         with_faults=any(wishes.faults.values()),
         with_full_disk=world.disk is not None,
+        faults=surroundings.possible,
+        bouts=wishes.bouts,
+        apis=world.apis,
     )
-    driver = Driver(world, events, lambda line: console.print(line, style="magenta", markup=False, highlight=False))
+
+    def watch(clock: Clock) -> Watcher:
+        amount = Decimal(scenario.load.amount_cents) / 100
+        return Watcher(world.addresses.engine, [world.socket_of(api) for api in world.apis], amount, clock)
+
+    def tell(line: str) -> None:
+        console.print(line, style="magenta", markup=False, highlight=False)
+
+    driver = Driver(world, surroundings, events, tell, watch)
     view = live.view(console)
-    contest = Contest(scenario, world.addresses, directory, wishes.settle_s, {}, view.show, driver.begin)
+    contest = Contest(
+        scenario, world.addresses, directory, wishes.settle_s, {}, view.show, driver.begin,
+        lambda: len(driver.watcher.sent) if driver.watcher is not None else 0,
+    )  # fmt: skip
     try:
         contest.prepare()
         with view:
@@ -117,20 +154,31 @@ def _hold_on(
     recording.notes.extend(world.notes)
     assert driver.calm_s is not None, "finished, so that all is calm"
     sent = requests.read((directory / "k6.log").read_text(errors="replace").splitlines())
-    blamed = checks.blame(sent, driver.kills, world.apis, recording.begin_epoch_s, scenario.load.timeout_s)
+    all_told = checks.all_told(sent, recording.load.requested if recording.load else None)
+    watcher = driver.watcher
+    sent += watcher.sent if watcher is not None else []
+    served = faults.served(driver.bouts, watcher.samples if watcher is not None else [])
+    kills = [*driver.kills, *checks.as_kills(served)]
+    blamed = checks.blame(sent, kills, world.apis, recording.begin_epoch_s, scenario.load.timeout_s)
     done = [
-        checks.all_told(sent, recording.load.requested if recording.load else None),
+        all_told,
         *_questions(world, recording, driver.calm_s, wishes.settle_s, sent, seed),
         checks.errors(blamed),
         checks.carried_out(len(events), len(driver.done), driver.kills),
-        checks.own_deaths(world.engine_log, may_collide=world.engine_starts > 1),
+        checks.own_deaths(world.engine_log, may_collide=world.engine_starts > 1, may_start_anew=bool(wishes.bouts)),
     ]
+    if watcher is not None:
+        done += [
+            checks.serving(served, wishes.bouts, wishes.within_s),
+            checks.one_amount(watcher.taken_twice, sum(one.is_accepted for one in watcher.sent)),
+        ]
     return Findings(
         seed=seed,
         options=_options(wishes) | {"scenario": scenario.name, "seconds": scenario.load.duration_s},
         recording=recording,
         done=driver.done,
         kills=driver.kills,
+        served=served,
         calm_s=driver.calm_s,
         resets=world.resets(),
         faults=evidence.fault_counts(world.processors.values()),

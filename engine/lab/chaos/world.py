@@ -45,6 +45,7 @@ class Shape:
       faults: chance of each fault of the processors, by the names of `engine.lab.simulate.faults.Fault`.
       hang_s: how long a hang lasts.
       has_small_disk: rings and books are on a small disk of their own, which can be filled, if one can be had.
+      has_names: the engine finds the processors by names, :func:`name_of` each.
     """
 
     fees: Mapping[str, Decimal]
@@ -53,6 +54,12 @@ class Shape:
     faults: Mapping[str, float]
     hang_s: float
     has_small_disk: bool
+    has_names: bool = False
+
+
+def name_of(processor: str) -> str:
+    """The name by which the engine finds a processor, where it finds it by one."""
+    return f"{processor}.chaos.test"
 
 
 class World:
@@ -111,8 +118,10 @@ class World:
             "ENGINE_BOOKS_RECENT_SECONDS": str(max(300, math.ceil(shape.recent_s))),
         }
         ports = dict(zip(addresses.processors, launch.free_ports(len(addresses.processors)), strict=True))
-        seen = Addresses(addresses.engine, {name: f"http://127.0.0.1:{port}" for name, port in ports.items()})
-        self._environment = launch.engine_variables("chaos", seen, shape.fees, run_dir, given)
+        hosts = {name: name_of(name) if shape.has_names else "127.0.0.1" for name in ports}
+        seen = Addresses(addresses.engine, {name: f"http://{hosts[name]}:{port}" for name, port in ports.items()})
+        # A directory below ours: it may be removed and made again.
+        self._environment = launch.engine_variables("chaos", seen, shape.fees, f"{run_dir}/run", given)
         try:
             self.settings = settings_module.read(os.environ | self._environment)
         except settings_module.SettingsError as error:
@@ -153,12 +162,20 @@ class World:
 
     def kill(self, role: str) -> int | None:
         """kill -9 of the process with this role; its process id, None when there is none at the moment."""
+        return self.signal(role, signal.SIGKILL)
+
+    def signal(self, role: str, number: signal.Signals) -> int | None:
+        """Sends a signal to the process with this role; its process id, None when there is none at the moment."""
         assert self._engine is not None
         pid = processes.of_engine(self._engine.pid).get(role)
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
         return pid
+
+    def socket_of(self, api: str) -> str:
+        """The Unix socket of the API process with this role."""
+        return self.settings.host.api_socket(self.apis.index(api))
 
     def is_back(self, role: str, pid: int, killed_at_epoch_s: float) -> bool:
         """Whether another process than ``pid`` has taken the role and does its work, and clients are answered."""

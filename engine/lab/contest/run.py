@@ -44,6 +44,7 @@ class Contest:
       trees: process trees to watch, by name.
       show: called about once a second with the recording so far and the time in seconds.
       begun: called once, when the load has begun, with the clock of the run.
+      others: how many payments others than the load generator have handed in.
 
     Raises ServiceError if an address cannot be used.
     """
@@ -57,6 +58,7 @@ class Contest:
         trees: Mapping[str, Tree],
         show: Callable[[Recording, float], None],
         begun: Callable[[Clock], None] = lambda _clock: None,
+        others: Callable[[], int] = lambda: 0,
     ) -> None:
         self._scenario = scenario
         self._addresses = addresses
@@ -65,6 +67,7 @@ class Contest:
         self._trees = dict(trees)
         self._show = show
         self._begun = begun
+        self._others = others
         self._engine = Engine(addresses)
         self._processors = Processors(addresses)
         self._has_queues = True
@@ -279,7 +282,7 @@ class Contest:
         settled = recording.settled_after_drain or recording.settled_at_end
         excess = 0
         if settled is not None:
-            excess = max(settled.count - recording.accepted - recording.unsure, 0)
+            excess = max(settled.count - recording.accepted - recording.unsure - self._others(), 0)
         try:
             twice = charged_twice(self._processors.values())
         except ServiceError:

@@ -6,6 +6,7 @@ import pytest
 
 from engine.lab.chaos import checks
 from engine.lab.chaos.checks import Check, Queues
+from engine.lab.chaos.faults import Bout, Fault, Served
 from engine.lab.chaos.plan import Kill
 from engine.lab.chaos.requests import Sent, read
 from engine.lab.contest.audit import Answers, compare
@@ -144,3 +145,36 @@ def test_a_process_that_ends_without_us_is_told() -> None:
     assert not checks.own_deaths(line(2), may_collide=False).holds
     assert checks.own_deaths(line(2), may_collide=True).holds
     assert not checks.own_deaths("Traceback (most recent call last):\n", may_collide=False).holds
+
+
+def test_one_that_is_started_anew_may_end_in_its_own_way_once_where_that_is_expected() -> None:
+    anew = "2026-01-01 00:00:00,000 engine.up WARNING api 0 is stopped; starts anew\n"
+    ended = "2026-01-01 00:00:01,000 engine.up WARNING api 0 ended with 0; starts again in 50 ms\n"
+    assert checks.own_deaths(anew + ended, may_collide=False, may_start_anew=True).holds
+    assert not checks.own_deaths(anew + ended, may_collide=False).holds
+    assert not checks.own_deaths(anew + ended + ended, may_collide=False, may_start_anew=True).holds
+    assert not checks.own_deaths(anew + ended.replace("api 0", "api 1"), may_collide=False, may_start_anew=True).holds
+
+
+def after(after_s: float | None, fault: Fault = Fault.APIS_STOPPED) -> Served:
+    return Served(Bout(fault, "", 10.0, 12.0), after_s, ("away",) if after_s else ())
+
+
+def test_each_fault_is_served_after_in_time_and_none_is_left_out() -> None:
+    assert checks.serving([after(0.0), after(5.0)], 2, within_s=5.0).holds
+    assert "5,000 ms" in checks.serving([after(5.0)], 1, within_s=5.0).detail
+    for found in ([after(5.1), after(0.0)], [after(None), after(0.0)], [after(0.0)], []):
+        assert not checks.serving(found, 2, within_s=5.0).holds
+
+
+def test_a_fault_explains_errors_up_to_a_client_s_time_out_after_it_and_only_one_that_can() -> None:
+    late, later = unanswered("late", 14.4), unanswered("later", 14.7)
+    kills = checks.as_kills([after(3.0)])
+    assert checks.blame([late, later], kills, APIS, BEGIN_EPOCH_S, 1.5).unexplained == [later]
+    assert checks.as_kills([after(3.0, Fault.DISPATCHER_STOPPED), after(3.0, Fault.SOCKET_REMOVED)]) == []
+    assert checks.as_kills([after(0.5)])[0].back_s == 12.0, "it lasted longer than the engine was away"
+
+
+def test_an_id_that_was_accepted_with_two_amounts_is_told() -> None:
+    assert checks.one_amount([], 10).holds
+    assert not checks.one_amount(["a"], 10).holds

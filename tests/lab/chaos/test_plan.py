@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
-from engine.lab.chaos.plan import Event, Trouble, What, plan
+from engine.lab.chaos.faults import Fault
+from engine.lab.chaos.plan import FAULT_S_MAX, FAULT_S_MIN, Event, Trouble, What, plan
 
 ROLES = ("api 0", "api 1", "dispatcher", "nginx")
 NAMES = ("default", "fallback")
@@ -71,3 +73,21 @@ def test_faults_last_from_the_beginning_to_the_end_and_the_disk_is_freed() -> No
 
 def test_without_wishes_nothing_is_done() -> None:
     assert plan(1, 100.0) == ()
+
+
+def test_every_fault_of_the_surroundings_comes_before_one_comes_again() -> None:
+    for seed in SEEDS:
+        events = plan(seed, 600.0, faults=list(Fault), bouts=50, apis=ROLES[:2])
+        kinds = [event.fault for event in events]
+        assert all(event.what is What.FAULT for event in events)
+        assert set(kinds[: len(Fault)]) == set(Fault) == set(kinds[len(Fault) : 2 * len(Fault)])
+        assert {event.target for event in events} == set(ROLES[:2])
+
+
+@pytest.mark.parametrize(("duration_s", "bouts"), [(600.0, 50), (40.0, 8)])
+def test_faults_of_the_surroundings_are_over_before_the_next_one(duration_s: float, bouts: int) -> None:
+    events = plan(1, duration_s, faults=list(Fault), bouts=bouts, apis=ROLES[:2])
+    assert len(events) == bouts
+    for event, following in pairwise(events):
+        assert FAULT_S_MIN <= event.for_s <= FAULT_S_MAX
+        assert event.at_s + event.for_s < following.at_s

@@ -1,0 +1,54 @@
+"""A short run of the faults of an engine's surroundings, on the real processes, in a world apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.__main__ import main
+from tests.lab.simulate.processes import REPOSITORY
+
+SECONDS_MAX = 150.0
+
+
+def chaos(tmp_path: Path, *words: str) -> tuple[int, str, dict[str, object]]:
+    """Exit code, what was said, and the result. In a process of its own: it leaves the namespaces of this one."""
+    command = [sys.executable, "-m", "engine", "chaos", "--surroundings", "--output", str(tmp_path), *words]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=SECONDS_MAX, cwd=REPOSITORY
+    )  # fmt: skip
+    result = tmp_path / "chaos.json"
+    return done.returncode, done.stdout + done.stderr, json.loads(result.read_text()) if result.exists() else {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a world apart")
+def test_it_serves_after_each_fault_and_what_was_accepted_is_charged_once(tmp_path: Path) -> None:
+    before = {path.name for path in Path("/dev/shm").iterdir()}
+    # Seed 13 draws one of each kind: removed, stopped, silent, full. How soon it serves is for a quiet machine to say.
+    code, said, seen = chaos(tmp_path, "--minutes", "0.6", "--bouts", "5", "--seed", "13", "--within", "60")
+    checks = seen["checks"]
+    assert isinstance(checks, list)
+    assert (code, [check for check in checks if not check["holds"]]) == (0, []), said
+    done = seen["surroundings"]
+    assert isinstance(done, list)
+    words = " ".join(one["bout"]["fault"] for one in done)
+    assert len(done) == 5 and all(word in words for word in ("removed", "stopped", "silent", "/dev/shm"))
+    assert "PASSED with seed 13" in said
+    assert {path.name for path in Path("/dev/shm").iterdir()} - before == set()
+
+
+def test_what_does_not_go_together_is_said_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, problem in (
+        (["--surroundings", "--kills", "3"], "--surroundings goes without --kills"),
+        (["--bouts", "3"], "--bouts is for --surroundings"),
+    ):
+        assert main(["chaos", "--output", str(tmp_path / "out"), *words]) == 2
+        assert problem in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
