@@ -17,6 +17,7 @@ BACKOFF_LAST_MS = 5000
 STEADY_MS = 10_000  # a child that has lived this long is started again at once
 STOP_MS = 5_000  # a child that does not serve has this long to end before it is killed ...
 STOPPED_STOP_MS = 1_000  # ... and one that was stopped this long: it may be stopped again before it hears of it
+GOES_ON_MS = 10_000  # one that is stopped again within this time after it was let go on is started anew
 _PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("engine.up")
@@ -53,6 +54,7 @@ class Child:
         self._serves = serves
         self._pulse = Pulse(0)  # since its last start
         self._kill_ms: int | None = None  # when its time to end is over
+        self._went_on_ms: int | None = None  # when it was last let go on
         self._process: subprocess.Popen[bytes] | None = None
         self._started_ms = 0
         self._deaths = 0
@@ -81,7 +83,7 @@ class Child:
         if now_ms >= self._start_ms:
             self._started_ms = now_ms
             self._pulse = Pulse(now_ms)
-            self._kill_ms = None
+            self._kill_ms = self._went_on_ms = None
             if self._serves is not None:
                 self._serves()  # the last heartbeat of its predecessor is none of its own
             # With a session of its own, Ctrl-C does not reach it before its turn to stop, and all that it starts is in
@@ -94,18 +96,24 @@ class Child:
             )
 
     def look(self, now_ms: int) -> None:
-        """Has it end, and so start anew, when it runs and does not do its work: it is stopped or stuck, or the socket
-        on which it listens was removed.
+        """Has it end, and so start anew, when it runs and does not do its work: it is stuck, or the socket on which it
+        listens was removed. One that is stopped is let go on, and started anew when that does not last.
         """
         if self._serves is None or self._process is None or self._kill_ms is not None:
             return
         complaint = self._pulse.complaint(self._serves(), pulse.running(self._process.pid), now_ms)
-        if complaint:
+        if not complaint:
+            return
+        if complaint == pulse.STOPPED and (self._went_on_ms is None or now_ms - self._went_on_ms > GOES_ON_MS):
+            log.warning("%s %s; it is let go on", self.name, complaint)
+            self._went_on_ms = now_ms
+        else:
             log.warning("%s %s; starts anew", self.name, complaint)
             self._kill_ms = now_ms + (STOPPED_STOP_MS if complaint == pulse.STOPPED else STOP_MS)
             self.ask_to_stop()
-            # One that is stopped handles no signal before it goes on. Then it ends in good order, with its locks free.
-            os.killpg(self._process.pid, signal.SIGCONT)
+        # One that is stopped handles no other signal before this one. Then it can end in good order, with its locks
+        # free; SIGKILL ends it in any case.
+        os.killpg(self._process.pid, signal.SIGCONT)
 
     def has_failed(self, now_ms: int) -> bool:
         """Whether it died; False if it has not been started yet."""

@@ -106,6 +106,7 @@ class Pulse:
         self._has_served |= sign is Sign.SERVES
         self._looked_ms, self._seen = now_ms, seen
         if self._stops >= STOPPED_LOOKS:
+            self._stops = 0
             return STOPPED
         if sign is Sign.GONE and (self._has_served or now_ms - self._started_ms >= SERVE_MS):
             return "runs and does not serve"

@@ -15,6 +15,7 @@ import pytest
 from engine.supervise.child import (
     BACKOFF_FIRST_MS,
     BACKOFF_LAST_MS,
+    GOES_ON_MS,
     STEADY_MS,
     STOP_MS,
     STOPPED_STOP_MS,
@@ -200,7 +201,7 @@ def stop(pid: int | None) -> None:
     wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, 10, "it is stopped")
 
 
-def test_one_that_is_stopped_goes_on_only_to_end_in_good_order(tmp_path: Path) -> None:
+def test_one_that_is_stopped_is_let_go_on_and_ends_in_good_order_when_that_does_not_last(tmp_path: Path) -> None:
     ended = tmp_path / "ended"
     kept = Kept(
         "import pathlib, signal, sys\n"
@@ -215,7 +216,12 @@ def test_one_that_is_stopped_goes_on_only_to_end_in_good_order(tmp_path: Path) -
     kept.look()
     stop(pid)
     kept.look(1000)
-    assert kept.child._kill_ms is None, "it may go on"
+    assert psutil.Process(pid).status() == psutil.STATUS_STOPPED, "a moment is left to whoever has stopped it"
+    kept.look(1000)
+    wait_until(lambda: psutil.Process(pid).status() != psutil.STATUS_STOPPED, 10, "it goes on")
+    assert kept.tend() == pid and not ended.exists()
+    stop(pid)
+    kept.look(1000)
     kept.look(1000)
     kept.wait_for_another(pid)
     assert ended.exists()
@@ -229,14 +235,26 @@ def test_one_that_is_stopped_again_is_killed(tmp_path: Path) -> None:
     pid = kept.tend()
     wait_until(ready.exists, 10, "it ignores SIGTERM")
     kept.look()
-    stop(pid)
-    kept.look(1000)
-    kept.look(1000)
+    for _ in range(2):
+        stop(pid)
+        kept.look(1000)
+        kept.look(1000)
     stop(pid)
     assert kept.tend(STOPPED_STOP_MS - 1) == pid
     kept.now_ms += 1
     kept.wait_for_another(pid)
     kept.child.wait(0)
+
+
+def test_one_that_is_stopped_again_much_later_is_let_go_on_again(kept: Kept) -> None:
+    pid = kept.tend()
+    for _ in range(3):
+        stop(pid)
+        kept.look(1000)
+        kept.look(1000)
+        wait_until(lambda: psutil.Process(pid).status() != psutil.STATUS_STOPPED, 10, "it goes on")
+        kept.look(GOES_ON_MS)
+    assert kept.tend() == pid
 
 
 def test_one_that_goes_on_by_itself_is_left_alone(kept: Kept) -> None:
@@ -254,12 +272,13 @@ def test_one_that_goes_on_by_itself_is_left_alone(kept: Kept) -> None:
 def test_a_stopped_worker_counts_as_the_child(tmp_path: Path) -> None:
     told = tmp_path / "worker"
     kept = Kept(WITH_WORKER, str(told))
-    pid = kept.tend()
+    kept.tend()
     wait_until(told.exists, 10, "it has a worker")
-    stop(int(told.read_text()))
+    worker = int(told.read_text())
+    stop(worker)
     kept.look(1000)
     kept.look(1000)
-    kept.wait_for_another(pid)
+    wait_until(lambda: psutil.Process(worker).status() != psutil.STATUS_STOPPED, 10, "it goes on")
     kept.child.wait(0)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 
+import psutil
 import pytest
 
 from tests.lab.simulate import processes
 from tests.system import running
 from tests.system.checks import World
-from tests.system.client import client, new_payments
+from tests.system.client import client, new_payments, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +23,15 @@ def world() -> Iterator[World]:
         yield World(engine, simulated)
 
 
-@pytest.mark.parametrize("roles", [("dispatcher",), ("api 0",), ("api 0", "api 1"), ("nginx worker",), ("nginx",)])
-def test_what_is_stopped_is_started_anew_and_what_was_accepted_is_charged_once(
+ROLES = [("dispatcher",), ("api 0", "api 1"), ("nginx worker",)]
+
+
+def is_stopped(pid: int) -> bool:
+    return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+
+
+@pytest.mark.parametrize("roles", ROLES, ids=", ".join)
+def test_what_is_stopped_is_let_go_on_and_what_was_accepted_is_charged_once(
     world: World, roles: tuple[str, ...]
 ) -> None:
     world.empty()
@@ -28,13 +39,36 @@ def test_what_is_stopped_is_started_anew_and_what_was_accepted_is_charged_once(
     with client(engine.port) as shop:
         assert {shop.pay(payment).status for payment in payments[:10]} == {202}
     pids = [engine.send_signal(role, signal.SIGSTOP) for role in roles]
-    for role, pid in zip(roles, pids, strict=True):
-        engine.wait_for_another(role, pid)
+    for pid in pids:
+        wait_until(partial(is_stopped, pid), 10, "it is stopped")
+    wait_until(lambda: not any(map(is_stopped, pids)), 20, "they go on")
+    engine.wait_until_it_answers()
     with client(engine.port) as shop:
         assert {shop.pay(payment).status for payment in payments[10:]} == {202}
     world.check_settled_once(payments)
-    name = roles[0].removesuffix(" worker")
-    assert f"{name} is stopped; starts anew" in engine.place.said()
+    assert [engine.pid(role) for role in roles] == pids
+    assert f"{roles[0].removesuffix(' worker')} is stopped; it is let go on" in engine.place.said()
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "api 1"])
+def test_what_is_stopped_again_and_again_is_started_anew(world: World, role: str) -> None:
+    world.empty()
+    engine, payments = world.engine, new_payments(20)
+    with client(engine.port) as shop:
+        assert {shop.pay(payment).status for payment in payments[:10]} == {202}
+    pid = engine.pid(role)
+
+    def is_another() -> bool:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+        return role in engine.processes() and engine.pid(role) != pid
+
+    wait_until(is_another, 30, "another one")
+    engine.wait_until_it_answers()
+    with client(engine.port) as shop:
+        assert {shop.pay(payment).status for payment in payments[10:]} == {202}
+    world.check_settled_once(payments)
+    assert f"{role} is stopped; starts anew" in engine.place.said()
 
 
 def test_a_dispatcher_that_is_stopped_for_a_moment_goes_on(world: World) -> None:
