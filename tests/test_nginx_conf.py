@@ -29,6 +29,8 @@ from tests.system.running import free_port
 
 SHIPPED = nginx.find_conf().read_text()
 READY_SECONDS = 10.0
+BEGUN = b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{"
+IN_CHUNKS = b"POST /payments HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def render(run_dir: str = "/tmp/x", port: int = 18080, api_processes: int = 2, ipv6: bool = False) -> str:
@@ -154,11 +156,11 @@ class Front:
         self,
         method: str,
         path: str,
-        body: bytes = b"",
+        body: bytes | Iterator[bytes] = b"",
         headers: Mapping[str, str] | None = None,
         source: str = "127.0.0.1",
     ) -> Response:
-        """One request on a connection of its own, from the address ``source``."""
+        """One request on a connection of its own, from the address ``source``; an iterator's body goes in chunks."""
         with contextlib.closing(
             http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=(source, 0))
         ) as connection:
@@ -301,13 +303,12 @@ def test_one_address_has_room_for_the_contest_and_no_more_than_its_share(front: 
     share = int(re.findall(r"limit_conn clients ([0-9]+);", SHIPPED)[0])
     connections = int(re.findall(r"worker_connections ([0-9]+);", SHIPPED)[0])
     assert 550 < share <= connections // 4
-    begun = b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{"
     with front.api(0), front.api(1), contextlib.ExitStack() as opened:
         slow = []
         for _ in range(share):
             client = socket.create_connection(("127.0.0.1", front.port), 10, source_address=("127.0.0.2", 0))
             slow.append(opened.enter_context(client))
-            client.sendall(begun)
+            client.sendall(BEGUN)
         response = front.send("POST", "/payments", b"{}", source="127.0.0.2")
         check_problem(response, 429)
         assert response.headers["Retry-After"] == "1"
@@ -316,6 +317,55 @@ def test_one_address_has_room_for_the_contest_and_no_more_than_its_share(front: 
             client.sendall(b"}")
             assert client.recv(12) == b"HTTP/1.1 202"
         assert front.send("POST", "/payments", b"{}", source="127.0.0.2").status == 202
+
+
+def test_a_client_that_stops_in_the_middle_of_a_body_is_cut(front: Front) -> None:
+    with front.api(0) as api, socket.create_connection(("127.0.0.1", front.port), 30) as client:
+        client.sendall(BEGUN)
+        with contextlib.suppress(ConnectionResetError):  # reset_timedout_connection
+            assert client.recv(65536) == b""
+        assert not api.heads
+
+
+def test_what_a_slow_body_can_take_is_bounded_and_written_down() -> None:
+    """One byte just before each time-out, as many as there may be."""
+    timeout_s = int(re.findall(r"client_body_timeout ([0-9]+)s;", SHIPPED)[0])
+    size = int(re.findall(r"client_max_body_size ([0-9]+)k;", SHIPPED)[0]) * 1024
+    assert timeout_s * size <= 3 * 3600
+    hours, minutes = divmod(round(timeout_s * size / 60), 60)
+    assert f"{size:,} bytes x {timeout_s} s, that is {hours} h {minutes} min" in SHIPPED
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"1;" + b"a" * 100_000, b"0" * 100_000, b"2\r\n{}\r\n0\r\n" + b"X: y\r\n" * 20_000],
+    ids=["extension", "zeros", "trailers"],
+)
+def test_who_sends_chunks_without_end_takes_no_more_than_a_share_and_none_from_others(
+    front: Front, many_files: None, endless: bytes
+) -> None:
+    share = int(re.findall(r"limit_conn chunked_clients ([0-9]+);", SHIPPED)[0])
+    in_all = int(re.findall(r"limit_conn chunked ([0-9]+);", SHIPPED)[0])
+    connections = int(re.findall(r"worker_connections ([0-9]+);", SHIPPED)[0])
+    assert share <= in_all // 4 and in_all <= connections // 8
+    with front.api(0), front.api(1), contextlib.ExitStack() as opened:
+
+        def begin(source: str) -> socket.socket:
+            client = socket.create_connection(("127.0.0.1", front.port), 30, source_address=(source, 0))
+            opened.enter_context(client).sendall(IN_CHUNKS)
+            return client
+
+        first = begin("127.0.0.2")
+        first.sendall(endless)  # nginx takes it all
+        for _ in range(share - 1):
+            begin("127.0.0.2")
+        assert front.send("POST", "/payments", iter([b"{}"]), source="127.0.0.2").status == 429
+        assert front.send("POST", "/payments", b"{}", source="127.0.0.2").status == 202
+        assert front.send("POST", "/payments", iter([b"{}"]), source="127.0.0.3").status == 202
+        for number in range(in_all - share):
+            begin(f"127.0.1.{number % 4 + 1}")
+        check_problem(front.send("POST", "/payments", iter([b"{}"]), source="127.0.0.3"), 429)
+        assert front.pay() == 202
 
 
 @pytest.mark.parametrize("path", ["/payments", "/payments-summary", "/nothing"])

@@ -48,7 +48,7 @@ COMMON: Mapping[int, str] = {
     400: "The request is not valid HTTP, or its headers are too long.",
     413: "The body is too long.",
     414: "The path and query are too long.",
-    429: "Too many requests of this address are open.",
+    429: "Too many requests of this address, or with a body in chunks, are open.",
     500: "The request could not be handled.",
     501: "The request needs another version or transfer coding of HTTP than 1.1 and chunked.",
     503: "There is no room or no process at the moment. The same request may be sent again.",

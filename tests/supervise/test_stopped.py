@@ -61,7 +61,8 @@ def test_what_is_stopped_again_and_again_is_started_anew(world: World, role: str
     def is_another() -> bool:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-        return role in engine.processes() and engine.pid(role) != pid
+        found = engine.processes().get(role)
+        return found is not None and found.pid != pid
 
     wait_until(is_another, 30, "another one")
     engine.wait_until_it_answers()
