@@ -92,7 +92,7 @@ def served(bouts: Sequence[Bout], samples: Collection[Sample]) -> list[Served]:
     ends_s = [bout.at_s for bout in bouts[1:]] + [float("inf")]
     found = []
     for bout, end_s in zip(bouts, ends_s, strict=True):
-        own = [sample for sample in samples if bout.at_s <= sample.seen_s and sample.at_s < end_s]
+        own = [sample for sample in samples if bout.at_s <= sample.seen_s < end_s]
         bad = [number for number, sample in enumerate(own) if sample.complaint]
         complaints = tuple(dict.fromkeys(own[number].complaint for number in bad))
         after_s: float | None = 0.0
