@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -70,6 +72,37 @@ def test_what_is_stopped_again_and_again_is_started_anew(world: World, role: str
         assert {shop.pay(payment).status for payment in payments[10:]} == {202}
     world.check_settled_once(payments)
     assert f"{role} is stopped; starts anew" in engine.place.said()
+
+
+# Holds a process as a debugger does: it is not stopped for the kernel, handles no signal but SIGKILL, and does nothing.
+HOLD = """
+import ctypes, os, sys
+pid = int(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+if libc.ptrace(16, pid, None, None) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.waitpid(pid, 0x40000000)
+print("held", flush=True)
+status = 0x7F
+while not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+    _, status = os.waitpid(pid, 0x40000000)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may hold any process")
+def test_a_dispatcher_that_hangs_is_killed_and_another_settles_what_was_accepted(world: World) -> None:
+    world.empty()
+    engine, payments = world.engine, new_payments(20)
+    pid = engine.pid("dispatcher")
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(pid)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with client(engine.port) as shop:
+            assert {shop.pay(payment).status for payment in payments} == {202}
+        engine.wait_for_another("dispatcher", pid)
+        assert holder.wait(20) == 0
+    world.check_settled_once(payments)
+    assert "dispatcher has shown no sign of life for 1" in engine.place.said()
 
 
 def test_a_dispatcher_that_is_stopped_for_a_moment_goes_on(world: World) -> None:
