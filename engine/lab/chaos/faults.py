@@ -89,12 +89,12 @@ def served(bouts: Sequence[Bout], samples: Collection[Sample]) -> list[Served]:
     """How soon the engine served after each of ``bouts``, which are in order: the first good sample after the last bad
     one, up to the next bout. An engine that serves all the time has served after 0 s.
     """
-    ends_s = [bout.at_s for bout in bouts[1:]] + [float("inf")]
     found = []
-    for bout, end_s in zip(bouts, ends_s, strict=True):
+    for number, bout in enumerate(bouts):
+        end_s = bouts[number + 1].at_s if number + 1 < len(bouts) else float("inf")
         own = [sample for sample in samples if bout.at_s <= sample.seen_s < end_s]
-        bad = [number for number, sample in enumerate(own) if sample.complaint]
-        complaints = tuple(dict.fromkeys(own[number].complaint for number in bad))
+        bad = [place for place, sample in enumerate(own) if sample.complaint]
+        complaints = tuple(dict.fromkeys(own[place].complaint for place in bad))
         after_s: float | None = 0.0
         if not own or (bad and bad[-1] + 1 == len(own)):
             after_s = None

@@ -46,6 +46,10 @@ def test_one_that_never_serves_again_or_was_never_looked_at_is_told() -> None:
     assert after(bouts, []) == [None]
 
 
+def test_without_faults_there_is_nothing_to_serve_after() -> None:
+    assert served([], seen()) == []
+
+
 def test_every_kind_of_fault_is_classified_once() -> None:
     assert CUT_OFF <= NEED_NAMES
     assert not COSTLY & (NEED_NAMES | NEED_MEMORY)
