@@ -15,7 +15,8 @@ TROUBLE_S_MIN = 0.3
 TROUBLE_S_MAX = 5.0
 # A full disk: from here to there, as shares of the run.
 FULL_FROM, FULL_TO = 0.3, 0.7
-FAULT_S_MIN, FAULT_S_MAX = 0.5, 6.0  # how long a fault of the surroundings lasts
+# How long a fault of the surroundings lasts: for longer, too, than the engine may take to mend what it can.
+FAULT_S_MIN, FAULT_S_MAX = 0.5, 9.0
 
 
 class What(StrEnum):
@@ -134,7 +135,7 @@ def _bouts(
     while len(drawn) < bouts:
         drawn += chance.sample(faults, min(len(faults), bouts - len(drawn)))
     slice_s = (end_s - begin_s) / max(bouts, 1)
-    longest_s = max(min(FAULT_S_MAX, slice_s / 2), FAULT_S_MIN)
+    longest_s = max(min(FAULT_S_MAX, slice_s * 3 / 4), FAULT_S_MIN)
     return [
         Event(
             begin_s + slice_s * number,
