@@ -101,7 +101,9 @@ class Child:
         """
         if self._serves is None or self._process is None or self._kill_ms is not None:
             return
-        complaint = self._pulse.complaint(self._serves(), pulse.running(self._process.pid), now_ms)
+        sign = self._serves()
+        seen = pulse.running(self._process.pid, with_times=sign is not Sign.SERVES)
+        complaint = self._pulse.complaint(sign, seen, now_ms)
         if not complaint:
             return
         if complaint == pulse.STOPPED and (self._went_on_ms is None or now_ms - self._went_on_ms > GOES_ON_MS):

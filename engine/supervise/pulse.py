@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
 from typing import NamedTuple
 
 SERVE_MS = 30_000  # a process that has shown nothing of itself this long after its start never will
@@ -15,7 +14,7 @@ STOPPED_LOOKS = 2  # one that is stopped in so many looks, one after the other, 
 GAP_MS_MAX = 2000
 STOPPED = "is stopped"
 _STOPPED, _WAITS_FOR_DISK = "T", "D"
-_PROC = Path("/proc")
+_PROC_BYTES_MAX = 4096  # more than any of the files of /proc that are read here has
 
 
 class Sign(Enum):
@@ -49,7 +48,8 @@ class Running(NamedTuple):
 
     Parameters:
       state: of its main thread, a letter of proc(5); of a process that it has started, when that one is stopped.
-      ran_ms, waited_ms: how long its main thread was on a core so far, and how long it waited for one.
+      ran_ms, waited_ms: how long its main thread was on a core so far, and how long it waited for one; 0 where that
+        is not known.
     """
 
     state: str
@@ -57,29 +57,33 @@ class Running(NamedTuple):
     waited_ms: int = 0
 
 
-def running(pid: int) -> Running:
-    """How ``pid`` runs, which must not have been reaped."""
-    states = [_state(one) for one in (pid, *_children(pid))]
+def running(pid: int, *, with_times: bool = True) -> Running:
+    """How ``pid`` runs, which must not have been reaped. The times are not read when nobody needs them."""
+    # Those that it has started itself: nginx's workers.
+    states = [_state(one) for one in (pid, *map(int, _read(f"{pid}/task/{pid}/children").split()))]
     state = _STOPPED if _STOPPED in states else states[0]
-    ran_ns = waited_ns = 0
-    with contextlib.suppress(OSError):  # a kernel without scheduling statistics
-        ran_ns, waited_ns = map(int, (_PROC / str(pid) / "schedstat").read_text().split()[:2])
+    times = _read(f"{pid}/schedstat").split()[:2] if with_times else []
+    ran_ns, waited_ns = map(int, times or (0, 0))
     return Running(state, ran_ns // 1_000_000, waited_ns // 1_000_000)
 
 
 def _state(pid: int) -> str:
-    try:
-        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""  # it has just ended
+    """A letter; "" when it has just ended."""
+    return _read(f"{pid}/stat").rpartition(b")")[2][1:2].decode()
 
 
-def _children(pid: int) -> list[int]:
-    """Those that it has started itself: nginx's workers."""
+def _read(name: str) -> bytes:
+    """What a file of /proc has; nothing when there is none. Read in the quickest way: this is done twice a second."""
     try:
-        return [int(word) for word in (_PROC / str(pid) / "task" / str(pid) / "children").read_text().split()]
+        descriptor = os.open(f"/proc/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return []
+        return b""
+    try:
+        return os.read(descriptor, _PROC_BYTES_MAX)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 class Pulse:
@@ -94,7 +98,7 @@ class Pulse:
 
     def __init__(self, now_ms: int) -> None:
         self._started_ms = self._looked_ms = now_ms
-        self._seen = Running("")
+        self._seen: Running | None = None  # in the look before, when that saw no sign of it
         self._has_served = False
         self._silent_ms = 0
         self._stops = 0
@@ -104,7 +108,7 @@ class Pulse:
         self._stops = self._stops + 1 if seen.state == _STOPPED else 0
         self._silent_ms = 0 if sign is Sign.SERVES else self._silent_ms + self._unexcused_ms(seen, now_ms)
         self._has_served |= sign is Sign.SERVES
-        self._looked_ms, self._seen = now_ms, seen
+        self._looked_ms, self._seen = now_ms, None if sign is Sign.SERVES else seen
         if self._stops >= STOPPED_LOOKS:
             self._stops = 0
             return STOPPED
@@ -118,8 +122,8 @@ class Pulse:
         """How much of the time since the last look counts as silence."""
         if seen.state == _WAITS_FOR_DISK:
             return 0
-        since_ms = min(now_ms - self._looked_ms, GAP_MS_MAX)
-        excused_ms = seen.waited_ms - self._seen.waited_ms
+        before = self._seen or seen
+        excused_ms = seen.waited_ms - before.waited_ms
         if not self._has_served:
-            excused_ms += seen.ran_ms - self._seen.ran_ms
-        return max(since_ms - excused_ms, 0)
+            excused_ms += seen.ran_ms - before.ran_ms
+        return max(min(now_ms - self._looked_ms, GAP_MS_MAX) - excused_ms, 0)
