@@ -54,8 +54,10 @@ class Surroundings:
             case Fault.SOCKETS_REMOVED:
                 self._remove(*map(world.socket_of, world.apis), world.settings.host.doorbell_path)
             case Fault.LOCKS_REMOVED:
-                lock = str(SHARED_MEMORY / names.lock_name(world.settings.host.name))
-                self._remove(*(str(self._run_dir / name) for name in ("up.lock", "intake.lock")), lock)
+                storage = world.settings.storage
+                kept = SHARED_MEMORY if storage.durability == "memory" else Path(storage.data_dir)
+                lock = kept / names.lock_name(world.settings.host.name)
+                self._remove(*(str(self._run_dir / name) for name in ("up.lock", "intake.lock")), str(lock))
                 concerned = self._kill(api)
             case Fault.DIRECTORY_REMOVED:
                 shutil.rmtree(self._run_dir, ignore_errors=True)
