@@ -7,10 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from engine.__main__ import main
+from engine.lab.chaos import apart
+from engine.lab.chaos.faults import NEED_MEMORY, NEED_NAMES, Fault
+from engine.lab.chaos.surroundings import Surroundings
+from engine.lab.chaos.world import World
 from tests.lab.simulate.processes import REPOSITORY
 
 SECONDS_MAX = 150.0
@@ -19,9 +25,7 @@ SECONDS_MAX = 150.0
 def chaos(tmp_path: Path, *words: str) -> tuple[int, str, dict[str, object]]:
     """Exit code, what was said, and the result. In a process of its own: it leaves the namespaces of this one."""
     command = [sys.executable, "-m", "engine", "chaos", "--surroundings", "--output", str(tmp_path), *words]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=SECONDS_MAX, cwd=REPOSITORY
-    )  # fmt: skip
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SECONDS_MAX, cwd=REPOSITORY)
     result = tmp_path / "chaos.json"
     return done.returncode, done.stdout + done.stderr, json.loads(result.read_text()) if result.exists() else {}
 
@@ -40,6 +44,16 @@ def test_it_serves_after_each_fault_and_what_was_accepted_is_charged_once(tmp_pa
     assert len(done) == 5 and all(word in words for word in ("removed", "stopped", "silent", "/dev/shm"))
     assert "PASSED with seed 13" in said
     assert {path.name for path in Path("/dev/shm").iterdir()} - before == set()
+
+
+def test_who_is_not_root_is_told_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(apart.ApartError, match="only root can make name servers silent"):
+        apart.enter()
+    host = SimpleNamespace(run_dir="/nowhere")
+    world = cast(World, SimpleNamespace(settings=SimpleNamespace(host=host)))
+    left_out = set(Fault) - set(Surroundings(world, None, None).possible)
+    assert left_out == NEED_NAMES | NEED_MEMORY
 
 
 def test_what_does_not_go_together_is_said_before_anything_starts(
