@@ -28,6 +28,7 @@ ORDER = (("dispatcher",), ("api-0", "api-1"), ("nginx",))
 ENGINE_SERVICES = ("dispatcher", "api-0", "api-1")
 SERVICES = (*ENGINE_SERVICES, "nginx")
 READY_SECONDS_MAX = 60.0
+FORGET_SECONDS_MAX = 10.0
 COMMAND_SECONDS_MAX = 300
 
 
@@ -106,10 +107,20 @@ def processors_totals() -> Totals:
 
 
 def forget() -> None:
-    """Lets engine and processors forget everything, as the contest does it."""
-    _processors().purge()
-    with client(PORT) as shop:
+    """Lets engine and processors forget everything, as the contest does it.
+
+    A request that its sender has given up may still arrive after a purge, and is a new payment then. So both sides are
+    purged until nothing comes any more.
+    """
+    processors = _processors()
+
+    def is_empty() -> bool:
         assert shop.request("POST", "/purge-payments").status == 200
+        processors.purge()
+        return not shop.summary().count + processors.totals().count
+
+    with client(PORT) as shop:
+        wait_until(is_empty, FORGET_SECONDS_MAX, "both sides have forgotten everything")
 
 
 def pay(count: int = 20) -> list[Payment]:
