@@ -25,7 +25,7 @@ RUN apt-get update -qq && \
     apt-get install -y -qq --no-install-recommends libuv1 >/dev/null && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin engine && \
-    install -d -o engine -g engine /run/engine /var/lib/engine
+    install -d -o engine -g engine -m 750 /run/engine /var/lib/engine
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY engine engine

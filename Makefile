@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 PURE = tests/test_house.py tests/test_settings.py tests/routing tests/dispatch tests/connectors tests/books tests/ring \
 	--ignore tests/dispatch/test_transport.py --ignore tests/connectors/test_invented.py --ignore tests/ring/test_ids.py
 
-.PHONY: help setup run contest chaos bench tune soak check test record-cost lock fuzz containers clean
+.PHONY: help setup run contest chaos bench tune soak check test record-cost lock fuzz containers submission clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -39,14 +39,14 @@ soak: setup ## as many payments as it settles, for minutes or hours; SOAK_OPTION
 	.venv/bin/python -m engine soak $(SOAK_OPTIONS)
 
 check: setup ## lint, types and the pure tests, in seconds
-	.venv/bin/ruff check engine tests
-	.venv/bin/ruff format --check engine tests
+	.venv/bin/ruff check engine tests scripts
+	.venv/bin/ruff format --check engine tests scripts
 	.venv/bin/mypy
 	.venv/bin/python -m pytest $(PURE)
 
 test: setup ## what `make check` does, and all other tests
-	.venv/bin/ruff check engine tests
-	.venv/bin/ruff format --check engine tests
+	.venv/bin/ruff check engine tests scripts
+	.venv/bin/ruff format --check engine tests scripts
 	.venv/bin/mypy
 	.venv/bin/python -m pytest
 
@@ -63,6 +63,9 @@ fuzz: setup ## coverage-guided fuzzing of the payment parser; FUZZ_SECONDS=60
 
 containers: setup ## the contest against the containers of docker-compose.yml; SCENARIO=short
 	scripts/containers.sh $(SCENARIO)
+
+submission: setup ## the folder of a contest's entry; IMAGE=docker.io/you/payment-engine:1.0.0
+	@.venv/bin/python -m scripts.submission
 
 clean: ## remove what setup, test and contest made here
 	rm -rf engine/intake/libfastpath.so .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build contest-results

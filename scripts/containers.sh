@@ -1,7 +1,7 @@
 #!/bin/bash
 # scripts/containers.sh [SCENARIO]: the contest against the containers of docker-compose.yml, with their limits in force.
-# Builds the image, starts processors and engine, runs the contest, shows what the containers used, removes everything.
-# The exit code is the contest's.
+# Builds the image, starts processors and engine, runs the contest, shows what the containers used, tries them with other
+# volumes (tests/containers), removes everything. The exit code is 0 if contest and tests passed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scenario=${1:-short}
@@ -39,7 +39,8 @@ else
     fail "neither a running Docker engine nor podman is here; install one of them and try again"
 fi
 # Projects of their own, so that an engine that already runs from the same files keeps its containers and volumes.
-engine=("${compose[@]}" -p contest-engine -f docker-compose.yml)
+project=contest-engine
+engine=("${compose[@]}" -p $project -f docker-compose.yml)
 processors=("${compose[@]}" -p contest-processors -f docker-compose.processors.yml)
 
 remove_all() {
@@ -73,5 +74,8 @@ done
 
 code=0
 .venv/bin/python -m engine contest --scenario "$scenario" || code=$?
-"${tool[@]}" stats --no-stream $("${tool[@]}" ps -q --filter name=contest-engine)
+"${tool[@]}" stats --no-stream $("${tool[@]}" ps -q --filter name=$project)
+
+export CONTAINERS_TOOL=${tool[*]} CONTAINERS_COMPOSE=${engine[*]} CONTAINERS_PROJECT=$project
+.venv/bin/python -m pytest tests/containers || code=$?
 exit $code

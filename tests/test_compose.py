@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from engine import settings
+from engine.memory import layout
+from engine.memory.words import WORD_BYTES
+from engine.storage import sizes
 
 ROOT = Path(__file__).resolve().parents[1]
 CPUS_MAX = Decimal("1.5")
@@ -23,6 +26,11 @@ CLOSED: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.closed.yml").rea
 PROCESSORS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.processors.yml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = ENGINE["services"]
+
+
+# What an API process has beside what it maps, under the contest's load (the containers' own count: 23.4 MB).
+API_PROCESS_BYTES = 24 << 20
+PAGE_BYTES = 4096
 
 
 def of_engine_image() -> dict[str, dict[str, Any]]:
@@ -47,6 +55,13 @@ def read_settings(service: dict[str, Any]) -> settings.Settings:
     return settings.read(
         {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in service["environment"].items()}
     )
+
+
+def mount_options(volume: str) -> dict[str, str]:
+    """The options with which a volume in memory is mounted, by name."""
+    driver = ENGINE["volumes"][volume]["driver_opts"]
+    assert (driver["type"], driver["device"]) == ("tmpfs", "tmpfs")
+    return dict(option.split("=", 1) for option in driver["o"].split(","))
 
 
 def user_of_image() -> str:
@@ -123,7 +138,8 @@ def test_purging_is_open_in_the_contest_alone(name: str) -> None:
 def test_whoever_is_told_of_the_containers_is_told_to_close_them() -> None:
     for path in (ROOT / "README.md", *ROOT.glob("docs/*.md")):
         for line in path.read_text().splitlines():
-            if re.search(r"\b(docker|podman)[ -]compose\b.* up\b", line):
+            files = re.findall(r"-f (\S+)", line)
+            if re.search(r"\b(docker|podman)[ -]compose\b.* up\b", line) and files != ["docker-compose.processors.yml"]:
                 assert "docker-compose.closed.yml" in line, f"{path.name}: {line}"
 
 
@@ -161,11 +177,40 @@ def test_nginx_shares_the_sockets_and_keeps_the_memory_from_going_with_the_last_
     assert "run:/run/engine" in volumes and MEMORY_VOLUME | {"read_only": True} in volumes
 
 
-def test_the_volumes_can_be_written_by_the_user_that_everything_runs_as() -> None:
-    uid, gid = user_of_image().split(":")
-    assert f"uid={uid},gid={gid}," in ENGINE["volumes"]["memory"]["driver_opts"]["o"]
-    assert SERVICES["nginx"]["user"] == user_of_image()
-    assert "install -d -o engine -g engine /run/engine /var/lib/engine" in DOCKERFILE
+@pytest.mark.parametrize("volume", ["run", "memory"])
+def test_the_volumes_in_memory_belong_to_the_user_that_everything_runs_as_whoever_comes_first(volume: str) -> None:
+    options = mount_options(volume)
+    assert f"{options['uid']}:{options['gid']}" == SERVICES["nginx"]["user"] == user_of_image()
+    assert int(options["mode"], 8) & 0o027 == 0
+
+
+def test_volumes_without_options_take_their_owner_from_the_image() -> None:
+    assert "install -d -o engine -g engine -m 750 /run/engine /var/lib/engine" in DOCKERFILE
+
+
+def test_shared_memory_has_room_for_rings_and_books_and_fits_the_limit_of_whichever_service_makes_it() -> None:
+    blocks = re.fullmatch(r"\$\{MEMORY_BLOCKS:-([0-9]+)k\}", mount_options("memory")["nr_blocks"])
+    assert blocks
+    room = int(blocks[1]) * 1024 * PAGE_BYTES
+    for service in of_engine_image().values():
+        asked = sizes.asked(read_settings(service))
+        words = asked.shape.words + asked.api_processes * layout.ring_words(asked.ring_slots)
+        assert words * WORD_BYTES <= room
+        assert API_PROCESS_BYTES + room <= int(limits(service)["memory"].removesuffix("M")) << 20
+
+
+def test_no_volume_is_given_a_size_that_podman_takes_for_a_quota() -> None:
+    for volume in ("run", "memory"):
+        assert not {"size", "inodes"} & mount_options(volume).keys()
+
+
+@pytest.mark.parametrize("tree", [ENGINE, PROCESSORS], ids=["engine", "processors"])
+def test_one_service_builds_the_image_and_the_others_take_it_by_its_tag(tree: dict[str, Any]) -> None:
+    own = {name: one for name, one in tree["services"].items() if one["image"].startswith("payment-engine:")}
+    builders = [name for name, service in own.items() if "build" in service]
+    assert len(builders) == 1
+    for name, service in own.items():
+        assert service["pull_policy"] == ("build" if name in builders else "never")
 
 
 def test_a_crash_of_any_service_is_followed_by_a_new_start() -> None:
