@@ -1,7 +1,7 @@
 """Everything that can be set from outside: each field of a group is an environment variable.
 
 The two processor URLs keep the contest's names; everything else has the prefix ``ENGINE_``. The table in ``tuning.md``
-is made from these variables (`python -m engine settings --markdown`). Reading is pure: the caller passes the
+is made from these variables (`./engine.sh settings --markdown`). Reading is pure: the caller passes the
 environment.
 """
 
