@@ -19,7 +19,13 @@ OLD_PYTHONS = sorted(path for name in ("python3.8", "python3.9", "python3.10") i
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself, in ``cwd``."""
     return subprocess.run(
-        [*map(str, command)], cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=60
+        [*map(str, command)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -37,7 +43,9 @@ def test_the_script_without_a_venv_says_what_makes_one(tmp_path: Path) -> None:
     shutil.copy(ROOT / "engine.sh", tmp_path)
     ended = run(tmp_path / "engine.sh", "up")
     assert ended.returncode == 1
-    assert ended.stderr == f"engine: {tmp_path}/.venv/bin/python is missing; install it with: make -C {tmp_path} setup\n"
+    assert (
+        ended.stderr == f"engine: {tmp_path}/.venv/bin/python is missing; install it with: make -C {tmp_path} setup\n"
+    )
 
 
 def test_a_message_names_the_command_as_it_can_be_started_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def _values_of(name: str, word: str) -> list[str]:
             raise SpaceError(f"{name}={word}: {error}") from None
     variable = {variable.name: variable for variable in VARIABLES}.get(name)
     if variable is None:
-        raise SpaceError(f"{name}: unknown; tuning.md lists the variables")
+        raise SpaceError(f"{name}: unknown.{settings.nearest(name)} tuning.md lists the variables")
     return _values(variable, word)
 
 
