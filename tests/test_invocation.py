@@ -59,7 +59,7 @@ def test_a_message_names_the_command_as_it_can_be_started_here(tmp_path: Path, m
     assert invocation.command("up") == "python -m engine up"
 
 
-@pytest.mark.parametrize("words", [("up",), ("api", "--index", "0"), ("contest", "--start"), ("settings",)])
+@pytest.mark.parametrize("words", [("up",), ("api", "--index", "0"), ("contest", "--start"), ("status",)])
 def test_a_python_without_the_packages_gets_a_sentence(words: tuple[str, ...]) -> None:
     ended = run(sys.executable, "-S", "-m", "engine", *words)  # -S: nothing that was installed
     assert ended.returncode == 2
