@@ -168,9 +168,10 @@ def _reasons(listens_on: int) -> list[str]:
     """Why payments may wait, as the engine says it; nothing when it cannot be asked."""
     with Api(listens_on) as api:
         try:
-            return [str(reason) for reason in api.health()["reasons"]]
+            health = api.health()
         except ApiError:
             return []
+    return [*health["reasons"], *([health["payments"]] if "payments" in health else [])]
 
 
 def show(text: str) -> None:

@@ -38,6 +38,7 @@ def words(url: str, health: Json, summary: Json) -> list[str]:
     is_ok = health["status"] == "ok"
     lines = [f"The engine on {url} is {'ok' if is_ok else 'in trouble'}."]
     lines += [f"  ! {reason}" for reason in health["reasons"]]
+    lines += [health["payments"]] if "payments" in health else []
     lines.append("")
     for name, processor in health["processors"].items():
         settled = summary.get(name, {"totalRequests": 0, "totalAmount": 0})

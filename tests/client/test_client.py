@@ -164,8 +164,15 @@ def test_every_state_of_a_processor_has_words() -> None:
         "two": calm | {"failing": True, "inFlight": 4},
         "three": calm,
     }
-    health = {"status": "degraded", "reasons": ["why"], "processors": processors, "queues": queues}
+    health = {
+        "status": "degraded",
+        "reasons": ["why"],
+        "payments": "What happens now.",
+        "processors": processors,
+        "queues": queues,
+    }
     told = "\n".join(status.words("http://here", health, {}))
+    assert "is in trouble.\n  ! why\nWhat happens now.\n" in told
     assert "takes nothing just now: only probes are sent, 3 with an unknown outcome" in told
     assert "says that it fails, 4 in flight" in told
     assert "takes payments, in about 7 ms" in told
