@@ -20,6 +20,11 @@ installed() {
     return 1
 }
 
+# The packages of a lock file, each once.
+names_of() {
+    sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' "$1" | sort -u
+}
+
 # A venv with pip. `venv` alone takes 5 s of CPU for pip, most of it to compile what is never imported; to unpack the
 # wheel that it would install is enough.
 make_venv() {
@@ -54,7 +59,7 @@ follow() {
 # runs at installation is pinned too. Everything else must be a wheel.
 install() {
     local names
-    names=$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' "$1" | sort -u)
+    names=$(names_of "$1")
     .venv/bin/python -m pip --disable-pip-version-check install --require-hashes --progress-bar off $compile \
         --only-binary "$(grep -vx socketify <<<"$names" | paste -sd,)" --no-build-isolation --use-pep517 -r "$1" |
         follow "$(wc -l <<<"$names")"
@@ -64,7 +69,7 @@ if .venv/bin/python -c '' 2>/dev/null && installed; then
     exit
 fi
 begin=$SECONDS
-echo "setup: installing $(grep -c '^[A-Za-z0-9._-]*==' "${lock[$level]}") Python packages (${lock[$level]}) into .venv"
+echo "setup: installing $(names_of "${lock[$level]}" | wc -l) Python packages (${lock[$level]}) into .venv"
 .venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv
 # The few modules of the engine's packages that are imported are compiled by the import below.
 compile=--compile
