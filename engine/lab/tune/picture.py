@@ -66,7 +66,7 @@ def _panels(plan: Plan, count: int, what: str) -> tuple[Figure, Iterator[Axes]]:
     across = min(count, PANELS_IN_A_ROW)
     down = -(-count // across)
     seconds = plans.rungs(plan)[0].seconds
-    held = f"{Path(plan.scenario).stem}: contests of {seconds:g} s, {plan.rounds} rounds"
+    held = f"{Path(plan.scenario).stem}: contests of {seconds:g} s, {plan.rounds_told}"
     title = f"{plan.objective.title}: {what}\n{held}"
     figure = new_figure(max(PANEL_INCHES[0] * across, 7.0), PANEL_INCHES[1] * down + 0.6, title)
     grid = figure.subplots(down, across, squeeze=False)

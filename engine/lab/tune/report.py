@@ -161,7 +161,7 @@ def _table(plan: Plan, found: Sequence[Row], is_done: bool, width: int) -> Table
     contests = "successive halving" if plan.halving else "grid"
     so_far = "" if is_done else " (not all held yet)"
     table = Table(
-        title=f"{plan.objective.title}: {contests}, medians of {plan.rounds} rounds{so_far}", title_style="bold"
+        title=f"{plan.objective.title}: {contests}, medians of {plan.rounds_told}{so_far}", title_style="bold"
     )
     value_title = f"{plan.objective.name} (low to high)"
     lengths = {"": 2, value_title: max(len(_value(plan, row)) for row in found)}

@@ -167,6 +167,11 @@ def test_eighty_columns_have_room_for_all_varied_values(vary: tuple[str, ...], h
         assert letters or "DISPATCH_" in "\n".join(lines)
 
 
+def test_one_round_is_not_told_as_several() -> None:
+    made = plan(rounds=1)
+    assert "medians of 1 round\n" in re.sub(" +\n", "\n", told(made, play(made, clear)))
+
+
 def test_a_default_that_is_not_among_the_values_is_told() -> None:
     made = plan(f"{PAUSE}=2,4", f"{BATCH}=16,64")
     text = told(made, play(made, lambda _: brought(3.0)))
