@@ -7,7 +7,6 @@ environment.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -123,6 +122,8 @@ def _strange(environment: Mapping[str, str]) -> list[str]:
 
 def nearest(name: str) -> str:
     """`` Did you mean X?`` with the variable that ``name`` may be meant to be; "" when none is near."""
+    import difflib
+
     found = difflib.get_close_matches(name, _NAMES, 1, NEAR)
     return f" Did you mean {found[0]}?" if found else ""
 
