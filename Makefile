@@ -1,67 +1,86 @@
-# `make setup` installs. Every other target runs it first; it does nothing when everything is there. Longer shell is in
-# scripts/.
+# Every target runs a set-up first that does nothing when everything is there. Longer shell is in scripts/.
 
 CONTEST_OPTIONS ?=
 CHAOS_OPTIONS ?=
-TUNE_OPTIONS ?= --vary ENGINE_DISPATCH_PAUSE_MS=2..16:x2 --seconds 20
+# Around the default, which is 60.
+TUNE_OPTIONS ?= --vary ENGINE_DISPATCH_PAUSE_MS=15..240:x2 --seconds 20
 BENCH_OPTIONS ?=
 SOAK_OPTIONS ?= --minutes 5
 SCENARIO ?= short
 FUZZ_SECONDS ?= 60
+N ?= 1
 # Tests that start no process, open no socket and take no time.
 PURE = tests/test_house.py tests/test_settings.py tests/routing tests/dispatch tests/connectors tests/books tests/ring \
 	--ignore tests/dispatch/test_transport.py --ignore tests/connectors/test_invented.py --ignore tests/ring/test_ids.py
 
-.PHONY: help setup run contest chaos bench tune soak check test record-cost lock fuzz containers submission clean
+.PHONY: help setup setup-run setup-dev run status pay reset contest chaos bench tune soak check test record-cost lock fuzz \
+	containers submission clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
-setup: ## system packages (nginx, libuv) and .venv with the locked Python packages
-	@scripts/setup.sh
+setup: ## installs what all but the tests needs: nginx, libuv and others, and .venv with the locked Python packages
+	@scripts/setup.sh lab
 
-run: setup ## the engine and two simulated processors on this machine, until Ctrl-C
-	.venv/bin/python -m engine up --simulate
+# The engine alone: a few seconds.
+setup-run:
+	@scripts/setup.sh run
+
+# What only tests and checks need.
+setup-dev:
+	@scripts/setup.sh dev
+
+run: setup-run ## the engine and two simulated processors on this machine, until Ctrl-C
+	@./engine.sh up --simulate
+
+status: setup-run ## how the engine is, in words
+	@./engine.sh status
+
+pay: setup-run ## pays as a shop would and says what became of it; N=100
+	@./engine.sh pay $(N)
+
+reset: setup-run ## forgets all payments of an engine that is not running
+	@./engine.sh reset
 
 contest: setup ## the contest against an engine that it starts; CONTEST_OPTIONS="--scenario short"
-	.venv/bin/python -m engine contest --start $(CONTEST_OPTIONS)
+	./engine.sh contest --start $(CONTEST_OPTIONS)
 
 chaos: setup ## two minutes of kill -9, bad networks and faults; CHAOS_OPTIONS="--seed 7 --kill-supervisor"
-	.venv/bin/python -m engine chaos $(CHAOS_OPTIONS)
+	./engine.sh chaos $(CHAOS_OPTIONS)
 
 bench: setup ## the engine beside nginx that answers by itself (20 minutes); BENCH_OPTIONS="--rounds 1 --check"
-	.venv/bin/python -m engine bench $(BENCH_OPTIONS)
+	./engine.sh bench $(BENCH_OPTIONS)
 
 tune: setup ## contests with different settings: which serve best; TUNE_OPTIONS="--vary NAME=1,2,4 --seconds 20"
-	.venv/bin/python -m engine tune $(TUNE_OPTIONS)
+	./engine.sh tune $(TUNE_OPTIONS)
 
 soak: setup ## as many payments as it settles, for minutes or hours; SOAK_OPTIONS="--payments 5000000"
-	.venv/bin/python -m engine soak $(SOAK_OPTIONS)
+	./engine.sh soak $(SOAK_OPTIONS)
 
-check: setup ## lint, types and the pure tests, in seconds
+check: setup-dev ## lint, types and the pure tests, in seconds
 	.venv/bin/ruff check engine tests scripts
 	.venv/bin/ruff format --check engine tests scripts
 	.venv/bin/mypy
 	.venv/bin/python -m pytest $(PURE)
 
-test: setup ## what `make check` does, and all other tests
+test: setup-dev ## what `make check` does, and all other tests
 	.venv/bin/ruff check engine tests scripts
 	.venv/bin/ruff format --check engine tests scripts
 	.venv/bin/mypy
 	.venv/bin/python -m pytest
 
-record-cost: setup ## what a payment costs, in instructions, as the figure that `make test` holds against later changes
+record-cost: setup-dev ## what a payment costs, in instructions, as the figure that `make test` holds against later changes
 	.venv/bin/python -m tests.cost.recorded
 
-lock: setup ## write the lock files anew from pyproject.toml; UPGRADE=--upgrade for newer versions
+lock: setup-dev ## write the lock files anew from pyproject.toml; UPGRADE=--upgrade for newer versions
 	scripts/lock.sh $(UPGRADE)
 
-fuzz: setup ## coverage-guided fuzzing of the payment parser; FUZZ_SECONDS=60
+fuzz: setup-dev ## coverage-guided fuzzing of the payment parser; FUZZ_SECONDS=60
 	.venv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-fuzz.lock
 	mkdir -p build/fuzz
 	.venv/bin/python -m tests.hostile.fuzz -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ build/fuzz
 
-containers: setup ## the contest against the containers of docker-compose.yml; SCENARIO=short
+containers: setup-dev ## the contest against the containers of docker-compose.yml; SCENARIO=short
 	scripts/containers.sh $(SCENARIO)
 
 submission: setup ## the folder of a contest's entry; IMAGE=docker.io/you/payment-engine:1.0.0

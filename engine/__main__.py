@@ -1,4 +1,4 @@
-"""``python -m engine <command>``: the one entry point.
+"""``./engine.sh <command>`` (``python -m engine <command>`` in the image): the one entry point.
 
 A command is a module with ``HELP``, ``configure(parser)`` and ``run(arguments) -> exit code``. Only the module of the
 command that was asked for is imported, so that an API process does not carry what only the contest needs.
@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import sys
+
+from engine.invocation import command
+
+PYTHON_MIN = (3, 11)
+# What pip installs for the product (pyproject.toml).
+PACKAGES = ("socketify", "orjson", "pycurl")
+WITHOUT_PACKAGES = ("build",)
 
 # By name: the module, and what it does.
 PRODUCT = {
     "build": ("engine.intake.build", "compile the part of the intake that is not Python (`make setup` does it)"),
     "settings": ("engine.settings_table", "show all settings: their values, and what each of them does"),
     "up": ("engine.supervise.up", "start API processes, dispatcher and nginx on this machine"),
+    "status": ("engine.client.status", "say how the engine is, in words"),
+    "pay": ("engine.client.pay", "pay as a shop would, and say where the payments were settled"),
     "api": ("engine.intake.command", "one API process (what `up` and the containers start)"),
     "dispatch": ("engine.dispatch.command", "the dispatcher (what `up` and the containers start)"),
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
@@ -43,14 +53,21 @@ LABORATORY = {
 
 def usage() -> str:
     """All commands."""
-    lines = ["usage: python -m engine COMMAND [options]"]
+    lines = [f"usage: {command()} COMMAND [options]"]
     for title, commands in (("the engine", PRODUCT), ("the laboratory, which tries it", LABORATORY)):
         lines += ["", f"{title}:", *(f"  {name:10} {text}" for name, (_, text) in commands.items())]
-    return "\n".join([*lines, "", "`python -m engine COMMAND --help` lists a command's options."])
+    return "\n".join([*lines, "", f"`{command()} COMMAND --help` lists a command's options."])
 
 
 def main(words: list[str]) -> int:
     """Runs the command named by ``words[0]`` with the rest as its options; returns the exit code."""
+    if sys.version_info < PYTHON_MIN:
+        print(
+            f"engine: this Python ({sys.executable}) is older than 3.11. `{command(*words)}` takes the one in .venv, "
+            "which `make setup` makes",
+            file=sys.stderr,
+        )
+        return 2
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0 if words else 2
@@ -60,6 +77,14 @@ def main(words: list[str]) -> int:
         print(f"engine: unknown command {name!r}\n\n{usage()}", file=sys.stderr)
         return 2
     path = commands[name][0]
+    absent = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
+    if absent and name not in WITHOUT_PACKAGES:
+        print(
+            f"engine: this Python ({sys.executable}) has no {', '.join(absent)}. `{command(*words)}` takes the one in "
+            ".venv, which `make setup` makes",
+            file=sys.stderr,
+        )
+        return 2
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
@@ -67,7 +92,7 @@ def main(words: list[str]) -> int:
             raise
         print(f"engine: {name} is not in this installation, such as the image: run it from a checkout", file=sys.stderr)
         return 2
-    parser = argparse.ArgumentParser(prog=f"python -m engine {name}", description=module.HELP)
+    parser = argparse.ArgumentParser(prog=command(name), description=module.HELP)
     module.configure(parser)
     result: int = module.run(parser.parse_args(options))
     return result

@@ -1,7 +1,7 @@
 """Everything that can be set from outside: each field of a group is an environment variable.
 
 The two processor URLs keep the contest's names; everything else has the prefix ``ENGINE_``. The table in ``tuning.md``
-is made from these variables (`python -m engine settings --markdown`). Reading is pure: the caller passes the
+is made from these variables (`./engine.sh settings --markdown`). Reading is pure: the caller passes the
 environment.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -25,6 +26,8 @@ from engine.setting_groups import (
 )
 from engine.variables import PREFIX, Variable
 
+PREFIXES = (PREFIX, "PAYMENT_PROCESSOR_")
+NEAR = 0.84  # how much of two names must be equal for one to be taken for the other (difflib's ratio)
 PROCESSOR_URL_NAMES = ("PAYMENT_PROCESSOR_URL_DEFAULT", "PAYMENT_PROCESSOR_URL_FALLBACK")
 
 log = logging.getLogger(__name__)
@@ -63,18 +66,26 @@ def _variables() -> Iterator[Variable]:
 
 
 VARIABLES: tuple[Variable, ...] = tuple(_variables())
+_NAMES = [variable.name for variable in VARIABLES]
+_KNOWN = {*_NAMES, *(variable.was for variable in VARIABLES)}
+_OF_A_SERVICE = re.compile(r"_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)$")
+# Of each pair the first must not be above the second: in the names of the fields, with the factor from unit to unit.
+_PAIRS = (
+    ("in_flight_min", "in_flight_max", 1),
+    ("connect_timeout_ms", "request_timeout_ms", 1),
+    ("books_recent_seconds", "books_horizon_hours", 3600),
+    ("audit_guard_ms", "audit_interval_ms", 1),
+    ("wait_max_ms", "give_up_seconds", 1000),
+)
 
 
 def read(environment: Mapping[str, str]) -> Settings:
     """The settings in ``environment``. An old name of a variable is accepted, with a warning in the log.
 
-    Raises SettingsError, which names every unknown ``ENGINE_`` variable and every bad value at once.
+    Raises SettingsError, which names every unknown variable that looks like one of ours, every bad value, and every
+    contradiction.
     """
-    problems = []
-    known = {name for variable in VARIABLES for name in (variable.name, variable.was)}
-    for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known:
-            problems.append(f"{name}: unknown; tuning.md lists the variables")
+    problems = [_unknown(name) for name in _strange(environment)]
     values: dict[str, dict[str, Any]] = {group.name: {} for group in fields(Settings)}
     for variable in VARIABLES:
         text, name = environment.get(variable.name), variable.name
@@ -97,6 +108,32 @@ def read(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
+def _strange(environment: Mapping[str, str]) -> list[str]:
+    """The names in ``environment`` that begin like ours and are none: a start ignores none of them, for a fee or an
+    address that is not read costs money.
+
+    Of those that begin with ``PAYMENT_PROCESSOR_`` the ones that Kubernetes sets for a service called
+    payment-processor-... are nobody's mistake. Of those for a service called engine one is ENGINE_PORT: a start with
+    them is refused.
+    """
+    strange = sorted(name for name in environment if name.startswith(PREFIXES) and name not in _KNOWN)
+    return [name for name in strange if name.startswith(PREFIX) or not _OF_A_SERVICE.search(name)]
+
+
+def nearest(name: str) -> str:
+    """`` Did you mean X?`` with the variable that ``name`` may be meant to be; "" when none is near."""
+    import difflib
+
+    found = difflib.get_close_matches(name, _NAMES, 1, NEAR)
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def _unknown(name: str) -> str:
+    if _OF_A_SERVICE.search(name):
+        return f"{name}: set by Kubernetes for a service called engine; `enableServiceLinks: false` prevents it"
+    return f"{name}: unknown.{nearest(name)} tuning.md lists the variables"
+
+
 def _made(values: Mapping[str, Mapping[str, Any]]) -> Settings:
     defaults = Settings()
     return Settings(**{name: replace(getattr(defaults, name), **changes) for name, changes in values.items()})
@@ -104,7 +141,7 @@ def _made(values: Mapping[str, Mapping[str, Any]]) -> Settings:
 
 def _contradictions(settings: Settings) -> list[str]:
     """Problems of values that are valid alone, but not together."""
-    problems = []
+    problems = [*_crossed(settings)]
     storage, processors = settings.storage, settings.processors
     if storage.durability != "memory" and not os.path.isabs(storage.data_dir):
         problems.append(
@@ -119,6 +156,21 @@ def _contradictions(settings: Settings) -> list[str]:
     if unknown:
         problems.append(f"ENGINE_FEES_PPM names {', '.join(sorted(unknown))}, which is no processor")
     return problems
+
+
+def _crossed(settings: Settings) -> Iterator[str]:
+    """A sentence for each pair whose lower end is above its upper one."""
+    fields_of = {variable.field: variable for variable in VARIABLES}
+    for low, high, factor in _PAIRS:
+        lower, upper = fields_of[low], fields_of[high]
+        value, bound = settings.value(lower), settings.value(upper)
+        assert isinstance(value, int) and isinstance(bound, int), "pairs are of numbers"
+        if value > bound * factor:
+            yield f"{_told(lower, value)} is more than {_told(upper, bound)}: change one of them"
+
+
+def _told(variable: Variable, value: int) -> str:
+    return f"{variable.name}={value} {variable.unit}" + (" (its default)" if value == variable.default else "")
 
 
 def check_routable(settings: Settings) -> None:

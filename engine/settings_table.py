@@ -34,14 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def in_force(settings: Settings) -> list[str]:
-    """A line for each variable: its value, unit and effect, with a ``*`` before it if it is not the default."""
+    """A line for each variable: its value, unit and effect, with a ``*`` before it if it is not the default, which
+    stands at the end then. The last line says how many differ."""
     shown = {variable: _shown(variable, settings.value(variable)) for variable in VARIABLES}
     widths = max(len(variable.name) for variable in VARIABLES), max(map(len, shown.values()))
-    return [
-        f"{' ' if settings.value(variable) == variable.default else '*'} {variable.name:{widths[0]}}  "
-        f"{text:{widths[1]}}  {variable.effect}"
+    changed = {variable for variable in VARIABLES if settings.value(variable) != variable.default}
+    lines = [
+        f"{'*' if variable in changed else ' '} {variable.name:{widths[0]}}  {text:{widths[1]}}  {variable.effect}"
+        + (f" (default: {_shown(variable, variable.default)})" if variable in changed else "")
         for variable, text in shown.items()
     ]
+    return [*lines, f"{len(changed)} of {len(VARIABLES)} differ from their defaults" + (": see *" if changed else "")]
 
 
 def markdown() -> str:

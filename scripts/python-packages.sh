@@ -1,17 +1,81 @@
 #!/bin/bash
-# Makes .venv and installs exactly the locked packages, checked by hash. Does nothing when .venv has them already.
-# Reads $PYTHON: the Python that .venv is made with.
+# scripts/python-packages.sh run|lab|dev: makes .venv and installs exactly the locked packages of that level, checked by
+# hash. Does nothing when .venv has them already. Reads $PYTHON: the Python that .venv is made with.
 set -euo pipefail
+level=$1
+declare -A lock=([run]=requirements.lock [lab]=requirements-contest.lock [dev]=requirements-dev.lock)
 
-stamp=.venv/installed
-wanted=$(cat requirements-build.lock requirements-dev.lock | sha256sum)
-if [ "$(cat $stamp 2>/dev/null)" = "$wanted" ] && .venv/bin/python -c '' 2>/dev/null; then
+# What .venv/installed-LEVEL has when .venv has the packages of that level.
+wanted() {
+    cat requirements-build.lock "${lock[$1]}" | sha256sum
+}
+
+# Whether .venv has the packages of the level, or of a higher one.
+installed() {
+    local higher=no each
+    for each in run lab dev; do
+        [ "$each" != "$level" ] || higher=yes
+        [ $higher = no ] || [ "$(cat ".venv/installed-$each" 2>/dev/null)" != "$(wanted "$each")" ] || return 0
+    done
+    return 1
+}
+
+# The packages of a lock file, each once.
+names_of() {
+    sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' "$1" | sort -u
+}
+
+# A venv with pip. `venv` alone takes 5 s of CPU for pip, most of it to compile what is never imported; to unpack the
+# wheel that it would install is enough.
+make_venv() {
+    "$PYTHON" -m venv --clear --without-pip .venv
+    .venv/bin/python - <<'PYTHON' || .venv/bin/python -m ensurepip >/dev/null
+import ensurepip, pathlib, sysconfig, zipfile
+places = pathlib.Path(ensurepip.__file__).parent / "_bundled", pathlib.Path("/usr/share/python-wheels")
+wheels = sorted(wheel for place in places for wheel in place.glob("pip-*.whl"))
+if not wheels:
+    raise SystemExit(1)
+zipfile.ZipFile(wheels[0]).extractall(sysconfig.get_path("purelib"))
+PYTHON
+}
+
+# follow COUNT: shows on a terminal how far pip is, and nothing elsewhere; the errors of pip do not come here.
+follow() {
+    local count=$1 done=0 word name rest
+    while read -r word name rest; do
+        [ -t 1 ] || continue
+        case $word in
+            Collecting | Requirement) done=$((done + 1)) ;;
+            Building) name=${rest%% *} ;;
+            Installing) name="writing the files" ;;
+            *) continue ;;
+        esac
+        printf '\r\033[Ksetup: %d of %d packages (%s)' "$done" "$count" "${name%%[=<>]*}"
+    done
+    [ ! -t 1 ] || printf '\r\033[K'
+}
+
+# install LOCK: socketify comes as source only and is built with the locked setuptools, not with whatever is newest: what
+# runs at installation is pinned too. Everything else must be a wheel.
+install() {
+    local names
+    names=$(names_of "$1")
+    .venv/bin/python -m pip --disable-pip-version-check install --require-hashes --progress-bar off $compile \
+        --only-binary "$(grep -vx socketify <<<"$names" | paste -sd,)" --no-build-isolation --use-pep517 -r "$1" |
+        follow "$(wc -l <<<"$names")"
+}
+
+if .venv/bin/python -c '' 2>/dev/null && installed; then
     exit
 fi
-echo "setup: installing the Python packages of requirements-dev.lock into .venv"
-.venv/bin/python -m pip --version >/dev/null 2>&1 || "$PYTHON" -m venv --clear .venv
-pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes)
-# Built with the locked setuptools, not with whatever is newest: what runs at installation is pinned too.
-"${pip[@]}" --only-binary :all: -r requirements-build.lock
-"${pip[@]}" --only-binary :all: --no-binary socketify --no-build-isolation --use-pep517 -r requirements-dev.lock
-echo "$wanted" >$stamp
+begin=$SECONDS
+echo "setup: installing $(names_of "${lock[$level]}" | wc -l) Python packages (${lock[$level]}) into .venv"
+.venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv
+# The few modules of the engine's packages that are imported are compiled by the import below.
+compile=--compile
+[ "$level" != run ] || compile=--no-compile
+install requirements-build.lock
+install "${lock[$level]}"
+.venv/bin/python -c 'import orjson, pycurl, socketify'
+wanted "$level" >".venv/installed-$level"
+echo "setup: installed in $((SECONDS - begin)) s"

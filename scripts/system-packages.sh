@@ -1,31 +1,37 @@
 #!/bin/bash
-# Installs what pip cannot: nginx, libuv (socketify loads it), wrk (the load of `make bench` at saturation), valgrind (with
-# which `make test` counts instructions), a C compiler and Python's venv module. Does nothing when they are there.
-# Reads $PYTHON: the Python that .venv is made with.
+# scripts/system-packages.sh run|lab|dev: installs what pip cannot, by level (scripts/setup.sh). Does nothing when it is
+# there. Reads $PYTHON: the Python that .venv is made with.
+#   run  nginx, libuv (socketify loads it), a C compiler (the intake's compiled part), Python's venv module
+#   lab  wrk, the load of `make bench` at saturation
+#   dev  valgrind, with which `make test` counts instructions
 set -euo pipefail
+level=$1
 PATH=$PATH:/usr/sbin:/sbin
 
 missing=()
 command -v nginx >/dev/null || missing+=(nginx)
-command -v wrk >/dev/null || missing+=(wrk)
-command -v valgrind >/dev/null || missing+=(valgrind)
-# For the compiled part of the intake (python -m engine build).
 echo '#include <stdlib.h>' | "${CC:-cc}" -E - >/dev/null 2>&1 || missing+=(gcc libc6-dev)
 "$PYTHON" -c 'import ctypes; ctypes.CDLL("libuv.so.1")' 2>/dev/null || missing+=(libuv1)
 "$PYTHON" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+[ "$level" = run ] || command -v wrk >/dev/null || missing+=(wrk)
+[ "$level" != dev ] || command -v valgrind >/dev/null || missing+=(valgrind)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-if ! command -v apt-get >/dev/null; then
-    echo "setup: install ${missing[*]} (Debian's names) with this system's package manager, then try again" >&2
+# give_up WHY: says what to install, for somebody who can.
+give_up() {
+    echo "setup: ${missing[*]} (Debian's names) must be installed, and $1. Have it done, then try again:" >&2
+    echo "    apt-get install ${missing[*]}" >&2
     exit 1
-fi
+}
+
+command -v apt-get >/dev/null || give_up "this system has no apt-get but another package manager"
 root=()
 if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || {
-        echo "setup: as root: apt-get install ${missing[*]}; then try again" >&2
-        exit 1
-    }
+    command -v sudo >/dev/null || give_up "only root may do that; there is no sudo"
+    sudo -n true 2>/dev/null || [ -t 0 ] || give_up "only root may do that; sudo wants a password and there is no terminal"
     root=(sudo)
+    echo "setup: sudo apt-get install ${missing[*]}"
+    sudo -v || give_up "only root may do that; sudo refuses"
 fi
 
 # Debian starts a service that it installs, and nginx would take port 80. A policy that says no (exit code 101) keeps it

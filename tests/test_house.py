@@ -24,6 +24,7 @@ ROOMS = {
     "dispatch": {"memory", "ring", "books", "storage", "connectors", "routing"},
     "intake": {"memory", "ring", "books", "storage"},
     "supervise": {"memory", "storage"},
+    "client": set(),
 }
 TOP = {"memory"}
 # A connector is handed plain values: of what stands at the top it knows this alone.

@@ -90,7 +90,7 @@ def test_everything_wrong_is_told_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         settings.read({"ENGINE_RING_SLOT": "4", "ENGINE_RING_SLOTS": "100", "ENGINE_PORT": "x", "PATH": "/bin"})
     assert caught.value.problems == [
-        "ENGINE_RING_SLOT: unknown; tuning.md lists the variables",
+        "ENGINE_RING_SLOT: unknown. Did you mean ENGINE_RING_SLOTS? tuning.md lists the variables",
         "ENGINE_PORT='x': must be a whole number",
         "ENGINE_RING_SLOTS='100': must be a power of two",
     ]
@@ -194,3 +194,65 @@ def test_the_settings_in_force_are_shown_with_what_differs_from_the_defaults(
     assert any(re.match(r"\* ENGINE_DISPATCH_BATCH +32 payments", line) for line in lines)
     assert any(re.match(r"  ENGINE_PORT +9999 TCP port", line) for line in lines)
     assert "secret" not in "".join(lines)
+    assert any(re.match(r"\* ENGINE_DISPATCH_BATCH .*\(default: 64 payments\)$", line) for line in lines)
+    assert lines[-1] == f"2 of {len(settings.VARIABLES)} differ from their defaults: see *"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("PAYMENT_PROCESSOR_URL_DEFUALT", "Did you mean PAYMENT_PROCESSOR_URL_DEFAULT?"),
+        ("PAYMENT_PROCESSOR_DEFAULT_URL", "Did you mean PAYMENT_PROCESSOR_URL_DEFAULT?"),
+        ("PAYMENT_PROCESSOR_URL", "Did you mean PAYMENT_PROCESSOR_URL_"),
+        ("ENGINE_FEE_DEFAULT", "Did you mean ENGINE_FEE_DEFAULT_PPM?"),
+        ("ENGINE_PROT", "Did you mean ENGINE_PORT?"),
+    ],
+)
+def test_a_name_that_looks_like_ours_is_refused_with_the_one_that_was_meant(name: str, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.read({name: "http://host:1"})
+    assert caught.value.problems[0].startswith(f"{name}: unknown. {told}")
+
+
+def test_a_name_that_is_like_none_is_refused_without_a_guess() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.read({"ENGINE_LOG_LEVEL": "1", "ENGINE_HOST": "here"})
+    assert [problem for problem in caught.value.problems if "Did you mean" in problem] == []
+
+
+def test_what_kubernetes_sets_for_services_is_told_from_a_mistake() -> None:
+    service = "PAYMENT_PROCESSOR_DEFAULT"
+    settings.read(
+        {
+            f"{service}_SERVICE_HOST": "10.0.0.1",
+            f"{service}_SERVICE_PORT": "8080",
+            f"{service}_SERVICE_PORT_HTTP": "8080",
+            f"{service}_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+            f"{service}_PORT_8080_TCP_ADDR": "10.0.0.1",
+        }
+    )
+    with pytest.raises(SettingsError, match=r"ENGINE_SERVICE_HOST: set by Kubernetes .* `enableServiceLinks: false`"):
+        settings.read({"ENGINE_SERVICE_HOST": "10.0.0.1"})
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ("ENGINE_IN_FLIGHT_MIN=33", "ENGINE_IN_FLIGHT_MAX=32"),
+        ("ENGINE_CONNECT_TIMEOUT_MS=501", "ENGINE_REQUEST_TIMEOUT_MS=500"),
+        ("ENGINE_BOOKS_RECENT_SECONDS=3601", "ENGINE_BOOKS_HORIZON_HOURS=1"),
+        ("ENGINE_AUDIT_GUARD_MS=5001", "ENGINE_AUDIT_INTERVAL_MS=5000"),
+        ("ENGINE_WAIT_MAX_MS=60001", "ENGINE_GIVE_UP_SECONDS=60"),
+    ],
+)
+def test_two_ends_of_one_range_that_cross_are_refused(low: str, high: str) -> None:
+    environment = dict(pair.split("=") for pair in (low, high))
+    with pytest.raises(SettingsError, match=f"^{low} .* is more than {high} .*: change one of them$"):
+        settings.read(environment)
+    name, value = low.split("=")
+    settings.read(environment | {name: str(int(value) - 1)})
+
+
+def test_an_end_that_crosses_the_others_default_names_it() -> None:
+    with pytest.raises(SettingsError, match=r"ENGINE_IN_FLIGHT_MIN=16 requests \(its default\) is more than"):
+        settings.read({"ENGINE_IN_FLIGHT_MAX": "8"})

@@ -89,7 +89,7 @@ NOT_FOUND: Final = problem(404, "There is nothing here.")
 UNKNOWN_PAYMENT: Final = problem(404, "No payment with this correlationId is known.", "correlationId")
 TOO_LARGE: Final = problem(413, "The request body is too large.")
 NOT_JSON: Final = problem(415, "The Content-Type must be application/json.")
-FORBIDDEN: Final = problem(403, "Purging needs the header X-Engine-Token.")
+FORBIDDEN: Final = problem(403, "Purging needs ENGINE_PURGE=1, or the token of ENGINE_ADMIN_TOKEN in X-Engine-Token.")
 PURGED: Final = json_answer(b'{"message":"All payments purged."}')
 NOT_YET_PURGED: Final = problem(
     503, "The purge is asked for and will be done when the dispatcher is back.", "", (b"Retry-After", b"1")

@@ -34,6 +34,16 @@ def legend_beside(axes: Axes) -> None:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, frameon=False, handlelength=1.4)
 
 
+def line_below(figure: Figure, text: str) -> None:
+    """A line of small words at the bottom of ``figure``, below everything else."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure.text(0.01, 0.003, text, fontsize=8, ha="left", va="bottom")
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine), "new_figure has it"
+    engine.set(rect=(0, 0.02, 1, 0.98))
+
+
 def logarithmic(axes: Axes) -> None:
     """A logarithmic scale whose marks are read without counting zeros: 0.5, 1, 2, 5, 10."""
     from matplotlib.ticker import LogLocator, NullFormatter

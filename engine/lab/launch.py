@@ -18,6 +18,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from engine import settings as settings_module
+from engine.invocation import command
 from engine.lab.services.addresses import Addresses
 from engine.processors import PPM
 from engine.settings import SettingsError
@@ -117,7 +118,7 @@ class Child:
             if ended or time.monotonic() > deadline_s:
                 what = f"ended with {self.process.returncode}" if ended else f"not ready in {READY_S_MAX:g} s"
                 said = self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
-                raise LaunchError("\n".join([f"`python -m engine {self.command}`: {what}", *said]))
+                raise LaunchError("\n".join([f"`{command(self.command)}`: {what}", *said]))
             time.sleep(POLL_S)
 
     def stop(self) -> None:
@@ -244,7 +245,7 @@ class Children:
     def ended(self) -> list[str]:
         """The commands that have ended by themselves, with their exit code."""
         return [
-            f"`python -m engine {child.command}` ended by itself with {child.process.returncode}"
+            f"`{command(child.command)}` ended by itself with {child.process.returncode}"
             for child in (self.engine, self.processors)
             if child.process.poll() is not None
         ]

@@ -10,6 +10,7 @@ import os
 import sys
 
 from engine import settings as settings_module
+from engine.invocation import command
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import durability, making, mapping, names
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     with making.locked(kept, settings.host.name):
         reason = "" if arguments.force else why_not(kept, settings)
         if reason:
-            print(f"engine: {reason} (or --force)", file=sys.stderr)
+            print(f"engine: {reason} (or `{command('reset', '--force')}`)", file=sys.stderr)
             return 1
         for name in making.remove(kept, settings.host.name):
             print(f"removed {name}")

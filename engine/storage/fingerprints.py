@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from engine.addresses import fingerprint, normalized
 from engine.books import listed
+from engine.invocation import command
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.storage import list_changes
@@ -35,7 +36,7 @@ def complaint(urls: Sequence[str], memory: Memory) -> str:
     told = [
         f"{counts[number]} payments were sent to another {names[number]} than {normalized(urls[number])}, "
         "and only that one knows whether they are charged. Start with its address until they are settled; if it is the "
-        f"same processor under a new address, say so first: `python -m engine moved {names[number]}`"
+        f"same processor under a new address, say so first: `{command('moved', names[number])}`"
         for number in others
         if counts[number]
     ]

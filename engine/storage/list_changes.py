@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.books import parked
+from engine.invocation import command
 from engine.memory import layout
 from engine.ring.ring import RingReader
 from engine.storage.migration import Memory
@@ -30,7 +31,7 @@ def complaint(had: Sequence[str], wanted: Sequence[str], memory: Memory) -> str:
     return (
         f"its payments are counted for {', '.join(had)}, in this order, and ENGINE_PROCESSORS names "
         f"{', '.join(wanted)}. Begin the list with {', '.join(had)}, and name what is new behind them. To begin anew "
-        "with another list, let the engine settle what waits, and remove its memory with `python -m engine reset`"
+        f"with another list, let the engine settle what waits, and remove its memory with `{command('reset')}`"
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from engine.books.levels import check_books, shape_of
 from engine.books.writer import BooksWriter
+from engine.invocation import command
 from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import SECTOR_WORDS, WORD_BYTES, Words
@@ -18,7 +19,7 @@ from engine.storage.durability import Durability
 from engine.storage.migration import Memory
 from engine.storage.segment import Segment, Store
 
-RESET = "`python -m engine reset --force` removes rings and books with everything that they remember"
+RESET = f"`{command('reset', '--force')}` removes rings and books with everything that they remember"
 
 
 class Opened(NamedTuple):

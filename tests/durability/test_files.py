@@ -146,7 +146,7 @@ def test_what_ran_without_sync_is_refused_whatever_mode_the_next_run_has(
     with opened(settings_in(tmp_path, "disk")) as (ring, _):
         ring.mark(layout.UNCLEAN, at)
     reboot(monkeypatch)
-    with pytest.raises(SegmentError, match=r"the machine went down while the engine ran.*python -m engine reset"):
+    with pytest.raises(SegmentError, match=r"the machine went down while the engine ran.*\./engine\.sh reset"):
         mapping.open_ring(settings_in(tmp_path, now), 0)
 
 

@@ -89,7 +89,7 @@ def test_disk_is_refused_after_the_machine_went_down(here: Place, both: Processo
         code, said = here.refused(ENGINE_DURABILITY=mode)
         assert code == 1
         assert "the machine went down while the engine ran" in said
-        assert "`python -m engine reset --force`" in said
+        assert "`./engine.sh reset --force`" in said
         assert "Traceback" not in said
 
 

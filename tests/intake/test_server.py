@@ -607,7 +607,7 @@ def test_refusals_that_never_pause_do_not_put_each_other_off(full: Engine) -> No
 
 
 def test_purging_needs_the_token_where_it_is_not_switched_on(world: Engine, client: httpx.Client) -> None:
-    expect_problem(client.post("/purge-payments"), 403)
+    assert "ENGINE_ADMIN_TOKEN" in expect_problem(client.post("/purge-payments"), 403)["detail"]
     for token in ("", "wrong", TOKEN + "x"):
         expect_problem(client.post("/purge-payments", headers={"X-Engine-Token": token}), 403)
     with purging(world):

@@ -41,7 +41,7 @@ def test_another_address_is_refused_while_payments_are_open_there_and_the_way_ou
     put(made, state)
     complaint = fingerprints.complaint(NEW, made)
     assert "2 payments were sent to another default than http://other:8080" in complaint
-    assert "`python -m engine moved default`" in complaint
+    assert "`./engine.sh moved default`" in complaint
     assert fingerprints.complaint(OLD, made) == ""
     assert fingerprints.complaint(("http://DEFAULT:8080/", OLD[1]), made) == ""
 

@@ -138,7 +138,7 @@ def test_another_order_or_name_is_refused_with_the_way_out(disk: Disk, names: tu
     said = str(caught.value)
     assert "shop: its payments are counted for default, fallback, in this order" in said
     assert f"ENGINE_PROCESSORS names {', '.join(names)}" in said
-    assert "Begin the list with default, fallback" in said and "`python -m engine reset`" in said
+    assert "Begin the list with default, fallback" in said and "`./engine.sh reset`" in said
     assert len(disk.files) == 3 and see(memory_of(TWO)) == before
 
 

@@ -160,7 +160,7 @@ def test_an_engine_whose_memory_is_removed_settles_what_it_has_and_ends_with_a_w
     assert sum(summary.count for summary in summaries) == len(payments)
     code, said = here.refused()
     assert code == 1
-    assert f"{here.name}-{name}: it was removed" in said and "`python -m engine reset --force`" in said
+    assert f"{here.name}-{name}: it was removed" in said and "`./engine.sh reset --force`" in said
 
 
 @pytest.mark.parametrize("command", [["api", "--index", "0"], ["dispatch"]], ids=["api", "dispatch"])
@@ -195,7 +195,7 @@ def test_another_address_is_refused_while_payments_are_unresolved_and_taken_when
     code, said = here.refused(PAYMENT_PROCESSOR_URL_DEFAULT=elsewhere)
     assert code == 1
     assert f"payments were sent to another default than {elsewhere}" in said
-    assert "`python -m engine moved default`" in said and "Traceback" not in said
+    assert "`./engine.sh moved default`" in said and "Traceback" not in said
     code, said = here.refused(PAYMENT_PROCESSOR_URL_DEFAULT=here.settings["PAYMENT_PROCESSOR_URL_FALLBACK"])
     assert code == 2
     assert "are one and the same" in said

@@ -105,7 +105,7 @@ def test_up_settles_what_an_older_engine_had_accepted(
     if version == 2:
         # Its books know another address of default, and payments are unresolved there.
         code, said = here.refused()
-        assert code == 1 and "`python -m engine moved default`" in said
+        assert code == 1 and "`./engine.sh moved default`" in said
         assert run(here, "moved", "default")[0] == 0
     ids, waited = by_state(told), (layout.QUEUED, layout.PROCESSING)
     waiting = [one for state in waited for one in ids[state]]

@@ -73,7 +73,7 @@ def test_bad_settings_are_refused_all_at_once(here: Place) -> None:
     assert code == 2
     assert "ENGINE_RING_SLOTS='1000': must be a power of two" in said
     assert "ENGINE_PORT='http': must be a whole number" in said
-    assert "ENGINE_WORKERS: unknown; tuning.md lists the variables" in said
+    assert "ENGINE_WORKERS: unknown. tuning.md lists the variables" in said
     assert "PAYMENT_PROCESSOR_URL_DEFAULT='ftp://x'" in said
     assert "Traceback" not in said
     assert here.segments() == []

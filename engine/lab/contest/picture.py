@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,16 @@ Json = dict[str, Any]
 
 SHADES = {"healthy": "#eaf4ee", "slow": "#fdf3d8", "some failing": "#fbe0cf", "all failing": "#f3c4c4"}
 SIZE_INCHES = (13.0, 10.0)
+# Payments are said to wait by choice where, for so long, less than this part of what comes is settled at a processor
+# that could take it, and more than this part is left waiting.
+CHOICE_SHARE_MAX = 0.1
+CHOICE_WAITING_MIN = 0.5
+CHOICE_S_MIN = 2.0
+CHOICE_NARROW = 0.12  # of the width: words in a narrower span are written upwards
+CHOICE = (
+    "By choice: payments wait some seconds for the cheaper processor, as long as that is worth more than to pay the "
+    "dearer one's fee at once (docs/routing.md)."
+)
 
 
 def draw(outcome: Json, path: Path) -> None:
@@ -40,6 +51,10 @@ def draw(outcome: Json, path: Path) -> None:
         drawing.legend_beside(axes)
     _label_stages(rates, outcome["stages"], outcome["duration_s"], end_s)
     _label_audits(rates, outcome["audits"], outcome["duration_s"])
+    chosen = choices(outcome)
+    _label_choices(rates, _names(outcome)[0], chosen, end_s)
+    if chosen:
+        drawing.line_below(figure, CHOICE)
     cores.set_xlabel("seconds since the load began")
     cores.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, steps=[1, 2, 5, 10]))
     figure.savefig(path, format="png")
@@ -71,6 +86,45 @@ def _rate(ticks: Sequence[Json], key: str) -> tuple[list[float], list[float]]:
             times.append((before_s + after_s) / 2)
             rates.append(max(after - before, 0) / (after_s - before_s))
     return times, rates
+
+
+def choices(outcome: Json) -> list[tuple[float, float]]:
+    """From when until when (s) payments waited for the first processor though another one would have charged them.
+
+    That is so where the first is slow or fails, another one does not fail, and next to nothing is settled there while
+    more and more payments wait.
+    """
+    names = _names(outcome)
+    accepted = {second["second"]: second["accepted"] for second in outcome["series"]["requests"]}
+    seen = [tick for tick in outcome["series"]["ticks"] if tick["pending"] is not None]
+    spans: list[tuple[float, float]] = []
+    for before, after in itertools.pairwise(seen):
+        from_s, until_s = before["at_s"], after["at_s"]
+        stage = next((stage for stage in reversed(outcome["stages"]) if stage["at_s"] <= from_s), None)
+        if stage is None or until_s > outcome["duration_s"] or not _is_open(names, stage):
+            continue
+        came = accepted.get(int(from_s), 0) * (until_s - from_s)
+        settled = sum(after[f"on_{name}"] - before[f"on_{name}"] for name in names[1:])
+        waits = after["pending"] - before["pending"]
+        if came and waits > CHOICE_WAITING_MIN * came and settled < CHOICE_SHARE_MAX * came:
+            begin_s = spans.pop()[0] if spans and spans[-1][1] == from_s else from_s
+            spans.append((begin_s, until_s))
+    return [span for span in spans if span[1] - span[0] >= CHOICE_S_MIN]
+
+
+def _is_open(names: Sequence[str], stage: Json) -> bool:
+    """Whether there is a choice: the first processor is not healthy, and another one charges."""
+    return _mood([stage[names[0]]]) != "healthy" and not all(stage[name]["failing"] for name in names[1:])
+
+
+def _label_choices(axes: Axes, first: str, chosen: Sequence[tuple[float, float]], end_s: float) -> None:
+    for from_s, until_s in chosen:
+        is_narrow = until_s - from_s < CHOICE_NARROW * end_s
+        axes.text(
+            (from_s + until_s) / 2, 0.45, f"payments wait for {first},{' ' if is_narrow else chr(10)}by choice",
+            transform=axes.get_xaxis_transform(), rotation=90 if is_narrow else 0, ha="center", va="center", fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}, zorder=5,
+        )  # fmt: skip
 
 
 def _rates(axes: Axes, names: Sequence[str], requests: Sequence[Json], ticks: Sequence[Json]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
+from engine.invocation import command
 from engine.lab.contest.changes import during_load
 from engine.lab.contest.load import LoadGenerator
 from engine.lab.contest.recording import Recording, Tick, Twice
@@ -78,11 +79,11 @@ class Contest:
         try:
             self._processors.set(BEFORE_FIRST_STAGE.conditions)
         except ServiceError as error:
-            raise ContestError(f"{error}\nStart them with `python -m engine simulate`, or use --start.") from None
+            raise ContestError(f"{error}\nStart them with `{command('simulate')}`, or use --start.") from None
         try:
             self._engine.summary()
         except ServiceError as error:
-            raise ContestError(f"{error}\nStart it with `python -m engine up`, or use --start.") from None
+            raise ContestError(f"{error}\nStart it with `{command('up')}`, or use --start.") from None
         try:
             self._engine.queues()
         except ServiceError as error:

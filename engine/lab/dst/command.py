@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 
+from engine.invocation import command
 from engine.lab.dst.mutants import MUTANTS, mutated
 from engine.lab.dst.reach import reached
 from engine.lab.dst.seed import Result, run_seed
@@ -82,7 +83,7 @@ def _tell(result: Result, mutant: str | None) -> None:
 
 
 def _again(seed: int, mutant: str | None) -> str:
-    return f"python -m engine dst --seed {seed}" + (f" --mutant {mutant}" if mutant else "")
+    return f"{command('dst')} --seed {seed}" + (f" --mutant {mutant}" if mutant else "")
 
 
 def _progress(done: int, of: int, failed: int, took_s: float) -> str:

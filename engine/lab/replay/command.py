@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine import settings as settings_module
+from engine.invocation import command
 from engine.lab import packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import Fees, Scenario, ScenarioError
@@ -303,7 +304,7 @@ def _print_many(console: Console, rows: list[Row], terms: Terms) -> None:
         "ranked in that scenario. by net alone: the same without that rule. longest wait: by choice, while a processor "
         "was healthy and had room. too long: in how many scenarios that broke the bound. wasted: attempts that "
         "failed, median.\n"
-        f"again: python -m engine replay {name}{summarize(rows)[0].worst_seeds[0]}",
+        f"again: {command('replay')} {name}{summarize(rows)[0].worst_seeds[0]}",
     )
 
 

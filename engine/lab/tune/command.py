@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.invocation import command
 from engine.lab import options, packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
@@ -216,7 +217,7 @@ def _hold(arguments: argparse.Namespace) -> int:
             print(f"tune: {error}", file=sys.stderr)
             code = UNUSABLE
         except KeyboardInterrupt:
-            print(f"tune: interrupted; `python -m engine tune --resume {directory}` goes on", file=sys.stderr)
+            print(f"tune: interrupted; `{command('tune', '--resume', str(directory))}` goes on", file=sys.stderr)
             code = INTERRUPTED
         with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C wants no pictures
             if kept.finished:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.lab.drawing import ACCEPTED, DEFAULT, FALLBACK, PENDING, TROUBLE, new_figure
 from engine.lab.tune import plan as plans
@@ -18,6 +18,7 @@ from engine.lab.tune.objective import KEPT, Run, rank, spread, tier
 from engine.lab.tune.plan import Plan, Slot
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -29,6 +30,7 @@ THIN_LINES_MAX = len(THIN)  # with more of them, single lines cannot be seen
 MAPS_MAX = 6
 CELLS_WITH_TEXT_MAX = 150
 NAMES_MAX = 40
+DEFAULT_MARK = "#6c757d"
 LOG_FROM_RATIO = 20.0
 
 # The finished runs of the first rung, by point; only points with a value of the objective.
@@ -64,7 +66,7 @@ def _panels(plan: Plan, count: int, what: str) -> tuple[Figure, Iterator[Axes]]:
     across = min(count, PANELS_IN_A_ROW)
     down = -(-count // across)
     seconds = plans.rungs(plan)[0].seconds
-    held = f"{Path(plan.scenario).stem}: contests of {seconds:g} s, {plan.rounds} rounds"
+    held = f"{Path(plan.scenario).stem}: contests of {seconds:g} s, {plan.rounds_told}"
     title = f"{plan.objective.title}: {what}\n{held}"
     figure = new_figure(max(PANEL_INCHES[0] * across, 7.0), PANEL_INCHES[1] * down + 0.6, title)
     grid = figure.subplots(down, across, squeeze=False)
@@ -77,7 +79,25 @@ def _effects(plan: Plan, moving: Sequence[int], first: Runs) -> Figure:
     figure, panels = _panels(plan, len(moving), "the effect of each variable")
     for number, axes in zip(moving, panels, strict=False):
         _effect(axes, plan, number, first)
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    _legend_below(
+        figure,
+        [
+            Line2D([], [], color=DOT, marker="o", markersize=4, linestyle="", label="a contest"),
+            Line2D([], [], color=TROUBLE, marker="x", markersize=4, linestyle="", label="one that broke a promise"),
+            Line2D([], [], color=LINE, marker="s", markersize=5, linewidth=2.2, label="median"),
+            Patch(facecolor=LINE, alpha=0.08, label="lowest to highest"),
+            Line2D([], [], color=DEFAULT_MARK, linestyle=(0, (4, 3)), label="the default"),
+        ],
+    )
     return figure
+
+
+def _legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """What the marks of all panels mean."""
+    figure.legend(handles=list(handles), loc="outside lower left", ncols=len(handles), fontsize=8, frameon=False)
 
 
 def _effect(axes: Axes, plan: Plan, number: int, first: Runs) -> None:
@@ -113,7 +133,12 @@ def _effect(axes: Axes, plan: Plan, number: int, first: Runs) -> None:
     axes.plot(*zip(*middles, strict=True), color=LINE, linewidth=2.2, marker="s", markersize=5)
     axes.set_xticks(range(len(axis.values)), axis.values, rotation=30 if len(axis.values) > 6 else 0)
     axes.set_xlim(-0.3, len(axis.values) - 0.7)
-    axes.set_xlabel(axis.name)
+    default = space.default_of(axis)
+    if default in place:
+        axes.axvline(place[default], color=DEFAULT_MARK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=0)
+    axes.set_xlabel(
+        axis.name + ("" if default is None or default in place else f" (the default, {default}, was not held)")
+    )
     axes.set_ylabel(plan.objective.title)
     if min(seen) > 0 and max(seen) / min(seen) > LOG_FROM_RATIO:
         axes.set_yscale("log")
@@ -127,11 +152,21 @@ def _heat(plan: Plan, pairs: Sequence[tuple[int, int]], first: Runs) -> Figure:
     figure, panels = _panels(plan, len(pairs), what)
     for pair, axes in zip(pairs, panels, strict=False):
         _map(figure, axes, plan, pair, first)
+    from matplotlib.patches import Patch
+
+    _legend_below(
+        figure,
+        [
+            Patch(fill=False, edgecolor=TROUBLE, linewidth=2.2, label="the best"),
+            Patch(fill=False, edgecolor=DEFAULT_MARK, linewidth=2.0, linestyle="--", label="the defaults"),
+            Patch(fill=False, edgecolor="#d0d5da", label="white: not held yet, or broke a promise"),
+        ],
+    )
     return figure
 
 
 def _map(figure: Figure, axes: Axes, plan: Plan, pair: tuple[int, int], first: Runs) -> None:
-    """One variable downwards, one across, the median in each cell, a frame around the best."""
+    """One variable downwards, one across, the median in each cell, frames around the best and the defaults."""
     down, across = (plan.axes[number] for number in pair)
     cells: dict[tuple[int, int], list[float]] = {}
     for point, runs in first.items():
@@ -156,15 +191,25 @@ def _map(figure: Figure, axes: Axes, plan: Plan, pair: tuple[int, int], first: R
                 column, row, plan.objective.text(value), ha="center", va="center", fontsize=7.5, color=color
             )  # fmt: skip
     best = (max if plan.objective.higher_is_better else min)(medians, key=lambda cell: medians[cell])
-    from matplotlib.patches import Rectangle
-
-    frame = Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor=TROUBLE, linewidth=2.2)
-    axes.add_patch(frame)
+    _frame(axes, best, edgecolor=TROUBLE, linewidth=2.2)
+    defaults = space.default_of(down), space.default_of(across)
+    if defaults[0] in down.values and defaults[1] in across.values:
+        cell = down.values.index(defaults[0]), across.values.index(defaults[1])
+        _frame(axes, cell, inset=0.07, edgecolor="white", linewidth=2.6)
+        _frame(axes, cell, inset=0.07, edgecolor=DEFAULT_MARK, linewidth=2.0, linestyle="--")
     axes.set_xticks(range(len(across.values)), across.values, rotation=30 if len(across.values) > 6 else 0)
     axes.set_yticks(range(len(down.values)), down.values)
     axes.set_xlabel(across.name)
     axes.set_ylabel(down.name)
-    figure.colorbar(image, ax=axes, shrink=0.85)
+    figure.colorbar(image, ax=axes, shrink=0.85, label="brighter is better")
+
+
+def _frame(axes: Axes, cell: tuple[int, int], inset: float = 0.0, **style: Any) -> None:
+    """A frame around a cell, given as its row and column."""
+    from matplotlib.patches import Rectangle
+
+    side = 1 - 2 * inset
+    axes.add_patch(Rectangle((cell[1] - 0.5 + inset, cell[0] - 0.5 + inset), side, side, fill=False, **style))
 
 
 def _halving(plan: Plan, finished: Mapping[Slot, Run]) -> Figure:
@@ -189,7 +234,8 @@ def _halving(plan: Plan, finished: Mapping[Slot, Run]) -> Figure:
         last_rung, place = steps[-1]
         name = space.describe(plan.axes, plan.points[point])
         middle = spread(plans.runs_of_rung(plan, last_rung, finished)[point], plan.objective.measure)
-        text = f"{name}: {plan.objective.text(middle.median if middle else None)}"
+        mark = " (the defaults)" if space.is_default(plan.axes, plan.points[point]) else ""
+        text = f"{name}{mark}: {plan.objective.text(middle.median if middle else None)}"
         is_best = last_rung == len(begun) - 1 and place == 1
         if place <= NAMES_MAX:
             axes.annotate(
@@ -206,4 +252,13 @@ def _halving(plan: Plan, finished: Mapping[Slot, Run]) -> Figure:
     axes.set_ylabel("place")
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
+    from matplotlib.lines import Line2D
+
+    _legend_below(
+        figure,
+        [
+            Line2D([], [], color=LINE, marker="o", markersize=4, linewidth=2.0, label="went on"),
+            Line2D([], [], color=OUT, marker="o", markersize=4, linestyle="", label="ended in its first rung"),
+        ],
+    )
     return figure

@@ -54,6 +54,11 @@ class Plan:
     seed: int
 
     @property
+    def rounds_told(self) -> str:
+        """``1 round``, ``3 rounds``."""
+        return "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
+
+    @property
     def points(self) -> tuple[Point, ...]:
         """What is tried; a point's number is its place here. Raises SpaceError if there are too many."""
         return space.points(self.axes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shlex
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from engine.lab.tune.plan import Plan, Slot
 ROWS_SHOWN_MAX = 15
 ROUNDS_MEANINGFUL = 3  # of fewer, lowest and highest are hardly a spread
 OTHERS_CORES_MAX = 0.2
+DEFAULTS = "defaults"
+REMARK_WIDTH_MIN = len(DEFAULTS)
+BORDERS = 3  # what a column takes in the table besides its text
 SHOWN = (("p99_ms", "p99 ms"), ("p999_ms", "p99.9 ms"), ("cpu_us", "CPU µs"), ("memory_mb", "MB"), ("lost", "lost"))
 
 
@@ -111,7 +115,13 @@ def print_table(plan: Plan, finished: Mapping[Slot, Run], console: Console) -> N
     if not found:
         return
     is_done = plans.next_slot(plan, finished) is None
-    console.print(_table(plan, found, is_done))
+    console.print(_table(plan, found, is_done, console.width))
+    for axis in plan.axes:
+        default = space.default_of(axis)
+        if default is not None and default not in axis.values:
+            console.print(
+                f"{axis.name}: the default, {default}, is not among the values.", style="dim", highlight=False
+            )
     hidden = sum(not _is_shown(plan, place, row) for place, row in enumerate(found, 1))
     if hidden:
         console.print(f"and {hidden} more in summary.csv", style="dim")
@@ -129,8 +139,8 @@ def print_table(plan: Plan, finished: Mapping[Slot, Run], console: Console) -> N
         console.print("So few rounds hardly tell an effect from chance: more --rounds would.", style="yellow")
     if same:
         console.print(
-            f"{len(same)} other points cannot be told from the best: their runs overlap with its own. More --rounds or "
-            "longer contests (--seconds) would tell, if there is a difference.",
+            f"{_others(len(same))} cannot be told from the best: runs overlap with its own. More --rounds or longer "
+            "contests (--seconds) would tell, if there is a difference.",
             style="yellow",
         )
     by_default = next((row for row in found if _is_default(plan, row)), None)
@@ -141,33 +151,71 @@ def print_table(plan: Plan, finished: Mapping[Slot, Run], console: Console) -> N
         say(console, line)
 
 
-def _table(plan: Plan, found: Sequence[Row], is_done: bool) -> Table:
+def _others(count: int) -> str:
+    return "1 other point" if count == 1 else f"{count} other points"
+
+
+def _table(plan: Plan, found: Sequence[Row], is_done: bool, width: int) -> Table:
+    """The table. Where ``width`` has no room for all, measures are left out from the right, then the variables' names
+    stand below it. No varied value is left out."""
     contests = "successive halving" if plan.halving else "grid"
     so_far = "" if is_done else " (not all held yet)"
     table = Table(
-        title=f"{plan.objective.title}: {contests}, medians of {plan.rounds} rounds{so_far}", title_style="bold"
+        title=f"{plan.objective.title}: {contests}, medians of {plan.rounds_told}{so_far}", title_style="bold"
     )
-    table.add_column("", justify="right", style="dim")
-    for axis in plan.axes:
-        table.add_column(axis.label, justify="right", style="cyan", overflow="fold")
-    table.add_column(f"{plan.objective.name} (low to high)", justify="right", no_wrap=True)
-    shown = [(measure, title) for measure, title in SHOWN if measure != plan.objective.measure]
-    for _, title in shown:
-        table.add_column(title, justify="right", no_wrap=True)
+    value_title = f"{plan.objective.name} (low to high)"
+    lengths = {"": 2, value_title: max(len(_value(plan, row)) for row in found)}
     if plan.halving:
-        table.add_column("contests of", justify="right", no_wrap=True)
-    table.add_column("remark", style="yellow")
+        lengths["of"] = max(len(f"{rung.seconds:g} s") for rung in plans.rungs(plan))
+    left = (
+        width - 1 - BORDERS - REMARK_WIDTH_MIN - sum(max(len(title), most) + BORDERS for title, most in lengths.items())
+    )
+    headings = [axis.label.replace("_", "_\n") for axis in plan.axes]
+    if _width(plan, headings) > left:
+        headings = list(string.ascii_uppercase[: len(headings)])
+        keys = "\n".join(f"{letter}: {axis.name}" for letter, axis in zip(headings, plan.axes, strict=True))
+        table.caption, table.caption_justify = keys, "left"
+    shown = _with_room(plan, found, left - _width(plan, headings))
+    table.add_column("", justify="right", style="dim", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", style="cyan", no_wrap=True)
+    table.add_column(value_title, justify="right", no_wrap=True)
+    for title in (["of"] if plan.halving else []) + [title for _, title in shown]:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("remark", style="yellow", min_width=REMARK_WIDTH_MIN)
     for place, row in enumerate(found, 1):
         if not _is_shown(plan, place, row):
             continue
         cells = [str(place), *plan.points[row.point], _value(plan, row)]
-        medians = (spread(row.runs, measure) for measure, _ in shown)
-        cells += ["-" if seen is None else plan.objective.text(seen.median) for seen in medians]
         if plan.halving:
             cells.append(f"{plans.rungs(plan)[row.rung].seconds:g} s")
-        cells.append(", ".join(filter(None, ("defaults" if _is_default(plan, row) else "", _remark(row)))))
+        cells += [_median(plan, row, measure) for measure, _ in shown]
+        cells.append(", ".join(filter(None, (DEFAULTS if _is_default(plan, row) else "", _remark(row)))))
         table.add_row(*cells, style="bold" if place == 1 else "")
     return table
+
+
+def _width(plan: Plan, headings: Sequence[str]) -> int:
+    """What the columns of the axes take in the table."""
+    texts = [[*heading.split("\n"), *axis.values] for heading, axis in zip(headings, plan.axes, strict=True)]
+    return sum(max(map(len, each)) + BORDERS for each in texts)
+
+
+def _with_room(plan: Plan, found: Sequence[Row], width: int) -> list[tuple[str, str]]:
+    """The measures, with their titles, for which there is room beside the rest of the table."""
+    shown = []
+    for measure, title in SHOWN:
+        if measure != plan.objective.measure:
+            width -= max(len(title), *(len(_median(plan, row, measure)) for row in found)) + BORDERS
+            if width < 0:
+                break
+            shown.append((measure, title))
+    return shown
+
+
+def _median(plan: Plan, row: Row, measure: str) -> str:
+    seen = spread(row.runs, measure)
+    return "-" if seen is None else plan.objective.text(seen.median)
 
 
 def _is_default(plan: Plan, row: Row) -> bool:

@@ -97,7 +97,7 @@ def _values_of(name: str, word: str) -> list[str]:
             raise SpaceError(f"{name}={word}: {error}") from None
     variable = {variable.name: variable for variable in VARIABLES}.get(name)
     if variable is None:
-        raise SpaceError(f"{name}: unknown; tuning.md lists the variables")
+        raise SpaceError(f"{name}: unknown.{settings.nearest(name)} tuning.md lists the variables")
     return _values(variable, word)
 
 
@@ -176,10 +176,12 @@ def describe(axes: Sequence[Axis], point: Point) -> str:
 
 def is_default(axes: Sequence[Axis], point: Point) -> bool:
     """Whether ``point`` has the values of an engine without settings. No split of the CPU is a default."""
-    defaults = {variable.name: variable.default for variable in VARIABLES}
-    return all(
-        axis.name in defaults and _text(defaults[axis.name]) == value for axis, value in zip(axes, point, strict=True)
-    )
+    return all(default_of(axis) == value for axis, value in zip(axes, point, strict=True))
+
+
+def default_of(axis: Axis) -> str | None:
+    """The default of a variable, among the axis' values or not; None for the split of the CPU, which has none."""
+    return {variable.name: _text(variable.default) for variable in VARIABLES}.get(axis.name)
 
 
 def _text(value: int | str | bool) -> str:

@@ -201,7 +201,7 @@ def test_what_does_not_answer_is_named_with_the_way_to_start_it(
     assert main(options(nobody, processors, tiny, "--default-url", nobody)) == 2
     said = capsys.readouterr().err
     assert f"default processor at {nobody}" in said
-    assert "python -m engine simulate" in said
+    assert "./engine.sh simulate" in said
 
 
 def test_start_does_not_take_a_place_that_is_taken(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from engine.lab.contest import picture
 
@@ -75,3 +77,39 @@ def test_a_recorded_run_becomes_a_png(make: Callable[[], dict[str, Any]], tmp_pa
     width, height = struct.unpack(">II", content[16:24])
     assert (width, height) == (1430, 1100)
     assert 20_000 < len(content) < 1_000_000
+
+
+def waiting() -> dict[str, Any]:
+    """Default fails from the 3rd second on. Fallback gets nothing of 100 payments a second until the 8th, then all."""
+    run = recorded()
+    well, fails = {"delay_ms": 0, "failing": False}, {"delay_ms": 0, "failing": True}
+    run["stages"] = [{"at_s": 0, "default": well, "fallback": well}, {"at_s": 3, "default": fails, "fallback": well}]
+    for tick in run["series"]["ticks"]:
+        s = tick["at_s"]
+        on_default, on_fallback = 100 * min(s, 3), 100 * max(s - 8, 0)
+        tick.update(on_default=on_default, on_fallback=on_fallback, pending=100 * s - on_default - on_fallback)
+    return run
+
+
+def test_where_payments_wait_for_the_cheaper_processor_by_choice_is_known() -> None:
+    assert picture.choices(waiting()) == [(3, 8)]
+
+
+def test_where_there_is_no_choice_none_is_told() -> None:
+    run = waiting()
+    run["stages"][1]["fallback"] = run["stages"][1]["default"]  # both fail
+    assert picture.choices(run) == []
+    run = waiting()
+    run["stages"][1]["default"] = run["stages"][0]["default"]  # both are healthy: it is not by choice that they wait
+    assert picture.choices(run) == []
+    assert picture.choices(recorded()) == picture.choices(blind()) == picture.choices(empty()) == []
+
+
+def test_the_picture_says_where_payments_wait_by_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    picture.draw(waiting(), tmp_path / "run.png")
+    picture.draw(recorded(), tmp_path / "run.png")
+    with_choice, without = (" ".join(text.get_text() for text in figure.findobj(Text)) for figure in drawn)
+    assert "payments wait for default,\nby choice" in with_choice and picture.CHOICE in with_choice
+    assert "by choice" not in without.lower()

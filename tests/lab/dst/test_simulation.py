@@ -86,7 +86,7 @@ def test_a_failure_tells_its_story_and_how_to_run_it_again(capsys: pytest.Captur
     told = capsys.readouterr().out
     assert "once: payment" in told and "charged at both" in told
     assert "last events:" in told and "sends to payment" in told
-    assert f"python -m engine dst --seed {seed} --mutant recovered-as-queued" in told
+    assert f"./engine.sh dst --seed {seed} --mutant recovered-as-queued" in told
 
 
 def test_a_trace_is_printed_with_its_hash(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def test_many_flaky_scenarios_by_kind(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["replay", "--generate-flaky", "16:17", *words]) == 0
     said = capsys.readouterr().out
     assert "1 generated flaky scenarios, seeds 16:17" in said
-    assert "again: python -m engine replay generated-flaky:" in said
+    assert "again: ./engine.sh replay generated-flaky:" in said
     assert "mean and worst where there was" in said
     assert "flaky default" in said
     lines = {line["policy"]: line for line in json.loads(file.read_text())["policies"]}

@@ -10,18 +10,20 @@ import struct
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from rich.console import Console
 
-from engine.lab.tune import picture, report
+from engine.lab.tune import picture, report, space
 from engine.lab.tune.objective import Run
 from engine.lab.tune.plan import Plan, Slot
 from engine.settings import VARIABLES
 from tests.lab.tune.plans import BATCH, PAUSE, brought, plan, play
 
 
-def told(plan: Plan, finished: dict[Slot, Run]) -> str:
+def told(plan: Plan, finished: dict[Slot, Run], width: int = 160) -> str:
     out = io.StringIO()
-    report.print_table(plan, finished, Console(file=out, width=160))
+    report.print_table(plan, finished, Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -138,3 +140,72 @@ def test_pictures_are_drawn_of_a_part_and_of_failures(tmp_path: Path) -> None:
     part = play(halving, lambda slot: Run({}, "no") if slot.point == 1 else brought(slot.point, broken="x"), runs_max=9)
     assert [path.name for path in picture.draw(halving, part, tmp_path)] == ["effects.png", "halving.png"]
     assert picture.draw(halving, {Slot(0, 0, 0): Run({}, "no")}, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "vary",
+    [
+        (f"{PAUSE}=15..240:x2",),
+        (f"{PAUSE}=15..240:x2", f"{BATCH}=16,64"),
+        (f"{PAUSE}=15,30", f"{BATCH}=16,64", "ENGINE_DISPATCH_TARGET_BATCH=4,8", "ENGINE_DISPATCHER_NICE=0,19"),
+        ("CPU_SPLIT=0.40/0.35/0.40,0.50/0.30/0.40", f"{PAUSE}=15,30", "ENGINE_IN_FLIGHT_MAX=100..800:x2"),
+    ],
+)
+@pytest.mark.parametrize("halving", [False, True])
+def test_eighty_columns_have_room_for_all_varied_values(vary: tuple[str, ...], halving: bool) -> None:
+    made = plan(*vary, halving=halving)
+    finished = play(made, lambda slot: brought(10.123 + slot.point / 7, p999_ms=26.5, cpu_us=410.2, memory_mb=77.1))
+    lines = told(made, finished, width=80).splitlines()
+    table = {line.split("│")[1].strip(): line for line in lines if "│" in line}
+    assert max(map(len, lines)) <= 80
+    for place, row in enumerate(report.rows(made, finished)[: report.ROWS_SHOWN_MAX], 1):
+        shown = [cell.strip() for cell in table[str(place)].split("│")[2:]]
+        assert shown[: len(made.axes)] == list(made.points[row.point])
+        assert shown[len(made.axes)].endswith(")"), "lowest and highest are whole"
+    for axis in made.axes:
+        letters = [line for line in lines if line.strip().endswith(f": {axis.name}")]
+        assert letters or "DISPATCH_" in "\n".join(lines)
+
+
+def test_one_round_is_not_told_as_several() -> None:
+    made = plan(rounds=1)
+    assert "medians of 1 round\n" in re.sub(" +\n", "\n", told(made, play(made, clear)))
+
+
+def test_a_default_that_is_not_among_the_values_is_told() -> None:
+    made = plan(f"{PAUSE}=2,4", f"{BATCH}=16,64")
+    text = told(made, play(made, lambda _: brought(3.0)))
+    assert "ENGINE_DISPATCH_PAUSE_MS: the default, 60, is not among the values." in text
+    assert f"{BATCH}: the default" not in text
+
+
+def test_what_is_varied_without_options_has_the_default_in_its_middle() -> None:
+    makefile = (Path(__file__).parents[3] / "Makefile").read_text()
+    (options,) = re.findall(r"^TUNE_OPTIONS \?= (.*)$", makefile, re.MULTILINE)
+    for text in re.findall(r"--vary (\S+)", options):
+        axis = space.parse_axis(text)
+        default = space.default_of(axis)
+        assert default in axis.values[1:-1]
+
+
+def words_of(figure: Figure) -> set[str]:
+    """All that is written in legends, below axes and beside points."""
+    return {text.get_text() for text in figure.findobj(Text) if text.get_text()}
+
+
+def test_pictures_say_what_their_marks_mean_and_where_the_defaults_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    made = plan(f"{PAUSE}=30,60,120", f"{BATCH}=64,128", halving=True)
+    picture.draw(made, play(made, clear), tmp_path)
+    effects, heat, halving = map(words_of, drawn)
+    assert {"a contest", "one that broke a promise", "median", "lowest to highest", "the default"} <= effects
+    assert {"the best", "the defaults", "brighter is better"} <= heat
+    assert {"went on", "ended in its first rung"} <= halving
+    assert any("DISPATCH_PAUSE_MS=60 DISPATCH_BATCH=64 (the defaults)" in text for text in halving)
+    drawn.clear()
+    made = plan(f"{PAUSE}=2,4")
+    picture.draw(made, play(made, clear), tmp_path)
+    assert "ENGINE_DISPATCH_PAUSE_MS (the default, 60, was not held)" in words_of(drawn[0])

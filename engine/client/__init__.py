@@ -1,0 +1,1 @@
+"""Commands that call an engine over HTTP, as its users do: pay, and how it is."""
