@@ -25,6 +25,7 @@ from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import durability, mapping
 from engine.storage.segment import HeldError, Segment
+from engine.wording import counted
 
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
 LOOK_EVERY_MS = 1000  # between two checks that rings and books are still those that other processes use
@@ -112,13 +113,14 @@ class Process:
             signal.signal(number, lambda *_: loop.drain.ask(self._clock.now().mono_ms))
         loop.begin(self._clock.now())
         gc.freeze()
-        log.info("dispatcher ready: %d payments to settle", dispatcher.open_payments())
+        log.info("dispatcher ready: %s to settle", counted(dispatcher.open_payments(), "payment"))
         while loop.turn():
             self._look()
         # First what the next start looks at: whatever the network does, a stop that was clean stays one.
         loop.end()
         self._transport.close()
-        log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
+        left = dispatcher.open_payments()
+        log.info("dispatcher stopped, %s", f"{counted(left, 'payment')} not settled" if left else "all settled")
         return self._lost
 
     def _look(self) -> None:
