@@ -145,7 +145,7 @@ def _summary(settings: Settings) -> Json:
         "What was settled where, by the time at which it was sent to its processor.",
         {
             200: _json("Counts and sums.", schema) | {"headers": RESOLUTION},
-            400: _problem(f"A bound cannot be read. Or: {COMMON[400]}"),
+            400: _problem(f"A bound cannot be read, or a query field is neither of the two. Or: {COMMON[400]}"),
         },
     )
     return operation | {"parameters": [{"name": name, "in": "query", "schema": BOUND} for name in ("from", "to")]}
@@ -284,7 +284,12 @@ def _problem_schema() -> Json:
     schema = _object(
         {"type": {"const": "about:blank"}, "title": text, "status": status, "detail": text},
     )
-    field = {"enum": ["correlationId", "amount", "from", "to"], "description": "What of the request is wrong."}
+    field = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": window.NAME_SHOWN_MAX,
+        "description": "What of the request is wrong: correlationId, amount, from, to, or an unknown query field.",
+    }
     schema["properties"]["field"] = field
     return schema
 
