@@ -10,6 +10,8 @@ import argparse
 import importlib
 import sys
 
+from engine.version import VERSION
+
 # By name: the module, and what it does.
 PRODUCT = {
     "build": ("engine.intake.build", "compile the part of the intake that is not Python (`make setup` does it)"),
@@ -54,6 +56,9 @@ def main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0 if words else 2
+    if words[0] == "--version":
+        print(f"engine {VERSION}")
+        return 0
     name, options = words[0], words[1:]
     commands = PRODUCT | LABORATORY
     if name not in commands:

@@ -13,6 +13,7 @@ import orjson
 from engine.intake import payment, problem, window
 from engine.memory import layout
 from engine.settings import Settings
+from engine.version import VERSION
 
 Json = dict[str, Any]
 
@@ -67,7 +68,7 @@ def document(settings: Settings) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Payment engine",
-            "version": "1.0.0",
+            "version": VERSION,
             "description": "Accepts payments at once and settles each exactly once at one of its processors. A method "
             "that a path does not serve is answered with 405 and `Allow`, any other path with 404; every error is an "
             "`application/problem+json` (RFC 9457).",
