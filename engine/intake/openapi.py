@@ -13,6 +13,7 @@ import orjson
 from engine.intake import payment, problem, window
 from engine.memory import layout
 from engine.settings import Settings
+from engine.situation import Condition
 from engine.version import VERSION
 
 Json = dict[str, Any]
@@ -192,6 +193,7 @@ def _status(settings: Settings) -> Json:
 def _health(settings: Settings) -> Json:
     processor = _object(
         {
+            "state": {"enum": [condition.name.lower() for condition in Condition]},
             "failing": {"type": "boolean"},
             "minResponseTime": INTEGER,
             "healthAgeMs": {"type": ["integer", "null"], "minimum": 0},
@@ -215,6 +217,7 @@ def _health(settings: Settings) -> Json:
         {
             "status": {"enum": ["ok", "degraded"]},
             "reasons": {"type": "array", "items": {"type": "string"}},
+            "payments": {"type": "string", "description": "What happens to payments now, for people."},
             "processors": _object(dict.fromkeys(settings.processors.names, processor)),
             "queues": _object(dict.fromkeys(("pending", "failed", "parked", "deadLetters", "chargedBefore"), INTEGER)),
             "discrepancies": _object({"amountDiffers": INTEGER, "unconfirmed": INTEGER}),
