@@ -15,6 +15,7 @@ from engine.situation import Condition, condition_of_word, of_word
 
 # Beside what its own health answer and its breaker say.
 TROUBLES = {Condition.SLOW: "is slow", Condition.LATE: "is late", Condition.SILENT: "does not answer"}
+DOWN = "payments wait until a dispatcher is back; none is lost"
 HEARTBEAT_MS_MAX = 3000  # a dispatcher whose last heartbeat is older is down
 
 
@@ -53,7 +54,7 @@ def report(
     return {
         "status": "degraded" if reasons else "ok",
         "reasons": reasons,
-        "payments": of_word(status.situation, len(names)).sentence(names),
+        "payments": of_word(status.situation, len(names)).sentence(names) if alive else DOWN,
         "processors": processors,
         "queues": {
             # The books were read first, so every payment that counts as settled also counts as accepted. The 0 is for

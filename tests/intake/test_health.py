@@ -102,6 +102,14 @@ def test_a_condition_is_a_reason_where_nothing_else_says_it(
     assert show(books)["reasons"] == reasons
 
 
+def test_without_a_dispatcher_payments_wait_whatever_the_last_one_has_said(books: Words) -> None:
+    status = StatusBlock(books)
+    status.situation = Situation(Flow.TO_FIRST, DEFAULT).word()
+    assert show(books)["payments"] == "payments go to default"
+    status.heartbeat_ms = 0
+    assert show(books)["payments"] == "payments wait until a dispatcher is back; none is lost"
+
+
 def test_before_a_dispatcher_has_said_anything_it_is_not_known(books: Words) -> None:
     assert show(books)["payments"] == "not known yet"
 
