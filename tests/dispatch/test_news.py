@@ -142,6 +142,25 @@ def test_what_changes_again_and_again_is_said_ever_more_rarely_and_shown_as_it_i
     assert told.after(1_000)[0].startswith("default is healthy again"), "it has been quiet for long"
 
 
+def test_where_the_other_one_becomes_the_better_one_it_is_said_though_both_are_healthy() -> None:
+    told = Told(wait_cost_ppm=200_000)
+    told.after(1_000)
+    told.answer(FALLBACK, 1)
+    assert told.after(1_000) == []
+    told.answer(DEFAULT, 1_000)
+    assert told.after(1_000) == ["now payments go to fallback"]
+    assert told.shown(DEFAULT) is Condition.HEALTHY
+
+
+def test_charges_of_a_calm_time_do_not_hide_a_trouble_after_it() -> None:
+    told = Told()
+    told.after(1_000)
+    told.charged[DEFAULT] += 1
+    told.after(1_000)
+    told.troubles[DEFAULT] = 7
+    assert told.after(1_000)[0] == "default does not answer: trouble 7 of default"
+
+
 def test_a_slow_processor_is_said_with_its_time() -> None:
     told = Told()
     told.after(1_000)
