@@ -89,6 +89,8 @@ def _made_ready(settings: Settings, held: contextlib.ExitStack, *, simulate: boo
     place = held.enter_context(contextlib.closing(Place(settings)))
     held.enter_context(mapping.supervising(settings))
     mapping.wait_until_free(settings)
+    place.write_conf(ipv6=_check_port(settings.host.port))  # before any memory is made or removed
+    simulated.check_free(spots)
     if discard:
         mapping.remove_all(settings)
         held.callback(mapping.remove_all, settings)
@@ -97,8 +99,6 @@ def _made_ready(settings: Settings, held: contextlib.ExitStack, *, simulate: boo
     before = remembered.read(settings, books, rings)
     if before.is_nothing:
         simulated.forget(settings)  # what is empty here must be empty there, whoever has emptied it
-    place.write_conf(ipv6=_check_port(settings.host.port))
-    simulated.check_free(spots)
     return _Ready(place, segments, before, spots, discard)
 
 

@@ -130,13 +130,14 @@ def test_two_at_one_port_under_two_names_of_one_host_are_seen(read: Read, monkey
 def test_a_taken_port_is_refused_before_anything_starts_with_a_line_for_a_second_engine(here: Place) -> None:
     port = int(here.settings["PAYMENT_PROCESSOR_URL_DEFAULT"].rpartition(":")[2])
     with socket.create_server(("127.0.0.1", port)):
-        code, said = here.refused("--simulate", "--discard")
+        code, said = here.refused("--simulate")
     assert code == 1
     assert f"port {port}, where the simulated default is to listen (PAYMENT_PROCESSOR_URL_DEFAULT)" in said
     (line,) = [one for one in said.splitlines() if one.startswith("ENGINE_NAME=")]
     for name in ("ENGINE_RUN_DIR", "ENGINE_PORT", "PAYMENT_PROCESSOR_URL_DEFAULT", "PAYMENT_PROCESSOR_URL_FALLBACK"):
         assert f" {name}=" in line
     assert "dispatcher" not in said and "Traceback" not in said
+    assert here.segments() == []
 
 
 def test_the_summary_is_equal_to_their_books_across_a_restart_and_a_kill(here: Place) -> None:
