@@ -12,6 +12,7 @@ import importlib.util
 import sys
 
 from engine.invocation import command
+from engine.version import VERSION
 
 PYTHON_MIN = (3, 11)
 # What pip installs for the product (pyproject.toml).
@@ -71,6 +72,9 @@ def main(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0 if words else 2
+    if words[0] == "--version":
+        print(f"engine {VERSION}")
+        return 0
     name, options = words[0], words[1:]
     commands = PRODUCT | LABORATORY
     if name not in commands:

@@ -12,21 +12,29 @@ import select
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
+
+import pycurl
 
 from engine import run_dir
 from engine import settings as settings_module
 from engine.addresses import normalized
 from engine.connectors.registry import CONNECTORS, CONTEST
 from engine.dispatch.loop import Ports, loop_over
+from engine.dispatch.news import News, Sources
 from engine.dispatch.transport import Transport
 from engine.dispatch.world import EpollWaker, RealClock
 from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.errors import SegmentError
+from engine.memory.status import StatusBlock
+from engine.routing.fees import believed_ppm
 from engine.settings import Settings
 from engine.storage import durability, mapping
 from engine.storage.segment import HeldError, Segment
+from engine.wording import counted, percent
 
 HELP = "Run the dispatcher: takes payments out of the rings, drives both processors, keeps the books."
+NEWS_EVERY_MS = 100  # between two looks at what has changed about the processors
 LOOK_EVERY_MS = 1000  # between two checks that rings and books are still those that other processes use
 LOST_DRAIN_MS = 5000  # if they are not, payments that other processes still accept are settled for this long
 # The C library reads it, unless people have set it: a name server that was silent is asked again after a second.
@@ -57,7 +65,10 @@ def run(_arguments: argparse.Namespace) -> int:
     except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
-    log.info(", ".join(f"{one.name} is {normalized(one.url)}" for one in settings.processors.all))
+    processors = settings.processors.all
+    for one, fee_ppm in zip(processors, believed_ppm(*(one.fee_ppm for one in processors)), strict=True):
+        known = "" if one.fee_ppm >= 0 else ", assumed"
+        log.info("%s is %s (fee %s%s)", one.name, normalized(one.url), percent(fee_ppm), known)
     allow_descriptors(len(settings.processors.urls) * settings.routing.in_flight_max + SPARE_DESCRIPTORS)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatch.nice)
@@ -78,13 +89,24 @@ def allow_descriptors(wanted: int) -> None:
             log.warning("at most %d descriptors are allowed; ENGINE_IN_FLIGHT_MAX asks for %d", hard, wanted)
 
 
+def trouble(urls: Sequence[str], processor: int, code: int) -> str:
+    """Why a request to a processor had no answer: ``code`` is libcurl's, 0 for none."""
+    url = normalized(urls[processor])
+    return {
+        0: f"nothing comes from {url}",
+        pycurl.E_COULDNT_CONNECT: f"cannot connect to {url}",
+        pycurl.E_COULDNT_RESOLVE_HOST: f"the name in {url} is not found",
+        pycurl.E_OPERATION_TIMEDOUT: f"nothing comes from {url} in time",
+    }.get(code, f"connections to {url} break off")
+
+
 class Process:
     """The loop in its process, over rings and books that it holds."""
 
     def __init__(self, settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
         self._segments = (*rings, books)
         self._clock = RealClock(books.words)
-        self._look_ms = 0
+        self._news_ms = self._look_ms = 0
         self._lost = ""  # what happened to rings or books that other processes no longer use
         epoll = select.epoll()
         self._pipe = Pipe(settings.host.doorbell_path)
@@ -101,6 +123,9 @@ class Process:
         keeping = durability.of(settings).keeping(books, rings)
         ports = Ports(self._clock, self._transport, keeping, self._waker, doorbell)
         self._loop = loop_over(settings, books.words, [ring.words for ring in rings], ports)
+        work = self._loop.dispatcher.work
+        sources = Sources(self._transport.troubles, partial(trouble, settings.processors.urls), work.charged)
+        self._news = News(self._loop.router, StatusBlock(books.words), settings.processors.names, sources)
 
     def run(self) -> str:
         """Runs until a signal asks to stop, and then until nothing is left or the drain time is over.
@@ -112,14 +137,24 @@ class Process:
             signal.signal(number, lambda *_: loop.drain.ask(self._clock.now().mono_ms))
         loop.begin(self._clock.now())
         gc.freeze()
-        log.info("dispatcher ready: %d payments to settle", dispatcher.open_payments())
+        log.info("dispatcher ready: %s to settle", counted(dispatcher.open_payments(), "payment"))
         while loop.turn():
-            self._look()
+            if loop.pass_ms >= self._news_ms:
+                self._tell()
+                self._look()
         # First what the next start looks at: whatever the network does, a stop that was clean stays one.
         loop.end()
         self._transport.close()
-        log.info("dispatcher stopped, %s", "payments wait in the rings" if dispatcher.has_work else "all settled")
+        left = dispatcher.open_payments()
+        log.info("dispatcher stopped, %s", f"{counted(left, 'payment')} not settled" if left else "all settled")
         return self._lost
+
+    def _tell(self) -> None:
+        """Logs what has changed about the processors."""
+        now_ms = self._loop.pass_ms
+        self._news_ms = now_ms + NEWS_EVERY_MS
+        for level, text in self._news.look(now_ms):
+            log.log(level, "%s", text)
 
     def _look(self) -> None:
         """Checks now and then that a process that starts now would share rings and books with this one; else it stops.

@@ -121,6 +121,7 @@ class Transport:
         # [processor][lookup]: handles that carry nothing
         self._idle: list[tuple[list[_Carrier], list[_Carrier]]] = [([], []) for _ in urls]
         self._busy: dict[Any, _Carrier] = {}
+        self.troubles = [0] * len(urls)  # why a request had no answer, as libcurl's code; 0 if the last query had one
         self._multi: Any = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._timer.append)
@@ -200,16 +201,17 @@ class Transport:
                 status = handle.getinfo(pycurl.RESPONSE_CODE)
                 attempt = carrier.attempt
                 if attempt is None:
+                    self.troubles[carrier.processor] = 0
                     words.append(_word(carrier, status))
                 else:
                     payments.append((attempt, _outcome(carrier, attempt, status)))
                 self._give_back(carrier)
-            for handle, _, _ in failed:
+            for handle, code, _ in failed:
                 carrier = self._busy.pop(handle)
+                self.troubles[carrier.processor] = code
                 self._names.doubt(carrier.processor)
                 if carrier.attempt is not None:
-                    # Bytes of the request that left, on any connection that libcurl tried.
-                    sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0
+                    sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0  # its bytes, on any connection that libcurl tried
                     payments.append((carrier.attempt, answers.of_error(sent)))
                 else:
                     words.append(Silence(carrier.processor, carrier.query))

@@ -11,7 +11,11 @@ from engine.memory import layout
 from engine.memory.status import ProcessorStatus, StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
+from engine.situation import Condition, condition_of_word, of_word
 
+# Beside what its own health answer and its breaker say.
+TROUBLES = {Condition.SLOW: "is slow", Condition.LATE: "is late", Condition.SILENT: "does not answer"}
+DOWN = "payments wait until a dispatcher is back; none is lost"
 HEARTBEAT_MS_MAX = 3000  # a dispatcher whose last heartbeat is older is down
 
 
@@ -21,7 +25,7 @@ def report(
     """The document of ``/health``.
 
     ``status`` is ``ok`` or ``degraded``. ``reasons`` says why it is degraded. Payments are accepted even then, except
-    into a ring that is full.
+    into a ring that is full. ``payments`` says what happens to those that wait.
 
     Parameters:
       books: the books' words: the status block and the number of payments parked.
@@ -32,13 +36,16 @@ def report(
     heartbeat_ms = status.heartbeat_ms
     age_ms = max(0, now_ms - heartbeat_ms) if heartbeat_ms else None
     alive = age_ms is not None and age_ms <= HEARTBEAT_MS_MAX
+    names = settings.processors.names
+    conditions = [condition_of_word(status.conditions, number) for number in range(len(names))]
     processors = {
-        name: _processor(status.processor(number), clock_ms) for number, name in enumerate(settings.processors.names)
+        name: _processor(status.processor(number), conditions[number], clock_ms) for number, name in enumerate(names)
     }
     accepted = sum(ring.accepted for ring in rings)
     reasons = [] if alive else ["dispatcher is down"]
     reasons += [f"{name} is failing" for name, shown in processors.items() if shown["failing"]]
     reasons += [f"breaker of {name} is open" for name, shown in processors.items() if shown["breaker"] == "open"]
+    reasons += [f"{name} {TROUBLES[one]}" for name, one in zip(names, conditions, strict=True) if one in TROUBLES]
     if books[layout.BOOKS_DEAD_AT]:
         reasons.append(f"dead letters: {books[layout.BOOKS_DEAD_AT]}")
     if books[layout.BOOKS_DISCREPANCIES_AT]:
@@ -47,6 +54,7 @@ def report(
     return {
         "status": "degraded" if reasons else "ok",
         "reasons": reasons,
+        "payments": of_word(status.situation, len(names)).sentence(names) if alive else DOWN,
         "processors": processors,
         "queues": {
             # The books were read first, so every payment that counts as settled also counts as accepted. The 0 is for
@@ -95,8 +103,9 @@ def unready(books: Words, lost: str, ring: Usage, now_ms: int) -> list[str]:
     return [*reasons, "dispatcher is down"] if is_down else reasons
 
 
-def _processor(status: ProcessorStatus, clock_ms: int) -> dict[str, Any]:
+def _processor(status: ProcessorStatus, condition: Condition, clock_ms: int) -> dict[str, Any]:
     return {
+        "state": condition.name.lower(),
         "failing": bool(status.failing),
         "minResponseTime": status.min_response_ms,
         # How old the two values above are; null while the processor has not answered a health query yet.

@@ -13,6 +13,8 @@ import orjson
 from engine.intake import payment, problem, window
 from engine.memory import layout
 from engine.settings import Settings
+from engine.situation import Condition
+from engine.version import VERSION
 
 Json = dict[str, Any]
 
@@ -67,7 +69,7 @@ def document(settings: Settings) -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Payment engine",
-            "version": "1.0.0",
+            "version": VERSION,
             "description": "Accepts payments at once and settles each exactly once at one of its processors. A method "
             "that a path does not serve is answered with 405 and `Allow`, any other path with 404; every error is an "
             "`application/problem+json` (RFC 9457).",
@@ -145,7 +147,7 @@ def _summary(settings: Settings) -> Json:
         "What was settled where, by the time at which it was sent to its processor.",
         {
             200: _json("Counts and sums.", schema) | {"headers": RESOLUTION},
-            400: _problem(f"A bound cannot be read. Or: {COMMON[400]}"),
+            400: _problem(f"A bound cannot be read, or a query field is neither of the two. Or: {COMMON[400]}"),
         },
     )
     return operation | {"parameters": [{"name": name, "in": "query", "schema": BOUND} for name in ("from", "to")]}
@@ -191,6 +193,7 @@ def _status(settings: Settings) -> Json:
 def _health(settings: Settings) -> Json:
     processor = _object(
         {
+            "state": {"enum": [condition.name.lower() for condition in Condition]},
             "failing": {"type": "boolean"},
             "minResponseTime": INTEGER,
             "healthAgeMs": {"type": ["integer", "null"], "minimum": 0},
@@ -214,6 +217,7 @@ def _health(settings: Settings) -> Json:
         {
             "status": {"enum": ["ok", "degraded"]},
             "reasons": {"type": "array", "items": {"type": "string"}},
+            "payments": {"type": "string", "description": "What happens to payments now, for people."},
             "processors": _object(dict.fromkeys(settings.processors.names, processor)),
             "queues": _object(dict.fromkeys(("pending", "failed", "parked", "deadLetters", "chargedBefore"), INTEGER)),
             "discrepancies": _object({"amountDiffers": INTEGER, "unconfirmed": INTEGER}),
@@ -284,7 +288,12 @@ def _problem_schema() -> Json:
     schema = _object(
         {"type": {"const": "about:blank"}, "title": text, "status": status, "detail": text},
     )
-    field = {"enum": ["correlationId", "amount", "from", "to"], "description": "What of the request is wrong."}
+    field = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": window.NAME_SHOWN_MAX,
+        "description": "What of the request is wrong: correlationId, amount, from, to, or an unknown query field.",
+    }
     schema["properties"]["field"] = field
     return schema
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
 from engine.books.reader import EXACT_MS, UNBOUNDED_MS
@@ -17,6 +18,9 @@ MILLISECOND = timedelta(milliseconds=1)
 # none: we would count payments that the processors had not inserted yet.
 HELD_MS = 1
 
+NAMES = ("from", "to")
+NAME_SHOWN_MAX = 64  # characters of an unknown name that are said again
+
 RESOLUTION_HEADER = "Summary-Resolution"
 RESOLUTION_NONE = "none"
 
@@ -29,7 +33,7 @@ INSTANT_PATTERN = re.compile(
 
 
 class BadBound(Exception):  # noqa: N818 - it names what came in, not what went wrong here
-    """A bound cannot be read; ``field`` is ``from`` or ``to``."""
+    """A bound cannot be read, or a field of the query is none; ``field``: its name, which may be the client's own."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field} {reason}")
@@ -41,17 +45,27 @@ def parse(query: str) -> tuple[int | None, int | None]:
     """Both bounds in ms since 1970 UTC, inclusive; None for one that is absent or empty.
 
     Parameters:
-      query: what follows the ``?``, still escaped. Parameters of other names are ignored.
+      query: what follows the ``?``, still escaped.
 
-    Raises BadBound for one that cannot be read or is given twice.
+    Raises BadBound for one that cannot be read or is given twice, and for a field of another name: whoever has written
+    ``form`` wants a window, and must not be told the sum of all time.
     """
     bounds: dict[str, int | None] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name in ("from", "to"):
-            if name in bounds:
-                raise BadBound(name, "is given twice")
-            bounds[name] = instant_ms(name, value) if value else None
+        if name not in NAMES:
+            raise _unknown(name)
+        if name in bounds:
+            raise BadBound(name, "is given twice")
+        bounds[name] = instant_ms(name, value) if value else None
     return bounds.get("from"), bounds.get("to")
+
+
+def _unknown(name: str) -> BadBound:
+    if not name:
+        return BadBound("query", "has a field without a name; only from and to are known")
+    meant = get_close_matches(name.lower(), NAMES, 1)
+    perhaps = f"; perhaps {meant[0]} is meant" if meant else ""
+    return BadBound(name[:NAME_SHOWN_MAX], f"is not known, only from and to are{perhaps}")
 
 
 def instant_ms(field: str, text: str) -> int:

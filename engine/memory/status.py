@@ -60,6 +60,9 @@ class StatusBlock(_Block):
     listens = _Word(layout.STATUS_LISTENS)  # 1 while it listens for answers to payments that an audit may see already
     errors = _Word(layout.STATUS_ERRORS)  # how often a decision has raised since the dispatcher started
 
+    situation = _Word(layout.STATUS_SITUATION)  # what happens to payments now, see engine/situation.py
+    conditions = _Word(layout.STATUS_CONDITIONS)  # what is known of each processor, see engine/situation.py
+
     def __init__(self, books: Words) -> None:
         super().__init__(books, 0)
 

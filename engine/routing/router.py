@@ -48,6 +48,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import ClassVar
 
+from engine.routing import outlook
 from engine.routing.arrivals import Arrivals
 from engine.routing.audits import Audits
 from engine.routing.fees import PPM
@@ -66,6 +67,7 @@ from engine.routing.policy import (
 )
 from engine.routing.risk import Risk, Stake
 from engine.setting_groups import RoutingSettings
+from engine.situation import Situation
 
 ROUTED = 2  # payments can be routed between this many processors
 NOTHING = Plan(*[0] * ROUTED)
@@ -169,6 +171,10 @@ class Router:
     def cost_ppm(self, processor: int) -> int:
         """What a payment costs at a processor: its fee, and the time until it is settled, failed tries included."""
         return self.observed[processor].cost_ppm
+
+    def situation(self, now_ms: int, silent: Collection[int]) -> Situation:
+        """What happens to payments now, for people; ``silent``: processors that answer nothing."""
+        return outlook.situation(now_ms, self.observed, self._patience, silent)
 
     def _observe(self, now_ms: int, queue: Queue) -> None:
         """Notes what must be noted in every pass, whether payments wait or not."""

@@ -246,7 +246,4 @@ def _usable(settings: Settings) -> Store:
 
 
 def _runs_already(settings: Settings) -> str:
-    return (
-        f"an engine called {settings.host.name} runs already; for a second one set ENGINE_NAME, ENGINE_RUN_DIR and "
-        "ENGINE_PORT"
-    )
+    return f"an engine called {settings.host.name} runs already"

@@ -30,7 +30,7 @@ def find_conf() -> Path:
     """The shipped nginx.conf, which lies at the top of the checkout. Raises ConfError."""
     path = Path(__file__).resolve().parents[2] / "nginx.conf"
     if not path.is_file():
-        raise ConfError(f"{path} is missing; `python -m engine up` is run from a checkout of the project")
+        raise ConfError(f"{path} is missing; `up` is run from a checkout of the project")
     return path
 
 

@@ -15,6 +15,10 @@ class UpError(Exception):
     """The engine cannot be started, or cannot go on; the text says why and what to do."""
 
 
+class InTheWayError(UpError):
+    """Another engine, or whoever has a port, is in the way: with other variables a second one can be started."""
+
+
 class Place:
     """Holds the run directory: two engines in one would take each other's sockets.
 
@@ -81,8 +85,5 @@ class Place:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise UpError(
-                f"an engine runs in {self._host.run_dir} already; for a second one set ENGINE_RUN_DIR, "
-                "ENGINE_NAME and ENGINE_PORT"
-            ) from None
+            raise InTheWayError(f"an engine runs in {self._host.run_dir} already") from None
         return lock

@@ -17,26 +17,29 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from engine import settings as settings_module
 from engine.memory.errors import SegmentError
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
-from engine.storage import mapping
+from engine.storage import mapping, remembered
+from engine.storage.remembered import Remembered
 from engine.storage.segment import HeldError, Segment
-from engine.supervise import alive, nginx
+from engine.supervise import alive, greeting, nginx, others, second, simulated
 from engine.supervise.alive import Readiness, is_alive
 from engine.supervise.child import Child
-from engine.supervise.place import Place, UpError
+from engine.supervise.place import InTheWayError, Place, UpError
 from engine.supervise.pulse import Heartbeat
+from engine.supervise.simulated import Spot
+from engine.supervise.stopping import Stop, stop_all
 
 HELP = "Start API processes, dispatcher and nginx on this machine; SIGTERM or Ctrl-C stops them all cleanly."
 READY_SECONDS = 30.0
 TEND_SECONDS = 0.1
 # Between two checks that rings, books and run directory are still those that the processes use, and that these serve.
 LOOK_SECONDS = 0.5
-STOP_SECONDS = 5.0  # for nginx and an API process to finish their requests
 
 log = logging.getLogger("engine.up")
 
@@ -58,53 +61,98 @@ def run(arguments: argparse.Namespace) -> int:
     except settings_module.SettingsError as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
+    if arguments.simulate:
+        settings = simulated.with_fees(settings)
     with contextlib.ExitStack() as held:
         try:
-            place = held.enter_context(contextlib.closing(Place(settings)))
-            held.enter_context(mapping.supervising(settings))
-            mapping.wait_until_free(settings)
-            if arguments.discard:
-                mapping.remove_all(settings)
-                held.callback(mapping.remove_all, settings)
-            segments = held.enter_context(_memory(settings))
-            place.write_conf(ipv6=_check_port(settings.host.port))
-            children = _children(settings, place, segments[0].words, simulate=arguments.simulate)
+            ready = _made_ready(settings, held, simulate=arguments.simulate, discard=arguments.discard)
         except (UpError, SegmentError, HeldError, nginx.ConfError) as error:
-            print(f"engine: {error}", file=sys.stderr)
+            print(f"engine: {_explained(settings, error, simulate=arguments.simulate)}", file=sys.stderr)
             return 1
-        stop = _Stop()
-        try:
-            problem = _start(settings, children, stop)
-            if problem:
-                print(f"engine: {problem}", file=sys.stderr)
-                return 1
-            if not stop.asked:
-                _greet(settings, children)
-            look_at = time.monotonic()
-            while not stop.asked:
-                _tend(children)
-                if time.monotonic() >= look_at:
-                    look_at += LOOK_SECONDS
-                    problem = mapping.lost(segments) or _look(place, children)
-                    if problem:
-                        print(f"engine: {problem}", file=sys.stderr)
-                        return 1
-                time.sleep(TEND_SECONDS)
-            return 0
-        finally:
-            _stop(settings, children)
+        return _serve(settings, ready)
 
 
-class _Stop:
-    """Set by SIGTERM and SIGINT."""
+class _Ready(NamedTuple):
+    """What a start needs, held and checked. ``before``: what the memory held; ``spots``: simulated processors.
+    ``forgets``: whether the memory is removed at the end.
+    """
 
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
+    place: Place
+    segments: list[Segment]
+    before: Remembered
+    spots: list[Spot]
+    forgets: bool
 
-    def _ask(self, _number: int, _frame: object) -> None:
-        self.asked = True
+
+def _made_ready(settings: Settings, held: contextlib.ExitStack, *, simulate: bool, discard: bool) -> _Ready:
+    """Takes and checks all that a start needs. Raises UpError, SegmentError, HeldError, ConfError."""
+    spots = simulated.spots(settings) if simulate else []
+    place = held.enter_context(contextlib.closing(Place(settings)))
+    held.enter_context(mapping.supervising(settings))
+    mapping.wait_until_free(settings)
+    place.write_conf(ipv6=_check_port(settings.host.port))  # before any memory is made or removed
+    simulated.check_free(spots)
+    if discard:
+        mapping.remove_all(settings)
+        held.callback(mapping.remove_all, settings)
+        held.callback(simulated.forget, settings)
+    books, *rings = segments = held.enter_context(_memory(settings))
+    before = remembered.read(settings, books, rings)
+    if before.is_nothing:
+        simulated.forget(settings)  # what is empty here must be empty there, whoever has emptied it
+    return _Ready(place, segments, before, spots, discard)
+
+
+def _explained(settings: Settings, error: Exception, *, simulate: bool) -> str:
+    """An error of the start, with what to do about it."""
+    whose = others.complaint(settings) if others.is_about_rights(error) else ""
+    if whose or isinstance(error, InTheWayError | HeldError):
+        return f"{whose or error}\n\n{second.hint(settings, _words(simulate), simulate=simulate)}"
+    return str(error)
+
+
+def _words(simulate: bool) -> str:
+    return "up --simulate" if simulate else "up"
+
+
+def _serve(settings: Settings, ready: _Ready) -> int:
+    """Starts everything and tends it until a signal; returns the exit code."""
+    place, (books, *rings) = ready.place, ready.segments
+    try:
+        children = _children(settings, place, books.words, ready.spots)
+    except (UpError, nginx.ConfError) as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 1
+    stop = Stop()
+    try:
+        problem = _start(settings, children, stop, ready.spots)
+        if problem:
+            print(f"engine: {problem}", file=sys.stderr)
+            return 1
+        if not stop.asked:
+            _greet(settings, children, ready)
+        look_at = time.monotonic()
+        while not stop.asked:
+            _tend(children)
+            if time.monotonic() >= look_at:
+                look_at += LOOK_SECONDS
+                problem = mapping.lost(ready.segments) or _look(place, children)
+                if problem:
+                    print(f"engine: {problem}", file=sys.stderr)
+                    return 1
+            time.sleep(TEND_SECONDS)
+        return 0
+    finally:
+        pending = partial(_pending, settings, books, rings)
+        stop_all(settings, children, stop, pending, forgets=ready.forgets)
+
+
+def _pending(settings: Settings, books: Segment, rings: list[Segment]) -> int:
+    """How many payments are not done; 0 as well while that cannot be told."""
+    try:
+        return remembered.read(settings, books, rings).pending
+    except SegmentError:
+        return 0
 
 
 @contextlib.contextmanager
@@ -142,17 +190,20 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise UpError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
+            raise InTheWayError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
 
 
-def _children(settings: Settings, place: Place, books: Words, *, simulate: bool) -> list[Child]:
+def _children(settings: Settings, place: Place, books: Words, spots: list[Spot]) -> list[Child]:
     """All processes, in the order of starting."""
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         raise UpError("nginx is not installed: `make setup` installs it")
     environment = settings_module.inherited(os.environ, settings)
     python = [sys.executable, "-m", "engine"]
+    commands = simulated.commands(settings, spots)
+    children = [Child(name, command, environment) for name, command in commands.items()]
     status = StatusBlock(books)
-    children = [Child("dispatcher", [*python, "dispatch"], environment, serves=Heartbeat(lambda: status.clock_ms))]
+    heartbeat = Heartbeat(lambda: status.clock_ms)
+    children.append(Child("dispatcher", [*python, "dispatch"], environment, serves=heartbeat))
     for index in range(settings.host.api_processes):
         command = [*python, "api", "--index", str(index)]
         serves = partial(alive.answers, settings.host.api_socket(index))
@@ -160,23 +211,23 @@ def _children(settings: Settings, place: Place, books: Words, *, simulate: bool)
     command = nginx.command(place.conf_path, settings.host.run_dir)
     serves = partial(alive.listens, ("127.0.0.1", settings.host.port))
     children.append(Child("nginx", command, environment, signal.SIGQUIT, serves))
-    if simulate:
-        children.insert(0, Child("processors", [*python, "simulate"], environment))
     return children
 
 
-def _start(settings: Settings, children: list[Child], stop: _Stop) -> str:
-    """Starts all processes. nginx starts when the API processes answer, so that it finds them. Returns what failed."""
+def _start(settings: Settings, children: list[Child], stop: Stop, spots: list[Spot]) -> str:
+    """Starts all processes. The dispatcher finds its processors, and nginx the API processes. Returns what failed."""
     *engine, front = children
+    processors = [child for child in children if child.name.startswith("processors")]
     sockets = [settings.host.api_socket(index) for index in range(settings.host.api_processes)]
-    problem = _until(engine, stop, lambda: all(map(_connects, sockets)), "the API processes")
+    problem = _until(processors, stop, lambda: all(map(simulated.listens, spots)), "the simulated processors")
+    problem = problem or _until(engine, stop, lambda: all(map(_connects, sockets)), "the API processes")
     problem = problem or _until(
         children, stop, lambda: is_alive("127.0.0.1", settings.host.port), f"{front.name} on port {settings.host.port}"
     )
     return problem or _until(children, stop, Readiness(sockets), "")
 
 
-def _until(children: list[Child], stop: _Stop, is_ready: Callable[[], bool], what: str) -> str:
+def _until(children: list[Child], stop: Stop, is_ready: Callable[[], bool], what: str) -> str:
     """Tends ``children`` until ``is_ready``. Returns the problem if one of them dies or it takes too long."""
     deadline = time.monotonic() + READY_SECONDS
     while not stop.asked:
@@ -214,35 +265,11 @@ def _tend(children: list[Child]) -> None:
         child.tend(now_ms)
 
 
-def _stop(settings: Settings, children: list[Child]) -> None:
-    """Stops all from front to back: nginx, then the API processes, then the dispatcher, then simulated processors."""
-
-    def place(child: Child) -> int:
-        return {"nginx": 0, "dispatcher": 2, "processors": 3}.get(child.name, 1)
-
-    for step in range(4):
-        stopping = [child for child in children if place(child) == step]
-        for child in stopping:
-            child.ask_to_stop()
-        for child in stopping:
-            child.wait(STOP_SECONDS + (settings.dispatch.drain_seconds if child.name == "dispatcher" else 0))
-
-
-def _greet(settings: Settings, children: list[Child]) -> None:
+def _greet(settings: Settings, children: list[Child], ready: _Ready) -> None:
     url = f"http://127.0.0.1:{settings.host.port}"
     log.info("serving on %s (%s)", url, ", ".join(f"{child.name}: {child.pid}" for child in children))
-    print(
-        f"""
-The engine serves on {url}. Try:
-
-  curl -i {url}/payments -H 'Content-Type: application/json' \\
-       -d '{{"correlationId": "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3", "amount": 19.90}}'
-  curl {url}/payments-summary
-  curl {url}/payments/4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3/status
-
-Ctrl-C stops it.""",
-        flush=True,
-    )
+    text = greeting.text(settings, ready.before, simulate=bool(ready.spots), is_there=greeting.is_there)
+    print(f"\n{text}\n", flush=True)
 
 
 def _now_ms() -> int:

@@ -128,7 +128,7 @@ STRANGE: dict[str, tuple[bytes, int]] = {
     "half an escape": (get(b"/%z"), 400),
     "high byte": (get(b"/payments/\xff/status"), 400),
     "escaped NUL in the query": (get(b"/payments-summary?from=%00"), 400),
-    "many parameters": (get(b"/payments-summary?" + b"a=1&" * 800), 200),
+    "many parameters": (get(b"/payments-summary?" + b"a=1&" * 800), 400),
     "a bound twice": (get(b"/payments-summary?from=2025-01-01&from=2025-01-02"), 400),
     "first and last instant": (get(b"/payments-summary?from=0001-01-01T00:00%2B23:59&to=9999-12-31T23:59-23:59"), 200),
     "upgrade": (post(payment_body(), b"Connection: Upgrade", b"Upgrade: websocket"), 202),

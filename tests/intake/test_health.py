@@ -13,7 +13,8 @@ from engine.intake.health import HEARTBEAT_MS_MAX, report
 from engine.memory import layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words, zeros
-from engine.processors import FALLBACK
+from engine.processors import DEFAULT, FALLBACK
+from engine.situation import Condition, Flow, Situation, conditions_word
 
 NOW_MS = 1_784_203_200_000
 CLOCK_MS = 500_000  # the engine's clock
@@ -59,6 +60,7 @@ def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None
     status.health_ms = CLOCK_MS - 4200
     shown = show(books)
     assert shown["processors"]["fallback"] == {
+        "state": "unknown",
         "failing": True,
         "minResponseTime": 120,
         "healthAgeMs": 4200,
@@ -71,6 +73,45 @@ def test_every_word_of_a_processor_is_shown_under_its_name(books: Words) -> None
     assert shown["processors"]["default"]["healthAgeMs"] is None  # it has not said anything
     assert shown["status"] == "degraded"
     assert shown["reasons"] == ["fallback is failing", "breaker of fallback is open"]
+
+
+def test_what_the_dispatcher_knows_and_what_it_means_for_payments_is_shown(books: Words) -> None:
+    status = StatusBlock(books)
+    status.conditions = conditions_word([Condition.SILENT, Condition.HEALTHY])
+    status.situation = Situation(Flow.WAIT, DEFAULT, FALLBACK, 9_000).word()
+    shown = show(books)
+    assert [shown["processors"][name]["state"] for name in ("default", "fallback")] == ["silent", "healthy"]
+    assert shown["payments"] == "payments wait for default, 9 s at most, and then go to fallback"
+    assert (shown["status"], shown["reasons"]) == ("degraded", ["default does not answer"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "reasons"),
+    [
+        (Condition.UNKNOWN, []),
+        (Condition.HEALTHY, []),
+        (Condition.SLOW, ["fallback is slow"]),
+        (Condition.LATE, ["fallback is late"]),
+        (Condition.FAILING, []),  # its breaker says so
+    ],
+)
+def test_a_condition_is_a_reason_where_nothing_else_says_it(
+    books: Words, condition: Condition, reasons: list[str]
+) -> None:
+    StatusBlock(books).conditions = conditions_word([Condition.HEALTHY, condition])
+    assert show(books)["reasons"] == reasons
+
+
+def test_without_a_dispatcher_payments_wait_whatever_the_last_one_has_said(books: Words) -> None:
+    status = StatusBlock(books)
+    status.situation = Situation(Flow.TO_FIRST, DEFAULT).word()
+    assert show(books)["payments"] == "payments go to default"
+    status.heartbeat_ms = 0
+    assert show(books)["payments"] == "payments wait until a dispatcher is back; none is lost"
+
+
+def test_before_a_dispatcher_has_said_anything_it_is_not_known(books: Words) -> None:
+    assert show(books)["payments"] == "not known yet"
 
 
 def test_pending_is_what_was_accepted_less_what_is_settled_or_failed(books: Words) -> None:

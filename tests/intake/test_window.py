@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.intake.window import BadBound, instant_ms, parse
+from engine.intake.window import NAME_SHOWN_MAX, BadBound, instant_ms, parse
 
 NOON_MS = 1_784_203_200_000  # 2026-07-16T12:00:00Z
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -58,9 +58,27 @@ def test_what_is_finer_than_a_millisecond_is_rounded_inwards(fraction: str) -> N
 
 
 def test_absent_and_empty_bounds_are_none() -> None:
-    assert parse("") == parse("from=&to=") == parse("from&to") == parse("other=1") == (None, None)
+    assert parse("") == parse("from=&to=") == parse("from&to") == parse("&&") == (None, None)
     assert parse("to=2026-07-16T12:00:00Z") == (None, NOON_MS)
-    assert parse("from=2026-07-16T12:00:00Z&x=from") == (NOON_MS, None)
+    assert parse("from=2026-07-16T12:00:00Z") == (NOON_MS, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "said"),
+    [
+        ("form=2026-07-16", "form", "form is not known, only from and to are; perhaps from is meant"),
+        ("From=2026-07-16", "From", "From is not known, only from and to are; perhaps from is meant"),
+        ("from=2026-07-16&too", "too", "too is not known, only from and to are; perhaps to is meant"),
+        ("from=2026-07-16&x=from", "x", "x is not known, only from and to are"),
+        ("=1", "query", "query has a field without a name; only from and to are known"),
+        ("%22%0a=1", '"\n', '"\n is not known, only from and to are'),
+        ("y" * 1000, "y" * 64, f"{'y' * 64} is not known, only from and to are"),
+    ],
+)
+def test_a_field_of_another_name_is_refused_with_what_may_be_meant(query: str, field: str, said: str) -> None:
+    with pytest.raises(BadBound) as caught:
+        parse(query)
+    assert (caught.value.field, str(caught.value)) == (field, said)
 
 
 @pytest.mark.parametrize("field", ["from", "to"])
@@ -104,7 +122,7 @@ def test_any_query_gives_bounds_or_a_named_complaint(query: str) -> None:
         parse(query)
         instant_ms("from", query)
     except BadBound as error:
-        assert error.field in ("from", "to")
+        assert 0 < len(error.field) <= NAME_SHOWN_MAX and str(error).startswith(error.field)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.9999-14:00"])

@@ -18,7 +18,7 @@ from engine import settings as settings_module
 from engine.memory.words import PAGE_WORDS, zeros
 from engine.settings import Settings
 from engine.storage.segment import SharedMemoryStore
-from engine.supervise import up
+from engine.supervise import simulated, up
 from engine.supervise.place import Place, UpError
 from tests.system.running import free_port
 
@@ -115,7 +115,7 @@ def test_there_is_a_process_for_each_part_and_all_have_the_same_settings(read: R
     settings = read(ENGINE_API_PROCESSES="3", ENGINE_PORT="18081", ENGINE_NAME="x")
     place = Place(settings)
     place.write_conf(ipv6=False)
-    children = up._children(settings, place, BOOKS, simulate=False)
+    children = up._children(settings, place, BOOKS, [])
     assert [child.name for child in children] == ["dispatcher", "api 0", "api 1", "api 2", "nginx"]
     for child in children:
         given = {name: text for name, text in child._environment.items() if name.startswith(("ENGINE_", "PAYMENT_"))}
@@ -123,7 +123,7 @@ def test_there_is_a_process_for_each_part_and_all_have_the_same_settings(read: R
     conf = (tmp_path / "nginx.conf").read_text()
     assert "listen 18081" in conf
     assert f"unix:{tmp_path}/api-2.sock" in conf
-    assert up._children(settings, place, BOOKS, simulate=True)[0].name == "processors"
+    assert up._children(settings, place, BOOKS, simulated.spots(settings))[0].name == "processors"
     place.close()
 
 
@@ -131,7 +131,7 @@ def test_a_machine_without_nginx_is_told_how_to_get_it(read: Read, monkeypatch: 
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     monkeypatch.setattr(Path, "exists", lambda _: False)
     with pytest.raises(UpError, match="`make setup` installs it"):
-        up._children(read(), Place(read()), BOOKS, simulate=False)
+        up._children(read(), Place(read()), BOOKS, [])
 
 
 def test_what_listens_is_told_from_what_does_not(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from engine.intake import window
 from engine.lab.replay.model import Spread
 
 # What differs from audit to audit was measured with 576 of them: 24 of :class:`engine.lab.contest.timetable.Auditor`,
-# each asking every 10 s, as in a contest, of `python -m engine up` and `simulate` with 250 payments/s of k6. Copies of
+# each asking every 10 s, as in a contest, of `up` and `simulate` with 250 payments/s of k6. Copies of
 # both noted the time in `engine/intake/server.py` (around BooksReader.window), `engine/lab/simulate/routes.py` (before
 # PaymentStore.totals), `engine/lab/simulate/behaviour.py` (before PaymentStore.insert) and
 # `engine/dispatch/dispatcher.py` (after BooksWriter.commit), each as time.monotonic_ns(). In 120 s with both healthy,
 # and 130 s with a default that takes 2 s and a fallback that fails, so that the engine must listen for every answer; of
-# the second's 300 audits 27 differed. The same scenario replayed (`python -m engine replay FILE`, audit.every_s =
+# the second's 300 audits 27 differed. The same scenario replayed (`./engine.sh replay FILE`, audit.every_s =
 # 0.4167): 28 of 305, mean of eight.
 ASKED_LATER = Spread(
     (

@@ -81,17 +81,17 @@ class Processor(Generic[Ticket]):
     ``delay_ms``, ``faults`` and ``token`` may be set at any time, ``failing`` by `set_failing`. A delay holds
     for payments that begin after it was set; failing is looked at when a payment's delay is over. Every payment
     that was taken is carried to its end, whether or not anyone still waits for the answer. What followed each
-    change of failing is in ``changes``.
+    change of failing is in ``changes``. What is charged goes into ``store``; by default into an empty one.
     """
 
-    def __init__(self, settings: ProcessorSettings) -> None:
+    def __init__(self, settings: ProcessorSettings, store: PaymentStore | None = None) -> None:
         self.settings = settings
         self.token = settings.token
         self.delay_ms = 0
         self._failing = False
         self.faults: Faults | None = None
         self.faults_done: Counter[Fault] = Counter()
-        self.store = PaymentStore()
+        self.store = PaymentStore() if store is None else store
         self.stats = Stats()
         self.changes = Changes(settings.name)
         self.in_flight = 0
@@ -164,7 +164,7 @@ class Processor(Generic[Ticket]):
 
     def purge(self) -> None:
         """Forgets all that was charged, all counts and changes. What is being handled is inserted nevertheless."""
-        self.store = PaymentStore()
+        self.store.clear()
         self.stats = Stats()
         self.changes = Changes(self.settings.name)
         self.faults_done.clear()

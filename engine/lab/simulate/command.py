@@ -38,6 +38,7 @@ class _Place:
     settings: ProcessorSettings
     host: str
     port: int
+    keep: str  # the file of what it charges, "" for none
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="one health call in each",
     )
+    option("--keep", default="", metavar="PATH", help="keep what each has charged in PATH-NAME, across restarts")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -108,15 +110,20 @@ def _place(arguments: argparse.Namespace, wish: _Wish) -> _Place:
         waiting_max=arguments.waiting_max,
         health_window_ms=arguments.health_window_ms,
     )
-    return _Place(settings, arguments.host, wish.port)
+    keep = f"{arguments.keep}-{wish.name}" if arguments.keep else ""
+    return _Place(settings, arguments.host, wish.port, keep)
 
 
 def _serve(place: _Place) -> int:
     # Imported here, in the process that serves: the parent needs no loop, and a loop does not survive a fork.
+    from engine.lab.simulate.kept import KeptError
     from engine.lab.simulate.server import serve
 
     try:
-        serve(place.settings, place.host, place.port)
+        serve(place.settings, place.host, place.port, place.keep)
+    except KeptError as error:
+        print(f"simulate: {place.settings.name} processor: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         reason = f"cannot listen on {place.host}:{place.port}: {error.strerror}"
         print(f"simulate: {place.settings.name} processor {reason}", file=sys.stderr)

@@ -22,8 +22,11 @@ from socketify.socketify import AppRequest, AppResponse
 
 from engine.intake.alarm import Alarm
 from engine.lab.simulate.behaviour import Processor, ProcessorSettings
+from engine.lab.simulate.kept import KeptStore
 from engine.lab.simulate.replies import Cut, Ending, reply_message
 from engine.lab.simulate.routes import Request, answer
+from engine.lab.simulate.store import PaymentStore
+from engine.wording import counted
 
 Arguments = ParamSpec("Arguments")
 
@@ -36,24 +39,31 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}".encode() for st
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-def serve(settings: ProcessorSettings, host: str, port: int) -> NoReturn:
+def serve(settings: ProcessorSettings, host: str, port: int, keep: str = "") -> NoReturn:
     """Serves one processor until SIGTERM or SIGINT, which end the process with code 0.
 
     Port 0 takes a free one; the line that is printed says which, once connections are really accepted.
-    Raises `OSError` when it cannot listen.
+    What it charges is kept in the file ``keep``, and read from there at the start; "": it begins empty, and forgets.
+    Raises `OSError` when it cannot listen, and `KeptError` when the file cannot be used.
     """
     _check_free(host, port)
-    server = _Server(settings)
-    where = f"http://{host}:{server.listen(host, port)}"
+    store = KeptStore(keep) if keep else PaymentStore()
+    server = _Server(settings, store)
+    shown = f"[{host}]" if ":" in host else host
+    where = f"http://{shown}:{server.listen(host, port)}"
     # In one write: print's end of line comes in a second one, after what the other processor says meanwhile.
-    sys.stdout.write(f"{settings.name} processor on {where} (fee {settings.fee * 100:.2f} %)\n")
+    sys.stdout.write(f"{settings.name} processor on {where} (fee {settings.fee * 100:.2f} %{_known(store)})\n")
     sys.stdout.flush()
     server.run()
 
 
+def _known(store: PaymentStore) -> str:
+    return f", remembers {counted(len(store), 'payment')}" if len(store) else ""
+
+
 def _check_free(host: str, port: int) -> None:
     """socketify cannot say why it does not listen, so a plain socket tries first."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
         probe.listen(1)
@@ -74,8 +84,8 @@ def _fatal(callback: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
 
 class _Server:
-    def __init__(self, settings: ProcessorSettings) -> None:
-        self._processor: Processor[AppResponse] = Processor(settings)
+    def __init__(self, settings: ProcessorSettings, store: PaymentStore) -> None:
+        self._processor: Processor[AppResponse] = Processor(settings, store)
         self._app = App()
         self._loop = self._app.loop.uv_loop
         self._alarm = Alarm(self._loop, self._settle_due)

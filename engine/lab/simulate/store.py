@@ -36,6 +36,9 @@ class PaymentStore:
     """
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._keys = KeyTable()
         self._amount_cents = array("q")
         self._requested_at_ms = array("q")
@@ -64,6 +67,10 @@ class PaymentStore:
         second.amount_cents += amount_cents
         second.rows.append(row)
         return True
+
+    def clear(self) -> None:
+        """Forgets all payments."""
+        self._forget()
 
     def find(self, key: bytes) -> Payment | None:
         """The payment with this id, or None."""
