@@ -112,7 +112,7 @@ class Process:
             signal.signal(number, lambda *_: loop.drain.ask(self._clock.now().mono_ms))
         loop.begin(self._clock.now())
         gc.freeze()
-        log.info("dispatcher ready: %d payments to settle", dispatcher.open_payments())
+        log.info("dispatcher ready")
         while loop.turn():
             self._look()
         # First what the next start looks at: whatever the network does, a stop that was clean stays one.
