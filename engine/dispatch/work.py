@@ -34,7 +34,7 @@ from engine.routing.router import Router
 log = logging.getLogger("engine.dispatch")
 T = TypeVar("T")
 
-LOOK_AT_ONCE = 1 << 16  # 10 ms, if nearly all of them are done; 40 ms, if all of them wait
+LOOK_AT_ONCE = 1 << 17  # 10 ms if nearly all of them are done, 60 ms if all of them wait
 
 
 class Limits(NamedTuple):

@@ -71,8 +71,8 @@ def _is_touched(ring: RingReader, position: int) -> bool:
 def _column(ring: RingReader, block: range, field: int) -> memoryview:
     """A copy of the word ``field`` of each slot of ``block``, which lies in one lap, as bytes."""
     begin = ring.offset(block.start)
-    words = memoryview(cast(memoryview, ring.words))
-    return memoryview(words[begin + field : begin + len(block) * SLOT_WORDS : SLOT_WORDS].tobytes())
+    column = ring.words[begin + field : begin + len(block) * SLOT_WORDS : SLOT_WORDS]
+    return memoryview(memoryview(cast(memoryview, column)).tobytes())
 
 
 def _are_done(block: range, progress: memoryview, states: bytes) -> bool:
