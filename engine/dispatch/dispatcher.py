@@ -96,7 +96,7 @@ class Dispatcher:
             work.look_through(now)
         at_once = [work.lookup_beside(now, attempt) for attempt in work.ask_at_once]
         work.ask_at_once.clear()
-        if now.mono_ms >= self._sweep_ms and (work.delayed or any(work.unresolved)):
+        if now.mono_ms >= self._sweep_ms:
             self._sweep_ms = now.mono_ms + SWEEP_MS
             work.park_old(now)
         attempts: list[Attempt] = starting.begin_left(work, now)
@@ -120,6 +120,8 @@ class Dispatcher:
             # A payment that is sent now must find its bucket open when it is settled, even if the clock is set back.
             self._books.begin(now.wall_ms)
         for processor in work.processors:
+            if not plan[processor]:
+                continue
             is_probe = plan.is_probe(processor)
             for _ in range(min(plan[processor], self._batch - len(attempts))):
                 attempt = starting.begin(work, now, processor, is_probe)
