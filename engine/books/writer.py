@@ -62,6 +62,7 @@ class BooksWriter:
 
     def recover(self) -> None:
         """Finishes what a killed writer had committed. Must be called once, before anything else."""
+        drop_torn_log(self._words)
         self._apply(_redo(self._words))
 
     def begin(self, now_ms: int) -> None:
@@ -253,6 +254,18 @@ def redo_ring(books: Words, ring: int, words: Words) -> None:
 def seal_log(books: Words, count: int) -> None:
     """Writes the check of a log of ``count`` entries, for :func:`is_log_whole`."""
     books[layout.BOOKS_REDO_CHECK_AT] = _redo_check(books, count)
+
+
+def drop_torn_log(books: Words) -> None:
+    """Drops a log that is not whole, if a writer with ``sync`` has left it: nothing of it has been applied, or all.
+
+    It is looked at whenever books are taken up, not only after a loss of power. A disk may refuse a page while the
+    machine goes on; then the kernel forgets what was not written, and the log is a mixture of two. Nothing else in the
+    books needs such a look. Their other words change in two ways: by the log, which applies each of them again, or
+    between two syncs at the opening of a bucket, which begins anew. Without ``sync`` no log has a check.
+    """
+    if books[layout.BOOKS_CLEAN_AT] == layout.SYNCED and not is_log_whole(books):
+        books[layout.BOOKS_REDO_COUNT_AT] = 0
 
 
 def is_log_whole(books: Words) -> bool:

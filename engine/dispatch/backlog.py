@@ -3,20 +3,19 @@
 The rings are the only queue: a payment that waits is a position between a cursor and the ring's head, and costs nothing
 more. Payments leave the queue from the cursor on, the oldest first. Only a probe takes the newest payment: a probe may
 take long to fail, and the newest payment still has time to wait again then. So a few positions between cursor and head
-are noted as taken. Payments that were sent and put back, because they are certainly not charged, are in a heap.
+are noted as taken. Payments below the cursor that wait are in a heap: those that were sent and put back, because they
+are certainly not charged, and those that an earlier dispatcher has left and that are not next to the cursor.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 from engine.memory import layout
-from engine.payment import Payment
 from engine.ring.ring import RingReader
 
-TAKEN_MAX = 256  # when a dispatcher starts, at most this many taken payments may be among those that wait
+TAKEN_MAX = 256  # at most this many payments that an earlier dispatcher took may be among those that wait
 NONE_NEW = (1 << 63, -1, 0)  # later than any payment
 
 
@@ -27,12 +26,14 @@ class Backlog:
         self._rings = rings
         self._cursors = [0] * len(rings)
         self._taken: list[set[int]] = [set() for _ in rings]  # positions taken before the cursor has reached them
-        self._again: list[tuple[int, int, int]] = []  # heap of (clock_ms, ring, position): put back
+        # Those that wait below the cursors, a heap of (clock_ms, ring, first position, end), and how many they are.
+        self._again: list[tuple[int, int, int, int]] = []
+        self._waiting_again = 0
 
     @property
     def waiting(self) -> int:
         """How many payments wait."""
-        waiting = len(self._again)
+        waiting = self._waiting_again
         for index, ring in enumerate(self._rings):
             waiting += ring.words[layout.RING_READY_AT] - self._cursors[index] - len(self._taken[index])
         return waiting
@@ -42,29 +43,26 @@ class Backlog:
         """How many of them take memory beside their slot."""
         return len(self._again)
 
-    def recover(self, index: int) -> Iterator[Payment]:
-        """Takes up ring ``index`` from an earlier dispatcher. Yields each payment that is neither done nor waits."""
-        # The newest payments that only wait stay between cursor and head, where they cost nothing. Probes are among
-        # them.
-        ring, taken = self._rings[index], self._taken[index]
-        cursor = ring.ready
-        oldest = max(0, cursor - ring.slots, ring.forgotten_below)
-        while cursor > oldest:
-            if not _is_queued(ring, cursor - 1):
-                if len(taken) == TAKEN_MAX:
-                    break
-                taken.add(cursor - 1)
-            cursor -= 1
-        self._cursors[index] = cursor
-        for position in chain(range(oldest, cursor), sorted(taken)):
-            payment = None if ring.is_done(position) else ring.read(position)
-            if payment is None:  # over, or overwritten just now, so it was done
-                continue
-            if payment.state == layout.QUEUED:
-                heapq.heappush(self._again, (payment.clock_ms, index, position))
-            elif payment.state in (layout.PROCESSING, layout.ALREADY):
-                yield payment
-        self._pass_taken(index, taken)
+    def recover(self, index: int) -> range:
+        """Begins ring ``index`` with what is new. Returns the older positions, of which nothing is known yet."""
+        ring = self._rings[index]
+        self._cursors[index] = ready = ring.ready
+        return range(max(0, ready - ring.slots, ring.forgotten_below), ready)
+
+    def add(self, index: int, waiting: range, is_joined: bool) -> None:
+        """Adds payments that an earlier dispatcher has left waiting. They are below the cursor.
+
+        Parameters:
+          is_joined: everything between them and the cursor is known. Then they keep their places in the queue, where
+            they cost nothing, if few others are between. Probes are among them.
+        """
+        cursor, taken = self._cursors[index], self._taken[index]
+        assert waiting.stop <= cursor
+        if is_joined and cursor - waiting.stop + len(taken) <= TAKEN_MAX:
+            taken.update(range(waiting.stop, cursor))
+            self._cursors[index] = waiting.start
+        else:
+            self._push(index, waiting)
 
     def oldest_ms(self) -> int:
         """When the payment that :meth:`take` would take was accepted. At least one must wait."""
@@ -79,8 +77,8 @@ class Backlog:
         """Takes the oldest payment, to send it next. Returns its ring and position. At least one must wait."""
         front = self._front()
         _, ring, position = front
-        if self._again and self._again[0] == front:
-            heapq.heappop(self._again)
+        if self._again and self._again[0][:3] == front:
+            self._take_again()
         else:
             self._cursors[ring] = position + 1
         return ring, position
@@ -101,12 +99,12 @@ class Backlog:
             return
         reader = self._rings[ring]
         assert reader.forgotten_below <= position < reader.ready, "nobody has accepted it, or it was purged"
-        clock_ms = reader.words[reader.offset(position) + layout.SLOT_ORIGIN] & layout.ORIGIN_CLOCK_MASK
-        heapq.heappush(self._again, (clock_ms, ring, position))
+        self._push(ring, range(position, position + 1))
 
     def forget(self) -> list[int]:
         """Forgets all that wait. Returns for each ring the position below which nothing is remembered."""
         self._again.clear()
+        self._waiting_again = 0
         for index, ring in enumerate(self._rings):
             self._cursors[index] = ring.ready
             self._taken[index].clear()
@@ -115,7 +113,7 @@ class Backlog:
     def _front(self) -> tuple[int, int, int]:
         """The payment to send next: when it was accepted, its ring and position. At least one must wait."""
         new = self._oldest_new()
-        return min(self._again[0], new) if self._again else new
+        return min(self._again[0][:3], new) if self._again else new
 
     def _oldest_new(self) -> tuple[int, int, int]:
         """The oldest payment that no cursor has passed, in the same form; ``NONE_NEW`` if there is none."""
@@ -146,14 +144,23 @@ class Backlog:
                     newest, at, newest_ms = index, position, clock_ms
         return (newest_ms, newest, at) if newest >= 0 else NONE_NEW
 
+    def _push(self, ring: int, waiting: range) -> None:
+        self._waiting_again += len(waiting)
+        heapq.heappush(self._again, (self._clock_ms(ring, waiting.start), ring, waiting.start, waiting.stop))
+
+    def _take_again(self) -> None:
+        """Takes the oldest payment of the heap."""
+        self._waiting_again -= 1
+        _, ring, position, stop = heapq.heappop(self._again)
+        if position + 1 < stop:
+            heapq.heappush(self._again, (self._clock_ms(ring, position + 1), ring, position + 1, stop))
+
+    def _clock_ms(self, ring: int, position: int) -> int:
+        reader = self._rings[ring]
+        return reader.words[reader.offset(position) + layout.SLOT_ORIGIN] & layout.ORIGIN_CLOCK_MASK
+
     def _pass_taken(self, index: int, taken: set[int]) -> None:
         """Moves a cursor past the positions that were taken before it reached them."""
         while self._cursors[index] in taken:
             taken.remove(self._cursors[index])
             self._cursors[index] += 1
-
-
-def _is_queued(ring: RingReader, position: int) -> bool:
-    words, at = ring.words, ring.offset(position)
-    state = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])[0]
-    return state == layout.QUEUED and words[at + layout.SLOT_SEQUENCE] == position + 1

@@ -137,7 +137,7 @@ class Process:
             signal.signal(number, lambda *_: loop.drain.ask(self._clock.now().mono_ms))
         loop.begin(self._clock.now())
         gc.freeze()
-        log.info("dispatcher ready: %s to settle", counted(dispatcher.open_payments(), "payment"))
+        log.info("dispatcher ready")
         while loop.turn():
             if loop.pass_ms >= self._news_ms:
                 self._tell()

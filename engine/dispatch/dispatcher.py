@@ -69,7 +69,7 @@ class Dispatcher:
     def has_work(self) -> bool:
         """Whether any payment is neither done nor a dead letter."""
         work = self.work
-        if work.in_flight or work.delayed or work.backlog.waiting:
+        if work.in_flight or work.delayed or work.backlog.waiting or not work.scan.is_over:
             return True
         return any(unresolved.open for unresolved in work.unresolved)
 
@@ -78,20 +78,25 @@ class Dispatcher:
         return len(self.work.unresolved[processor])
 
     def open_payments(self) -> int:
-        """The number of all payments that are not done, wherever they are."""
+        """The number of all payments that are not done, wherever they are; see :meth:`Work.open_payments`."""
         return self.work.open_payments()
 
     def recover(self, now: Now) -> None:
-        """Takes up what the rings hold. Called once, before anything else, whether a stop or a crash came before."""
+        """Begins to take up what the rings hold: first what was in flight, then the rest in passes.
+
+        Called once, before anything else, whether a stop or a crash came before. See :mod:`engine.dispatch.scan`.
+        """
         self.work.recover(now)
 
     def start(self, now: Now) -> list[Attempt]:
         """Begins the attempts that are due now; the caller sends every attempt that is returned."""
         work = self.work
         work.clocks.look(now)
+        if not work.scan.is_over:
+            work.look_through(now)
         at_once = [work.lookup_beside(now, attempt) for attempt in work.ask_at_once]
         work.ask_at_once.clear()
-        if now.mono_ms >= self._sweep_ms and (work.delayed or any(work.unresolved)):
+        if now.mono_ms >= self._sweep_ms:
             self._sweep_ms = now.mono_ms + SWEEP_MS
             work.park_old(now)
         attempts: list[Attempt] = starting.begin_left(work, now)
@@ -115,6 +120,8 @@ class Dispatcher:
             # A payment that is sent now must find its bucket open when it is settled, even if the clock is set back.
             self._books.begin(now.wall_ms)
         for processor in work.processors:
+            if not plan[processor]:
+                continue
             is_probe = plan.is_probe(processor)
             for _ in range(min(plan[processor], self._batch - len(attempts))):
                 attempt = starting.begin(work, now, processor, is_probe)
@@ -138,6 +145,8 @@ class Dispatcher:
 
     def wake_ms(self, now_ms: int) -> int | None:
         """When :meth:`start` should be called again even if nothing happens (engine's clock); None: no need."""
+        if not self.work.scan.is_over:
+            return now_ms
         times = [self._overdue_ms] if self.work.in_flight else []
         for wake_ms in (starting.wake_ms(self.work, now_ms), self._router.wake_ms(now_ms, self.waiting)):
             if wake_ms is not None:

@@ -25,6 +25,7 @@ class ClockWatch:
         self._books = books
         self._status = status
         self._ahead_ms: int | None = None  # the wall clock minus the engine's
+        self._now: Now | None = None  # the moment that was looked at last
         self.spans: list[tuple[int, int]] = []
 
     def recover(self) -> None:
@@ -37,7 +38,10 @@ class ClockWatch:
             self._ahead_ms = heartbeat_ms - self._status.clock_ms
 
     def look(self, now: Now) -> None:
-        """Reads both clocks, and shows them. Must not be called within a transaction of the books."""
+        """Compares both clocks, and shows them. Must not be called within a transaction of the books."""
+        if now is self._now:  # a pass does this before its transactions, and before what it begins
+            return
+        self._now = now
         ahead_ms = now.wall_ms - now.mono_ms
         if self._ahead_ms is not None and ahead_ms < self._ahead_ms - NOISE_MS:
             self._keep(now, (now.wall_ms, now.mono_ms + self._ahead_ms))

@@ -20,6 +20,7 @@ from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.backlog import Backlog
 from engine.dispatch.delayed import Delayed, DelayedPayments
 from engine.dispatch.due import Due
+from engine.dispatch.scan import Scan
 from engine.dispatch.settlement import Settlement
 from engine.dispatch.unresolved import Unresolved, UnresolvedPayments
 from engine.dispatch.watch import ClockWatch
@@ -33,19 +34,23 @@ from engine.routing.router import Router
 log = logging.getLogger("engine.dispatch")
 T = TypeVar("T")
 
+LOOK_AT_ONCE = 1 << 17  # 10 ms if nearly all of them are done, 60 ms if all of them wait
+
 
 class Limits(NamedTuple):
     """The settings.
 
     ``give_up_ms``: the age at which a payment that was not charged is given up. ``park_ms``: the age at which an
     unresolved or delayed payment is parked. ``batch``: most attempts that one pass begins; lookups of overdue or
-    unknown payments do not count. ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`.
+    unknown payments do not count. ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`. ``look``:
+    most positions at which one pass looks for what an earlier dispatcher has left.
     """
 
     give_up_ms: int
     park_ms: int
     batch: int
     refusals_max: int
+    look: int = LOOK_AT_ONCE
 
 
 class Work:
@@ -73,6 +78,7 @@ class Work:
         self.processors = range(len(router.observed))
         self.settlement = Settlement(rings, books, shape)
         self.backlog = Backlog(rings)
+        self.scan = Scan(rings, limits.look)
         self.unresolved = tuple(UnresolvedPayments() for _ in self.processors)
         self.delayed = DelayedPayments()
         self.clocks = ClockWatch(books, status)
@@ -92,34 +98,46 @@ class Work:
     # --- what there is -----------------------------------------------------------------------------------------------
 
     def open_payments(self) -> int:
-        """The number of all payments that are not done, wherever they are."""
+        """The number of all payments that are not done, wherever they are. It takes long until the scan is over."""
         first = sum(not (attempt.lookup or attempt.tries or attempt.is_delayed) for attempt in self.in_flight.values())
-        return self.backlog.waiting + first + sum(map(len, self.unresolved)) + len(self.delayed)
+        known = self.backlog.waiting + first + sum(map(len, self.unresolved)) + len(self.delayed)
+        return known + self.scan.count()
 
     def charged(self, processor: int) -> int:
         """How many payments ``processor`` has charged, without those of the present transaction."""
         return self.books.value(layout.BOOKS_TOTALS_AT + 2 * processor)
 
     def recover(self, now: Now) -> None:
-        """Takes up what the rings and the parking table hold."""
+        """Takes up what the parking table holds, and of the rings what the first look of the scan finds."""
         self.books.recover()
         self.clocks.recover()
         self.settled = sum(map(self.charged, self.processors))
         for index in range(len(self.rings)):
-            for payment in self.backlog.recover(index):
-                self._take_up(now, index, payment)
+            self.scan.begin(index, self.backlog.recover(index))
         for payment in parked.open_payments(self.books.value, self._shape):
             if payment.state == QUEUED:
                 refused = parked.refusals(self.books.value, self._shape, payment.position)
                 self.delayed.wait(self.new_delayed(parked.RING, payment, refused), now.mono_ms)
             else:
                 self._take_up(now, parked.RING, payment)
+        self.look_through(now)
+
+    def look_through(self, now: Now) -> None:
+        """Takes up what the next look of the scan finds."""
+        for found in self.scan.look():
+            for waiting in reversed(found.waiting):
+                self.backlog.add(found.ring, waiting, found.is_joined)
+            for position in found.sent:
+                self._take_up(now, found.ring, self.settlement.payment(found.ring, position))
+        if self.scan.is_over:
+            log.info("looked through the rings: %d payments to settle", self.open_payments())
 
     def clear(self) -> None:
         """Forgets everything that is under way, but not the backlog's payments."""
         for unresolved in self.unresolved:
             unresolved.clear()
         self.delayed.clear()
+        self.scan.clear()
         self.left.clear()
         self.in_flight.clear()
         self.dropped.clear()

@@ -64,7 +64,7 @@ class StripeLock(Protocol):
     def locked(self, stripe: int, count: int = 1) -> AbstractContextManager[None]:
         """Keeps other processes from accepting what belongs to ``count`` stripes from ``stripe`` on.
 
-        Raises StripeBusyError when one stripe cannot be had within STRIPE_WAIT_SECONDS; several are waited for.
+        Raises StripeBusyError when one stripe cannot be had within STRIPE_WAIT_SECONDS, StuckError for several.
         """
 
     def close(self) -> None:

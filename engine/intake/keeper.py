@@ -47,7 +47,10 @@ class Keeper:
         self._sync: Future[None] | None = None
 
     def start(self) -> None:
-        """Adds all ids of the ring, unless that was done already."""
+        """Adds all ids of the ring, unless that was done already.
+
+        Raises StuckError when a process that is stopped keeps others from accepting.
+        """
         ring, words, number = self._ring, self._ring.words, self._memory.number
         if words[layout.RING_IDS_AT] == number:
             return
@@ -60,7 +63,10 @@ class Keeper:
         words[layout.RING_IDS_AT] = number
 
     def write_again(self) -> None:
-        """Makes the first sync write all of it, even pages that the disk had refused from an earlier process."""
+        """Makes the first sync write all of it, even pages that the disk had refused from an earlier process.
+
+        Raises StuckError, as :meth:`start`.
+        """
         pages = range(0, len(self._segment.words), PAGE_WORDS)
         for begin in range(0, len(pages), BATCH):
             with self._acceptor.locked_whole():

@@ -136,7 +136,7 @@ REASON_NAMES: Final = (
 )  # fmt: skip
 
 ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stops here
-_TAG_MASK: Final = 0xFFFFFFFF
+TAG_MASK: Final = 0xFFFFFFFF
 _CHECK_A: Final = 0x9E3779B97F4A7C15
 _CHECK_B: Final = 0xC2B2AE3D27D4EB4F
 _CHECK_C: Final = 0x165667B19E3779F9
@@ -167,12 +167,12 @@ def pack_progress(position: int, state: int, processor: int, attempts: int) -> i
     It carries the low half of the position. So a word that was written for an older payment in the same slot never
     counts as this payment's, although the API process never writes the word.
     """
-    return (position & _TAG_MASK) << 32 | min(attempts, ATTEMPTS_MAX) << 16 | processor << 8 | state
+    return (position & TAG_MASK) << 32 | min(attempts, ATTEMPTS_MAX) << 16 | processor << 8 | state
 
 
 def unpack_progress(position: int, word: int) -> tuple[int, int, int]:
     """(state, processor, attempts) of ``position``; (QUEUED, 0, 0) when the dispatcher has not touched it."""
-    if word >> 32 != position & _TAG_MASK:
+    if word >> 32 != position & TAG_MASK:
         return QUEUED, 0, 0
     return word & 0xFF, word >> 8 & 0xFF, word >> 16 & 0xFFFF
 

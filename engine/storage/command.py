@@ -35,8 +35,16 @@ def run(arguments: argparse.Namespace) -> int:
     if not names.own(settings.host.name, kept.names()):
         print(f"there is no memory of an engine called {settings.host.name}")
         return 0
+    try:
+        return _reset(kept, settings, arguments.force)
+    except SegmentError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 1
+
+
+def _reset(kept: Store, settings: Settings, is_forced: bool) -> int:
     with making.locked(kept, settings.host.name):
-        reason = "" if arguments.force else why_not(kept, settings)
+        reason = "" if is_forced else why_not(kept, settings)
         if reason:
             print(f"engine: {reason} (or `{command('reset', '--force')}`)", file=sys.stderr)
             return 1

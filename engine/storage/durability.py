@@ -76,8 +76,10 @@ class Syncing(Keeping):
     def begin(self) -> None:
         """Makes the first sync write everything, even pages that the disk had refused from the last dispatcher."""
         for ring in self._rings:
-            slots = ring.words[layout.RING_SLOTS_AT]
-            ring.write_again((layout.RING_FORGOTTEN_AT, *layout.slot_places(slots, layout.SLOT_PROGRESS)))
+            states = layout.slot_places(ring.words[layout.RING_SLOTS_AT], layout.SLOT_PROGRESS)
+            # One word of its own in each page is enough. The last page may have no state any more, but a time.
+            in_each_page = states[:: PAGE_WORDS // layout.SLOT_WORDS]
+            ring.write_again((layout.RING_FORGOTTEN_AT, *in_each_page, states[-1], len(ring.words) - 1))
         self._books.write_again(range(0, len(self._books.words), PAGE_WORDS))
 
     def before_sends(self) -> None:

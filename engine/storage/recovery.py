@@ -22,7 +22,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.books.writer import is_log_whole, redo_ring
+from engine.books.writer import drop_torn_log, redo_ring
 from engine.memory import clock, layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import Words
@@ -58,8 +58,7 @@ def recover_books(segment: Segment, durability: Durability) -> None:
     words = segment.words
     if words[layout.BOOKS_BOOT_AT] != boot():
         check_state(words[layout.BOOKS_CLEAN_AT])
-        if words[layout.BOOKS_CLEAN_AT] == layout.SYNCED and not is_log_whole(words):
-            words[layout.BOOKS_REDO_COUNT_AT] = 0  # the log had not reached the disk: nothing of it has been applied
+        drop_torn_log(words)
         clock.go_on(words)
         words[layout.BOOKS_BOOT_AT] = boot()
     durability.opened_books(segment)

@@ -11,7 +11,7 @@ from engine.connectors import answers as outcome
 from engine.connectors.answers import Outcome
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.dispatcher import Dispatcher
-from engine.dispatch.work import Limits, Work
+from engine.dispatch.work import LOOK_AT_ONCE, Limits, Work
 from engine.memory import layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
@@ -26,7 +26,15 @@ SHAPE = shape(recent_seconds=60, horizon_hours=1, parked_slots=64, processors=2)
 class World:
     """Rings, books, and a dispatcher that can be killed and started anew over them."""
 
-    def __init__(self, rings: int = 1, slots: int = 64, in_flight_max: int = 16, give_up_ms: int = 60_000) -> None:
+    def __init__(
+        self,
+        rings: int = 1,
+        slots: int = 64,
+        in_flight_max: int = 16,
+        give_up_ms: int = 60_000,
+        look: int = LOOK_AT_ONCE,
+    ) -> None:
+        self._look = look
         self._in_flight_max = in_flight_max
         self._give_up_ms = give_up_ms
         self.wall_ahead_ms = START_MS  # the wall clock before the engine's
@@ -58,7 +66,7 @@ class World:
             SHAPE,
             StatusBlock(self._books_words),
             self.router,
-            Limits(give_up_ms=self._give_up_ms, park_ms=20_000, batch=64, refusals_max=3),
+            Limits(give_up_ms=self._give_up_ms, park_ms=20_000, batch=64, refusals_max=3, look=self._look),
         )
         self.dispatcher = Dispatcher(work)
         self.dispatcher.recover(self.now)

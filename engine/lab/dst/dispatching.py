@@ -181,7 +181,7 @@ class DispatcherProcess(Process):
             self._shape,
             self._status,
             router,
-            Limits(plan.give_up_ms, plan.park_ms, plan.dispatch_batch, plan.refusals_max),
+            Limits(plan.give_up_ms, plan.park_ms, plan.dispatch_batch, plan.refusals_max, look=plan.dispatch_batch),
         )
         self.network = network = self._new_network()
         queries = Queries(
