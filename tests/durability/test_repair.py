@@ -11,7 +11,7 @@ from engine.memory.errors import SegmentError
 from engine.memory.words import Words, zeros
 from engine.processors import FALLBACK
 from engine.ring.repair import check_whole, repair, take_back
-from engine.ring.ring import RingReader, RingWriter
+from engine.ring.ring import LostError, RingReader, RingWriter
 from tests.books.ledger import SHAPE
 
 SLOTS = 8
@@ -196,6 +196,38 @@ def test_a_payment_that_cannot_be_found_any_more_is_taken_back() -> None:
     words[layout.RING_READY_AT] = 2
     words[RingReader(words).bucket(3, 3)] = 0
     assert take_back(words) == 1
+
+
+def test_a_payment_with_a_202_is_kept_though_its_chain_leads_through_what_the_disk_has_lost() -> None:
+    words = make_ring()
+    fill(words, 3)
+    first = RingReader(words).bucket(2, 2)
+    same = next(number for number in range(4, 999) if RingReader(words).bucket(number, number) == first)
+    for number in (50, same):  # not on disk, but for the bucket
+        RingWriter(words, is_synced=True).put(number, number, 1, NOW_MS, 0)
+    words[layout.RING_HEAD_AT], words[layout.RING_READY_AT] = 3, 1  # both are older on disk
+    tear(words, 3)
+    tear(words, 4)
+    ring = RingReader(words)
+    with pytest.raises(LostError):  # "it is not here" would let another process accept it again
+        ring.find(2, 2)
+    assert take_back(words) == 0
+    assert all(ring.find(number, number) for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize("word", [layout.SLOT_SEQUENCE, layout.SLOT_CHECK])
+def test_nobody_is_told_that_a_payment_is_not_here_while_its_chain_leads_through_what_is_lost(word: int) -> None:
+    words = make_ring()
+    fill(words, 3)
+    same = next(
+        number for number in range(4, 999) if len({RingReader(words).bucket(one, one) for one in (2, number)}) == 1
+    )
+    RingWriter(words, is_synced=True).put(same, same, 1, NOW_MS, 0)
+    words[layout.slot_offset(SLOTS, 3) + word] = words[layout.slot_offset(SLOTS, 3) + layout.SLOT_LINK] = 0
+    with pytest.raises(LostError):
+        RingReader(words).find(2, 2)
+    assert take_back(words) == 1
+    assert RingReader(words).find(2, 2) is not None
 
 
 def test_a_ring_in_which_each_payment_had_its_202_is_refused_when_one_is_not_whole() -> None:
