@@ -106,10 +106,14 @@ class Customers:
 
     def committed(self, api: ApiProcess) -> None:
         """A ring is on disk: who waited for that has a 202, or goes on waiting, or gives up."""
+        passes = self._passes()
         api.ring_bell()
+        is_unseen = passes == self._passes()  # else the dispatcher may have seen them while the bell was being rung
         waiting, api.waiting = api.waiting, []
         for one in waiting:
             if one.place is None or one.place.is_kept():
+                if is_unseen and one.account.ring == api.index and not one.account.promised:
+                    self._punctuality.rung(one.account)
                 self._answered(api, one.account, one.place)
             elif self._scheduler.mono_ms < one.until_ms:
                 api.waiting.append(one)

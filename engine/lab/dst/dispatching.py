@@ -72,10 +72,13 @@ class Bell:
         self._wake = wake
         self._points = points
         self.is_ringing = False
+        self.is_removed = False  # somebody has removed the pipe, and who rings has another one
 
     def ring(self) -> None:
         """See the port. A process that was asleep may be awake afterwards."""
         self._points.reach()
+        if self.is_removed:
+            return
         self.is_ringing = True
         self._wake()
 

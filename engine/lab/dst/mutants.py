@@ -151,6 +151,9 @@ MUTANTS = {
     "no-last-look": Mutant(
         "the dispatcher falls asleep without a last look", Loop, "_may_sleep", wrong.may_always_sleep
     ),
+    "sleeps-for-ever": Mutant(
+        "the dispatcher does not wake by itself when no ring is heard", pacing, "IDLE_WAIT_MS", 10**9
+    ),
     "bell-not-rung": Mutant("an API process does not wake the dispatcher", Doorbell, "ring_if_asleep", lambda *_: None),
     "deaf": Mutant("it says that it listens for an answer, and does not", pacing, "decide", wrong.deaf),
     "late-start": Mutant(

@@ -105,6 +105,7 @@ class Plan:
     purges: tuple[int, ...]  # when, ms into the run
     audits: tuple[int, ...]  # when somebody asks for a summary
     stops: tuple[int, ...]  # when somebody stops the dispatcher by SIGTERM, without killing it
+    removals: tuple[tuple[int, int], ...]  # from when to when the doorbell's pipe is not the one that is waited at
     clock_steps: tuple[tuple[int, int], ...]  # when, ms into the run; by how many ms
     moves: tuple[tuple[int, int], ...]  # when, ms into the run, somebody gives which processor another address
     sizes: tuple[tuple[int, int, int], ...]  # when the engine is started with so many rings of so many slots
@@ -162,6 +163,10 @@ def draw(chance: Random) -> Plan:
         purges=tuple(chance.randint(0, length_ms) for _ in range(pick((0, 0, 0, 0, 1, 2)))),
         audits=_draw_audits(chance, length_ms),
         stops=tuple(chance.randint(0, length_ms) for _ in range(pick((0, 0, 1, 3)))),
+        removals=tuple(
+            (at_ms, at_ms + pick((100, 1000, 3000)))
+            for at_ms in (chance.randint(0, length_ms) for _ in range(pick((0, 0, 1, 2))))
+        ),
         clock_steps=_draw_clock_steps(chance, length_ms, recent_seconds),
         moves=tuple((chance.randint(0, length_ms), pick(PROCESSORS)) for _ in range(pick((0, 0, 2)))),
         sizes=tuple(

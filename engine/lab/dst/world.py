@@ -241,6 +241,9 @@ class World:
             scheduler.after(at_ms, self._audit)
         for at_ms in plan.stops:
             scheduler.after(at_ms, self._stop)
+        for from_ms, to_ms in plan.removals:
+            scheduler.after(from_ms, self._remove_pipe)
+            scheduler.after(to_ms, self._renew_pipe)
         for at_ms, by_ms in plan.clock_steps:
             scheduler.after(at_ms, self._step_clock, by_ms)
         for at_ms, processor in plan.moves:
@@ -477,6 +480,13 @@ class World:
             if self._processors[processor].stage is stages[processor]:
                 self._model.note("is asked for after a start", account.number)
                 self._checks.check_counted(account, processor)
+
+    def _remove_pipe(self) -> None:
+        self._model.note("the doorbell's pipe is removed", None)
+        self._dispatcher.bell.is_removed, self._punctuality.is_heard = True, False
+
+    def _renew_pipe(self) -> None:
+        self._dispatcher.bell.is_removed, self._punctuality.is_heard = False, True
 
     def _pass_in(self, wait_ms: float) -> None:
         due_ms = self._scheduler.mono_ms + int(wait_ms)

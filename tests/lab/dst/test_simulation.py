@@ -30,7 +30,7 @@ REACHED = {
     **dict.fromkeys(("is killed api 0", "is killed dispatcher", "purge asked", "parked"), OFTEN),
     **dict.fromkeys(("finds its lock held", "has other sizes", "is asked for after a start"), OFTEN),
     **dict.fromkeys(("has its 202 from disk", "accepted by the fast path too"), OFTEN),
-    "does not fit": SELDOM,
+    **dict.fromkeys(("does not fit", "the doorbell's pipe is removed"), SELDOM),
     **dict.fromkeys(("is asked to stop dispatcher", "stops dispatcher"), OFTEN),
     **dict.fromkeys(("refuses another address", "takes another address"), OFTEN),
     **dict.fromkeys(("wall clock steps", "a day forwards", "a day back", "sums carried"), OFTEN),
