@@ -24,8 +24,8 @@ from engine.intake import acceptor
 from engine.intake.acceptor import Acceptor
 from engine.intake.committer import Committer
 from engine.lab.dst import processes, wrong
-from engine.memory import layout
 from engine.memory.doorbell import Doorbell
+from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.storage import fingerprints, migration
 from engine.storage.durability import Syncing
@@ -115,7 +115,9 @@ MUTANTS = {
     ),
     "parked-not-found": Mutant("what was parked is not looked up", BooksReader, "parked", lambda *_: None),
     "record-of-any-time": Mutant("a record is taken for ours whatever its time", life, "whose", wrong.whose_ever),
-    "seen-ignored": Mutant("an id that was here before is not looked up first", layout, "ORIGIN_SEEN", 0),
+    "seen-ignored": Mutant(
+        "an id that was here before is not looked up first", IdMemory, "remember", wrong.remember_unsaid
+    ),
     "refused-waits": Mutant("what is refused goes into the queue again", life, "_AFTER_REQUEST", wrong.REFUSED_WAITS),
     "refused-by-one": Mutant(
         "a payment has failed when one processor has refused it", life, "is_refused_for_good", wrong.refused_by_one

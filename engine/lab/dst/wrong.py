@@ -30,6 +30,7 @@ from engine.lab.dst.plan import PROCESSORS
 from engine.memory import layout
 from engine.memory.words import WORD_MAX
 from engine.payment import Payment
+from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.routing.plan import Queue
 from engine.storage.migration import Memory
@@ -112,6 +113,14 @@ def recover_as_queued(self: Work, now: Now) -> None:
 
 def recover_late(self: Work, now: Now) -> None:
     _recover(self, now._replace(mono_ms=now.mono_ms + 500))
+
+
+_remember = IdMemory.remember
+
+
+def remember_unsaid(self: IdMemory, id_high: int, id_low: int) -> bool:
+    _remember(self, id_high, id_low)
+    return False
 
 
 def none_parked(old: Memory, *details: Any) -> tuple[int, dict[int, int]]:
