@@ -23,7 +23,7 @@ from engine.memory.layout import STRIPES
 from engine.payment import Payment
 from engine.ring import ids
 from engine.ring.ids import IdMemory
-from engine.ring.ring import RingReader, RingWriter
+from engine.ring.ring import LostError, RingReader, RingWriter
 from engine.storage import locks
 
 # A stripe is held for tens of microseconds, or as long as its holder waits for its share of a core. Who has it for
@@ -54,6 +54,28 @@ class Usage(NamedTuple):
     accepted: int  # since the last purge
     refused: int  # because the ring was full, ever
     full: bool  # whether the next payment would be refused
+
+
+class Place(NamedTuple):
+    """Where an accepted payment is, for those who wait until it is kept."""
+
+    ring: RingReader
+    position: int
+    id_high: int
+    id_low: int
+
+    def is_kept(self) -> bool:
+        """Whether it is kept already as ENGINE_DURABILITY promises.
+
+        Raises LostError if the disk has refused it, and its process has taken it back.
+        """
+        payment = self.ring.read(self.position)
+        is_here = payment is not None and (payment.id_high, payment.id_low) == (self.id_high, self.id_low)
+        is_released = self.position < self.ring.ready
+        # A released one that is not here is done, and its slot is given away; unless its very position is another's.
+        if not is_here and (not is_released or payment is not None):
+            raise LostError
+        return is_released
 
 
 class StripeLock(Protocol):
@@ -144,7 +166,7 @@ class Acceptor:
         Parameters:
           now_ms, clock_ms: the time of its acceptance, by the wall clock and by the engine's.
 
-        Raises BooksBusyError and StripeBusyError.
+        Raises BooksBusyError, LostError and StripeBusyError.
         """
         if self._alone:
             return self._accept(id_high, id_low, cents, now_ms, clock_ms)
@@ -171,7 +193,7 @@ class Acceptor:
         return Verdict.ACCEPTED
 
     def find(self, id_high: int, id_low: int) -> Payment | None:
-        """The payment with this correlationId, wherever it is, or None. Raises BooksBusyError."""
+        """The payment with this correlationId, wherever it is, or None. Raises BooksBusyError and LostError."""
         for ring in self._rings:
             payment = ring.find(id_high, id_low)
             if payment is not None:
@@ -184,13 +206,16 @@ class Acceptor:
         known = self._books.parked(payment.id_high, payment.id_low)
         return known or payment._replace(state=layout.COMPLETED, settled_ms=0)
 
-    def is_kept(self, id_high: int, id_low: int) -> bool:
-        """Whether a payment that was accepted is kept already as ENGINE_DURABILITY promises."""
+    def place(self, id_high: int, id_low: int) -> Place | None:
+        """Where a payment is that was accepted; None: its slot has been given away, so it was done or parked.
+
+        Raises LostError.
+        """
         for ring in self._rings:
             payment = ring.find(id_high, id_low)
             if payment is not None:
-                return payment.position < ring.ready
-        return True  # its slot has been given away: it was done
+                return Place(ring, payment.position, id_high, id_low)
+        return None
 
     @property
     def lock_descriptor(self) -> int:

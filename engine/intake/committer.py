@@ -13,6 +13,7 @@ from collections.abc import Callable
 from engine.intake.alarm import Alarm
 from engine.intake.keeper import Keeper
 from engine.memory import layout
+from engine.memory.words import SECTOR_WORDS
 from engine.ring.ring import RingWriter
 from engine.storage.segment import Segment
 
@@ -48,7 +49,9 @@ class Committer:
 
     def start(self) -> None:
         """Brings to disk what a killed process had accepted, and the pages that the disk had refused from it."""
-        self._segment.write_again((layout.RING_HEAD_AT, *layout.slot_places(self._ring.slots, layout.SLOT_SEQUENCE)))
+        slots = self._ring.slots
+        buckets = range(layout.RING_HEADER_WORDS, layout.slot_offset(slots, 0), SECTOR_WORDS)
+        self._segment.write_again((layout.RING_HEAD_AT, *buckets, *layout.slot_places(slots, layout.SLOT_SEQUENCE)))
         self.commit()
 
     def gather(self) -> None:

@@ -82,6 +82,7 @@ HAS_FAILED: Final = {
 FULL: Final = problem(503, "Too many payments are waiting; none that was accepted is lost.", "", (b"Retry-After", b"1"))
 BUSY: Final = problem(503, "The books are busy.", "", (b"Retry-After", b"1"))
 STUCK: Final = problem(503, "Another process stands still with this correlationId.", "", (b"Retry-After", b"1"))
+LOST: Final = problem(503, "The disk has refused what it should keep.", "", (b"Retry-After", b"1"))
 READY: Final = json_answer(b'{"status":"ready"}')
 READ_ONLY: Final = _method_not_allowed("GET, HEAD")
 POST_ONLY: Final = _method_not_allowed("POST")

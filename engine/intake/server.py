@@ -21,7 +21,7 @@ from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words
-from engine.ring.ring import RingWriter
+from engine.ring.ring import LostError, RingWriter
 from engine.settings import Settings
 
 PURGE_SECONDS = 5.0  # how long a purge waits for the dispatcher
@@ -98,6 +98,8 @@ class Server:
             )
         except BooksBusyError:
             return problem.BUSY
+        except LostError:
+            return problem.LOST
         except StripeBusyError:
             return problem.STUCK
         if self._committer is not None and verdict in (Verdict.ACCEPTED, Verdict.SAME):
@@ -116,14 +118,23 @@ class Server:
             found = self._acceptor.find(id_high, id_low)
         except BooksBusyError:
             return problem.BUSY
+        except LostError:
+            return problem.LOST
         return problem.HAS_FAILED[found.reason if found is not None else layout.REASON_NONE]
 
     def _committed(self, committer: Committer, id_high: int, id_low: int) -> Answer | Later:
         """202 when the payment is on disk."""
+        try:
+            place = self._acceptor.place(id_high, id_low)
+        except LostError:
+            return problem.LOST
 
         def done() -> Answer | None:
-            if self._acceptor.is_kept(id_high, id_low):
-                return problem.ACCEPTED
+            try:
+                if place is None or place.is_kept():
+                    return problem.ACCEPTED
+            except LostError:
+                return problem.LOST
             committer.gather()  # it is in another process's ring, which has not committed it yet
             return None
 
@@ -162,6 +173,8 @@ class Server:
             found = self._acceptor.find(id_high, id_low)
         except BooksBusyError:
             return problem.BUSY
+        except LostError:
+            return problem.LOST
         if found is None:
             return problem.UNKNOWN_PAYMENT
         # If a payment waits (again), the dispatcher's words may be an older payment's, or those of a failed attempt.

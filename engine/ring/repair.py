@@ -66,7 +66,7 @@ def take_back(words: Words) -> int:
     """
     ring = RingReader(words)
     head, whole = ring.head, ring.ready
-    while whole < head and (_is_given_away(ring, whole) or (ring.is_whole(whole) and _is_found(ring, whole))):
+    while whole < head and (_is_given_away(ring, whole) or (ring.is_whole(whole) and _was_found(ring, whole))):
         whole += 1
     words[layout.RING_HEAD_AT] = whole
     # A killed writer leaves one payment beyond the head; more are there if the head is an old one again. Their buckets
@@ -95,10 +95,14 @@ def _is_given_away(ring: RingReader, position: int) -> bool:
     return ring.is_done(position) or ring.is_whole(position + ring.slots)
 
 
-def _is_found(ring: RingReader, position: int) -> bool:
+def _was_found(ring: RingReader, position: int) -> bool:
+    """Whether nobody can have been told that this payment is not in the ring. If its bucket is older than it, somebody
+    may have accepted it again elsewhere. If its bucket is newer, its chain leads to it, or to what the disk has lost:
+    then searching it raised LostError. It may have had its 202, though *ready* is old on disk.
+    """
     at = ring.offset(position)
-    found = ring.find(ring.words[at + layout.SLOT_ID_HIGH], ring.words[at + layout.SLOT_ID_LOW])
-    return found is not None and found.position == position
+    bucket = ring.bucket(ring.words[at + layout.SLOT_ID_HIGH], ring.words[at + layout.SLOT_ID_LOW])
+    return ring.words[bucket] > position
 
 
 def _chain_anew(ring: RingReader, head: int) -> None:

@@ -38,6 +38,12 @@ from engine.payment import Payment
 DONE = (layout.COMPLETED, layout.FAILED, layout.PARKED, layout.CHARGED_BEFORE)
 
 
+class LostError(Exception):
+    """The disk has lost a part of a ring, and it cannot be told which payments are in it. Its writer mends that when it
+    starts (:func:`engine.ring.repair.take_back`).
+    """
+
+
 def check_ring(words: Words, slots: int) -> str:
     """Why this memory is not a ring of ``slots`` slots; ``""`` if it is, ``"unfinished"`` if its maker died."""
     if words[layout.RING_MAGIC_AT] != layout.RING_MAGIC:
@@ -84,8 +90,10 @@ class RingReader:
         """The payment with this correlationId, or None if the ring does not remember it.
 
         It takes at most as many steps as the ring has slots, even if the ring is written meanwhile.
+        Raises LostError.
         """
         words, head, forgotten = self.words, self.words[RING_HEAD_AT], self.words[RING_FORGOTTEN_AT]
+        ready = words[RING_READY_AT]
         bucket = self.bucket(id_high, id_low)
         link = words[bucket]
         for _ in range(self.slots):
@@ -96,19 +104,23 @@ class RingReader:
                 # This payment is just being published, or a killed writer has left it, and the next writer may take it
                 # back at any moment. Its link counts only if the bucket still holds it. Otherwise we begin again.
                 next_link = words[at + SLOT_LINK]
-                if words[at + SLOT_SEQUENCE] != link or words[bucket] != link:
+                if not self.is_whole(link - 1) or words[bucket] != link:
                     head, link = words[RING_HEAD_AT], words[bucket]
                 else:
                     link = next_link
                 continue
-            if words[at + SLOT_SEQUENCE] != link:  # overwritten, like all older ones
-                return None
+            if words[at + SLOT_SEQUENCE] != link or (link > ready and not self.is_whole(link - 1)):
+                break
             if words[at + SLOT_ID_LOW] == id_low and words[at + SLOT_ID_HIGH] == id_high:
                 return self.read(link - 1) if link > forgotten else None
             next_link = words[at + SLOT_LINK]
             if words[at + SLOT_SEQUENCE] != link:
-                return None
+                break
             link = next_link
+        # It was overwritten, like all older ones. Only what is released can be. What is not, and is not whole, the disk
+        # has lost, and with it the way to older payments: "it is not here" would be wrong.
+        if link > words[RING_READY_AT]:
+            raise LostError
         return None
 
     def read(self, position: int) -> Payment | None:

@@ -32,6 +32,7 @@ class File:
     def __init__(self, content: bytes) -> None:
         self.cache = memoryview(bytearray(content)).cast("Q")
         self.versions: dict[int, list[bytes]] = {}  # of a sector: as synced last, then after each store since
+        self.refused: dict[int, bytes] = {}  # sectors that a kernel takes for written wrongly, as they are on the disk
 
     def sector(self, number: int) -> memoryview[int]:
         """A part of the cache."""
@@ -40,26 +41,38 @@ class File:
     def remember(self, number: int) -> None:
         """Called before a store to a sector: how it was when it was synced, and with :meth:`stored` how it became."""
         if number not in self.versions:
-            self.versions[number] = [bytes(self.sector(number))]
+            self.versions[number] = [self.refused.pop(number, bytes(self.sector(number)))]
 
     def stored(self, number: int) -> None:
         """Called after a store to a sector."""
         self.versions[number].append(bytes(self.sector(number)))
 
     def synced(self) -> None:
-        """All of it is on the disk."""
+        """All of it is on the disk, but for what was refused and not stored since."""
         self.versions.clear()
 
     def lose_power(self, chance: random.Random) -> None:
         """Makes the cache what the disk has: of each sector any version since the last sync."""
+        self.refuse(chance)
+        self.evict(chance, 1.0)
+
+    def refuse(self, chance: random.Random) -> None:
+        """The disk refuses to write, and the kernel takes everything for written. What the disk has of each sector is
+        any version since the last sync. It is seen when the sector is evicted.
+        """
         kind = chance.choice(("any", "any", "mostly old", "mostly new"))
         for number, versions in self.versions.items():
             old = {"any": 0.3, "mostly old": 0.9, "mostly new": 0.05}[kind]
             version = versions[0] if chance.random() < old else chance.choice(versions)
             if kind == "mostly new" and chance.random() < 0.8:
                 version = versions[-1]
-            self.sector(number)[:] = memoryview(version).cast("Q")
+            self.refused[number] = version
         self.versions.clear()
+
+    def evict(self, chance: random.Random, share: float) -> None:
+        """The kernel needs room: it reads about this share of what was refused again when it is used."""
+        for number in [number for number in self.refused if chance.random() < share]:
+            self.sector(number)[:] = memoryview(self.refused.pop(number)).cast("Q")
 
 
 class Disk(Store):

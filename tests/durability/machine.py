@@ -17,13 +17,13 @@ from engine.connectors.answers import ABSENT, ALREADY, CHARGED, FAILED, REJECTED
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.loop import Loop, Ports, loop_over
 from engine.intake import acceptor
-from engine.intake.acceptor import Acceptor, FileLock
+from engine.intake.acceptor import Acceptor, FileLock, Place
 from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell
 from engine.processors import DEFAULT, FALLBACK
-from engine.ring.ring import RingReader, RingWriter
+from engine.ring.ring import LostError, RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import durability, mapping
 from engine.storage.durability import Keeping
@@ -159,6 +159,7 @@ class Api:
         self.acceptor = Acceptor(rings, self.own, reader, FileLock(_lock_file(settings)))
         self.committer = Committer(self.own, segments[index], lambda _: cast(Alarm, NoAlarm()), lambda: None)
         self.committer.start()
+        self.waiting: list[tuple[Payment, Place | None]] = []  # customers who have had no answer yet
 
 
 def _lock_file(settings: Settings) -> str:
@@ -177,8 +178,9 @@ class Machine:
     Parameters:
       seed: of everything that is left to chance.
       settings: of the engine.
-      refuses: the power stays; instead the disk refuses a ring, the kernel forgets what was not written of it, and
-        every process ends, for the next sync of each is refused.
+      refuses: the power stays; instead the disk refuses a ring, and every process ends, for the next sync of each is
+        refused. The kernel takes the ring for written, and reads what the disk has of it at once, later, or never. The
+        refused sync may be the very moment of it.
       mutant: gives each dispatcher something else than the mode's :class:`Keeping`, which has a fault.
     """
 
@@ -191,6 +193,7 @@ class Machine:
         self._refuses = refuses
         self._mono_ms = 0
         self._next_id = 0
+        self._unmended: set[int] = set()  # rings that the disk has refused, and no API process has mended since
         self._forgotten = [0] * settings.host.api_processes
         self.apis: list[Api | None] = [None] * settings.host.api_processes
         self.loop: Loop | None = None
@@ -228,7 +231,7 @@ class Machine:
         """After some more stores and syncs, power is lost or a process dies."""
         disk, chance = self.disk, self.chance
         disk.left = disk.syncs_left = NEVER
-        if losses > 0 and not self._refuses and chance.random() < 0.3:  # few stores lie between a log and its sync
+        if losses > 0 and chance.random() < 0.3:  # few stores lie between a log and its sync
             disk.syncs_left = chance.randrange(60)
         elif losses > 0:
             disk.left = int(chance.random() ** 2 * chance.choice((60, 300, 1500)))
@@ -236,15 +239,13 @@ class Machine:
 
     def _step(self) -> None:
         chance = self.chance
+        if chance.random() < 0.03:
+            self._evict(0.5)
         self._mono_ms += chance.choice((1, 3, 10, 40, 200)) if chance.random() < 0.98 else 5_000_000
         who = chance.randrange(len(self.apis) + 1)
         try:
             if who < len(self.apis):
-                if self.apis[who] is None:
-                    self.apis[who] = Api(self.settings, who)
-                    self._see_purges()  # opening a ring does what the log of a purge says, with or without a dispatcher
-                api = self.apis[who]
-                assert api is not None
+                self.apis[who] = api = self.apis[who] or self._start_api(who)
                 self._intake(api)
             else:
                 self.loop = self.loop or self._start_loop()
@@ -261,24 +262,39 @@ class Machine:
         rings = [name for name in self.disk.files if "-ring-" in name]
         self.disk.left = self.disk.syncs_left = NEVER
         if rings:
-            self.disk.files[self.chance.choice(rings)].lose_power(self.chance)
-            self.apis = [Api(self.settings, index) for index in range(len(self.apis))]
+            name = self.chance.choice(rings)
+            self.disk.files[name].refuse(self.chance)
+            self._evict(self.chance.choice((0.0, 0.5, 1.0, 1.0)))
+            self._unmended.add(int(name.rpartition("-")[2].partition(".")[0]))  # it may be a new one
+
+    def _evict(self, share: float) -> None:
+        for file in self.disk.files.values():
+            file.evict(self.chance, share)
+
+    def _start_api(self, index: int) -> Api:
+        """An API process starts. It mends its ring, and does what the log of a purge says, dispatcher or not."""
+        api = Api(self.settings, index)
+        self._unmended.discard(index)
+        self._see_purges()
+        self._check_recovered()
+        return api
 
     def _intake(self, api: Api) -> None:
         chance, world = self.chance, self.world
-        handed_in = []
         for _ in range(chance.randint(0, 5)):
             again = [one for one in list(world.payments.values())[-12:] if not one.forgotten]
             payment = chance.choice(again) if again and chance.random() < 0.3 else self._new_payment()
-            verdict = api.acceptor.accept(*payment.identity, payment.cents, self.now.wall_ms, self.now.mono_ms)
+            try:
+                verdict = api.acceptor.accept(*payment.identity, payment.cents, self.now.wall_ms, self.now.mono_ms)
+            except LostError:
+                continue  # 503
             if verdict is acceptor.Verdict.CONFLICT:
                 raise BrokenPromiseError(f"{payment} is there with another amount")
             if verdict is not acceptor.Verdict.FULL:
-                handed_in.append(payment)
+                api.waiting.append((payment, api.acceptor.place(*payment.identity)))
         if chance.random() < 0.7:
             api.committer.commit()
-        for payment in handed_in:
-            payment.promised = payment.promised or api.acceptor.is_kept(*payment.identity)
+        api.waiting = [waiting for waiting in api.waiting if not _is_answered(*waiting)]
         if chance.random() < 0.01:
             api.own.words[layout.RING_PURGE_ASKED_AT] += 1
 
@@ -309,7 +325,7 @@ class Machine:
     def _revive(self) -> None:
         """Starts every process that is not running."""
         for index, api in enumerate(self.apis):
-            self.apis[index] = api or Api(self.settings, index)
+            self.apis[index] = api or self._start_api(index)
         self.loop = self.loop or self._start_loop()
 
     def _settle_all(self) -> None:
@@ -338,7 +354,7 @@ class Machine:
         if below == self._forgotten:
             return
         self._forgotten = below
-        known = {identity for identity in self.world.payments if self._find(identity) is not None}
+        known = {identity for identity in self.world.payments if self._is_known(identity)}
         for identity in self.world.payments.keys() - known:
             self.world.forget(identity)
 
@@ -350,8 +366,20 @@ class Machine:
                 return payment
         return books.parked(*identity)
 
+    def _is_known(self, identity: Id) -> bool:
+        """Just after a purge: what is lost then is forgotten too."""
+        try:
+            return self._find(identity) is not None
+        except LostError:
+            return False
+
     def _check_recovered(self) -> None:
-        """After every start of the dispatcher: what was promised is there, whole, and what was sent is not QUEUED."""
+        """After every start of a process: what was promised is there, whole, and what was sent is not QUEUED.
+
+        What the disk has refused is there again only when its API process has started, if some of it was evicted.
+        """
+        if self._unmended:
+            return
         for payment in self.world.payments.values():
             if payment.forgotten:
                 continue
@@ -392,6 +420,16 @@ class Machine:
                     have = words[counts + bucket], words[cents_at + bucket]
                     if have != by_bucket.get((processor, bucket), (0, 0)):
                         raise BrokenPromiseError(f"bucket {number} of {level.width_ms} ms has {have}")
+
+
+def _is_answered(payment: Payment, place: Place | None) -> bool:
+    """Whether a customer who waits is answered now."""
+    try:
+        is_kept = place is None or place.is_kept()
+    except LostError:
+        return True  # 503
+    payment.promised = payment.promised or (is_kept and not payment.forgotten)
+    return is_kept
 
 
 def _sum(charges: Sequence[tuple[int, int, int]], processor: int) -> Sum:

@@ -20,7 +20,7 @@ from tests.durability.machine import Machine, Mutant
 SEEDS = range(200)
 STEPS = 120
 LOSSES = 5
-REFUSED_SEEDS = range(100)
+REFUSED_SEEDS = range(200, 300)
 MUTANT_SEEDS = range(600)  # the mutant must be found within this many
 
 

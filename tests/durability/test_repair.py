@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import random
+from typing import cast
+
 import pytest
 
 from engine.books.levels import lay_out_books
 from engine.books.writer import BooksWriter, redo_ring
+from engine.intake.acceptor import Place
+from engine.intake.alarm import Alarm
+from engine.intake.committer import Committer
 from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import Words, zeros
 from engine.processors import FALLBACK
 from engine.ring.repair import check_whole, repair, take_back
-from engine.ring.ring import RingReader, RingWriter
+from engine.ring.ring import LostError, RingReader, RingWriter
 from tests.books.ledger import SHAPE
+from tests.durability.disk import SECTOR_WORDS, Disk, File
 
 SLOTS = 8
 NOW_MS = 1_700_000_000_000
@@ -196,6 +203,79 @@ def test_a_payment_that_cannot_be_found_any_more_is_taken_back() -> None:
     words[layout.RING_READY_AT] = 2
     words[RingReader(words).bucket(3, 3)] = 0
     assert take_back(words) == 1
+
+
+def test_a_payment_with_a_202_is_kept_though_its_chain_leads_through_what_the_disk_has_lost() -> None:
+    words = make_ring()
+    fill(words, 3)
+    first = RingReader(words).bucket(2, 2)
+    same = next(number for number in range(4, 999) if RingReader(words).bucket(number, number) == first)
+    for number in (50, same):  # not on disk, but for the bucket
+        RingWriter(words, is_synced=True).put(number, number, 1, NOW_MS, 0)
+    words[layout.RING_HEAD_AT], words[layout.RING_READY_AT] = 3, 1  # both are older on disk
+    tear(words, 3)
+    tear(words, 4)
+    ring = RingReader(words)
+    with pytest.raises(LostError):  # "it is not here" would let another process accept it again
+        ring.find(2, 2)
+    assert take_back(words) == 0
+    assert all(ring.find(number, number) for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize("word", [layout.SLOT_SEQUENCE, layout.SLOT_CHECK])
+def test_nobody_is_told_that_a_payment_is_not_here_while_its_chain_leads_through_what_is_lost(word: int) -> None:
+    words = make_ring()
+    fill(words, 3)
+    same = next(
+        number for number in range(4, 999) if len({RingReader(words).bucket(one, one) for one in (2, number)}) == 1
+    )
+    RingWriter(words, is_synced=True).put(same, same, 1, NOW_MS, 0)
+    words[layout.slot_offset(SLOTS, 3) + word] = words[layout.slot_offset(SLOTS, 3) + layout.SLOT_LINK] = 0
+    with pytest.raises(LostError):
+        RingReader(words).find(2, 2)
+    assert take_back(words) == 1
+    assert RingReader(words).find(2, 2) is not None
+
+
+def test_who_waits_for_a_payment_that_is_taken_back_has_no_202() -> None:
+    words = make_ring()
+    assert fill(words, 1).put(2, 2, 1, NOW_MS, 0)
+    place = Place(RingReader(words), 1, 2, 2)
+    assert not place.is_kept()
+    tear(words, 1)
+    with pytest.raises(LostError):
+        place.is_kept()
+    take_back(words)
+    with pytest.raises(LostError):
+        place.is_kept()
+    another = RingWriter(words, is_synced=True)
+    assert another.put(3, 3, 1, NOW_MS, 0)  # at the same position
+    another.release(2)
+    with pytest.raises(LostError):
+        place.is_kept()
+
+
+def test_who_waits_for_a_payment_has_its_202_when_it_is_released_and_when_its_slot_is_given_away() -> None:
+    words = make_ring()
+    fill(words, 1)
+    place = Place(RingReader(words), 0, 1, 1)
+    assert place.is_kept()
+    set_progress(words, 0, layout.COMPLETED)
+    fill(words, SLOTS, first=1)
+    assert RingReader(words).read(0) is None
+    assert place.is_kept()
+
+
+def test_the_first_sync_of_a_process_writes_all_that_it_may_have_lost_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = 256
+    disk = Disk(random.Random(0))
+    segment = disk.create("ring", layout.ring_words(slots))
+    layout.lay_out_ring(segment.words, slots, 1, 1)
+    segment.sync()
+    written: list[set[int]] = []
+    monkeypatch.setattr(File, "synced", lambda file: written.append(set(file.versions)))
+    Committer(RingWriter(segment.words, is_synced=True), segment, lambda _: cast(Alarm, None), lambda: None).start()
+    assert written == [set(range(-(-layout.ring_words(slots) // SECTOR_WORDS)))]
 
 
 def test_a_ring_in_which_each_payment_had_its_202_is_refused_when_one_is_not_whole() -> None:

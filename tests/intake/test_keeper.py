@@ -17,7 +17,7 @@ import pytest
 
 from engine import settings as settings_module
 from engine.books.reader import BooksReader
-from engine.intake.acceptor import Acceptor, FileLock, Verdict
+from engine.intake.acceptor import Acceptor, FileLock, Place, Verdict
 from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.intake.keeper import Keeper
@@ -260,7 +260,7 @@ class Machine:
         self.settings = settings
         self.apis: list[Api | None] = [None, None]
         self.promised: list[Id] = []
-        self._waiting: list[tuple[int, Id]] = []
+        self._waiting: list[tuple[int, Id, Place | None]] = []
 
     def live(self, steps: int, losses: int) -> None:
         for _ in range(losses):
@@ -296,8 +296,9 @@ class Machine:
             again = self.promised and chance.random() < 0.1
             identity = chance.choice(self.promised) if again else (chance.getrandbits(64), chance.getrandbits(64))
             if api.acceptor.accept(*identity, 100, NOW_MS, CLOCK_MS) in (Verdict.ACCEPTED, Verdict.SAME):
-                self._waiting.append((self._who, identity))
-                if not api.acceptor.is_kept(*identity):
+                place = api.acceptor.place(*identity)
+                self._waiting.append((self._who, identity, place))
+                if place is not None and not place.is_kept():
                     api.committer.gather()
             if chance.random() < 0.05:
                 self._settle(api)
@@ -307,9 +308,12 @@ class Machine:
 
     def _settle(self, api: Api) -> None:
         """What is on disk has its 202, and most of it is settled."""
-        mine = [identity for index, identity in self._waiting if index == api.index]
-        self.promised += [identity for identity in mine if api.acceptor.is_kept(*identity)]
-        self._waiting = [(index, one) for index, one in self._waiting if index != api.index or one not in self.promised]
+        waiting, self._waiting = self._waiting, []
+        for index, identity, place in waiting:
+            if index == api.index and (place is None or place.is_kept()):
+                self.promised.append(identity)
+            else:
+                self._waiting.append((index, identity, place))
         for position in range(max(0, api.own.head - SLOTS), api.own.ready):
             if not api.own.is_done(position) and self.chance.random() < 0.95:
                 finish(api.own.words, position)

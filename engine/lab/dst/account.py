@@ -27,7 +27,8 @@ class Account:
 
     ``ring``, ``position``: where it was accepted, -1 before; ``accepted_ms``: when, by the engine's clock; ``is_seen``:
     the engine was told that the id may have been there before; ``promised``: a customer had a 202 for it;
-    ``forgotten``: purged; ``is_misled``: a processor has said that it does not have the id although it had.
+    ``forgotten``: purged; ``is_left_out``: it was done, and memory of other sizes had no room for it; ``is_misled``: a
+    processor has said that it does not have the id although it had.
 
     For each processor: ``charged_ms`` is requestedAt of its charge, NOT_CHARGED; ``charged_cents`` what was charged;
     ``requested_ms`` of the last request there; ``unsure``: requests of which the dispatcher does not know how they
@@ -48,6 +49,7 @@ class Account:
     is_seen: bool = False
     promised: bool = False
     forgotten: bool = False
+    is_left_out: bool = False
     is_misled: bool = False
     told: int = 0
     already: int = 0

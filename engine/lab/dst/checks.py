@@ -7,7 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from engine.books.levels import Shape
-from engine.books.reader import BooksReader, Sum, Totals
+from engine.books.reader import UNBOUNDED_MS, BooksReader, Sum, Totals
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.starting import ASKING_MAX
 from engine.lab.dst.account import Account
@@ -98,6 +98,10 @@ class Checks:
         # A step back of the wall clock that is longer than the books reach takes away what they held by time.
         self.is_coarse = any(by_ms <= -DAY_STEP_MS // 2 for _, by_ms in model.plan.clock_steps)
         self._seen = Masks(0, 0, 0, 0)
+
+    def carried_over(self, rings: Sequence[RingReader]) -> None:
+        """Memory of other sizes has taken the place of the old one."""
+        self._rings[:] = rings
 
     def masks(self) -> Masks:
         """What the books have. Raises ViolationError."""
@@ -199,6 +203,15 @@ class Checks:
             if is_open and account.unsure[processor] and not told:
                 raise ViolationError(f"another address is taken while payment {account.number} is open", account.number)
 
+    def check_counted(self, account: Account, processor: int) -> None:
+        """The books must have a payment that ``processor`` has charged, unless a purge has forgotten it."""
+        self._model.mark_forgotten()
+        if not account.forgotten and not self._model.is_purging() and not self.masks()[processor] & account.bits:
+            name = CONTEST_NAMES[processor]
+            raise ViolationError(
+                f"audit: {name} has charged payment {account.number}, and was not asked", account.number
+            )
+
     def check_refusal(self, index: int) -> None:
         """A payment was refused by ring ``index``, which therefore must be full."""
         ring = self._rings[index]
@@ -209,14 +222,46 @@ class Checks:
         """The window holds what the processors have under those times, as far as the dispatcher was told."""
         if self.is_coarse:
             from_ms = to_ms = None
-        sums = self._books.window(from_ms, to_ms)
+        window = self._books.resolved(from_ms, to_ms)
         floors = {level.floor_at: self._words[level.floor_at] for level in self._shape.levels}
         for processor in PROCESSORS:
             what = f"{CONTEST_NAMES[processor]} from {from_ms} to {to_ms}"
-            seen = mask_of(what, sums[processor], self.base)
+            seen = mask_of(what, window.sums[processor], self.base)
             expected = masks[processor] & self.window_mask(floors, processor, from_ms, to_ms)
             if seen != expected:
                 raise _differ(f"audit: {what}", seen, expected)
+            if seen == masks[processor] & self._exact_mask(processor, from_ms, to_ms):
+                continue
+            if seen not in self._told_windows(processor, masks[processor], from_ms, to_ms, window.resolution_ms):
+                raise _differ(f"audit: {what} is said to be exact to {window.resolution_ms} ms", seen, expected)
+
+    def _exact_mask(self, processor: int, from_ms: int | None, to_ms: int | None) -> int:
+        """What ``processor`` charged in a window, to the millisecond."""
+        if from_ms is not None and to_ms is not None and from_ms > to_ms:
+            return 0
+        low = self._model.since_mask(processor, EVER if from_ms is None else from_ms)
+        return low & ~(0 if to_ms is None else self._model.since_mask(processor, to_ms + 1))
+
+    def _told_windows(
+        self, processor: int, counted: int, from_ms: int | None, to_ms: int | None, resolution_ms: int
+    ) -> set[int]:
+        """What a window may hold by what is said of it: each bound is as it was asked for, or at the start of the next
+        bucket of a level that is no coarser than ``resolution_ms``. UNBOUNDED_MS: or at the beginning of all time.
+        """
+        everything = {self._model.since_mask(processor, EVER)}
+        lows = everything if from_ms is None else self._told_since(processor, from_ms, resolution_ms)
+        highs = {0} if to_ms is None else self._told_since(processor, to_ms + 1, resolution_ms)
+        return {counted & low & ~high for low in lows for high in highs}
+
+    def _told_since(self, processor: int, since_ms: int, resolution_ms: int) -> set[int]:
+        widths_ms = [level.width_ms for level in self._shape.levels]
+        if resolution_ms == UNBOUNDED_MS:
+            bounds_ms = {EVER}
+        else:
+            widths_ms = [width_ms for width_ms in widths_ms if width_ms <= resolution_ms]
+            bounds_ms = set()
+        bounds_ms |= {-(-since_ms // width_ms) * width_ms for width_ms in widths_ms}
+        return {self._model.since_mask(processor, bound_ms) for bound_ms in bounds_ms}
 
     def window_mask(self, floors: Floors, processor: int, from_ms: int | None, to_ms: int | None) -> int:
         """What ``processor`` charged in a window, as exact as books with these floors promise to be."""

@@ -23,6 +23,7 @@ from engine.lab.dst.processes import Process
 from engine.lab.dst.processors import Processor
 from engine.lab.dst.punctual import WAKE_MS, Punctuality
 from engine.lab.dst.scheduler import Scheduler
+from engine.lab.dst.syncing import VirtualSegment
 from engine.memory.doorbell import Doorbell
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words
@@ -30,6 +31,7 @@ from engine.ring.ring import RingReader
 from engine.routing.fees import believed_ppm
 from engine.routing.router import Router
 from engine.setting_groups import RoutingSettings
+from engine.storage.durability import Syncing
 
 Ends = Sequence[tuple[Attempt, Outcome]]
 
@@ -70,10 +72,13 @@ class Bell:
         self._wake = wake
         self._points = points
         self.is_ringing = False
+        self.is_removed = False  # somebody has removed the pipe, and who rings has another one
 
     def ring(self) -> None:
         """See the port. A process that was asleep may be awake afterwards."""
         self._points.reach()
+        if self.is_removed:
+            return
         self.is_ringing = True
         self._wake()
 
@@ -99,7 +104,7 @@ class VirtualClock:
 
 
 class Unkept:
-    """The port of durability: shared memory survives every process here, and the machine never loses power."""
+    """The port of durability where shared memory survives every process."""
 
     before_books: Callable[[], None] | None = None
 
@@ -123,6 +128,7 @@ class DispatcherProcess(Process):
     """Runs the loop, and is its waker.
 
     Parameters:
+      segments: of the books and the rings, if they are to be brought to disk; none otherwise.
       wake_in: asks for :meth:`go_on` in so many ms, or earlier if that was asked for already.
     """
 
@@ -139,6 +145,7 @@ class DispatcherProcess(Process):
         points: Points,
         punctuality: Punctuality,
         *,
+        segments: Sequence[VirtualSegment],
         watchers: Watchers,
         wake_in: Callable[[float], None],
         jitter: Callable[[], float],
@@ -152,6 +159,7 @@ class DispatcherProcess(Process):
         self._scheduler = scheduler
         self._points = points
         self._punctuality = punctuality
+        self._segments = segments
         self._watchers = watchers
         self._wake_in = wake_in
         self._jitter = jitter
@@ -175,9 +183,10 @@ class DispatcherProcess(Process):
         plan = self._plan
         fees_ppm = [fee if known else -1 for fee, known in zip(plan.fees_ppm, plan.known_fees, strict=True)]
         router = Router(routing_settings(plan), believed_ppm(*fees_ppm), plan.request_timeout_ms)
+        keeping = Syncing(self._segments[0], self._segments[1:]) if self._segments else Unkept(self._points)
         work = Work(
             [RingReader(words) for words in self._rings],
-            BooksWriter(self._books, self._shape, self._rings),
+            BooksWriter(self._books, self._shape, self._rings, keeping.before_books),
             self._shape,
             self._status,
             router,
@@ -199,7 +208,7 @@ class DispatcherProcess(Process):
             Drain(plan.drain_ms),
             Rhythm(plan.dispatch_pause_ms, plan.target_batch, plan.dispatch_batch),
             self._status,
-            Ports(clock, network, Unkept(self._points), self, self._doorbell),
+            Ports(clock, network, keeping, self, self._doorbell),
         )
         self._then: Callable[[], None] | None = None  # what comes before the next pass
         self._is_open = self._is_asleep = self._is_ready = False

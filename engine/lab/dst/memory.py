@@ -14,6 +14,7 @@ else:
     Array = array
 
 NEVER = 1 << 60
+UNTOLD = -1  # the number of a segment that is in no journal
 
 Store = tuple[int, "int | slice", Any]  # segment, where, what
 
@@ -26,12 +27,13 @@ class Points:
     """Counts the points at which something may happen to the process that runs: before every store, and some more.
 
     ``left``: points until ``interrupt`` is called, which sets it anew; it may raise KilledError.
-    ``journal``: when it is a list, every store is appended to it.
+    ``interrupts``: how often that was. ``journal``: when it is a list, every store is appended to it.
     """
 
     def __init__(self) -> None:
         self.left = NEVER
         self.interrupt: Callable[[], None] = lambda: None
+        self.interrupts = 0
         self.journal: list[Store] | None = None
 
     def reach(self) -> None:
@@ -59,18 +61,25 @@ class _SharedWords(Array):
             points.reach()
             self._keep(slice(middle, stop), value[middle - start :])
             return
-        if points.journal is not None:
+        if points.journal is not None and self.segment != UNTOLD:
             points.journal.append((self.segment, index, value))
         array.__setitem__(self, index, value)
 
     def _keep(self, index: slice, value: array[int]) -> None:
-        if self.points.journal is not None:
+        if self.points.journal is not None and self.segment != UNTOLD:
             self.points.journal.append((self.segment, index, value))
         array.__setitem__(self, index, value)
 
 
 def shared_words(segment: int, length: int, points: Points) -> Words:
-    """A segment of ``length`` words, all 0; ``segment`` is its number in the journal (0: books, i + 1: ring i)."""
+    """A segment of ``length`` words, all 0; ``segment`` is its number in the journal (0: books, i + 1: ring i), or
+    UNTOLD.
+    """
     words = _SharedWords("Q", bytes(length * WORD_BYTES))
     words.segment, words.points = segment, points
     return cast(Words, words)
+
+
+def overwrite(words: Words, other: Words | Array, part: slice = slice(None)) -> None:
+    """Gives a part of a segment what ``other`` holds. No process does this, so nothing happens meanwhile."""
+    array.__setitem__(cast(Array, words), part, cast(Array, other))

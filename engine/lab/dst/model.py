@@ -11,7 +11,7 @@ from engine.books.reader import BooksReader
 from engine.connectors.answers import Outcome, Verdict
 from engine.dispatch.attempt import Attempt
 from engine.lab.dst.account import NOT_CHARGED, Account, Record
-from engine.lab.dst.plan import BITS, DAY_STEP_MS, PROCESSORS, Plan
+from engine.lab.dst.plan import BITS, DAY_STEP_MS, PLAIN, PROCESSORS, Plan
 from engine.lab.dst.scheduler import Scheduler
 from engine.lab.dst.trace import Trace
 from engine.memory import layout
@@ -66,7 +66,7 @@ class Model:
         self._purging = False
         self.has_base = plan.sums > 0
         self._is_dirty = True
-        self.rings = rings
+        self.rings = list(rings)
         self._scheduler = scheduler
         self._trace = trace
 
@@ -176,6 +176,13 @@ class Model:
             if held is not None and held.state == PROCESSING:
                 account.unsure[held.processor] += 1
 
+    def is_left(self, account: Account) -> bool:
+        """Whether an ordinary payment belongs to a processor, by its slot, and nothing is known of it."""
+        if account.position < 0 or account.forgotten or account.odd is not PLAIN:
+            return False
+        held = self.held(account)
+        return held is not None and held.state == PROCESSING and not held.is_parked
+
     # --- purges ------------------------------------------------------------------------------------------------------
 
     def purge_asked(self) -> None:
@@ -201,21 +208,36 @@ class Model:
             if account.position >= 0 and account.position < forgotten[account.ring]:
                 account.forgotten = True
 
+    def carried_over(self, rings: Sequence[RingReader]) -> None:
+        """Memory of other sizes has taken the place of the old one: every payment has another place, or none."""
+        self.rings[:] = rings
+        places = {}
+        for index, ring in enumerate(rings):
+            for position in range(max(0, ring.head - ring.slots), ring.head):
+                held = ring.read(position)
+                if held is not None:
+                    places[held.id_high, held.id_low, held.cents] = index, position
+        for account in self.accounts:
+            if account.position >= 0:
+                place = places.get((*account.key, account.cents))
+                account.is_left_out = place is None
+                account.ring, account.position = place or (0, 0)
+
     # --- what shared memory holds ------------------------------------------------------------------------------------
 
     def remembers(self, account: Account) -> bool:
         """Whether the engine must still know an accepted payment: it is neither purged nor about to be overwritten."""
         ring = self.rings[account.ring]
-        if account.position < ring.forgotten_below:
+        if account.forgotten or account.position < ring.forgotten_below:
             return False
-        if account.position > ring.head - ring.slots:
+        if account.position > ring.head - ring.slots and not account.is_left_out:
             return True
         held = self.held(account)
         return held is not None and held.is_parked and held.state in (QUEUED, PROCESSING, ALREADY)
 
     def held(self, account: Account) -> Payment | None:
         """What shared memory holds of an accepted payment: its slot or, once that is given back, its parking place."""
-        held = self.rings[account.ring].read(account.position)
+        held = None if account.is_left_out else self.rings[account.ring].read(account.position)
         if held is not None and held.state != PARKED:
             return held
         kept = self._books.parked(account.id_high, account.id_low)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from unittest import mock
 
-from engine.books.reader import BooksReader
+from engine.books.reader import EXACT_MS, BooksReader
 from engine.books.writer import BooksWriter
 from engine.connectors import answers, rinha
 from engine.dispatch import ending, life, pacing, starting
@@ -20,11 +20,15 @@ from engine.dispatch.loop import Loop
 from engine.dispatch.queries import Queries
 from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
+from engine.intake import acceptor
 from engine.intake.acceptor import Acceptor
-from engine.lab.dst import wrong
-from engine.memory import layout
+from engine.intake.committer import Committer
+from engine.lab.dst import processes, wrong
+from engine.memory.doorbell import Doorbell
+from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
-from engine.storage import fingerprints
+from engine.storage import fingerprints, migration
+from engine.storage.durability import Syncing
 
 
 class Mutant(NamedTuple):
@@ -64,6 +68,15 @@ MUTANTS = {
         wrong.begin_late,
         ((Dispatcher, "finish", wrong.finish_late),),
     ),
+    "parked-left-behind": Mutant(
+        "memory of other sizes does not get what is parked", migration, "_plan_parked", wrong.none_parked
+    ),
+    "sent-before-synced": Mutant(
+        "a payment is sent before it is on disk where it goes", Syncing, "before_sends", lambda *_: None
+    ),
+    "answered-before-synced": Mutant(
+        "a 202 is sent before the payment is on disk", Committer, "commit", wrong.commit_unsynced
+    ),
     "absent-is-not-charged": Mutant("a 404 is taken for a refusal", ending, "finish", wrong.finish_absent),
     "recovered-as-queued": Mutant(
         "after a crash, what was in flight may go anywhere", Work, "recover", wrong.recover_as_queued
@@ -74,6 +87,15 @@ MUTANTS = {
         "begin_left",
         lambda *_: [],
     ),
+    "left-asked-late": Mutant(
+        "after a crash, what was in flight is asked for half a second later", Work, "recover", wrong.recover_late
+    ),
+    "lock-file-anew": Mutant(
+        "a new API process locks another file than those that run", processes, "lock_file", wrong.lock_file_anew
+    ),
+    "waits-for-ever": Mutant(
+        "a lock whose holder stands still is waited for without limit", acceptor, "STRIPE_WAIT_SECONDS", 1e9
+    ),
     "no-lock": Mutant("two API processes look up and put at the same time", Acceptor, "accept", Acceptor._accept),
     "slot-given-early": Mutant(
         "a slot is given away before its payment is over", RingReader, "is_done", wrong.is_done_early
@@ -82,9 +104,20 @@ MUTANTS = {
         "a new API process leaves what its predecessor had not published", RingWriter, "__init__", wrong.open_as_it_is
     ),
     "torn-reading": Mutant("the books are read without their version", BooksReader, "_read", wrong.read_whatever),
+    "said-to-be-exact": Mutant(
+        "an old window does not say how exact it is", BooksReader, "_resolution_ms", lambda *_: EXACT_MS
+    ),
+    "bounds-rounded-apart": Mutant(
+        "a bound is rounded up where a window begins, and down where it ends",
+        BooksReader,
+        "_window",
+        wrong.window_rounded_apart,
+    ),
     "parked-not-found": Mutant("what was parked is not looked up", BooksReader, "parked", lambda *_: None),
     "record-of-any-time": Mutant("a record is taken for ours whatever its time", life, "whose", wrong.whose_ever),
-    "seen-ignored": Mutant("an id that was here before is not looked up first", layout, "ORIGIN_SEEN", 0),
+    "seen-ignored": Mutant(
+        "an id that was here before is not looked up first", IdMemory, "remember", wrong.remember_unsaid
+    ),
     "refused-waits": Mutant("what is refused goes into the queue again", life, "_AFTER_REQUEST", wrong.REFUSED_WAITS),
     "refused-by-one": Mutant(
         "a payment has failed when one processor has refused it", life, "is_refused_for_good", wrong.refused_by_one
@@ -120,6 +153,10 @@ MUTANTS = {
     "no-last-look": Mutant(
         "the dispatcher falls asleep without a last look", Loop, "_may_sleep", wrong.may_always_sleep
     ),
+    "sleeps-for-ever": Mutant(
+        "the dispatcher does not wake by itself when no ring is heard", pacing, "IDLE_WAIT_MS", 10**9
+    ),
+    "bell-not-rung": Mutant("an API process does not wake the dispatcher", Doorbell, "ring_if_asleep", lambda *_: None),
     "deaf": Mutant("it says that it listens for an answer, and does not", pacing, "decide", wrong.deaf),
     "late-start": Mutant(
         "payments are sent after the drain time",

@@ -105,10 +105,14 @@ class Plan:
     purges: tuple[int, ...]  # when, ms into the run
     audits: tuple[int, ...]  # when somebody asks for a summary
     stops: tuple[int, ...]  # when somebody stops the dispatcher by SIGTERM, without killing it
+    removals: tuple[tuple[int, int], ...]  # from when to when the doorbell's pipe is not the one that is waited at
     clock_steps: tuple[tuple[int, int], ...]  # when, ms into the run; by how many ms
     moves: tuple[tuple[int, int], ...]  # when, ms into the run, somebody gives which processor another address
+    sizes: tuple[tuple[int, int, int], ...]  # when the engine is started with so many rings of so many slots
     id_memory: bool  # whether the engine remembers ids for longer than in its rings ...
     mistaken_ids: float  # ... and the chance that it takes a new one for known
+    is_synced: bool  # whether stores are brought to disk, before a 202 and before a payment is sent ...
+    is_compared: bool  # ... and, if not, whether the fast path goes through what is accepted once more
     mute: tuple[bool, bool]  # whether each processor answers no lookup, ever
     sums: int  # cents that every sum begins with; 0 for none
     is_curse_lifted: bool  # when everything heals
@@ -159,14 +163,23 @@ def draw(chance: Random) -> Plan:
         purges=tuple(chance.randint(0, length_ms) for _ in range(pick((0, 0, 0, 0, 1, 2)))),
         audits=_draw_audits(chance, length_ms),
         stops=tuple(chance.randint(0, length_ms) for _ in range(pick((0, 0, 1, 3)))),
+        removals=tuple(
+            (at_ms, at_ms + pick((100, 1000, 3000)))
+            for at_ms in (chance.randint(0, length_ms) for _ in range(pick((0, 0, 1, 2))))
+        ),
         clock_steps=_draw_clock_steps(chance, length_ms, recent_seconds),
         moves=tuple((chance.randint(0, length_ms), pick(PROCESSORS)) for _ in range(pick((0, 0, 2)))),
+        sizes=tuple(
+            (chance.randint(0, length_ms), pick((1, 2, 3)), pick((4, 8, 16, 64))) for _ in range(pick((0, 0, 0, 1, 2)))
+        ),
         id_memory=chance.random() < 0.5,
         mistaken_ids=pick((0.0, 0.1)),
         mute=(chance.random() < 0.12, chance.random() < 0.12),
         sums=_draw_sums(chance, orders),
         is_curse_lifted=chance.random() < 0.5,
         replay=pick((0.0, 0.05, 0.2)),
+        is_synced=(is_synced := chance.random() < 0.2),
+        is_compared=not is_synced and chance.random() < 0.25,
     )
 
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, cast
 
 from engine.books.levels import Shape
 from engine.books.reader import BooksReader
-from engine.intake.acceptor import Acceptor
+from engine.dispatch.attempt import Now
+from engine.intake.acceptor import Acceptor, Place, Verdict
+from engine.intake.alarm import Alarm
+from engine.intake.committer import Committer
+from engine.lab.dst.account import Account
+from engine.lab.dst.beside import FastPathBeside
+from engine.lab.dst.locks import VirtualLocks, VirtualTime
 from engine.lab.dst.memory import Points
+from engine.lab.dst.syncing import VirtualAlarm, VirtualSegment
 from engine.memory import layout
 from engine.memory.doorbell import Bell, Doorbell
-from engine.memory.hashing import mix
 from engine.memory.words import Words
-from engine.ring import ids
+from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
+
+
+class Waiting(NamedTuple):
+    """A customer whose 202 must wait for the disk, until ``until_ms``; ``place`` is None when it need not."""
+
+    account: Account
+    place: Place | None
+    until_ms: int
 
 
 class Process:
@@ -31,39 +46,20 @@ class Process:
         raise NotImplementedError
 
 
-class VirtualLock:
-    """The record locks between API processes: the port of :class:`engine.intake.acceptor.Acceptor` that is no file.
-
-    A process that finds one held would wait: the world asks before.
-    """
-
-    descriptor = -1
-
-    def __init__(self, seeds: tuple[int, int]) -> None:
-        self._seeds = seeds
-        self._held: set[int] = set()
-
-    def is_held(self, id_high: int, id_low: int) -> bool:
-        """Whether some process, stopped in the middle of it, is accepting what shares a lock with this payment."""
-        return ids.stripe(mix(id_high, id_low, *self._seeds)) in self._held
-
-    @contextlib.contextmanager
-    def locked(self, stripe: int, count: int = 1) -> Iterator[None]:
-        """Holds locks; a process that dies lets go of them."""
-        stripes = set(range(stripe, stripe + count))
-        assert not stripes & self._held
-        self._held |= stripes
-        try:
-            yield
-        finally:
-            self._held -= stripes
-
-    def close(self) -> None:
-        """There is nothing to close."""
+def lock_file(index: int, starts: int) -> int:
+    """The number of the file whose bytes an API process locks: the books' own, whichever process starts, and when."""
+    return 0
 
 
 class ApiProcess(Process):
-    """Accepts payments into its own ring, and rings the bell."""
+    """Accepts payments into its own ring, and rings the bell.
+
+    Parameters:
+      segments: of the books and all rings, where payments have their 202 only when they are on disk; none: at once.
+      ids: the words of the id memory, if there is one.
+      is_compared: whether the fast path goes through everything that it accepts once more.
+      commit_in: asks the world for a commit in so many ms, see :class:`VirtualAlarm`.
+    """
 
     def __init__(
         self,
@@ -71,9 +67,16 @@ class ApiProcess(Process):
         shape: Shape,
         books: Words,
         rings: Sequence[Words],
-        lock: VirtualLock,
+        locks: VirtualLocks,
+        time: VirtualTime,
         points: Points,
         bell: Bell,
+        *,
+        segments: Sequence[VirtualSegment],
+        ids: Words | None,
+        is_compared: bool,
+        commit_in: Callable[[ApiProcess, Callable[[], None], int], None],
+        committed: Callable[[ApiProcess], None],
     ) -> None:
         super().__init__()
         self.name = f"api {index}"
@@ -81,14 +84,64 @@ class ApiProcess(Process):
         self._shape = shape
         self._books = books
         self._rings = rings
-        self._lock = lock
+        self._locks = locks
+        self._time = time
         self._points = points
         self._doorbell = Doorbell(bell, books)
+        self._segments = segments
+        self._ids = ids
+        self._is_compared = is_compared
+        self._commit_in = commit_in
+        self._committed = committed
+        self._starts = 0
+        self._beside: FastPathBeside | None = None
+        self.committer: Committer | None = None
+        self.waiting: list[Waiting] = []
 
     def boot(self) -> None:
-        self._own = own = RingWriter(self._rings[self.index])
+        self._starts += 1
+        self.waiting.clear()
+        self._own = own = RingWriter(self._rings[self.index], is_synced=bool(self._segments))
         rings = [own if index == self.index else RingReader(words) for index, words in enumerate(self._rings)]
-        self.acceptor = Acceptor(rings, own, BooksReader(self._books, self._shape), self._lock)
+        memory = IdMemory(self._ids) if self._ids is not None else None
+        lock = self._locks.open(lock_file(self.index, self._starts))
+        self.acceptor = Acceptor(rings, own, BooksReader(self._books, self._shape), lock, memory)
+        if self._is_compared:
+            self.close()
+            self._beside = FastPathBeside(rings, own, self._books, self._shape, memory, self._doorbell)
+        if self._segments:
+            commit_in, committed = partial(self._commit_in, self), partial(self._committed, self)
+            self.committer = Committer(
+                own,
+                self._segments[self.index + 1],
+                lambda commit: cast(Alarm, VirtualAlarm(commit, commit_in)),
+                committed,
+            )
+            self.committer.start()
+
+    def accept(self, id_high: int, id_low: int, cents: int, now: Now) -> tuple[Verdict, bool]:
+        """What the acceptor says, and whether the fast path would have taken the payment too.
+
+        Raises StripeBusyError and ViolationError.
+        """
+        self._time.begin()
+        interrupts = self._points.interrupts
+        before = self._beside.image(id_high, id_low) if self._beside is not None else ()
+        verdict = self.acceptor.accept(id_high, id_low, cents, now.wall_ms, now.mono_ms)
+        if self._beside is None or self._points.interrupts != interrupts:  # others have stored meanwhile
+            return verdict, False
+        ms = (now.wall_ms, now.mono_ms)
+        return verdict, self._beside.compare(before, verdict, id_high, id_low, cents, ms)
+
+    def close(self) -> None:
+        """The world is over."""
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None
+
+    def is_on_disk(self, ring: int, place: Place) -> bool:
+        """Whether a payment of any ring is on disk, or over."""
+        return self._segments[ring + 1].has(place.position) or place.ring.read(place.position) is None
 
     def ring_bell(self) -> None:
         """Something was published. The process may die before it says so."""

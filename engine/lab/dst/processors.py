@@ -42,6 +42,7 @@ SERVING = (
     Treatment.FORBID,
 )
 WAY_MS_MAX = ANSWER_MS_MAX - 100  # of a query: just in time
+ASKABLE_MS = 30  # who answers no later than this can be asked
 LATE_MS = 4000  # how long after the dispatcher's time-out something may still happen
 
 
@@ -89,6 +90,13 @@ class Processor:
         while self._scheduler.mono_ms - self._start_ms >= self._stages[-1].until_ms:
             self._stages.pop()
         return self._stages[-1]
+
+    @property
+    def is_askable(self) -> bool:
+        """Whether it answers every lookup quickly and truly just now."""
+        stage = self.stage
+        is_serving = all(treatment is Treatment.SERVE for treatment in stage.treatments)
+        return is_serving and not self._is_mute and not stage.lag_ms and stage.delay_ms[1] <= ASKABLE_MS
 
     def receive_health(self, answer: Callable[[Health], None]) -> None:
         """It is asked for its health, some time from now; ``answer`` is called with what it says, if anything."""

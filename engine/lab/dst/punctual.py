@@ -21,7 +21,8 @@ class Punctuality:
         self._scheduler = scheduler
         self._drain_ms = plan.drain_ms
         self._pause_ms = plan.dispatch_pause_ms + AUDIT_DELAY_MS + 2 * WAKE_MS
-        self._rung: list[tuple[int, Account]] = []  # from when it must know of a payment
+        self.is_heard = True  # the bell, by who waits for it
+        self._rung: list[tuple[int, Account]] = []  # until when it must know of a payment
         self._answer_ms: int | None = None  # when the oldest answer came that it must have listened for
         self._asked_ms: int | None = None  # to stop
 
@@ -31,8 +32,9 @@ class Punctuality:
         self._answer_ms = self._asked_ms = None
 
     def rung(self, account: Account) -> None:
-        """The bell was rung for a payment, if it is to be rung."""
-        self._rung.append((self._scheduler.mono_ms, account))
+        """The bell was rung for a payment, if it is to be rung. If nobody hears it, the dispatcher wakes by itself."""
+        within_ms = self._pause_ms if self.is_heard else self._pause_ms + IDLE_WAIT_MS
+        self._rung.append((self._scheduler.mono_ms + within_ms, account))
 
     def answered(self, is_listening: bool) -> None:
         """An answer arrives; ``is_listening``: the dispatcher says that it listens."""
@@ -47,13 +49,15 @@ class Punctuality:
     def looks(self) -> None:
         """A pass begins. Raises ViolationError when it comes too late."""
         now_ms = self._scheduler.mono_ms
-        late = [(now_ms - rung_ms, account) for rung_ms, account in self._rung if now_ms - rung_ms > self._pause_ms]
+        late = [(now_ms - until_ms, account) for until_ms, account in self._rung if now_ms > until_ms]
         self._rung.clear()
         if late:
             self._model.mark_forgotten()  # by a purge that came just when the bell was rung
         for late_ms, account in late:
             if not account.forgotten:
-                raise ViolationError(f"payment {account.number} waited {late_ms} ms for a look at it", account.number)
+                raise ViolationError(
+                    f"payment {account.number} waited {late_ms} ms too long for a look at it", account.number
+                )
         if self._answer_ms is not None and now_ms - self._answer_ms > WAKE_MS:
             raise ViolationError(f"it says that it listens, and takes an answer {now_ms - self._answer_ms} ms later")
         self._answer_ms = None

@@ -30,7 +30,8 @@ def reached(world: World) -> Counter[str]:
     for what, at in _WORDS.items():
         counts[what] += books[at]
     counts["charged before"] += books[layout.BOOKS_BEFORE_AT] - (sums > 0)
-    counts["laps"] += any(ring[layout.RING_HEAD_AT] > world.plan.ring_slots for ring in world.rings)
+    counts["accepted by the fast path too"] += world.taken
+    counts["laps"] += any(ring[layout.RING_HEAD_AT] > ring[layout.RING_SLOTS_AT] for ring in world.rings)
     carries = [books[layout.BOOKS_CARRIES_AT + processor] for processor in PROCESSORS]
     counts["sums carried"] += sums > 0 and max(carries) > sums // layout.SUM_MODULUS
     for account in world.accounts:

@@ -179,6 +179,8 @@ class Replay:
 
     def _look_up(self, account: Account, span: _Span, views: Sequence[Words]) -> None:
         """A payment that is known before and after is known in between."""
+        if account.is_left_out:
+            return
         ring_before, ring_after = span.before[account.ring + 1], span.after[account.ring + 1]
         if account.position >= ring_before[layout.RING_HEAD_AT]:
             return

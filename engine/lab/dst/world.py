@@ -14,26 +14,38 @@ from engine.books.writer import BooksWriter
 from engine.dispatch import life, work
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.life import Course, Decision
+from engine.dispatch.loop import Loop
+from engine.dispatch.starting import ASKING_MAX
+from engine.intake import acceptor
+from engine.intake.committer import Committer
 from engine.lab.dst.account import Account
 from engine.lab.dst.checks import Checks
 from engine.lab.dst.customers import Customers
 from engine.lab.dst.dispatching import DispatcherProcess, Watchers
-from engine.lab.dst.memory import NEVER, KilledError, Points, shared_words
+from engine.lab.dst.locks import VirtualLocks, VirtualTime
+from engine.lab.dst.memory import NEVER, UNTOLD, KilledError, Points, overwrite, shared_words
 from engine.lab.dst.model import Model, ViolationError
 from engine.lab.dst.plan import NEVER_MS, PLAIN, PROCESSORS, draw
-from engine.lab.dst.processes import ApiProcess, Process, VirtualLock
+from engine.lab.dst.processes import ApiProcess, Process
 from engine.lab.dst.processors import Processor
 from engine.lab.dst.punctual import WAKE_MS, Punctuality
 from engine.lab.dst.replay import Replay
 from engine.lab.dst.scheduler import Scheduler
+from engine.lab.dst.stages import Stage
+from engine.lab.dst.syncing import VirtualSegment
 from engine.lab.dst.trace import Trace
 from engine.memory import layout
+from engine.memory.words import Words
 from engine.payment import Payment
 from engine.processors import CONTEST_NAMES
+from engine.ring.ids import IdMemory, ids_words, lay_out_ids
 from engine.ring.ring import RingReader
-from engine.storage import fingerprints
+from engine.storage import fingerprints, migration
 from engine.storage.migration import Memory
 
+# What a killed dispatcher had sent is in the books so long after the next one's start, if its processor can be asked:
+# three pauses and an answer.
+FOUND_MS = 350
 QUIET_MS_MAX = 90_000  # after everything has healed, all must be settled within so long
 DEPTH_MAX = 3  # processes that stand in the middle of a step at one moment
 EVENTS_MAX = 200_000  # of a run: beyond it, something repeats without end
@@ -68,6 +80,7 @@ class World:
             words = shared_words(index + 1, layout.ring_words(plan.ring_slots), points)
             layout.lay_out_ring(words, plan.ring_slots, *plan.seeds[2 * index : 2 * index + 2])
             self.rings.append(words)
+        self._segments = self._new_segments() if plan.is_synced else []
         self._shape = books_shape
         fingerprints.keep(URLS, self.books)
         self._lay_out_sums()
@@ -100,19 +113,19 @@ class World:
             self._scheduler,
             points,
             self._punctuality,
-            watchers=Watchers(self._model.recovered, self._model.heard, self._model.settled, self._sends),
+            segments=self._segments,
+            watchers=Watchers(self._recovered, self._model.heard, self._model.settled, self._sends),
             wake_in=self._pass_in,
             jitter=chance.random,
         )
-        lock = VirtualLock((plan.seeds[0], plan.seeds[1]))
-        self._apis = [
-            ApiProcess(index, books_shape, self.books, self.rings, lock, points, self._dispatcher.bell)
-            for index in range(plan.api_processes)
-        ]
+        self._locks = VirtualLocks((plan.seeds[0], plan.seeds[1]))
+        self._time = VirtualTime(self._scheduler)
+        self._ids = self._new_ids() if plan.id_memory else None
+        self._apis = [self._new_api(index) for index in range(plan.api_processes)]
         self._checks = Checks(self.books, books_shape, self.rings, self._apis, self._model, self._scheduler, chance)
         self._customers = Customers(
             self._apis,
-            lock,
+            self._locks,
             self._model,
             self._checks,
             self._scheduler,
@@ -142,6 +155,41 @@ class World:
         for at, carry_at in SUMS:
             self.books[at], self.books[at + 1], self.books[carry_at] = 1, cents, carry
 
+    def _new_api(self, index: int) -> ApiProcess:
+        return ApiProcess(
+            index,
+            self._shape,
+            self.books,
+            self.rings,
+            self._locks,
+            self._time,
+            self._points,
+            self._dispatcher.bell,
+            segments=self._segments,
+            ids=self._ids,
+            is_compared=self.plan.is_compared,
+            commit_in=self._commit_in,
+            committed=self._committed,
+        )
+
+    def _new_segments(self) -> list[VirtualSegment]:
+        """Of the books and the rings, all on disk."""
+        segments = [VirtualSegment(self.books, self._points, is_ring=False)]
+        segments += [VirtualSegment(words, self._points, is_ring=True) for words in self.rings]
+        for segment in segments:
+            segment.sync()
+        return segments
+
+    def _new_ids(self) -> Words:
+        """The id memory. It takes some ids for known that never were here."""
+        words = shared_words(UNTOLD, ids_words(layout.STRIPES), self._points)
+        lay_out_ids(words, layout.STRIPES, self.rings[0], 1)
+        memory = IdMemory(words)
+        for order in self.plan.orders:
+            if self._chance.random() < self.plan.mistaken_ids:
+                memory.remember(order.id_high, order.id_low)
+        return words
+
     @property
     def accounts(self) -> Sequence[Account]:
         """The truth of every payment."""
@@ -157,8 +205,19 @@ class World:
         with (
             mock.patch.object(life, "after_lookup", partial(self._after_lookup, life.after_lookup)),
             mock.patch.object(work.log, "disabled", True),  # it would log each curse
+            mock.patch.object(acceptor, "locks", self._locks),
+            mock.patch.object(acceptor, "time", self._time),
         ):
-            self._run()
+            try:
+                self._run()
+            finally:
+                for api in self._apis:
+                    api.close()
+
+    @property
+    def taken(self) -> int:
+        """How many payments the fast path has accepted beside the Python code."""
+        return self._customers.taken
 
     def _after_lookup(self, after_lookup: Callable[..., Decision], course: Course, *details: Any) -> Decision:
         """Raises an unforeseen error for a payment that is cursed."""
@@ -182,10 +241,15 @@ class World:
             scheduler.after(at_ms, self._audit)
         for at_ms in plan.stops:
             scheduler.after(at_ms, self._stop)
+        for from_ms, to_ms in plan.removals:
+            scheduler.after(from_ms, self._remove_pipe)
+            scheduler.after(to_ms, self._renew_pipe)
         for at_ms, by_ms in plan.clock_steps:
             scheduler.after(at_ms, self._step_clock, by_ms)
         for at_ms, processor in plan.moves:
             scheduler.after(at_ms, self._move, processor)
+        for at_ms, rings, slots in plan.sizes:
+            scheduler.after(at_ms, self._resize, rings, slots)
         for _ in range(plan.crashes_max // 3):
             scheduler.after(self._chance.random() * plan.length_ms, self._crash_any)
         self._points.interrupt = self._interrupt
@@ -217,6 +281,8 @@ class World:
             return False
         if any(words[layout.RING_PURGE_ASKED_AT] != words[layout.RING_PURGE_DONE_AT] for words in self.rings):
             return False
+        if any(words[layout.RING_READY_AT] != words[layout.RING_HEAD_AT] for words in self.rings):
+            return False
         if self._scheduler.mono_ms < self._rest_ms:
             return False
         open_payments = self._dispatcher.dispatcher.open_payments()
@@ -234,7 +300,7 @@ class World:
     # --- processes ---------------------------------------------------------------------------------------------------
 
     def _boot(self, process: Process) -> None:
-        if process.alive or process.busy:
+        if process.alive or process.busy or process not in (*self._apis, self._dispatcher):
             return
         self._model.note("starts", None, process.name)
         if self._step(process, process.boot):
@@ -288,19 +354,54 @@ class World:
         """Somebody stops the engine, gives a processor another address, and starts it: it must refuse as long as only
         the old one knows of a payment. Then that is taken back.
         """
-        for process in (*self._apis, self._dispatcher):
-            if process.alive:
-                self._died(process)
-        BooksWriter(self.books, self._shape, self.rings).recover()
+        self._stop_all()
         urls = list(URLS)
         urls[processor] = "http://elsewhere:8080"
         told = fingerprints.complaint(urls, Memory(self.books, self._shape, self.rings))
         self._model.note("refuses another address" if told else "takes another address", None, processor)
         self._checks.check_move(processor, told)
 
+    def _stop_all(self) -> None:
+        """Every process dies, and what was committed is done to its end."""
+        for process in (*self._apis, self._dispatcher):
+            if process.alive:
+                self._died(process)
+        BooksWriter(self.books, self._shape, self.rings).recover()
+
+    def _resize(self, count: int, slots: int) -> None:
+        """The engine is started with other sizes, and takes over what is there, if that fits."""
+        self._stop_all()
+        self._model.mark_forgotten()
+        old = Memory(self.books, self._shape, self.rings)
+        try:
+            plan = migration.plan(old, count, slots, self._shape, lambda: self._chance.getrandbits(64) | 1)
+        except migration.MisfitError:
+            self._model.note("does not fit", None, count, slots)
+            return
+        self._model.note("has other sizes", None, count, slots)
+        books = shared_words(UNTOLD, self._shape.words, self._points)
+        rings = []
+        for index in range(count):
+            rings.append(shared_words(index + 1, layout.ring_words(slots), self._points))
+            layout.lay_out_ring(rings[-1], slots, *self.plan.seeds[:2])
+        migration.carry_over(plan, old, Memory(books, self._shape, rings))
+        for api in self._apis:
+            api.close()
+        overwrite(self.books, books)
+        self.rings[:] = rings
+        if self._segments:
+            self._segments[:] = self._new_segments()
+        self._model.carried_over([RingReader(words) for words in rings])
+        self._checks.carried_over([RingReader(words) for words in rings])
+        self._apis[count:] = [self._new_api(index) for index in range(len(self._apis), count)]
+        for process in (*self._apis, self._dispatcher):
+            self._scheduler.after(self._chance.random() * 1000, self._boot, process)
+        self._checks.look()
+
     def _interrupt(self) -> None:
         """A process stands between two stores."""
         points = self._points
+        points.interrupts += 1
         if not self._stack:
             points.left = self._draw_points()
             return
@@ -327,6 +428,17 @@ class World:
     def _draw_points(self) -> int:
         return 1 + int(self._chance.random() * 2 * self.plan.points_mean) if self._troubled else NEVER
 
+    def _commit_in(self, api: ApiProcess, commit: Callable[[], None], wait_ms: int) -> None:
+        """An API process wants its ring brought to disk. If it dies before, the next one does it."""
+        self._scheduler.after(wait_ms, self._commit, api, api.committer, commit)
+
+    def _commit(self, api: ApiProcess, committer: Committer | None, commit: Callable[[], None]) -> None:
+        if api.alive and api.committer is committer:
+            self._step(api, commit)
+
+    def _committed(self, api: ApiProcess) -> None:
+        self._customers.committed(api)
+
     # --- dispatcher and clock ----------------------------------------------------------------------------------------
 
     def _purge(self) -> None:
@@ -346,6 +458,35 @@ class World:
         if self._dispatcher.alive:
             self._model.note("is asked to stop", None, self._dispatcher.name)
             self._dispatcher.ask_to_stop()
+
+    def _recovered(self) -> None:
+        """A dispatcher has taken up what there is. Soon the books have what is charged, where one can ask."""
+        self._model.recovered()
+        if self._scheduler.is_set_back:  # a time before that proves nothing
+            return
+        left = [account for account in self.accounts if self._model.is_left(account)]
+        stages = [processor.stage for processor in self._processors]
+        askable = [processor.number for processor in self._processors if processor.is_askable]
+        found = [account for account in left if account.charged_at and account.charged_at[0] in askable]
+        if found and len(left) <= ASKING_MAX // 2:
+            self._scheduler.after(FOUND_MS, self._check_found, self._dispatcher.loop, found, stages)
+
+    def _check_found(self, loop: Loop, found: Sequence[Account], stages: Sequence[Stage]) -> None:
+        process = self._dispatcher
+        if not process.alive or process.loop is not loop or loop.drain.is_asked or self._scheduler.is_set_back:
+            return
+        for account in found:
+            processor = account.charged_at[0]
+            if self._processors[processor].stage is stages[processor]:
+                self._model.note("is asked for after a start", account.number)
+                self._checks.check_counted(account, processor)
+
+    def _remove_pipe(self) -> None:
+        self._model.note("the doorbell's pipe is removed", None)
+        self._dispatcher.bell.is_removed, self._punctuality.is_heard = True, False
+
+    def _renew_pipe(self) -> None:
+        self._dispatcher.bell.is_removed, self._punctuality.is_heard = False, True
 
     def _pass_in(self, wait_ms: float) -> None:
         due_ms = self._scheduler.mono_ms + int(wait_ms)
@@ -378,6 +519,9 @@ class World:
     def _sends(self, attempt: Attempt) -> None:
         account = self._model.payment(attempt)
         self._punctuality.sends(account)
+        is_of_slot = self._segments and attempt.ring != parked.RING and not attempt.lookup
+        if is_of_slot and not self._segments[attempt.ring + 1].has_sent(attempt):
+            raise ViolationError(f"payment {account.number} is sent before that is on disk", account.number)
         account.sent(attempt)
         self._checks.check_account(account, self._starts)
         name = CONTEST_NAMES[attempt.processor]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from engine.books.reader import EXACT_MS, BooksReader, Window
+from engine.books.reader import EXACT_MS, BooksReader, Sum, Window
 from engine.books.writer import BooksWriter
 from engine.connectors import answers, rinha
 from engine.connectors.answers import Fee, Outcome, Silence, Verdict
@@ -25,12 +25,15 @@ from engine.dispatch.unresolved import Unresolved
 from engine.dispatch.work import Work
 from engine.intake import acceptor
 from engine.intake.acceptor import Acceptor
+from engine.intake.committer import Committer
 from engine.lab.dst.plan import PROCESSORS
 from engine.memory import layout
 from engine.memory.words import WORD_MAX
 from engine.payment import Payment
+from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.routing.plan import Queue
+from engine.storage.migration import Memory
 
 
 def of_error(sent: bool) -> Outcome:
@@ -108,6 +111,32 @@ def recover_as_queued(self: Work, now: Now) -> None:
             self.delayed.wait(self.new_delayed(one.ring, payment), now.mono_ms)
 
 
+def recover_late(self: Work, now: Now) -> None:
+    _recover(self, now._replace(mono_ms=now.mono_ms + 500))
+
+
+_remember = IdMemory.remember
+
+
+def remember_unsaid(self: IdMemory, id_high: int, id_low: int) -> bool:
+    _remember(self, id_high, id_low)
+    return False
+
+
+def none_parked(old: Memory, *details: Any) -> tuple[int, dict[int, int]]:
+    return old.books[layout.BOOKS_PARKED_SEED_AT], {}
+
+
+def commit_unsynced(self: Committer) -> None:
+    self._is_set = False
+    self._ring.release(self._ring.head)
+    self._committed()
+
+
+def lock_file_anew(index: int, starts: int) -> int:
+    return -index - 2 - 8 * starts
+
+
 def is_done_early(self: RingReader, position: int) -> bool:
     word = self.words[self.offset(position) + layout.SLOT_PROGRESS]
     return layout.unpack_progress(position, word)[0] != layout.QUEUED
@@ -123,6 +152,18 @@ def read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> 
     sums = self._window(0, from_ms, to_ms, {}), self._window(1, from_ms, to_ms, {})
     failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, {})
     return Window(sums, EXACT_MS), failed, self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, {})
+
+
+_window = BooksReader._window
+
+
+def window_rounded_apart(
+    self: BooksReader, processor: int, from_ms: int | None, to_ms: int | None, redo: dict[int, int]
+) -> Sum:
+    if from_ms is None or to_ms is None or self._moved_ms(to_ms + 1, redo) == EXACT_MS:
+        return _window(self, processor, from_ms, to_ms, redo)
+    width_ms = max(self._moved_ms(to_ms + 1, redo), EXACT_MS)
+    return _window(self, processor, from_ms, (to_ms + 1) // width_ms * width_ms - 1, redo)
 
 
 # --- what answers mean -----------------------------------------------------------------------------------------------

@@ -7,14 +7,18 @@ import subprocess
 import sys
 from argparse import ArgumentParser
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from engine.connectors.answers import Verdict
-from engine.lab.dst import command
+from engine.lab.dst import command, world
 from engine.lab.dst.mutants import MUTANTS, mutated
+from engine.lab.dst.plan import draw
 from engine.lab.dst.reach import reached
 from engine.lab.dst.seed import run_seed
+from engine.lab.dst.world import World
+from engine.memory import layout
 
 CLEAN_SEEDS = range(10_000, 10_200)
 MUTANT_SEEDS = range(300)  # each mutant is found within so many
@@ -24,6 +28,9 @@ REACHED = {
     **dict.fromkeys(("ACCEPTED", "SAME", "CONFLICT", "FULL", "laps"), OFTEN),
     **dict.fromkeys(("is here again seen", "is here again unseen", "charged before"), OFTEN),
     **dict.fromkeys(("is killed api 0", "is killed dispatcher", "purge asked", "parked"), OFTEN),
+    **dict.fromkeys(("has other sizes", "is asked for after a start"), OFTEN),
+    **dict.fromkeys(("has its 202 from disk", "accepted by the fast path too"), OFTEN),
+    **dict.fromkeys(("finds its lock held", "does not fit", "the doorbell's pipe is removed"), SELDOM),
     **dict.fromkeys(("is asked to stop dispatcher", "stops dispatcher"), OFTEN),
     **dict.fromkeys(("refuses another address", "takes another address"), OFTEN),
     **dict.fromkeys(("wall clock steps", "a day forwards", "a day back", "sums carried"), OFTEN),
@@ -77,6 +84,20 @@ def test_a_seed_does_the_same_in_another_process(hash_seed: str) -> None:
     environment = os.environ | {"PYTHONHASHSEED": hash_seed}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == run_seed(SEED).world.trace.digest()
+
+
+def test_what_the_fast_path_does_otherwise_than_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "slot_check", lambda *_: 1)
+    assert any("C accepts it otherwise" in (run_seed(seed).failure or "") for seed in MUTANT_SEEDS)
+
+
+def test_the_fast_path_beside_python_changes_nothing_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    seed = next(seed for seed in MUTANT_SEEDS if World(seed).plan.is_compared)
+    beside = run_seed(seed).world
+    assert beside.taken > 0
+    monkeypatch.setattr(world, "draw", lambda chance: replace(draw(chance), is_compared=False))
+    alone = run_seed(seed).world
+    assert alone.taken == 0 and alone.trace.digest() == beside.trace.digest()
 
 
 def test_a_failure_tells_its_story_and_how_to_run_it_again(capsys: pytest.CaptureFixture[str]) -> None:
