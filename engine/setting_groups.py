@@ -279,4 +279,24 @@ class DispatchSettings:
         "ENGINE_DRAIN_SECONDS", 5, "s", 0, 3600,
         "How long a stop waits for accepted payments to settle; the others stay in the rings.",
     )
+
+
+@dataclass(frozen=True)
+class LedgerSettings:
+    """What is recorded of what happens."""
+
+    mode: str = variable(
+        "ENGINE_LEDGER", "off", "", 3, 4,
+        "`off`: nothing is recorded; `best`: what happens is recorded, and nothing waits for it.", "off|best",
+    )
+    journal_slots: int = variable(
+        "ENGINE_JOURNAL_SLOTS", 1 << 18, "records", 1024, 1 << 24,
+        "Records of the journal, 64 bytes each; a payment makes two. What is not read before they are full is lost.",
+        "power of two",
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a journal."""
+        return self.mode != "off"
 # fmt: on

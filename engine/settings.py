@@ -19,6 +19,7 @@ from engine.setting_groups import (
     DispatchSettings,
     HostSettings,
     IntakeSettings,
+    LedgerSettings,
     ProcessorSettings,
     RoutingSettings,
     StorageSettings,
@@ -48,6 +49,7 @@ class Settings:
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     dispatch: DispatchSettings = field(default_factory=DispatchSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
 
     def value(self, variable: Variable) -> int | str | bool:
         """The value of a variable."""

@@ -18,10 +18,11 @@ ROOMS = {
     "memory": set[str](),
     "ring": {"memory"},
     "books": {"memory"},
-    "storage": {"memory", "ring", "books"},
+    "journal": {"memory"},
+    "storage": {"memory", "ring", "books", "journal"},
     "connectors": set[str](),
     "routing": set[str](),
-    "dispatch": {"memory", "ring", "books", "storage", "connectors", "routing"},
+    "dispatch": {"memory", "ring", "books", "journal", "storage", "connectors", "routing"},
     "intake": {"memory", "ring", "books", "storage"},
     "supervise": {"memory", "storage"},
 }
