@@ -150,6 +150,21 @@ class StorageSettings:
 
 
 @dataclass(frozen=True)
+class LedgerSettings:
+    """Where payments and attempts are recorded, and for how long."""
+
+    url_set: str = variable(
+        "ENGINE_LEDGER_URL", "", "", 0, 500,
+        "The ledger's database; empty: SQLite, `NAME-ledger.db` in ENGINE_DATA_DIR, or without one in ENGINE_RUN_DIR.",
+        "database",
+    )
+    retention_days: int = variable(
+        "ENGINE_LEDGER_RETENTION_DAYS", 0, "days", 0, 36_500,
+        "How long the ledger keeps what is over; 0: for ever.",
+    )
+
+
+@dataclass(frozen=True)
 class IntakeSettings:
     """Which payments are accepted."""
 

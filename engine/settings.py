@@ -19,6 +19,7 @@ from engine.setting_groups import (
     DispatchSettings,
     HostSettings,
     IntakeSettings,
+    LedgerSettings,
     ProcessorSettings,
     RoutingSettings,
     StorageSettings,
@@ -45,9 +46,16 @@ class Settings:
     processors: ProcessorSettings = field(default_factory=ProcessorSettings)
     host: HostSettings = field(default_factory=HostSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     dispatch: DispatchSettings = field(default_factory=DispatchSettings)
+
+    @property
+    def ledger_url(self) -> str:
+        """The address of the ledger's database."""
+        place = self.storage.data_dir or self.host.run_dir
+        return self.ledger.url_set or f"sqlite:///{os.path.abspath(place)}/{self.host.name}-ledger.db"
 
     def value(self, variable: Variable) -> int | str | bool:
         """The value of a variable."""

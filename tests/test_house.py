@@ -19,6 +19,7 @@ ROOMS = {
     "ring": {"memory"},
     "books": {"memory"},
     "storage": {"memory", "ring", "books"},
+    "ledger": {"memory"},
     "connectors": set[str](),
     "routing": set[str](),
     "dispatch": {"memory", "ring", "books", "storage", "connectors", "routing"},
