@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from engine.ledger.errors import LedgerError
 
 Values = tuple[Any, ...]
+Days = dict[sa.Table, set[int]]  # since 1970 UTC, for each table that has a partition for each day
 # What a row itself can be the reason of, beside the driver's errors: a number too long, a text that cannot be encoded.
 ROW_ERRORS = (ValueError, TypeError, OverflowError)
 
@@ -24,8 +25,11 @@ class Backend(Protocol):
     def limited(self, connection: sa.Connection, seconds: float) -> AbstractContextManager[None]:
         """Ends whatever ``connection`` does after this time; it then raises what :meth:`explain` calls away."""
 
-    def prepare(self, days: dict[sa.Table, set[int]]) -> None:
-        """Makes room for rows of these days (since 1970 UTC), in a transaction of its own."""
+    def missing(self, days: Days) -> Days:
+        """Those of these days that there may be no room for."""
+
+    def make(self, connection: sa.Connection, days: Days) -> None:
+        """Makes room for these days, in a transaction of its own."""
 
     def insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Values]) -> None:
         """Inserts rows of which none is there yet."""
@@ -45,8 +49,8 @@ class Backend(Protocol):
     def backup(self, path: str) -> None:
         """Writes a copy of the whole database to a new file, while it is used. Raises LedgerError."""
 
-    def drop_before(self, table: sa.Table, day: int) -> bool:
-        """Drops what is older than this day, or a bounded part of it; whether there is more to drop."""
+    def drop_before(self, connection: sa.Connection, table: sa.Table, day: int) -> bool:
+        """Drops what is older than this day, or a bounded part of it; whether there may be more to drop."""
 
 
 def driver_error(error: Exception) -> BaseException:

@@ -40,7 +40,7 @@ def carry(database: Database, batch: Batch) -> int:
         for row in batch.health
     ]
     states = [(number, *row, now_ms) for row in batch.states]
-    database.backend.prepare(
+    database.prepare(
         {
             schema.attempt: {day(row[_BEGAN]) for row in (*fresh, *late)},
             schema.processor_health: {day(row.at_ms) for row in batch.health},

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from engine.ledger import migrate, schema, statements
 from engine.ledger.backend import Backend
-from engine.ledger.errors import AwayError, LedgerError, OtherEngineError, UnusableError
+from engine.ledger.errors import AwayError, OtherEngineError, UnusableError
 from engine.ledger.rows import Cursor, RingCursor
 
 LIMIT_SECONDS: Final = 10.0
@@ -46,15 +46,13 @@ class Database:
         Raises LedgerError for whatever the database has to say; other exceptions of the block go through.
         """
         seconds = self._limit_s if limit_s is None else limit_s
-        try:
-            with (
-                self.backend.engine.connect() as connection,
-                self.backend.limited(connection, seconds),
-                connection.begin(),
-            ):
-                yield connection
-        except (sa.exc.SQLAlchemyError, self.backend.errors) as error:
-            raise self._explained(error) from error
+        with (
+            self._explaining(),
+            self.backend.engine.connect() as connection,
+            self.backend.limited(connection, seconds),
+            connection.begin(),
+        ):
+            yield connection
 
     def cursor(self) -> Cursor:
         """How far SQL has come. Raises LedgerError."""
@@ -63,20 +61,34 @@ class Database:
 
     def backup(self, path: str) -> None:
         """Writes a copy to the new file ``path`` while the ledger is used. Raises LedgerError."""
-        try:
+        with self._explaining():
             self.backend.backup(path)
-        except (sa.exc.SQLAlchemyError, self.backend.errors) as error:
-            raise self._explained(error) from error
+
+    def prepare(self, days: dict[sa.Table, set[int]]) -> None:
+        """Makes room for rows of these days (since 1970 UTC). Raises LedgerError."""
+        missing = self.backend.missing(days)
+        if missing:
+            with self.transaction() as connection:
+                self.backend.make(connection, missing)
+
+    def drop_before(self, table: sa.Table, day: int) -> bool:
+        """Drops a bounded part of the rows from before this day; whether there may be more. Raises LedgerError."""
+        with self.transaction() as connection:
+            return self.backend.drop_before(connection, table, day)
 
     def close(self) -> None:
         """Closes all connections."""
         self.backend.engine.dispose()
 
-    def _explained(self, error: Exception) -> LedgerError:
-        explained = self.backend.explain(error)
-        if isinstance(explained, AwayError):
-            self.backend.engine.dispose()  # a connection that broke in the middle is not used again
-        return explained
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.SQLAlchemyError, self.backend.errors) as error:
+            explained = self.backend.explain(error)
+            if isinstance(explained, AwayError):
+                self.backend.engine.dispose()  # a connection that broke in the middle is not used again
+            raise explained from error
 
 
 def open_ledger(

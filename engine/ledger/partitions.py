@@ -36,18 +36,15 @@ def days(connection: sa.Connection, table: sa.Table) -> set[int]:
     }
 
 
-def make(connection: sa.Connection, table: sa.Table, wanted: set[int]) -> set[int]:
-    """Makes the partitions that are missing; returns all days that there are then."""
-    there = days(connection, table)
-    missing = [one for one in sorted(wanted - there, reverse=True) if 0 <= one <= (datetime.date.max - _EPOCH).days]
-    for one in missing[:NEW_MAX]:
+def make(connection: sa.Connection, table: sa.Table, wanted: set[int]) -> None:
+    """Makes partitions that are not there, at most NEW_MAX, and none of a day that no calendar has."""
+    possible = [one for one in sorted(wanted, reverse=True) if 0 <= one <= (datetime.date.max - _EPOCH).days]
+    for one in possible[:NEW_MAX]:
         name = _name(table, one)
         # Attached and not created in place, which would wait for everybody who reads the table.
         connection.exec_driver_sql(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         values = f"FROM ({one * DAY_MS}) TO ({(one + 1) * DAY_MS})"
         connection.exec_driver_sql(f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES {values}")
-        there.add(one)
-    return there
 
 
 def drop(connection: sa.Connection, table: sa.Table, one: int) -> None:

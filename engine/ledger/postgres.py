@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql as dialect
 from sqlalchemy.pool import QueuePool
 
 from engine.ledger import partitions, schema, statements
-from engine.ledger.backend import ROW_ERRORS, Values, driver_error, first_line
+from engine.ledger.backend import ROW_ERRORS, Days, Values, driver_error, first_line
 from engine.ledger.errors import AwayError, LedgerError, UnusableError
 from engine.ledger.watchdog import watched
 
@@ -64,13 +64,17 @@ class Postgres:
         with watched(_driver(connection).fileno(), seconds + GRACE_SECONDS):
             yield
 
-    def prepare(self, days: dict[sa.Table, set[int]]) -> None:
-        """See Backend: makes the partitions of these days, at most ``partitions.NEW_MAX`` for each table."""
+    def missing(self, days: Days) -> Days:
+        """See Backend."""
         missing = {table: wanted - self._days.get(table, set()) for table, wanted in days.items()}
-        if any(missing.values()):
-            with self.engine.begin() as connection:
-                made = {table: partitions.make(connection, table, wanted) for table, wanted in missing.items()}
-            self._days |= made
+        return {table: wanted for table, wanted in missing.items() if wanted}
+
+    def make(self, connection: sa.Connection, days: Days) -> None:
+        """See Backend: makes the partitions of these days, at most ``partitions.NEW_MAX`` for each table."""
+        for table, wanted in days.items():
+            # What is there now is committed. What is made here may be undone: it counts when it is found the next time.
+            self._days[table] = partitions.days(connection, table)
+            partitions.make(connection, table, wanted - self._days[table])
 
     def insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Values]) -> None:
         """See Backend."""
@@ -116,14 +120,12 @@ class Postgres:
             f"pg_dump --format=custom --file={path} ..., or a base backup with its log; see docs/ledger.md"
         )
 
-    def drop_before(self, table: sa.Table, day: int) -> bool:
+    def drop_before(self, connection: sa.Connection, table: sa.Table, day: int) -> bool:
         """See Backend: drops one partition."""
-        with self.engine.begin() as connection:
-            old = [one for one in sorted(partitions.days(connection, table)) if one < day]
-            if not old:
-                return False
-            partitions.drop(connection, table, old[0])
-        self._days.get(table, set()).discard(old[0])
+        old = [one for one in sorted(partitions.days(connection, table)) if one < day]
+        for one in old[:1]:
+            self._days.get(table, set()).discard(one)
+            partitions.drop(connection, table, one)
         return len(old) > 1
 
 

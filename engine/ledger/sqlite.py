@@ -20,7 +20,7 @@ from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.pool import QueuePool
 
 from engine.ledger import schema, statements
-from engine.ledger.backend import ROW_ERRORS, Values, driver_error, first_line
+from engine.ledger.backend import ROW_ERRORS, Days, Values, driver_error, first_line
 from engine.ledger.errors import AwayError, LedgerError, UnusableError
 
 OLDEST: Final = (3, 51, 3)
@@ -108,8 +108,12 @@ class Sqlite:
         finally:
             driver.set_progress_handler(None, 0)
 
-    def prepare(self, days: dict[sa.Table, set[int]]) -> None:
+    def missing(self, days: Days) -> Days:
         """See Backend: a table has room for every day."""
+        return {}
+
+    def make(self, connection: sa.Connection, days: Days) -> None:
+        """See Backend: there is nothing to make."""
 
     def insert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Values]) -> None:
         """See Backend."""
@@ -168,15 +172,14 @@ class Sqlite:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
 
-    def drop_before(self, table: sa.Table, day: int) -> bool:
+    def drop_before(self, connection: sa.Connection, table: sa.Table, day: int) -> bool:
         """See Backend: a bounded number of rows, the oldest first."""
         at = schema.BY_DAY[table]
         found: sa.Select[Any] = (
             sa.select(sa.literal_column("rowid")).select_from(table).where(at < day * DAY_MS).order_by(at)
             .limit(DELETED_AT_ONCE)
         )  # fmt: skip
-        with self.engine.begin() as connection:
-            done = connection.execute(sa.delete(table).where(sa.literal_column("rowid").in_(found)))
+        done = connection.execute(sa.delete(table).where(sa.literal_column("rowid").in_(found)))
         return done.rowcount == DELETED_AT_ONCE
 
 

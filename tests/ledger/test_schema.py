@@ -92,7 +92,7 @@ def test_in_sqlite_every_table_is_strict(tmp_path: Path) -> None:
 def test_a_released_version_comes_up_with_its_data(url: str, version: str) -> None:
     rows: dict[str, list[dict[str, Any]]] = json.loads((RELEASED / f"{version}.json").read_text())
     database = at_version(url, version)
-    database.backend.prepare({table: {day(making.NOW_MS)} for table in schema.BY_DAY})
+    database.prepare({table: {day(making.NOW_MS)} for table in schema.BY_DAY})
     with database.transaction() as connection:
         for table, some in rows.items():
             columns = ", ".join(some[0])
