@@ -51,6 +51,12 @@ class Settings:
     dispatch: DispatchSettings = field(default_factory=DispatchSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
 
+    @property
+    def ledger_url(self) -> str:
+        """The address of the ledger's database."""
+        place = self.storage.data_dir or self.host.run_dir
+        return self.ledger.url_set or f"sqlite:///{os.path.abspath(place)}/{self.host.name}-ledger.db"
+
     def value(self, variable: Variable) -> int | str | bool:
         """The value of a variable."""
         value: int | str | bool = getattr(getattr(self, variable.group), variable.field)

@@ -11,5 +11,6 @@ compile() {
 
 compile pyproject.toml --extra dev --output-file requirements-dev.lock "$@"
 compile pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
+compile pyproject.toml --extra ops --constraint requirements-dev.lock --output-file requirements-ops.lock
 compile --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 compile --group fuzz --constraint requirements-dev.lock --output-file requirements-fuzz.lock "$@"

@@ -20,6 +20,7 @@ ROOMS = {
     "books": {"memory"},
     "journal": {"memory"},
     "storage": {"memory", "ring", "books", "journal"},
+    "ledger": {"memory", "ring", "books", "journal", "storage"},
     "connectors": set[str](),
     "routing": set[str](),
     "dispatch": {"memory", "ring", "books", "journal", "storage", "connectors", "routing"},
