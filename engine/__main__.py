@@ -18,7 +18,7 @@ PRODUCT = {
     "api": ("engine.intake.command", "one API process (what `up` and the containers start)"),
     "dispatch": ("engine.dispatch.command", "the dispatcher (what `up` and the containers start)"),
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
-    "ledger": ("engine.ledger.command", "the ledger of payments and attempts in SQL: a backup of it"),
+    "ledger": ("engine.ledger.command", "record every payment and attempt in SQL; `backup FILE` copies it"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
 OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # packages that only some commands of the product need

@@ -161,7 +161,7 @@ def _check_version(connection: sa.Connection) -> None:
 def _claim(connection: sa.Connection, name: str, engine: bytes, now_ms: int) -> None:
     if connection.execute(sa.select(schema.cursor.c.one)).first() is None:
         values = {"one": 1, "engine": engine, "name": name, "generation": 0, "era": 0, "journal_number": 0}
-        values |= {"journal": 0, "parked": 0, "rings": "[]", "created_ms": now_ms, "updated_ms": now_ms}
+        values |= {"journal": 0, "parked": 0, "purges": 0, "rings": "[]", "created_ms": now_ms, "updated_ms": now_ms}
         connection.execute(sa.insert(schema.cursor), values)
 
 
@@ -193,7 +193,7 @@ def read_cursor(connection: sa.Connection, *, locks: bool = False) -> Cursor:
     ]
     return Cursor(
         bytes(row.engine), schema.unsigned(row.generation), row.era, row.journal, row.parked, tuple(rings),
-        schema.unsigned(row.journal_number),
+        schema.unsigned(row.journal_number), row.purges,
     )  # fmt: skip
 
 
@@ -201,5 +201,10 @@ def write_cursor(connection: sa.Connection, cursor: Cursor, now_ms: int) -> None
     """Replaces the cursor. Engine and name stay."""
     values: dict[str, Any] = {"generation": schema.signed(cursor.generation), "era": cursor.era}
     values |= {"journal_number": schema.signed(cursor.journal_number), "journal": cursor.journal}
-    values |= {"parked": cursor.parked, "rings": json.dumps(cursor.rings), "updated_ms": now_ms}
+    values |= {
+        "parked": cursor.parked,
+        "purges": cursor.purges,
+        "rings": json.dumps(cursor.rings),
+        "updated_ms": now_ms,
+    }
     connection.execute(sa.update(schema.cursor).values(values))

@@ -205,6 +205,7 @@ class Cursor(NamedTuple):
       parked: changes of parked places below it are in SQL.
       rings: one for each ring.
       journal_number: which journal is meant; a journal that is made anew counts from 0 again.
+      purges: what the books of this generation count as their era, when the ledger's era is ``era``.
     """
 
     engine: bytes
@@ -214,6 +215,7 @@ class Cursor(NamedTuple):
     parked: int
     rings: tuple[RingCursor, ...]
     journal_number: int = 0
+    purges: int = 0
 
 
 class Batch(NamedTuple):

@@ -235,6 +235,7 @@ cursor = sa.Table(
     _column("journal_number", BIG),
     _column("journal", BIG),
     _column("parked", BIG),
+    _column("purges", BIG),
     _column("rings", sa.Text()),
     _column("created_ms", BIG),
     _column("updated_ms", BIG),

@@ -35,13 +35,12 @@ def answers(source: Any) -> dict[str, Any]:
 
 
 def upserts(dialect: str, table: sa.Table) -> sa.Insert:
-    """An insert into a small table, where a row replaces the one with its key."""
+    """An insert into a small table, where a row replaces the one with its key. An era keeps how it began."""
     make = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = make(table)
     key = [column.name for column in table.primary_key]
-    columns = {
-        column.name: statement.excluded[column.name] for column in table.c if column.name not in (*key, "created_ms")
-    }
+    kept = {*key, "created_ms"} | ({"began_ms", "generation", "why"} if table is schema.era else set())
+    columns = {column.name: statement.excluded[column.name] for column in table.c if column.name not in kept}
     return statement.on_conflict_do_update(index_elements=key, set_=columns)
 
 

@@ -193,6 +193,7 @@ STATEMENTS = (
         journal_number {big} NOT NULL,
         journal {big} NOT NULL,
         parked {big} NOT NULL,
+        purges {big} NOT NULL,
         rings TEXT NOT NULL,
         created_ms {big} NOT NULL,
         updated_ms {big} NOT NULL,
