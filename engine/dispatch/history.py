@@ -61,7 +61,8 @@ class History:
         for word in words:
             self._hear(now, word)
         for attempt in dropped:
-            self.drop(now, attempt)
+            if all(attempt is not one for one, _ in ended):  # else its end came in this very pass
+                self.drop(now, attempt)
         if not ended:
             return
         wall_ms, records = now.wall_ms, list[Record]()

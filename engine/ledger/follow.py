@@ -63,7 +63,7 @@ class RingFollower:
             self._look_again(position, found)
         for position in [position for position, _ in zip(self._open, range(OPEN_LOOKED_AT), strict=False)]:
             self._look_again(position, found)
-        self._look_at_new(min(self._ring.head, self.seen + most), found)
+        self._look_at_new(most, found)
         return found
 
     def cursor(self) -> RingCursor:
@@ -81,13 +81,13 @@ class RingFollower:
         for position in [position for position in self._open if position < below]:
             del self._open[position]
 
-    def _look_at_new(self, end: int, found: Seen) -> None:
-        slots = self._ring.slots
-        position = self.seen
-        oldest = self._ring.head - slots
+    def _look_at_new(self, most: int, found: Seen) -> None:
+        head, position = self._ring.head, self.seen
+        oldest = head - self._ring.slots
         if position < oldest:  # certainly given away
             found.missed.append((position, oldest))
-            position, end = oldest, oldest + end - position
+            position = oldest
+        end = min(head, position + most)
         while position < end:
             payment = self._ring.read(position)
             if payment is None:

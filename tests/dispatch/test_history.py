@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,111 +9,12 @@ import pytest
 
 from engine import settings as settings_module
 from engine.connectors import answers
-from engine.connectors.answers import Health, Outcome, Query, Silence
-from engine.dispatch.attempt import Attempt, Now
-from engine.dispatch.loop import Loop, Ports, loop_over
-from engine.dispatch.ports import Word
-from engine.journal.reader import JournalReader, Record
+from engine.connectors.answers import Health, Query, Silence
+from engine.journal.reader import Record
 from engine.memory import journal_layout, layout
-from engine.memory.doorbell import Doorbell
 from engine.memory.journal_layout import DROPPED, STATUS_NO_ANSWER, TOOK_BITS, TOOK_MASK, Kind, Sent
-from engine.ring.ring import RingWriter
 from engine.storage import journals, mapping, names
-from tests.dispatch.ports import NoBell, NoDurability, NoWaker, SetClock
-
-WALL_MS = 1_784_203_200_000
-_NUMBERS = itertools.count()
-
-
-class Network:
-    """Keeps what was sent, and ends it as the test says."""
-
-    def __init__(self) -> None:
-        self.sent: list[Attempt] = []
-        self._ended: list[tuple[Attempt, Outcome]] = []
-        self.words: list[Word] = []
-
-    def send(self, attempt: Attempt) -> None:
-        self.sent.append(attempt)
-
-    def end(self, attempt: Attempt, outcome: Outcome, status: int = 200, took_us: int = 4321) -> None:
-        self.sent.remove(attempt)
-        attempt.status, attempt.took_us = status, took_us
-        self._ended.append((attempt, outcome))
-
-    def results(self) -> tuple[list[tuple[Attempt, Outcome]], list[Word]]:
-        ended, words, self._ended, self.words = self._ended, self.words, [], []
-        return ended, words
-
-    def ask_health(self, processor: int) -> None:
-        pass
-
-    def ask_fee(self, processor: int) -> None:
-        pass
-
-    def kick(self) -> None:
-        pass
-
-    def wait_ms(self) -> float | None:
-        return None
-
-    def drop(self, attempt: Attempt) -> None:
-        self.sent.remove(attempt)
-
-    def abandon(self) -> None:
-        self.sent.clear()
-
-
-class Place:
-    """An engine's memory with its journal, and one dispatcher after the other."""
-
-    def __init__(self, directory: Path, **environment: str) -> None:
-        self.settings = settings_module.read(
-            {
-                "ENGINE_NAME": f"test-history-{next(_NUMBERS)}-{id(directory)}",
-                "ENGINE_RUN_DIR": str(directory),
-                "ENGINE_RING_SLOTS": "64",
-                "ENGINE_API_PROCESSES": "1",
-                "ENGINE_LEDGER": "best",
-                "ENGINE_JOURNAL_SLOTS": "1024",
-                **environment,
-            }
-        )
-        self.books, self.ring = mapping.open_books(self.settings), mapping.open_rings(self.settings)[0]
-        self.now_ms = 1000
-        self._read = 0
-        self.start()
-
-    @property
-    def now(self) -> Now:
-        return Now(self.now_ms, WALL_MS + self.now_ms)
-
-    def start(self) -> None:
-        """The dispatcher is killed, and another one takes over."""
-        journal = journals.open_to_write(self.settings, self.books)
-        assert journal is not None
-        self.reader = JournalReader(journal.words)
-        self.network = Network()
-        books = self.books.words
-        ports = Ports(SetClock(self.now), self.network, NoDurability(), NoWaker(), Doorbell(NoBell(), books))
-        self.loop: Loop = loop_over(self.settings, books, [self.ring.words], ports, journal.words)
-        self.loop.begin(self.now)
-
-    def accept(self, number: int) -> None:
-        assert RingWriter(self.ring.words).put(number, number, 1990, self.now.wall_ms, self.now_ms)
-
-    def step(self, later_ms: int = 1) -> list[Attempt]:
-        """A pass; returns what is in flight then."""
-        self.now_ms += later_ms
-        self.loop.step(self.now)
-        return list(self.network.sent)
-
-    def told(self, *kinds: Kind) -> list[Record]:
-        """The records since the last call; with ``kinds`` only those."""
-        missed, records = self.reader.read(self._read, 10_000)
-        assert not missed
-        self._read += len(records)
-        return [one for one in records if not kinds or one.kind in kinds]
+from tests.dispatch.recorded import Place
 
 
 @pytest.fixture
@@ -125,7 +25,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def test_a_payment_that_is_charged_at_once_has_one_record(place: Place) -> None:
-    place.accept(7)
+    assert place.accept(7)
     (attempt,) = place.step()
     assert place.told(Kind.SENT, Kind.ANSWERED) == [] and attempt.requested_ms == place.now.wall_ms
     place.network.end(attempt, answers.CHARGED, 200, 12_345)
@@ -138,7 +38,7 @@ def test_a_payment_that_is_charged_at_once_has_one_record(place: Place) -> None:
 
 
 def test_a_lookup_and_a_repeated_request_are_recorded_before_they_leave_and_their_ends_name_them(place: Place) -> None:
-    place.accept(7)
+    assert place.accept(7)
     (attempt,) = place.step()
     place.network.end(attempt, answers.UNKNOWN, STATUS_NO_ANSWER + 28)
     (lookup, *_) = place.step()
@@ -154,8 +54,8 @@ def test_a_lookup_and_a_repeated_request_are_recorded_before_they_leave_and_thei
 
 
 def test_what_a_killed_dispatcher_had_begun_is_recorded_by_the_next_one(place: Place) -> None:
-    place.accept(7)
-    place.accept(8)
+    assert place.accept(7)
+    assert place.accept(8)
     first, second = place.step()
     place.network.end(first, answers.CHARGED)
     place.step()
@@ -170,7 +70,7 @@ def test_what_a_killed_dispatcher_had_begun_is_recorded_by_the_next_one(place: P
 
 
 def test_an_answer_that_is_not_waited_for_is_recorded_as_dropped(place: Place) -> None:
-    place.accept(7)
+    assert place.accept(7)
     (request,) = place.step()
     while not (lookups := [one for one in place.step(100) if one.lookup]):
         assert place.now_ms < 20_000
@@ -182,7 +82,7 @@ def test_an_answer_that_is_not_waited_for_is_recorded_as_dropped(place: Place) -
 
 
 def test_a_purge_says_what_was_forgotten_and_drops_what_is_in_flight(place: Place) -> None:
-    place.accept(7)
+    assert place.accept(7)
     place.step()
     place.told()
     place.ring.words[layout.RING_PURGE_ASKED_AT] += 1
