@@ -29,8 +29,10 @@ PRODUCT = {
     "api": ("engine.intake.command", "one API process (what `up` and the containers start)"),
     "dispatch": ("engine.dispatch.command", "the dispatcher (what `up` and the containers start)"),
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
+    "ledger": ("engine.ledger.command", "record every payment and attempt in SQL; `backup FILE` copies it"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
+OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # packages that only some commands of the product need
 LABORATORY = {
     "simulate": ("engine.lab.simulate.command", "simulated payment processors"),
     "contest": ("engine.lab.contest.command", "the contest, against port 9999"),
@@ -92,6 +94,9 @@ def main(words: list[str]) -> int:
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
+        if error.name in OPS:
+            print(f"engine: {name} needs {error.name}: pip install -r requirements-ops.lock", file=sys.stderr)
+            return 2
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise
         print(f"engine: {name} is not in this installation, such as the image: run it from a checkout", file=sys.stderr)

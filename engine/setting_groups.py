@@ -150,6 +150,35 @@ class StorageSettings:
 
 
 @dataclass(frozen=True)
+class LedgerSettings:
+    """Whether what happens is recorded, where, and for how long."""
+
+    mode: str = variable(
+        "ENGINE_LEDGER", "off", "", 3, 4,
+        "`off`: nothing is recorded; `best`: what happens is recorded, and nothing waits for it.", "off|best",
+    )
+    journal_slots: int = variable(
+        "ENGINE_JOURNAL_SLOTS", 1 << 18, "records", 1024, 1 << 24,
+        "Records of the journal, 64 bytes each, one or more for a payment. What is not read in time is lost.",
+        "power of two",
+    )
+    url_set: str = variable(
+        "ENGINE_LEDGER_URL", "", "", 0, 500,
+        "The ledger's database; empty: SQLite, `NAME-ledger.db` in ENGINE_DATA_DIR, or without one in ENGINE_RUN_DIR.",
+        "database",
+    )
+    retention_days: int = variable(
+        "ENGINE_LEDGER_RETENTION_DAYS", 0, "days", 0, 36_500,
+        "How long the ledger keeps what is over; 0: for ever.",
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is recorded."""
+        return self.mode != "off"
+
+
+@dataclass(frozen=True)
 class IntakeSettings:
     """Which payments are accepted."""
 

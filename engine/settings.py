@@ -20,6 +20,7 @@ from engine.setting_groups import (
     DispatchSettings,
     HostSettings,
     IntakeSettings,
+    LedgerSettings,
     ProcessorSettings,
     RoutingSettings,
     StorageSettings,
@@ -51,6 +52,13 @@ class Settings:
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     dispatch: DispatchSettings = field(default_factory=DispatchSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+
+    @property
+    def ledger_url(self) -> str:
+        """The address of the ledger's database."""
+        place = self.storage.data_dir or self.host.run_dir
+        return self.ledger.url_set or f"sqlite:///{os.path.abspath(place)}/{self.host.name}-ledger.db"
 
     def value(self, variable: Variable) -> int | str | bool:
         """The value of a variable."""

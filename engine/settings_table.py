@@ -11,7 +11,7 @@ from engine.settings import VARIABLES, Settings
 from engine.variables import Variable
 
 HELP = "Show the settings in force; a * marks what differs from its default."
-SECRETS = ("ENGINE_ADMIN_TOKEN", "ENGINE_PROCESSOR_TOKEN")
+SECRETS = ("ENGINE_ADMIN_TOKEN", "ENGINE_PROCESSOR_TOKEN", "ENGINE_LEDGER_URL")  # an address may have a password
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -17,9 +17,19 @@ from typing import Any
 from engine.processors import check_url, parse_fees, parse_urls
 
 PREFIX = "ENGINE_"
-_CHECKS: dict[str, Callable[[str], object]] = {"url": check_url, "processors": parse_urls, "fees": parse_fees}
+
+
+def _check_database(text: str) -> None:
+    if text and not re.fullmatch(r"sqlite:////[ -~]+|postgresql://[ -~]+", text):
+        raise ValueError("must be like sqlite:////directory/file or postgresql://user@host/name")
+
+
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "url": check_url, "processors": parse_urls, "fees": parse_fees, "database": _check_database,
+}  # fmt: skip
 _SHOWN = {
     "url": "http://host[:port][/path]",
+    "database": "sqlite:////directory/file or postgresql://...",
     "name": "letters, digits, - and _",
     "printable": "ASCII",
     "processors": "2 to 8 pairs name=http://host[:port][/path]",
@@ -37,8 +47,8 @@ class Variable:
       unit: the unit of the value, ``""`` for none.
       low, high: inclusive bounds of an integer, or of the length of a text.
       effect: what it does, in a sentence.
-      check: ``""``, ``"power of two"``, ``"url"``, ``"name"``, ``"printable"``, ``"processors"``, ``"fees"``, or the
-        words that are allowed, separated by ``|``.
+      check: ``""``, ``"power of two"``, ``"url"``, ``"name"``, ``"printable"``, ``"processors"``, ``"fees"``,
+        ``"database"``, or the words that are allowed, separated by ``|``.
       was: its name in older versions, which goes on working with a warning; ``""`` for none.
       group, field: which field of :class:`engine.settings.Settings` it sets.
     """

@@ -11,6 +11,7 @@ compile() {
 
 compile pyproject.toml --extra dev --output-file requirements-dev.lock "$@"
 compile pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
-compile pyproject.toml --extra contest --constraint requirements-dev.lock --output-file requirements-contest.lock
+compile pyproject.toml --extra contest --extra ops --constraint requirements-dev.lock --output-file requirements-contest.lock
+compile pyproject.toml --extra ops --constraint requirements-dev.lock --output-file requirements-ops.lock
 compile --group build --constraint requirements-dev.lock --output-file requirements-build.lock
 compile --group fuzz --constraint requirements-dev.lock --output-file requirements-fuzz.lock "$@"

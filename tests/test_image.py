@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = ROOT / "engine"
+OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # what only the ledger needs
 
 
 def rules() -> Iterator[tuple[bool, re.Pattern[str]]]:
@@ -53,9 +54,9 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def packages() -> set[str]:
-    """What is installed in the image."""
-    return set(re.findall(r"^([a-z0-9_-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+def packages(lock: str = "requirements.lock") -> set[str]:
+    """What a lock file installs: by default what is installed in the image."""
+    return set(re.findall(r"^([a-z0-9_-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
 
 
 def file_of(module: str) -> Path | None:
@@ -106,7 +107,26 @@ def test_what_ships_imports_only_what_ships(path: Path) -> None:
             file = file_of(module)
             assert file is None or ships(file), f"{module} is not in the image"
         else:
-            assert top in sys.stdlib_module_names or top in packages(), f"{top} is not in requirements.lock"
+            lock = "requirements-ops.lock" if "ledger" in path.relative_to(ENGINE).parts[:1] else "requirements.lock"
+            assert top in sys.stdlib_module_names or top in packages(lock), f"{top} is not in {lock}"
+
+
+def test_the_image_has_the_three_packages_of_the_core_and_none_of_the_ledgers() -> None:
+    assert {"socketify", "orjson", "pycurl"} <= packages()
+    assert not packages() & set(OPS) and set(OPS) <= packages("requirements-ops.lock")
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if "ledger" not in path.parts], ids=name)
+def test_only_the_ledger_itself_knows_the_ledger(path: Path) -> None:
+    # What the core would import is not in the image. The two commands are imported when they are asked for.
+    assert not [module for module in imported(path) if module.startswith("engine.ledger")]
+
+
+@pytest.mark.parametrize("command", ["ledger"])
+def test_a_command_that_needs_more_packages_says_which(image: Path, command: str) -> None:
+    program = "import sys; sys.modules.update(dict.fromkeys({})); from engine.__main__ import main; main([{!r}])"
+    done = run(image, "-c", program.format(OPS, command))
+    assert "requirements-ops.lock" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_simulated_processors_run_with_what_ships(image: Path) -> None:

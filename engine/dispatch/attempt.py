@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -23,6 +23,10 @@ class Attempt:
     that is under way; its answer counts only if it finds the payment. ``is_delayed``: a request of a payment with a
     back-off of its own. ``began_ms``: when it began, and ``ask_ms``: when its next lookup is due, both on the engine's
     clock.
+
+    Only where there is a journal: ``recorded``: the low half of 1 + the sequence of the record of its sending, 0 for
+    none; ``status`` (of its answer, or STATUS_NO_ANSWER plus libcurl's error) and ``took_us``: set by the transport at
+    its end.
     """
 
     ticket: int
@@ -40,6 +44,9 @@ class Attempt:
     began_ms: int = 0
     ask_ms: int = 0
     is_delayed: bool = False
+    recorded: int = 0
+    status: int = field(init=False, repr=False, compare=False)
+    took_us: int = field(init=False, repr=False, compare=False)
 
     @property
     def key(self) -> int:

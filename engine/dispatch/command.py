@@ -29,7 +29,7 @@ from engine.memory.errors import SegmentError
 from engine.memory.status import StatusBlock
 from engine.routing.fees import believed_ppm
 from engine.settings import Settings
-from engine.storage import durability, mapping
+from engine.storage import durability, journals, mapping
 from engine.storage.segment import HeldError, Segment
 from engine.wording import counted, percent
 
@@ -62,6 +62,7 @@ def run(_arguments: argparse.Namespace) -> int:
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
         mapping.keep_processors(settings, books, rings)
+        journal = journals.open_to_write(settings, books)
     except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
@@ -72,7 +73,7 @@ def run(_arguments: argparse.Namespace) -> int:
     allow_descriptors(len(settings.processors.urls) * settings.routing.in_flight_max + SPARE_DESCRIPTORS)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatch.nice)
-    problem = Process(settings, books, rings).run()
+    problem = Process(settings, books, rings, journal).run()
     if problem:
         print(f"engine: {problem}", file=sys.stderr)
     return 1 if problem else 0
@@ -101,9 +102,11 @@ def trouble(urls: Sequence[str], processor: int, code: int) -> str:
 
 
 class Process:
-    """The loop in its process, over rings and books that it holds."""
+    """The loop in its process, over rings and books that it holds, and the journal where there is one."""
 
-    def __init__(self, settings: Settings, books: Segment, rings: Sequence[Segment]) -> None:
+    def __init__(
+        self, settings: Settings, books: Segment, rings: Sequence[Segment], journal: Segment | None = None
+    ) -> None:
         self._segments = (*rings, books)
         self._clock = RealClock(books.words)
         self._news_ms = self._look_ms = 0
@@ -118,11 +121,14 @@ class Process:
             request_timeout_ms=settings.dispatch.request_timeout_ms,
             in_flight_max=settings.routing.in_flight_max,
             epoll=epoll,
+            notes_ends=journal is not None,
         )
         self._waker = EpollWaker(epoll, doorbell, self._transport, self._clock)
         keeping = durability.of(settings).keeping(books, rings)
         ports = Ports(self._clock, self._transport, keeping, self._waker, doorbell)
-        self._loop = loop_over(settings, books.words, [ring.words for ring in rings], ports)
+        self._loop = loop_over(
+            settings, books.words, [ring.words for ring in rings], ports, journal.words if journal else None
+        )
         work = self._loop.dispatcher.work
         sources = Sources(self._transport.troubles, partial(trouble, settings.processors.urls), work.charged)
         self._news = News(self._loop.router, StatusBlock(books.words), settings.processors.names, sources)

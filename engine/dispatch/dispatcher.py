@@ -160,8 +160,13 @@ class Dispatcher:
         purges = self._asked.purges()
         self._books.begin(now.wall_ms)
         self._books.forget()
-        self._asked.put_purged(self._books, purges, self.work.backlog.forget())
+        below = self.work.backlog.forget()
+        self._asked.put_purged(self._books, purges, below)
         self._books.commit()
+        if self.work.history is not None:
+            for attempt in self.work.in_flight.values():
+                self.work.history.drop(now, attempt)
+            self.work.history.purged(now, enumerate(below), self._books.value(layout.BOOKS_PARKED_ERA_AT))
         self.work.clear()
         self._router.forget_requests()
         return True

@@ -13,10 +13,12 @@ from engine.dispatch import pacing
 from engine.dispatch.attempt import Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.drain import Drain
+from engine.dispatch.history import History
 from engine.dispatch.pacing import Listen, Pacing, Pass, Pause, Rhythm, Stop
 from engine.dispatch.ports import Clock, Durability, Transport, Waker
 from engine.dispatch.queries import Queries
 from engine.dispatch.work import Limits, Work
+from engine.journal.writer import JournalWriter
 from engine.memory.doorbell import Doorbell
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words
@@ -58,6 +60,7 @@ class Loop:
     ) -> None:
         self.dispatcher = dispatcher
         self.router = dispatcher.work.router
+        self._history = dispatcher.work.history
         self.drain = drain
         self._queries = queries
         self._rhythm = rhythm
@@ -72,6 +75,8 @@ class Loop:
     def begin(self, now: Now) -> None:
         """Takes up what the last dispatcher has left, however it ended. Called once, before anything else."""
         self._durability.begin()
+        if self._history is not None:
+            self._history.started(now)
         self._queries.begin(now)
         self.dispatcher.recover(now)
 
@@ -94,19 +99,24 @@ class Loop:
 
     def step(self, now: Now) -> Pacing:
         """A pass: what ended, then what begins; and what comes after it."""
-        dispatcher, transport = self.dispatcher, self._transport
+        dispatcher, transport, history = self.dispatcher, self._transport, self._history
         if dispatcher.purge_if_asked(now):
             transport.abandon()
         ended, words = transport.results()
         for word in words:
             self._queries.heard(now, word)
         dispatcher.finish(now, ended)
-        for attempt in dispatcher.take_dropped():
+        dropped = dispatcher.take_dropped()
+        for attempt in dropped:
             transport.drop(attempt)
+        if history is not None:
+            history.answered(now, ended, dropped, words)
         self._queries.ask(now)
         # A payment that has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         drain = self.drain
         attempts = [] if drain.is_asked and drain.is_late(now.mono_ms) else dispatcher.start(now)
+        if history is not None:
+            history.sent(now, attempts, self.router.observed)
         if attempts:
             self._durability.before_sends()
         for attempt in attempts:
@@ -167,8 +177,10 @@ class Loop:
             shown.unresolved = self.dispatcher.unresolved(processor)
 
 
-def loop_over(settings: Settings, books: Words, rings: Sequence[Words], ports: Ports) -> Loop:
-    """A loop with these settings, over the words of books and rings."""
+def loop_over(
+    settings: Settings, books: Words, rings: Sequence[Words], ports: Ports, journal: Words | None = None
+) -> Loop:
+    """A loop with these settings, over the words of books, rings and, where there is one, the journal."""
     dispatch, fees_ppm = settings.dispatch, [processor.fee_ppm for processor in settings.processors.all]
     shape = mapping.books_shape(settings)
     status = StatusBlock(books)
@@ -177,7 +189,8 @@ def loop_over(settings: Settings, books: Words, rings: Sequence[Words], ports: P
         dispatch.give_up_seconds * 1000, dispatch.park_seconds * 1000, dispatch.batch, dispatch.refusals_max
     )
     writer = BooksWriter(books, shape, rings, ports.durability.before_books)
-    work = Work([RingReader(words) for words in rings], writer, shape, status, router, limits)
+    history = None if journal is None else History(JournalWriter(journal))
+    work = Work([RingReader(words) for words in rings], writer, shape, status, router, limits, history)
     queries = Queries(
         router,
         ports.transport,

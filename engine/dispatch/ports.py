@@ -38,7 +38,10 @@ class Transport(Protocol):
         """Makes the requests that were handed over leave."""
 
     def results(self) -> tuple[Sequence[tuple[Attempt, Outcome]], Sequence[Word]]:
-        """Everything that has ended since the last call: attempts, and queries."""
+        """Everything that has ended since the last call: attempts, and queries.
+
+        Where there is a journal, it sets ``status`` and ``took_us`` of each of the attempts.
+        """
 
     def drop(self, attempt: Attempt) -> None:
         """Drops a request; its end is never reported."""

@@ -13,6 +13,7 @@ from engine.books import parked
 from engine.books.levels import Shape
 from engine.books.writer import BooksWriter
 from engine.dispatch.attempt import Now
+from engine.dispatch.history import History
 from engine.memory import layout
 from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED, PARKED
 from engine.payment import Payment
@@ -22,9 +23,12 @@ _POSITION_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 
 
 class Settlement:
-    """Writes into the slots of ``rings`` and into ``books``, which have the shape ``shape``."""
+    """Writes into the slots of ``rings`` and into ``books``, which have the shape ``shape``; tells ``history``."""
 
-    def __init__(self, rings: Sequence[RingReader], books: BooksWriter, shape: Shape) -> None:
+    def __init__(
+        self, rings: Sequence[RingReader], books: BooksWriter, shape: Shape, history: History | None = None
+    ) -> None:
+        self._history = history
         self._rings = rings
         self._books = books
         self._shape = shape
@@ -76,7 +80,7 @@ class Settlement:
         self._books.fail(payment.cents)
         self._end(now, ring, payment, FAILED, reason)
 
-    def park(self, ring: int, payment: Payment, refused: int = 0) -> int | None:
+    def park(self, now: Now, ring: int, payment: Payment, refused: int = 0) -> int | None:
         """Parks an open payment and gives its slot back. Returns its parking place, None if there is no room."""
         assert ring != parked.RING and self._is_there(ring, payment.position, payment)
         place = parked.put(self._books, self._shape, payment, refused, layout.pack_home(ring, payment.position))
@@ -84,6 +88,8 @@ class Settlement:
             at = self._rings[ring].offset(payment.position) + layout.SLOT_PROGRESS
             word = layout.pack_progress(payment.position, PARKED, payment.processor, payment.attempts)
             self._books.put(ring + 1, at, word)
+            if self._history is not None:
+                self._history.parked(now, place, payment)
         return place
 
     def change(self, place: int, payment: Payment, refused: int | None = None) -> None:
@@ -116,6 +122,8 @@ class Settlement:
 
     def _end(self, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
         """The last words of a payment; ``payment`` has its processor, attempts and times."""
+        if self._history is not None:
+            self._history.ended(now, ring, payment, state, reason)
         if ring == parked.RING:
             done = payment._replace(state=state, settled_ms=now.wall_ms, reason=reason)
             home = parked.home(self._books.value, self._shape, payment.position)

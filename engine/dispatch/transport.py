@@ -25,7 +25,6 @@ import select
 import time
 from collections import deque
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import pycurl
@@ -34,7 +33,9 @@ from engine.connectors import answers
 from engine.connectors.answers import Fee, Health, Outcome, Query, Silence
 from engine.connectors.connector import Connector, Request
 from engine.dispatch.attempt import Attempt
+from engine.dispatch.carrier import Carrier
 from engine.dispatch.names import Names
+from engine.memory.journal_layout import STATUS_NO_ANSWER
 from engine.routing.queries import ANSWER_MS_MAX
 
 UPLOAD_BUFFER_BYTES = 16_384  # the least that libcurl takes
@@ -46,46 +47,6 @@ UNSAID = ("Expect:", "Accept:", "User-Agent:")
 log = logging.getLogger("engine.dispatch")
 
 
-class _Carrier:
-    """A curl handle that is used again and again, with the request that it carries now."""
-
-    __slots__ = ("attempt", "body", "connector", "handle", "lookup", "processor", "query", "sending", "sending_bytes")
-
-    def __init__(self, processor: int, connector: Connector, lookup: bool) -> None:
-        self.handle: Any = pycurl.Curl()
-        self.processor = processor
-        self.connector = connector
-        self.lookup = lookup
-        self.attempt: Attempt | None = None  # None: it carries a query
-        self.query = Query.HEALTH
-        self.sending = BytesIO()  # what is still to be sent of the request's body
-        self.sending_bytes = -1  # the length of the body that was set on the handle
-        self.body = bytearray()
-
-    def load(self, url: str, request: Request, unsaid: Sequence[str] = ()) -> None:
-        """Sets path, headers and method, which stay set, and the body; ``unsaid``: headers that libcurl must omit."""
-        handle = self.handle
-        handle.setopt(pycurl.URL, f"{url}{request.path}")
-        handle.unsetopt(pycurl.HTTPHEADER)  # an empty list would leave those of the last request
-        handle.setopt(pycurl.HTTPHEADER, [*(f"{name}: {value}" for name, value in request.headers), *unsaid])
-        if request.method == "GET":
-            handle.setopt(pycurl.HTTPGET, 1)
-        else:
-            handle.setopt(pycurl.POST, 1)
-            self.fill(request.body)
-        handle.unsetopt(pycurl.CUSTOMREQUEST)
-        if request.method not in ("GET", "POST"):
-            handle.setopt(pycurl.CUSTOMREQUEST, request.method)
-
-    def fill(self, body: bytes) -> None:
-        """Sets the body that is sent."""
-        size = len(body)
-        if size != self.sending_bytes:  # nearly every body is as long as the last one
-            self.handle.setopt(pycurl.POSTFIELDSIZE, size)
-            self.sending_bytes = size
-        self.sending.__init__(body)  # type: ignore[misc]  # filled anew: its read() is the handle's READFUNCTION
-
-
 class Transport:
     """Sends payments, lookups and queries, and reports how they ended.
 
@@ -94,6 +55,7 @@ class Transport:
       connectors: the connector of each of them.
       connect_timeout_ms, request_timeout_ms: see :mod:`engine.settings`.
       in_flight_max: most requests in flight at each processor; this many connections are kept.
+      notes_ends: whether to note at each attempt how it ended, for the journal.
       epoll: where libcurl's sockets are watched; the caller waits on it and hands events to :meth:`act`.
     """
 
@@ -106,6 +68,7 @@ class Transport:
         request_timeout_ms: int,
         in_flight_max: int,
         epoll: select.epoll,
+        notes_ends: bool = False,
     ) -> None:
         assert len(urls) == len(connectors)
         self._urls = tuple(urls)
@@ -113,14 +76,15 @@ class Transport:
         self._connect_timeout_ms = connect_timeout_ms
         self._request_timeout_ms = request_timeout_ms
         self._epoll = epoll
+        self._notes_ends = notes_ends
         self._names = Names(urls)
         self._timer: deque[int] = deque(maxlen=1)  # what libcurl's timer was set to since it was last read, in ms
         self._due: float | None = None
         self._is_new = False  # whether something was begun since the timer was last read
         self._wanted: set[int] = set()  # descriptors that libcurl waits for
         # [processor][lookup]: handles that carry nothing
-        self._idle: list[tuple[list[_Carrier], list[_Carrier]]] = [([], []) for _ in urls]
-        self._busy: dict[Any, _Carrier] = {}
+        self._idle: list[tuple[list[Carrier], list[Carrier]]] = [([], []) for _ in urls]
+        self._busy: dict[Any, Carrier] = {}
         self.troubles = [0] * len(urls)  # why a request had no answer, as libcurl's code; 0 if the last query had one
         self._multi: Any = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -205,6 +169,8 @@ class Transport:
                     words.append(_word(carrier, status))
                 else:
                     payments.append((attempt, _outcome(carrier, attempt, status)))
+                    if self._notes_ends:
+                        _note_end(handle, attempt, status)
                 self._give_back(carrier)
             for handle, code, _ in failed:
                 carrier = self._busy.pop(handle)
@@ -213,6 +179,8 @@ class Transport:
                 if carrier.attempt is not None:
                     sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0  # its bytes, on any connection that libcurl tried
                     payments.append((carrier.attempt, answers.of_error(sent)))
+                    if self._notes_ends:
+                        _note_end(handle, carrier.attempt, STATUS_NO_ANSWER + code)
                 else:
                     words.append(Silence(carrier.processor, carrier.query))
                 self._give_back(carrier)
@@ -244,7 +212,7 @@ class Transport:
         self._multi.close()
         self._names.close()
 
-    def _take(self, processor: int, lookup: bool) -> _Carrier:
+    def _take(self, processor: int, lookup: bool) -> Carrier:
         pool = self._idle[processor][lookup]
         carrier = pool.pop() if pool else self._new(processor, lookup)
         if lookup:  # a query sets other headers
@@ -253,8 +221,8 @@ class Transport:
             carrier.handle.setopt(pycurl.FORBID_REUSE, 0)
         return carrier
 
-    def _new(self, processor: int, lookup: bool) -> _Carrier:
-        carrier = _Carrier(processor, self._connectors[processor], lookup)
+    def _new(self, processor: int, lookup: bool) -> Carrier:
+        carrier = Carrier(processor, self._connectors[processor], lookup)
         handle = carrier.handle
         handle.setopt(pycurl.NOSIGNAL, 1)
         handle.setopt(pycurl.PROXY, "")  # payments go to the processor, whatever the environment says
@@ -275,7 +243,7 @@ class Transport:
             handle.setopt(pycurl.UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES)
         return carrier
 
-    def _tell_address(self, carrier: _Carrier) -> None:
+    def _tell_address(self, carrier: Carrier) -> None:
         """Has libcurl take the address of the processor's name for all requests from the next one of this handle on."""
         entry = self._names.entry(carrier.processor)
         if entry:
@@ -289,12 +257,12 @@ class Transport:
                 if carrier.processor == number:
                     self._tell_address(carrier)
 
-    def _begin(self, carrier: _Carrier) -> None:
+    def _begin(self, carrier: Carrier) -> None:
         self._busy[carrier.handle] = carrier
         self._multi.add_handle(carrier.handle)
         self._is_new = True
 
-    def _give_back(self, carrier: _Carrier) -> None:
+    def _give_back(self, carrier: Carrier) -> None:
         self._multi.remove_handle(carrier.handle)
         carrier.attempt = None
         carrier.body.clear()
@@ -327,7 +295,12 @@ class Transport:
             self._epoll.unregister(descriptor)
 
 
-def _outcome(carrier: _Carrier, attempt: Attempt, status: int) -> Outcome:
+def _note_end(handle: Any, attempt: Attempt, status: int) -> None:
+    attempt.status = status
+    attempt.took_us = handle.getinfo(pycurl.TOTAL_TIME_T)
+
+
+def _outcome(carrier: Carrier, attempt: Attempt, status: int) -> Outcome:
     """What an answer means. No answer of a processor stops the dispatcher: one that cannot be read is unknown."""
     try:
         if attempt.lookup:
@@ -339,7 +312,7 @@ def _outcome(carrier: _Carrier, attempt: Attempt, status: int) -> Outcome:
         return answers.UNKNOWN
 
 
-def _word(carrier: _Carrier, status: int) -> Health | Fee | Silence:
+def _word(carrier: Carrier, status: int) -> Health | Fee | Silence:
     """What an answer to a query says; Silence if it cannot be read."""
     connector, processor, query = carrier.connector, carrier.processor, carrier.query
     read = connector.read_health if query is Query.HEALTH else connector.read_fee

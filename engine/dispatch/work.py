@@ -20,6 +20,7 @@ from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.backlog import Backlog
 from engine.dispatch.delayed import Delayed, DelayedPayments
 from engine.dispatch.due import Due
+from engine.dispatch.history import History
 from engine.dispatch.scan import Scan
 from engine.dispatch.settlement import Settlement
 from engine.dispatch.unresolved import Unresolved, UnresolvedPayments
@@ -60,6 +61,7 @@ class Work:
       rings: the ring of every API process. They are read, and the dispatcher's words of their slots are written.
       books: the one writer of the books; shape: the books' shape; status: the status block in them.
       router: where payments go.
+      history: what is told to the journal; None: there is none.
     """
 
     def __init__(
@@ -70,13 +72,15 @@ class Work:
         status: StatusBlock,
         router: Router,
         limits: Limits,
+        history: History | None = None,
     ) -> None:
+        self.history = history
         self.rings = rings
         self.books = books
         self.router = router
         self.limits = limits
         self.processors = range(len(router.observed))
-        self.settlement = Settlement(rings, books, shape)
+        self.settlement = Settlement(rings, books, shape, history)
         self.backlog = Backlog(rings)
         self.scan = Scan(rings, limits.look)
         self.unresolved = tuple(UnresolvedPayments() for _ in self.processors)
@@ -218,7 +222,7 @@ class Work:
         if one.ring == parked.RING:
             self.settlement.change(one.position, payment)
         else:
-            self._park(one, payment)
+            self._park(now, one, payment)
         one.asked = 0
         unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
 
@@ -226,7 +230,7 @@ class Work:
         """Parks a delayed payment if it is itself the cause, or old. Part of the books' transaction."""
         is_old = now.mono_ms - delayed.clock_ms >= self.limits.park_ms
         if delayed.ring != parked.RING and (delayed.is_own or is_old):
-            self._park(delayed, self._plain(delayed), delayed.refused)
+            self._park(now, delayed, self._plain(delayed), delayed.refused)
 
     def park_old(self, now: Now) -> None:
         """Parks payments that have been open for long and wait just now, so that they give their slots back."""
@@ -235,7 +239,7 @@ class Work:
         for begin in range(0, len(old), SETTLEMENTS_MAX):
             self.books.begin(now.wall_ms)
             for one in old[begin : begin + SETTLEMENTS_MAX]:
-                self._park(one, self._plain(one), one.refused if isinstance(one, Delayed) else 0)
+                self._park(now, one, self._plain(one), one.refused if isinstance(one, Delayed) else 0)
             self.books.commit()
 
     def _waiting(self) -> Iterator[Unresolved | Delayed]:
@@ -249,9 +253,9 @@ class Work:
         reason = one.reason if isinstance(one, Unresolved) else layout.REASON_NONE
         return payment._replace(settled_ms=0, reason=reason)
 
-    def _park(self, one: Unresolved | Delayed, payment: Payment, refused: int = 0) -> None:
+    def _park(self, now: Now, one: Unresolved | Delayed, payment: Payment, refused: int = 0) -> None:
         """Parks a payment, as part of the books' transaction. If there is no room, it keeps its slot."""
-        place = self.settlement.park(one.ring, payment, refused)
+        place = self.settlement.park(now, one.ring, payment, refused)
         if place is not None:
             one.ring, one.position = parked.RING, place
 
@@ -259,6 +263,8 @@ class Work:
         """Takes up a payment that an earlier dispatcher had sent. After a crash its outcome counts as unknown, if
         nothing else is known.
         """
+        if self.history is not None:
+            self.history.left(now, ring, payment)
         is_told = payment.state == ALREADY
         one = Unresolved(
             payment.id_high << 64 | payment.id_low,

@@ -1,0 +1,170 @@
+"""What the dispatcher tells the journal: every end of a request, and what changed. Records are made here only.
+
+A request that no slot shows is recorded before it leaves; ends are recorded after the books have them. So after a crash
+the journal may lack ends of the last pass. The next dispatcher records what it finds begun (LEFT), and that it has
+started. Whatever else is told waits for :meth:`History.sent`, which comes in every pass: part of it is decided in the
+midst of the books' transactions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from engine.connectors.answers import Fee, Health, Outcome, Query, Silence, Verdict
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.ports import Word
+from engine.journal.writer import JournalWriter, Record
+from engine.memory import journal_layout
+from engine.memory.journal_layout import DROPPED, TOOK_BITS, TOOK_MASK, Kind, Sent
+from engine.payment import Payment
+from engine.routing.observed import ObservedProcessor
+from engine.routing.state import ProcessorState
+
+_ANSWERED = int(Kind.ANSWERED)
+
+
+class History:
+    """Appends to ``journal``. Times are those of the pass in which something happens."""
+
+    def __init__(self, journal: JournalWriter) -> None:
+        self._journal = journal
+        self._states: list[ProcessorState | None] = []  # of each processor, as last recorded
+        self._waiting: list[Record] = []
+
+    def started(self, now: Now) -> None:
+        """A dispatcher takes up what the last one has left."""
+        self._waiting.append((Kind.STARTED, 0, 0, 0, 0, 0, now.wall_ms, 0, 0, 0, 0, 0))
+
+    def left(self, now: Now, ring: int, payment: Payment) -> None:
+        """The last dispatcher had begun the last attempt of a payment, and did not see its end."""
+        self._tell(Kind.LEFT, now, ring, payment, payment.state, 0)
+
+    def sent(self, now: Now, attempts: Iterable[Attempt], processors: Sequence[ObservedProcessor]) -> None:
+        """These requests leave now, to processors that are observed so."""
+        self._observe(now, processors)
+        for attempt in attempts:
+            # Nearly all are first requests: while they are in flight, their slots show them.
+            if attempt.lookup or attempt.tries or attempt.is_delayed:
+                self._send(now, attempt)
+        if self._waiting:
+            self._journal.append(self._waiting)
+            self._waiting.clear()
+
+    def answered(
+        self,
+        now: Now,
+        ended: Sequence[tuple[Attempt, Outcome]],
+        dropped: Sequence[Attempt],
+        words: Sequence[Word],
+    ) -> None:
+        """These requests and queries have ended, and the books know it. ``dropped``: nobody waits for their ends."""
+        for word in words:
+            self._hear(now, word)
+        for attempt in dropped:
+            if all(attempt is not one for one, _ in ended):  # else its end came in this very pass
+                self.drop(now, attempt)
+        if not ended:
+            return
+        wall_ms, records = now.wall_ms, list[Record]()
+        for attempt, outcome in ended:
+            if attempt.lookup:
+                records.append(_looked_up(wall_ms, attempt, outcome))
+                continue
+            took_us = attempt.took_us
+            if attempt.recorded:
+                took_us |= attempt.recorded << TOOK_BITS
+            # Spelled out, because this is done for every payment.
+            records.append(
+                (
+                    _ANSWERED,
+                    attempt.processor,
+                    outcome[0],
+                    attempt.ring + 1,
+                    attempt.attempts,
+                    attempt.status,
+                    wall_ms,
+                    attempt.id_high,
+                    attempt.id_low,
+                    attempt.requested_ms,
+                    attempt.position,
+                    took_us,
+                )
+            )
+        self._journal.append(records)
+
+    def drop(self, now: Now, one: Attempt) -> None:
+        """The end of a request is not waited for: another answer has decided, or everything is forgotten."""
+        kind = Kind.LOOKED_UP if one.lookup else Kind.ANSWERED
+        self._waiting.append(
+            (
+                kind, one.processor, DROPPED, one.ring + 1, one.attempts, 0, now.wall_ms, one.id_high, one.id_low,
+                one.requested_ms, one.position, one.recorded << TOOK_BITS,
+            )
+        )  # fmt: skip
+
+    def ended(self, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
+        """A payment has ended, and not by the answer of its own request alone."""
+        self._tell(Kind.ENDED, now, ring, payment, state, reason)
+
+    def parked(self, now: Now, place: int, payment: Payment) -> None:
+        """A payment is in the parking table now, perhaps as a dead letter."""
+        self._tell(Kind.PARKED, now, -1, payment._replace(position=place), payment.state, payment.reason)
+
+    def purged(self, now: Now, forgotten: Iterable[tuple[int, int]], era: int) -> None:
+        """Everything below these positions (ring, position) was forgotten; ``era``: that of the books from now on."""
+        for ring, position in forgotten:
+            self._waiting.append((Kind.PURGED, 0, 0, ring + 1, 0, 0, now.wall_ms, 0, 0, era, position, 0))
+
+    def _tell(self, kind: Kind, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
+        self._waiting.append(
+            (
+                kind, payment.processor, state, ring + 1, payment.attempts, reason, now.wall_ms, payment.id_high,
+                payment.id_low, payment.requested_ms, payment.position, payment.cents,
+            )
+        )  # fmt: skip
+
+    def _send(self, now: Now, one: Attempt) -> None:
+        code = (Sent.BESIDE if one.is_beside else Sent.LOOKUP) if one.lookup else Sent.REQUEST
+        one.recorded = self._journal.sequence + len(self._waiting) + 1 & TOOK_MASK
+        self._waiting.append(
+            (
+                Kind.SENT, one.processor, code, one.ring + 1, one.attempts, 0, now.wall_ms, one.id_high, one.id_low,
+                one.requested_ms, one.position, one.cents,
+            )
+        )  # fmt: skip
+
+    def _hear(self, now: Now, word: Word) -> None:
+        """A query has ended."""
+        kind, code, first = Kind.HEALTH, journal_layout.Health.SILENT, 0
+        if isinstance(word, Fee):
+            kind, first = Kind.FEE, word.ppm
+        elif isinstance(word, Health):
+            code = journal_layout.Health.FAILING if word.failing else journal_layout.Health.WORKING
+            first = word.min_response_ms
+        elif isinstance(word, Silence) and word.query is Query.FEE:
+            return
+        self._waiting.append((kind, word.processor, code, 0, 0, 0, now.wall_ms, 0, 0, first, 0, 0))
+
+    def _observe(self, now: Now, processors: Sequence[ObservedProcessor]) -> None:
+        """Records which of the processors are in another state than before."""
+        states: list[ProcessorState | None] = [one.state for one in processors]
+        if states == self._states:
+            return
+        before, self._states = self._states or [None] * len(states), states
+        for number, one in enumerate(processors):
+            if one.state is not before[number]:
+                expected_ms = one.expected_ms(now.mono_ms)
+                self._waiting.append(
+                    (Kind.STATE, number, one.state, 0, 0, 0, now.wall_ms, 0, 0, one.failure_ppm, 0, expected_ms)
+                )
+
+
+def _looked_up(wall_ms: int, attempt: Attempt, outcome: Outcome) -> Record:
+    return (
+        Kind.LOOKED_UP, attempt.processor, outcome.verdict, attempt.ring + 1, attempt.attempts, attempt.status,
+        wall_ms, attempt.id_high, attempt.id_low, outcome.requested_ms, attempt.position,
+        attempt.recorded << TOOK_BITS | attempt.took_us,
+    )  # fmt: skip
+
+
+assert max(Verdict) < DROPPED

@@ -1,0 +1,185 @@
+"""Carries a batch into SQL: the cursor is compared, rows go in, the new cursor is written, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from engine.ledger import schema, statements
+from engine.ledger.backend import ROW_ERRORS, Values, driver_error, first_line
+from engine.ledger.database import Database, read_cursor, write_cursor
+from engine.ledger.errors import CursorMovedError, OtherEngineError
+from engine.ledger.partitions import day
+from engine.ledger.rows import PURGED, AttemptRow, Batch, Cursor, PaymentRow
+
+SHOWN_CHARACTERS: Final = 2000  # of a row that is set apart, and of the error about it
+
+_BEGAN: Final = list(schema.attempt.c.keys()).index("began_ms")
+_NOT_COMPLETED: Final = sa.text(schema.IS_NOT_COMPLETED)  # which is what the index of open payments has
+_OPEN: Final = sa.text(schema.IS_OPEN)
+
+Write = Callable[[sa.Connection, Sequence[Values]], object]
+
+
+def carry(database: Database, batch: Batch) -> int:
+    """Carries ``batch``; returns how many of its rows could not be written and were set apart (table `rejected`).
+
+    The same batch carried again changes nothing: its cursor has moved. Rows that are one and the same payment, or
+    attempt, may come twice in a batch; the later one completes or replaces the earlier one.
+
+    Raises CursorMovedError when the database is not at ``batch.expected``, OtherEngineError, or AwayError: then nothing
+    was written, but see the warning there.
+    """
+    now_ms = database.now_ms()
+    number = schema.signed(batch.cursor.journal_number)
+    fresh, late = _attempts(batch, number, now_ms)
+    health = [
+        (number, *row[:3], None if row.failing is None else int(row.failing), row.min_response_ms, row.status, now_ms)
+        for row in batch.health
+    ]
+    states = [(number, *row, now_ms) for row in batch.states]
+    database.prepare(
+        {
+            schema.attempt: {day(row[_BEGAN]) for row in (*fresh, *late)},
+            schema.processor_health: {day(row.at_ms) for row in batch.health},
+            schema.processor_state: {day(row.at_ms) for row in batch.states},
+        }
+    )
+    with database.transaction() as connection:
+        _compare(read_cursor(connection, locks=True), batch)
+        backend, carrying = database.backend, _Carrying(database, connection, now_ms)
+        carrying.write(schema.payment, _payments(batch.payments, now_ms), backend.upsert_payments)
+        carrying.insert(schema.attempt, fresh)
+        carrying.write(schema.attempt, late, backend.complete_attempts)
+        carrying.insert(schema.processor_health, health)
+        carrying.insert(schema.processor_state, states)
+        carrying.upsert(schema.fee_schedule, [(*row, now_ms, now_ms) for row in batch.fees])
+        carrying.upsert(schema.sample, [(*row, now_ms) for row in batch.samples])
+        eras = [(*row[:3], schema.signed(row.generation), row.why, now_ms, now_ms) for row in batch.eras]
+        carrying.upsert(schema.era, eras)
+        for era in batch.eras:
+            if era.ended_ms is not None:
+                _purge(connection, era.number, now_ms)
+        generation = schema.signed(batch.cursor.generation)
+        carrying.insert(schema.gap, [(row.source, generation, *row[1:], now_ms) for row in batch.gaps])
+        write_cursor(connection, batch.cursor, now_ms)
+    return carrying.apart
+
+
+class _Carrying:
+    """The writing of one batch's rows."""
+
+    def __init__(self, database: Database, connection: sa.Connection, now_ms: int) -> None:
+        self._backend = database.backend
+        self._connection = connection
+        self._now_ms = now_ms
+        self.apart = 0
+
+    def insert(self, table: sa.Table, rows: Sequence[Values]) -> None:
+        """Rows of which none is there."""
+        self.write(table, rows, lambda connection, part: self._backend.insert(connection, table, part))
+
+    def upsert(self, table: sa.Table, rows: Sequence[Values]) -> None:
+        """A few rows, of which some may be there."""
+        statement = statements.upserts(self._connection.dialect.name, table)
+        names = table.c.keys()
+        self.write(
+            table,
+            rows,
+            lambda connection, part: connection.execute(
+                statement, [dict(zip(names, row, strict=True)) for row in part]
+            ),
+        )
+
+    def write(self, table: sa.Table, rows: Sequence[Values], write: Write) -> None:
+        """Writes rows; those that cannot be written are found by halving, and set apart."""
+        if not rows:
+            return
+        try:
+            with self._connection.begin_nested():
+                write(self._connection, rows)
+            return
+        except (sa.exc.SQLAlchemyError, self._backend.errors, *ROW_ERRORS) as error:
+            if not self._backend.is_row_error(error):
+                raise
+            if len(rows) == 1:
+                self._set_apart(table, rows[0], error)
+                return
+        middle = len(rows) // 2
+        self.write(table, rows[:middle], write)
+        self.write(table, rows[middle:], write)
+
+    def _set_apart(self, table: sa.Table, row: Values, error: Exception) -> None:
+        names = [column.name for column in table.c if column.identity is None]
+        what = ascii(dict(zip(names, row, strict=True)))
+        values = {"source": table.name, "what": what, "error": ascii(first_line(driver_error(error)))[1:-1]}
+        values = {name: text[:SHOWN_CHARACTERS] for name, text in values.items()}
+        self._connection.execute(sa.insert(schema.rejected), values | {"created_ms": self._now_ms})
+        self.apart += 1
+
+
+def _compare(found: Cursor, batch: Batch) -> None:
+    if found.engine != batch.expected.engine:
+        raise OtherEngineError(f"the ledger's database belongs to another engine now, of the id {found.engine.hex()}")
+    if found != batch.expected:
+        raise CursorMovedError(
+            f"the ledger is at record {found.journal} of journal {found.journal_number:x} and was expected at "
+            f"{batch.expected.journal} of {batch.expected.journal_number:x}: somebody else carries into it"
+        )
+
+
+def _payments(rows: Iterable[PaymentRow], now_ms: int) -> list[Values]:
+    last: dict[tuple[bytes, int], PaymentRow] = {}
+    for row in rows:
+        key = row.id, row.era
+        if key not in last or row.rank >= last[key].rank:
+            last[key] = row
+    return [
+        (
+            row.id, row.era, row.state, row.processor, row.attempts, row.cents, row.accepted_ms, row.requested_ms,
+            row.settled_ms, row.waited_ms, row.fee_ppm, row.fee_cents, row.reason, row.ring, row.position, now_ms,
+            now_ms,
+        )
+        for row in last.values()
+    ]  # fmt: skip
+
+
+def _attempts(batch: Batch, number: int, now_ms: int) -> tuple[list[Values], list[Values]]:
+    """Attempts whose sending this batch carries, and those whose sending an earlier one has carried, or none has.
+
+    No other batch carries a record that this one does, for the cursor moves on: so the first are certainly new.
+    """
+    known: dict[int, AttemptRow] = {}
+    for row in batch.attempts:
+        before = known.get(row.sequence)
+        known[row.sequence] = row if before is None else _merged(before, row)
+    begin = batch.expected.journal if batch.expected.journal_number == batch.cursor.journal_number else 0
+    fresh, late = list[Values](), list[Values]()
+    for row in known.values():
+        (fresh if row.sequence >= begin else late).append(
+            (
+                number, row.sequence, row.era, row.id, row.number, row.processor, int(row.is_lookup),
+                _began_ms(row, now_ms), row.ended_ms, row.outcome, row.status, row.error, row.latency_us,
+                row.requested_ms, now_ms, now_ms,
+            )
+        )  # fmt: skip
+    return fresh, late
+
+
+def _merged(before: AttemptRow, after: AttemptRow) -> AttemptRow:
+    return before._replace(**{name: value for name, value in after._asdict().items() if value is not None})
+
+
+def _began_ms(row: AttemptRow, now_ms: int) -> int:
+    """When it began; where the record of that is lost, when it must have."""
+    if row.began_ms is not None:
+        return row.began_ms
+    return now_ms if row.ended_ms is None else row.ended_ms - (row.latency_us or 0) // 1000
+
+
+def _purge(connection: sa.Connection, era: int, now_ms: int) -> None:
+    """What was open in an era that has ended is purged."""
+    open_in_era = sa.and_(schema.payment.c.era == era, _NOT_COMPLETED, _OPEN)
+    connection.execute(sa.update(schema.payment).where(open_in_era).values(state=PURGED, updated_ms=now_ms))

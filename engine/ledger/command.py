@@ -1,0 +1,82 @@
+"""``python -m engine ledger``: the ledger process, and with ``backup FILE`` a copy of its database."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+
+from engine import settings as settings_module
+from engine.ledger.database import Database, open_ledger
+from engine.ledger.errors import LedgerError
+from engine.ledger.process import Process
+from engine.memory.errors import SegmentError
+from engine.settings import Settings
+
+HELP = "Records every payment and attempt in SQL, until SIGTERM or Ctrl-C; or writes a copy of what is recorded."
+LIMIT_SECONDS = 3600.0  # a backup may take long
+NICE = 19  # whatever serves a client goes first
+
+log = logging.getLogger("engine.ledger")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    commands = parser.add_subparsers(dest="act", metavar="ACT")
+    backup = commands.add_parser("backup", help="write a copy of the ledger to a new file, while the engine runs")
+    backup.add_argument("file", help="the new file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the process, or carries out the act. Returns 0 after a clean end, 1 if it could not go on, 2 for bad
+    settings.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        settings = settings_module.read(os.environ)
+    except settings_module.SettingsError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 2
+    if arguments.act == "backup":
+        return _backup(settings, arguments.file)
+    if not settings.ledger.is_on:
+        print("engine: ENGINE_LEDGER is off, so nothing is recorded: set ENGINE_LEDGER=best", file=sys.stderr)
+        return 2
+    return _carry(settings)
+
+
+def opened(settings: Settings, limit_s: float = LIMIT_SECONDS) -> Database:
+    """The ledger of these settings, to read. Raises LedgerError."""
+    return open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True, limit_s=limit_s)
+
+
+def _carry(settings: Settings) -> int:
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    os.nice(NICE)
+    process = Process(settings, asked.is_set, asked.wait)
+    try:
+        process.run()
+    except (LedgerError, SegmentError) as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 1
+    log.info("ledger stopped")
+    return 0
+
+
+def _backup(settings: Settings, path: str) -> int:
+    try:
+        database = opened(settings)
+        try:
+            database.backup(os.path.abspath(path))
+        finally:
+            database.close()
+    except LedgerError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        return 1
+    print(f"the ledger is in {path}")
+    return 0

@@ -1,0 +1,210 @@
+"""An open ledger: connecting, transactions with a limit of time, whose database it is, and how far it has come."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from engine.ledger import migrate, schema, statements
+from engine.ledger.backend import Backend
+from engine.ledger.errors import AwayError, OtherEngineError, UnusableError
+from engine.ledger.rows import Cursor, RingCursor
+
+LIMIT_SECONDS: Final = 10.0
+ENGINE_BYTES: Final = 16
+
+
+def wall_ms() -> int:
+    """The wall clock, in ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Database:
+    """A ledger's database.
+
+    Parameters:
+      limit_s: how long a transaction may take, in seconds.
+      now_ms: the wall clock, for `created_ms` and `updated_ms`.
+    """
+
+    def __init__(self, backend: Backend, limit_s: float, now_ms: Callable[[], int]) -> None:
+        self.backend = backend
+        self.now_ms = now_ms
+        self._limit_s = limit_s
+
+    @contextlib.contextmanager
+    def transaction(self, limit_s: float | None = None) -> Iterator[sa.Connection]:
+        """One transaction, committed at the end of the block, undone when it raises.
+
+        Raises LedgerError for whatever the database has to say; other exceptions of the block go through.
+        """
+        seconds = self._limit_s if limit_s is None else limit_s
+        with (
+            self._explaining(),
+            self.backend.engine.connect() as connection,
+            self.backend.limited(connection, seconds),
+            connection.begin(),
+        ):
+            yield connection
+
+    def cursor(self) -> Cursor:
+        """How far SQL has come. Raises LedgerError."""
+        with self.transaction() as connection:
+            return read_cursor(connection)
+
+    def backup(self, path: str) -> None:
+        """Writes a copy to the new file ``path`` while the ledger is used. Raises LedgerError."""
+        with self._explaining():
+            self.backend.backup(path)
+
+    def prepare(self, days: dict[sa.Table, set[int]]) -> None:
+        """Makes room for rows of these days (since 1970 UTC). Raises LedgerError."""
+        missing = self.backend.missing(days)
+        if missing:
+            with self.transaction() as connection:
+                self.backend.make(connection, missing)
+
+    def drop_before(self, table: sa.Table, day: int) -> bool:
+        """Drops a bounded part of the rows from before this day; whether there may be more. Raises LedgerError."""
+        with self.transaction() as connection:
+            return self.backend.drop_before(connection, table, day)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.backend.engine.dispose()
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.SQLAlchemyError, self.backend.errors) as error:
+            explained = self.backend.explain(error)
+            if isinstance(explained, AwayError):
+                self.backend.engine.dispose()  # a connection that broke in the middle is not used again
+            raise explained from error
+
+
+def open_ledger(
+    url: str,
+    *,
+    name: str,
+    engine: bytes | None = None,
+    processors: Sequence[str] = (),
+    reads_only: bool = False,
+    is_full: bool = True,
+    limit_s: float = LIMIT_SECONDS,
+    now_ms: Callable[[], int] = wall_ms,
+) -> Database:
+    """Opens a ledger. The ledger process, which writes, makes it when there is none, and migrates an older schema.
+
+    Parameters:
+      url: ``sqlite:////path/of/file`` or ``postgresql://...`` as libpq reads it.
+      name: ENGINE_NAME, which must be the database's.
+      engine: the engine's id, which must be the database's; None: whatever it has, in a new one a random id.
+      processors: their names by number, for people.
+      reads_only: for everybody but the ledger process: nothing is made, and the schema must be this program's.
+      is_full: whether each commit waits for SQLite's disk. PostgreSQL's own setting decides there.
+      limit_s: the longest that connecting, or a transaction, may take.
+
+    Raises AwayError, OtherEngineError, TooNewError or UnusableError.
+    """
+    database = Database(_backend(url, reads_only, is_full, limit_s), limit_s, now_ms)
+    try:
+        with database.transaction() as connection:
+            if reads_only:
+                _check_version(connection)
+            else:
+                migrate.upgrade(connection)
+                _claim(connection, name, engine or secrets.token_bytes(ENGINE_BYTES), now_ms())
+                _name_processors(connection, processors, now_ms())
+            _check_owner(connection, name, engine)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float) -> Backend:
+    try:
+        if url.startswith("sqlite:///"):
+            from engine.ledger.sqlite import Sqlite
+
+            path = sa.make_url(url).database
+            if not path or not os.path.isabs(path):
+                raise UnusableError("a ledger in SQLite has an absolute path: sqlite:////directory/file")
+            return Sqlite(path, reads_only=reads_only, is_full=is_full, limit_s=limit_s)
+        if url.startswith("postgresql://"):
+            from engine.ledger.postgres import Postgres
+
+            return Postgres(url, reads_only=reads_only, limit_s=limit_s)
+    except ImportError as error:
+        raise UnusableError(f"{error.name} is not installed: pip install -r requirements-ops.lock") from error
+    raise UnusableError("a ledger's address begins with sqlite:/// or postgresql://")
+
+
+def _check_version(connection: sa.Connection) -> None:
+    found = migrate.version(connection)
+    if found != schema.VERSION:
+        raise AwayError(
+            f"the ledger's database has {f'schema version {found}' if found else 'no schema yet'}: "
+            "the ledger process brings it up when it starts"
+        )
+
+
+def _claim(connection: sa.Connection, name: str, engine: bytes, now_ms: int) -> None:
+    if connection.execute(sa.select(schema.cursor.c.one)).first() is None:
+        values = {"one": 1, "engine": engine, "name": name, "generation": 0, "era": 0, "journal_number": 0}
+        values |= {"journal": 0, "parked": 0, "purges": 0, "rings": "[]", "created_ms": now_ms, "updated_ms": now_ms}
+        connection.execute(sa.insert(schema.cursor), values)
+
+
+def _check_owner(connection: sa.Connection, name: str, engine: bytes | None) -> None:
+    found = connection.execute(sa.select(schema.cursor.c.name, schema.cursor.c.engine)).one()
+    if found.name != name or engine not in (None, bytes(found.engine)):
+        raise OtherEngineError(
+            f"the ledger's database belongs to the engine {found.name} (id {bytes(found.engine).hex()}), and not to "
+            f"{name}{f' (id {engine.hex()})' if engine else ''}: name another one in ENGINE_LEDGER_URL"
+        )
+
+
+def _name_processors(connection: sa.Connection, names: Sequence[str], now_ms: int) -> None:
+    values = [
+        {"number": number, "name": name, "created_ms": now_ms, "updated_ms": now_ms}
+        for number, name in enumerate(names)
+    ]
+    if values:
+        connection.execute(statements.upserts(connection.dialect.name, schema.processor), values)
+
+
+def read_cursor(connection: sa.Connection, *, locks: bool = False) -> Cursor:
+    """The cursor. ``locks``: nobody else may move it until the end of the transaction."""
+    query = sa.select(schema.cursor)
+    row = connection.execute(query.with_for_update() if locks else query).one()
+    rings = [
+        RingCursor(ring, mark, seen, tuple((begin, end) for begin, end in above))
+        for ring, mark, seen, above in json.loads(row.rings)
+    ]
+    return Cursor(
+        bytes(row.engine), schema.unsigned(row.generation), row.era, row.journal, row.parked, tuple(rings),
+        schema.unsigned(row.journal_number), row.purges,
+    )  # fmt: skip
+
+
+def write_cursor(connection: sa.Connection, cursor: Cursor, now_ms: int) -> None:
+    """Replaces the cursor. Engine and name stay."""
+    values: dict[str, Any] = {"generation": schema.signed(cursor.generation), "era": cursor.era}
+    values |= {"journal_number": schema.signed(cursor.journal_number), "journal": cursor.journal}
+    values |= {
+        "parked": cursor.parked,
+        "purges": cursor.purges,
+        "rings": json.dumps(cursor.rings),
+        "updated_ms": now_ms,
+    }
+    connection.execute(sa.update(schema.cursor).values(values))

@@ -1,0 +1,115 @@
+"""Following one ring: which of its payments are new, which have changed, and how far SQL has it. Pure.
+
+A payment is in SQL from the first look at its slot on, and again whenever its slot says something new. The journal
+hints at slots that have changed; what no hint names is looked at in turn. A slot that was given to another payment
+before its last state was seen is a *gap*: nobody can tell any more what became of the payment from memory alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from engine.ledger.rows import RingCursor
+from engine.memory import layout
+from engine.payment import Payment
+from engine.ring.ring import RingReader
+
+OVER: Final = (layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE)  # nothing about the payment changes any more
+OPEN_LOOKED_AT: Final = 1000  # open payments without a hint that one look goes through
+
+
+class Seen(NamedTuple):
+    """What one look at a ring has found.
+
+    ``payments``: new ones and changed ones; ``lost``: payments that SQL has as open, and whose slots have been given
+    away; ``missed``: intervals of positions (from, to; to excluded) whose payments were never seen.
+    """
+
+    payments: list[Payment]
+    lost: list[Payment]
+    missed: list[tuple[int, int]]
+
+
+class RingFollower:
+    """Follows ``ring``, from where ``cursor`` says that SQL has it."""
+
+    def __init__(self, ring: RingReader, cursor: RingCursor) -> None:
+        self._ring = ring
+        self._number = cursor.ring
+        self.seen = cursor.seen
+        self._open: dict[int, Payment] = {}  # as SQL has them, by position; in the order in which they are looked at
+        over = iter(cursor.above)
+        begin, end = next(over, (cursor.seen, cursor.seen))
+        self._unread: list[int] = []  # open in SQL, and not looked at since this follower began
+        for position in range(cursor.mark, cursor.seen):
+            while position >= end:
+                begin, end = next(over, (cursor.seen, cursor.seen + 1))
+            if position < begin:
+                self._unread.append(position)
+
+    @property
+    def open(self) -> int:
+        """Payments that have slots and are not over."""
+        return len(self._open)
+
+    def look(self, most: int, hints: Iterable[int]) -> Seen:
+        """Looks at ``most`` new payments and at open ones: all that ``hints`` names, and some of the others."""
+        found = Seen([], [], [])
+        for position in self._unread:
+            self._look_again(position, found)
+        self._unread.clear()
+        for position in {position for position in hints if position in self._open}:
+            self._look_again(position, found)
+        for position in [position for position, _ in zip(self._open, range(OPEN_LOOKED_AT), strict=False)]:
+            self._look_again(position, found)
+        self._look_at_new(most, found)
+        return found
+
+    def cursor(self) -> RingCursor:
+        """How far SQL has this ring, once what was found is there."""
+        if not self._open:
+            return RingCursor(self._number, self.seen, self.seen)
+        still_open, above = sorted(self._open), list[tuple[int, int]]()
+        for position, following in zip(still_open, (*still_open[1:], self.seen), strict=True):
+            if following > position + 1:
+                above.append((position + 1, following))
+        return RingCursor(self._number, still_open[0], self.seen, tuple(above))
+
+    def forget_open(self, below: int) -> None:
+        """A purge has ended what was open below this position."""
+        for position in [position for position in self._open if position < below]:
+            del self._open[position]
+
+    def _look_at_new(self, most: int, found: Seen) -> None:
+        head, position = self._ring.head, self.seen
+        oldest = head - self._ring.slots
+        if position < oldest:  # certainly given away
+            found.missed.append((position, oldest))
+            position = oldest
+        end = min(head, position + most)
+        while position < end:
+            payment = self._ring.read(position)
+            if payment is None:
+                if found.missed and found.missed[-1][1] == position:
+                    found.missed[-1] = found.missed[-1][0], position + 1
+                else:
+                    found.missed.append((position, position + 1))
+            else:
+                found.payments.append(payment)
+                if payment.state not in OVER:
+                    self._open[position] = payment
+            position += 1
+        self.seen = max(self.seen, position)
+
+    def _look_again(self, position: int, found: Seen) -> None:
+        before = self._open.pop(position, None)
+        payment = self._ring.read(position)
+        if payment is None:
+            if before is not None and before.state != layout.PARKED:
+                found.lost.append(before)
+            return
+        if payment != before:
+            found.payments.append(payment)
+        if payment.state not in OVER:
+            self._open[position] = payment  # at the end: others come first next time

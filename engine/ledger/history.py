@@ -1,0 +1,127 @@
+"""The journal's records as rows: attempts, health, states and fees of processors. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from engine.journal.reader import Record
+from engine.ledger.rows import AttemptRow, FeeRow, HealthRow, ProcessorStateRow
+from engine.memory import journal_layout
+from engine.memory.journal_layout import STATUS_NO_ANSWER, TOOK_BITS, TOOK_MASK, Health, Kind, Sent
+
+WAITING_MAX: Final = 10_000  # requests without an end that are remembered; what is older stays without one
+DISPATCHER_ENDED: Final = "the dispatcher ended"
+
+
+class Records:
+    """Turns records into rows, in their order.
+
+    ``era_of``: the ledger's era of a payment that is kept at (1 + ring, position).
+    """
+
+    def __init__(self, era_of: Callable[[int, int], int]) -> None:
+        self._era_of = era_of
+        self._waiting: dict[int, AttemptRow] = {}  # by sequence: sent, and not ended
+        self.attempts: list[AttemptRow] = []
+        self.health: list[HealthRow] = []
+        self.states: list[ProcessorStateRow] = []
+        self.fees: list[FeeRow] = []
+        self.touched: list[tuple[int, int]] = []  # (ring, position) of slots that have changed
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Adds the rows of these records; :meth:`clear` forgets the rows, and not what they wait for."""
+        for one in records:
+            if one.ring:
+                self.touched.append((one.ring - 1, one.position))
+            if one.kind in (Kind.ANSWERED, Kind.LOOKED_UP):
+                self._end(one)
+            elif one.kind == Kind.SENT:
+                self._begin(one)
+            elif one.kind == Kind.LEFT:
+                self.attempts.append(self._attempt(one, one.sequence)._replace(error=DISPATCHER_ENDED))
+            elif one.kind == Kind.STARTED:
+                self._end_all(one)
+            elif one.kind == Kind.HEALTH:
+                failing = None if one.code == Health.SILENT else one.code == Health.FAILING
+                told_ms = None if failing is None else one.first
+                self.health.append(HealthRow(one.sequence, one.processor, one.at_ms, failing, told_ms, None))
+            elif one.kind == Kind.STATE:
+                row = ProcessorStateRow(one.sequence, one.processor, one.at_ms, one.code, None, one.first)
+                self.states.append(row)
+            elif one.kind == Kind.FEE:
+                self.fees.append(FeeRow(one.processor, one.at_ms, one.first))
+
+    def clear(self) -> None:
+        """The rows are in SQL."""
+        for rows in (self.attempts, self.health, self.states, self.fees, self.touched):
+            rows.clear()
+
+    def _begin(self, one: Record) -> None:
+        row = self._attempt(one, one.sequence)._replace(is_lookup=one.code != Sent.REQUEST)
+        self.attempts.append(row)
+        self._waiting[one.sequence] = row
+        if len(self._waiting) > WAITING_MAX:
+            del self._waiting[next(iter(self._waiting))]
+
+    def _end(self, one: Record) -> None:
+        sent, took_us = _sent(one), one.second & TOOK_MASK
+        row = self._waiting.pop(sent, None) or self._attempt(one, sent)._replace(
+            is_lookup=one.kind == Kind.LOOKED_UP, began_ms=one.at_ms - took_us // 1000
+        )
+        answered = one.code != journal_layout.DROPPED and one.status < STATUS_NO_ANSWER
+        self.attempts.append(
+            row._replace(
+                ended_ms=one.at_ms,
+                outcome=one.code,
+                status=one.status if answered else None,
+                error=None if answered or one.code == journal_layout.DROPPED else _error(one.status),
+                latency_us=took_us or None,
+                requested_ms=one.first or row.requested_ms,
+            )
+        )
+
+    def _end_all(self, one: Record) -> None:
+        """No request that an earlier dispatcher has sent is waited for any more."""
+        for row in self._waiting.values():
+            self.attempts.append(row._replace(ended_ms=one.at_ms, error=DISPATCHER_ENDED))
+        self._waiting.clear()
+
+    def _attempt(self, one: Record, sequence: int) -> AttemptRow:
+        identity = one.id_high << 64 | one.id_low
+        return AttemptRow(
+            sequence,
+            self._era_of(one.ring, one.position),
+            identity.to_bytes(16, "big"),
+            one.number,
+            one.processor,
+            False,
+            one.at_ms,
+            requested_ms=one.first,
+        )
+
+
+def _sent(one: Record) -> int:
+    """The sequence of the record that this request was sent; its own if that has none."""
+    low = one.second >> TOOK_BITS
+    if not low:
+        return one.sequence
+    sent = (one.sequence & ~TOOK_MASK | low) - 1
+    return sent if sent < one.sequence else sent - TOOK_MASK - 1
+
+
+def _error(status: int) -> str:
+    """libcurl's error, as its documentation names the most usual ones."""
+    number = status - STATUS_NO_ANSWER
+    return _CURL_ERRORS.get(number, f"libcurl's error {number}")
+
+
+_CURL_ERRORS: Final = {  # curl/curl.h: CURLE_...
+    6: "name not found",
+    7: "no connection",
+    28: "timed out",
+    52: "closed without an answer",
+    55: "sending failed",
+    56: "connection was reset",
+    63: "answer too long",
+}

@@ -1,0 +1,162 @@
+"""What is asked of a ledger: payments, their attempts, and exact sums of windows. No query reads a large table through.
+
+Each takes a :class:`~engine.ledger.database.Database` and raises LedgerError when it is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from engine.ledger import schema
+from engine.ledger.database import Database
+from engine.ledger.rows import AttemptRow, PaymentRow
+from engine.memory import layout
+from engine.processors import PROCESSORS_MAX
+
+PAGE_MAX: Final = 1000  # payments of a page
+ATTEMPTS_MAX: Final = 1000  # of a payment that are shown, the newest ones
+CLOCK_SET_MS: Final = 86_400_000  # a wall clock that was set back by more than this hides attempts
+
+_payment, _attempt = schema.payment.c, schema.attempt.c
+_PAYMENT: Final = [_payment[name] for name in PaymentRow._fields]
+_ATTEMPT: Final = [_attempt[name] for name in AttemptRow._fields]
+_COMPLETED: Final = sa.text(schema.IS_COMPLETED)
+_NOT_COMPLETED: Final = sa.text(schema.IS_NOT_COMPLETED)
+
+
+class Sum(NamedTuple):
+    """Payments and their cents."""
+
+    payments: int
+    cents: int
+
+
+class Window(NamedTuple):
+    """What was settled in a window, for each processor. ``is_whole``: retention has taken nothing away from it."""
+
+    sums: tuple[Sum, ...]
+    is_whole: bool
+
+
+class Place(NamedTuple):
+    """Where a page ended: the next one goes on behind it."""
+
+    accepted_ms: int
+    id: bytes
+    era: int
+
+
+def find(database: Database, identity: bytes) -> PaymentRow | None:
+    """The payment of an id in the current era; None when the ledger has none."""
+    current = sa.select(schema.cursor.c.era).scalar_subquery()
+    with database.transaction() as connection:
+        row = connection.execute(sa.select(*_PAYMENT).where(_payment.id == identity, _payment.era == current)).first()
+    return None if row is None else _payment_row(row)
+
+
+def history(database: Database, identity: bytes) -> list[PaymentRow]:
+    """The payments of an id in all eras, the newest first."""
+    query = sa.select(*_PAYMENT).where(_payment.id == identity).order_by(_payment.era.desc())
+    with database.transaction() as connection:
+        return list(map(_payment_row, connection.execute(query)))
+
+
+def attempts(database: Database, identity: bytes, era: int) -> list[AttemptRow]:
+    """The attempts of a payment, in their order; of more than ATTEMPTS_MAX the last ones."""
+    with database.transaction() as connection:
+        accepted = sa.select(_payment.accepted_ms).where(_payment.id == identity, _payment.era == era)
+        # A bound that is a number: PostgreSQL then opens no partition of an earlier day.
+        since_ms = (connection.execute(accepted).scalar() or 0) - CLOCK_SET_MS
+        query = (
+            sa.select(*_ATTEMPT)
+            .where(_attempt.id == identity, _attempt.era == era, _attempt.began_ms >= since_ms)
+            .order_by(_attempt.began_ms.desc(), _attempt.sequence.desc())
+            .limit(ATTEMPTS_MAX)
+        )
+        return [_attempt_row(row) for row in connection.execute(query)][::-1]
+
+
+def window(database: Database, from_ms: int, to_ms: int, processors: int) -> Window:
+    """What was settled by each processor under a requestedAt from ``from_ms`` to ``to_ms``, both included.
+
+    What a processor had charged before is not summed, as in the books. Of the current era only.
+    """
+    sums = (
+        sa.select(_payment.processor, sa.func.count(), sa.func.sum(_payment.cents))
+        .where(
+            _COMPLETED,
+            _payment.era == sa.select(schema.cursor.c.era).scalar_subquery(),
+            _payment.processor.in_(range(PROCESSORS_MAX)),  # so that the index is entered at each processor's times
+            _payment.requested_ms.between(from_ms, to_ms),
+        )
+        .group_by(_payment.processor)
+    )
+    reach = sa.select(schema.reach.c.from_ms).where(schema.reach.c.name == schema.payment.name)
+    with database.transaction() as connection:
+        found = {number: Sum(count, int(cents)) for number, count, cents in connection.execute(sums)}
+        reaches_ms = connection.execute(reach).scalar() or 0
+    return Window(tuple(found.get(number, Sum(0, 0)) for number in range(processors)), from_ms >= reaches_ms)
+
+
+def page(
+    database: Database,
+    *,
+    states: Sequence[int] = (),
+    processor: int | None = None,
+    from_ms: int = 0,
+    to_ms: int = 1 << 62,
+    behind: Place | None = None,
+    limit: int = 50,
+) -> list[PaymentRow]:
+    """Payments that were accepted from ``from_ms`` to ``to_ms``, both included, the newest first.
+
+    Parameters:
+      states: of rows; empty: in every state.
+      processor: the one that has it; None: any.
+      behind: the end of the page before.
+      limit: payments of the page, at most PAGE_MAX.
+    """
+    assert 0 < limit <= PAGE_MAX
+    common = [_payment.accepted_ms >= from_ms, _payment.accepted_ms <= to_ms]
+    if processor is not None:
+        common.append(_payment.processor == processor)
+    if behind is not None:
+        place = sa.tuple_(_payment.accepted_ms, _payment.id, _payment.era)
+        common += [_payment.accepted_ms <= behind.accepted_ms, place < sa.tuple_(*map(sa.literal, behind))]
+    # A query for each state: together they would be sorted, all of them.
+    found = list[PaymentRow]()
+    with database.transaction() as connection:
+        for state in states or (None,):
+            query = sa.select(*_PAYMENT).where(*common, *_of_state(state)).order_by(*_newest()).limit(limit)
+            found += map(_payment_row, connection.execute(query))
+    return sorted(found, key=lambda row: (row.accepted_ms, row.id, row.era), reverse=True)[:limit]
+
+
+def processor_names(database: Database) -> dict[int, str]:
+    """The names of the processors, by number."""
+    query = sa.select(schema.processor.c.number, schema.processor.c.name)
+    with database.transaction() as connection:
+        return {row.number: row.name for row in connection.execute(query)}
+
+
+def _newest() -> list[Any]:
+    return [_payment.accepted_ms.desc(), _payment.id.desc(), _payment.era.desc()]
+
+
+def _of_state(state: int | None) -> list[Any]:
+    if state is None:
+        return []
+    if state == layout.COMPLETED:
+        return [_COMPLETED]
+    return [_NOT_COMPLETED, _payment.state == state]
+
+
+def _payment_row(row: Any) -> PaymentRow:
+    return PaymentRow(*row)._replace(id=bytes(row.id))
+
+
+def _attempt_row(row: Any) -> AttemptRow:
+    return AttemptRow(*row)._replace(id=bytes(row.id), is_lookup=bool(row.is_lookup))
