@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from engine.ledger import schema, statements
-from engine.ledger.backend import ROW_ERRORS, Values, driver_error, first_line
+from engine.ledger.backend import ROW_ERRORS, Errors, Values, driver_error, first_line
 from engine.ledger.database import Database, read_cursor, write_cursor
 from engine.ledger.errors import CursorMovedError, OtherEngineError
 from engine.ledger.partitions import day
@@ -75,6 +75,7 @@ class _Carrying:
         self._backend = database.backend
         self._connection = connection
         self._now_ms = now_ms
+        self._errors: Errors = (sa.exc.SQLAlchemyError, *self._backend.errors, *ROW_ERRORS)
         self.apart = 0
 
     def insert(self, table: sa.Table, rows: Sequence[Values]) -> None:
@@ -101,7 +102,7 @@ class _Carrying:
             with self._connection.begin_nested():
                 write(self._connection, rows)
             return
-        except (sa.exc.SQLAlchemyError, self._backend.errors, *ROW_ERRORS) as error:
+        except self._errors as error:
             if not self._backend.is_row_error(error):
                 raise
             if len(rows) == 1:

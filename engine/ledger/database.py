@@ -13,7 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from engine.ledger import migrate, schema, statements
-from engine.ledger.backend import Backend
+from engine.ledger.backend import Backend, Errors
 from engine.ledger.errors import AwayError, OtherEngineError, UnusableError
 from engine.ledger.rows import Cursor, RingCursor
 
@@ -38,6 +38,7 @@ class Database:
         self.backend = backend
         self.now_ms = now_ms
         self._limit_s = limit_s
+        self._errors: Errors = (sa.exc.SQLAlchemyError, *backend.errors)
 
     @contextlib.contextmanager
     def transaction(self, limit_s: float | None = None) -> Iterator[sa.Connection]:
@@ -84,7 +85,7 @@ class Database:
     def _explaining(self) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.SQLAlchemyError, self.backend.errors) as error:
+        except self._errors as error:
             explained = self.backend.explain(error)
             if isinstance(explained, AwayError):
                 self.backend.engine.dispose()  # a connection that broke in the middle is not used again

@@ -53,7 +53,7 @@ class Sqlite:
       limit_s: how long a lock is waited for, as a part of what :meth:`limited` allows.
     """
 
-    errors: type[Exception] = sqlite3.Error
+    errors: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 
     def __init__(self, path: str, *, reads_only: bool, is_full: bool, limit_s: float) -> None:
         check_version(sqlite3.sqlite_version_info)
@@ -84,9 +84,9 @@ class Sqlite:
         try:
             for pragma in self._pragmas:
                 connection.execute(f"PRAGMA {pragma}")
-            mode = connection.execute("PRAGMA journal_mode" + ("" if self._reads_only else " = WAL")).fetchone()[0]
-            if mode != "wal":
-                raise UnusableError(f"{self._path} cannot have a write-ahead log (it has {mode!r}): use a local disk")
+            # A copy that no ledger process has opened yet has no log, and can be read as it is.
+            if not self._reads_only and connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                raise UnusableError(f"{self._path} cannot have a write-ahead log: use a local disk")
         except BaseException:
             connection.close()
             raise
