@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from engine.ledger import migrate, schema, statements
+from engine.ledger import schema, statements, version
 from engine.ledger.backend import Backend, Errors
 from engine.ledger.errors import AwayError, OtherEngineError, UnusableError
 from engine.ledger.rows import Cursor, RingCursor
@@ -120,8 +120,10 @@ def open_ledger(
     try:
         with database.transaction() as connection:
             if reads_only:
-                _check_version(connection)
+                version.check(connection)
             else:
+                from engine.ledger import migrate
+
                 migrate.upgrade(connection)
                 _claim(connection, name, engine or secrets.token_bytes(ENGINE_BYTES), now_ms())
                 _name_processors(connection, processors, now_ms())
@@ -148,15 +150,6 @@ def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float) -> Backe
     except ImportError as error:
         raise UnusableError(f"{error.name} is not installed: pip install -r requirements-ops.lock") from error
     raise UnusableError("a ledger's address begins with sqlite:/// or postgresql://")
-
-
-def _check_version(connection: sa.Connection) -> None:
-    found = migrate.version(connection)
-    if found != schema.VERSION:
-        raise AwayError(
-            f"the ledger's database has {f'schema version {found}' if found else 'no schema yet'}: "
-            "the ledger process brings it up when it starts"
-        )
 
 
 def _claim(connection: sa.Connection, name: str, engine: bytes, now_ms: int) -> None:
