@@ -18,6 +18,7 @@ from engine.ledger.errors import AwayError, OtherEngineError, UnusableError
 from engine.ledger.rows import Cursor, RingCursor
 
 LIMIT_SECONDS: Final = 10.0
+MIGRATE_SECONDS: Final = 3600.0  # a migration may write every row anew
 ENGINE_BYTES: Final = 16
 
 
@@ -112,13 +113,13 @@ def open_ledger(
       processors: their names by number, for people.
       reads_only: for everybody but the ledger process: nothing is made, and the schema must be this program's.
       is_full: whether each commit waits for SQLite's disk. PostgreSQL's own setting decides there.
-      limit_s: the longest that connecting, or a transaction, may take.
+      limit_s: the longest that connecting, or a transaction, may take; a migration has MIGRATE_SECONDS.
 
     Raises AwayError, OtherEngineError, TooNewError or UnusableError.
     """
     database = Database(_backend(url, reads_only, is_full, limit_s), limit_s, now_ms)
     try:
-        with database.transaction() as connection:
+        with database.transaction(limit_s if reads_only else MIGRATE_SECONDS) as connection:
             if reads_only:
                 version.check(connection)
             else:

@@ -22,10 +22,13 @@ def revisions() -> list[str]:
 
 def upgrade(connection: sa.Connection, to: str = schema.VERSION) -> None:
     """Brings the schema to the version ``to``, in the transaction that ``connection`` is in. Raises TooNewError."""
-    if connection.dialect.name == "postgresql":
+    is_postgresql = connection.dialect.name == "postgresql"
+    if is_postgresql:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     if version(connection) == to:
         return
+    if is_postgresql:  # a lock is waited for no longer than ever
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, to)

@@ -223,6 +223,25 @@ def test_a_backup_is_whole_while_the_ledger_carries(path: str, in_file: Database
     restored.close()
 
 
+def test_a_restored_ledger_goes_on_from_its_copy(path: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{path}"
+    database = open_ledger(url, name="engine", engine=making.ENGINE)
+    carry(database, batch(0, 300)._replace(expected=database.cursor()))
+    database.backup(str(tmp_path / "copy.db"))
+    carry(database, batch(300, 100))
+    # Nothing closes it: the log with the last hundred is beside the file, as after a kill.
+    assert Path(f"{path}-wal").stat().st_size > 0
+    for file in tmp_path.glob("ledger.db*"):
+        file.rename(tmp_path / f"old-{file.name}")
+    (tmp_path / "copy.db").rename(path)
+    restored = open_ledger(url, name="engine", engine=making.ENGINE)
+    assert restored.cursor() == batch(300, 1).expected
+    assert carry(restored, batch(300, 100)) == 0
+    assert queries.find(restored, payment(399).id) is not None
+    restored.close()
+    database.close()
+
+
 def test_a_backup_overwrites_nothing_and_leaves_nothing_behind(in_file: Database, tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.write_text("precious")
@@ -318,6 +337,20 @@ def test_a_table_that_somebody_has_dropped_is_a_sentence_and_no_row_is_set_apart
         carry(database, one)
     with database.transaction() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM rejected").scalar() == 0
+
+
+def test_a_migration_may_take_longer_than_a_statement(postgresql: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic import op
+
+    execute = op.execute
+
+    def slowly(statement: str) -> None:
+        if "CREATE TABLE payment (" in statement:
+            execute("SELECT pg_sleep(1.5)")
+        execute(statement)
+
+    monkeypatch.setattr("alembic.op.execute", slowly)
+    open_ledger(postgresql.new_database("slow"), name="engine", limit_s=1).close()
 
 
 def test_a_watched_socket_is_left_alone_when_the_work_ends_in_time() -> None:
