@@ -98,19 +98,30 @@ class _Carrying:
         """Writes rows; those that cannot be written are found by halving, and set apart."""
         if not rows:
             return
-        try:
-            with self._connection.begin_nested():
-                write(self._connection, rows)
+        fault = self._try(rows, write)
+        if fault is None:
             return
-        except self._errors as error:
-            if not self._backend.is_row_error(error):
-                raise
-            if len(rows) == 1:
-                self._set_apart(table, rows[0], error)
-                return
+        if len(rows) == 1:
+            self._set_apart(table, rows[0], fault)
+            return
         middle = len(rows) // 2
         self.write(table, rows[:middle], write)
         self.write(table, rows[middle:], write)
+
+    def _try(self, rows: Sequence[Values], write: Write) -> Exception | None:
+        """Writes all rows, or none if one of them is at fault: then what is said about it."""
+        run = self._connection.exec_driver_sql
+        run("SAVEPOINT part")
+        try:
+            write(self._connection, rows)
+        except self._errors as error:
+            if not self._backend.is_row_error(error):
+                raise
+            run("ROLLBACK TO SAVEPOINT part")
+            run("RELEASE SAVEPOINT part")
+            return error
+        run("RELEASE SAVEPOINT part")
+        return None
 
     def _set_apart(self, table: sa.Table, row: Values, error: Exception) -> None:
         names = [column.name for column in table.c if column.identity is None]

@@ -178,10 +178,19 @@ def _name_processors(connection: sa.Connection, names: Sequence[str], now_ms: in
         connection.execute(statements.upserts(connection.dialect.name, schema.processor), values)
 
 
+_READ: Final = sa.select(schema.cursor)
+_READ_LOCKED: Final = _READ.with_for_update()
+_WRITE: Final = sa.update(schema.cursor).values(
+    {
+        name: sa.bindparam(name)
+        for name in ("generation", "era", "journal_number", "journal", "parked", "rings", "updated_ms")
+    }
+)
+
+
 def read_cursor(connection: sa.Connection, *, locks: bool = False) -> Cursor:
     """The cursor. ``locks``: nobody else may move it until the end of the transaction."""
-    query = sa.select(schema.cursor)
-    row = connection.execute(query.with_for_update() if locks else query).one()
+    row = connection.execute(_READ_LOCKED if locks else _READ).one()
     rings = [
         RingCursor(ring, mark, seen, tuple((begin, end) for begin, end in above))
         for ring, mark, seen, above in json.loads(row.rings)
@@ -197,4 +206,4 @@ def write_cursor(connection: sa.Connection, cursor: Cursor, now_ms: int) -> None
     values: dict[str, Any] = {"generation": schema.signed(cursor.generation), "era": cursor.era}
     values |= {"journal_number": schema.signed(cursor.journal_number), "journal": cursor.journal}
     values |= {"parked": cursor.parked, "rings": json.dumps(cursor.rings), "updated_ms": now_ms}
-    connection.execute(sa.update(schema.cursor).values(values))
+    connection.execute(_WRITE, values)
