@@ -30,6 +30,7 @@ PRODUCT = {
     "dispatch": ("engine.dispatch.command", "the dispatcher (what `up` and the containers start)"),
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
     "ledger": ("engine.ledger.command", "record every payment and attempt in SQL; `backup FILE` copies it"),
+    "report": ("engine.ledger.report_command", "what the ledger knows: payments, attempts, latency, failures, by time"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
 OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # packages that only some commands of the product need

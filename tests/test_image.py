@@ -122,7 +122,7 @@ def test_only_the_ledger_itself_knows_the_ledger(path: Path) -> None:
     assert not [module for module in imported(path) if module.startswith("engine.ledger")]
 
 
-@pytest.mark.parametrize("command", ["ledger"])
+@pytest.mark.parametrize("command", ["ledger", "report"])
 def test_a_command_that_needs_more_packages_says_which(image: Path, command: str) -> None:
     program = "import sys; sys.modules.update(dict.fromkeys({})); from engine.__main__ import main; main([{!r}])"
     done = run(image, "-c", program.format(OPS, command))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from engine.ledger.errors import LedgerError
 
+Errors = tuple[type[Exception], ...]
 Values = tuple[Any, ...]
 Days = dict[sa.Table, set[int]]  # since 1970 UTC, for each table that has a partition for each day
 # What a row itself can be the reason of, beside the driver's errors: a number too long, a text that cannot be encoded.
@@ -20,7 +21,7 @@ class Backend(Protocol):
     """One kind of database. Rows are tuples in the order of their table's columns."""
 
     engine: sa.Engine
-    errors: type[Exception]  # the driver's, which come through where SQLAlchemy is not asked
+    errors: Errors  # the driver's, which come through where SQLAlchemy is not asked
 
     def limited(self, connection: sa.Connection, seconds: float) -> AbstractContextManager[None]:
         """Ends whatever ``connection`` does after this time; it then raises what :meth:`explain` calls away."""

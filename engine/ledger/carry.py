@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from engine.ledger import schema, statements
-from engine.ledger.backend import ROW_ERRORS, Values, driver_error, first_line
+from engine.ledger.backend import ROW_ERRORS, Errors, Values, driver_error, first_line
 from engine.ledger.database import Database, read_cursor, write_cursor
 from engine.ledger.errors import CursorMovedError, OtherEngineError
 from engine.ledger.partitions import day
@@ -75,6 +75,7 @@ class _Carrying:
         self._backend = database.backend
         self._connection = connection
         self._now_ms = now_ms
+        self._errors: Errors = (sa.exc.SQLAlchemyError, *self._backend.errors, *ROW_ERRORS)
         self.apart = 0
 
     def insert(self, table: sa.Table, rows: Sequence[Values]) -> None:
@@ -97,19 +98,30 @@ class _Carrying:
         """Writes rows; those that cannot be written are found by halving, and set apart."""
         if not rows:
             return
-        try:
-            with self._connection.begin_nested():
-                write(self._connection, rows)
+        fault = self._try(rows, write)
+        if fault is None:
             return
-        except (sa.exc.SQLAlchemyError, self._backend.errors, *ROW_ERRORS) as error:
-            if not self._backend.is_row_error(error):
-                raise
-            if len(rows) == 1:
-                self._set_apart(table, rows[0], error)
-                return
+        if len(rows) == 1:
+            self._set_apart(table, rows[0], fault)
+            return
         middle = len(rows) // 2
         self.write(table, rows[:middle], write)
         self.write(table, rows[middle:], write)
+
+    def _try(self, rows: Sequence[Values], write: Write) -> Exception | None:
+        """Writes all rows, or none if one of them is at fault: then what is said about it."""
+        run = self._connection.exec_driver_sql
+        run("SAVEPOINT part")
+        try:
+            write(self._connection, rows)
+        except self._errors as error:
+            if not self._backend.is_row_error(error):
+                raise
+            run("ROLLBACK TO SAVEPOINT part")
+            run("RELEASE SAVEPOINT part")
+            return error
+        run("RELEASE SAVEPOINT part")
+        return None
 
     def _set_apart(self, table: sa.Table, row: Values, error: Exception) -> None:
         names = [column.name for column in table.c if column.identity is None]

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from engine.ledger import migrate, schema, statements
-from engine.ledger.backend import Backend
+from engine.ledger import schema, statements, version
+from engine.ledger.backend import Backend, Errors
 from engine.ledger.errors import AwayError, OtherEngineError, UnusableError
 from engine.ledger.rows import Cursor, RingCursor
 
 LIMIT_SECONDS: Final = 10.0
+MIGRATE_SECONDS: Final = 3600.0  # a migration may write every row anew
 ENGINE_BYTES: Final = 16
 
 
@@ -38,6 +39,7 @@ class Database:
         self.backend = backend
         self.now_ms = now_ms
         self._limit_s = limit_s
+        self._errors: Errors = (sa.exc.SQLAlchemyError, *backend.errors)
 
     @contextlib.contextmanager
     def transaction(self, limit_s: float | None = None) -> Iterator[sa.Connection]:
@@ -84,7 +86,7 @@ class Database:
     def _explaining(self) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.SQLAlchemyError, self.backend.errors) as error:
+        except self._errors as error:
             explained = self.backend.explain(error)
             if isinstance(explained, AwayError):
                 self.backend.engine.dispose()  # a connection that broke in the middle is not used again
@@ -111,16 +113,18 @@ def open_ledger(
       processors: their names by number, for people.
       reads_only: for everybody but the ledger process: nothing is made, and the schema must be this program's.
       is_full: whether each commit waits for SQLite's disk. PostgreSQL's own setting decides there.
-      limit_s: the longest that connecting, or a transaction, may take.
+      limit_s: the longest that connecting, or a transaction, may take; a migration has MIGRATE_SECONDS.
 
     Raises AwayError, OtherEngineError, TooNewError or UnusableError.
     """
     database = Database(_backend(url, reads_only, is_full, limit_s), limit_s, now_ms)
     try:
-        with database.transaction() as connection:
+        with database.transaction(limit_s if reads_only else MIGRATE_SECONDS) as connection:
             if reads_only:
-                _check_version(connection)
+                version.check(connection)
             else:
+                from engine.ledger import migrate
+
                 migrate.upgrade(connection)
                 _claim(connection, name, engine or secrets.token_bytes(ENGINE_BYTES), now_ms())
                 _name_processors(connection, processors, now_ms())
@@ -149,15 +153,6 @@ def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float) -> Backe
     raise UnusableError("a ledger's address begins with sqlite:/// or postgresql://")
 
 
-def _check_version(connection: sa.Connection) -> None:
-    found = migrate.version(connection)
-    if found != schema.VERSION:
-        raise AwayError(
-            f"the ledger's database has {f'schema version {found}' if found else 'no schema yet'}: "
-            "the ledger process brings it up when it starts"
-        )
-
-
 def _claim(connection: sa.Connection, name: str, engine: bytes, now_ms: int) -> None:
     if connection.execute(sa.select(schema.cursor.c.one)).first() is None:
         values = {"one": 1, "engine": engine, "name": name, "generation": 0, "era": 0, "journal_number": 0}
@@ -183,10 +178,19 @@ def _name_processors(connection: sa.Connection, names: Sequence[str], now_ms: in
         connection.execute(statements.upserts(connection.dialect.name, schema.processor), values)
 
 
+_READ: Final = sa.select(schema.cursor)
+_READ_LOCKED: Final = _READ.with_for_update()
+_WRITE: Final = sa.update(schema.cursor).values(
+    {
+        name: sa.bindparam(name)
+        for name in ("generation", "era", "journal_number", "journal", "parked", "purges", "rings", "updated_ms")
+    }
+)
+
+
 def read_cursor(connection: sa.Connection, *, locks: bool = False) -> Cursor:
     """The cursor. ``locks``: nobody else may move it until the end of the transaction."""
-    query = sa.select(schema.cursor)
-    row = connection.execute(query.with_for_update() if locks else query).one()
+    row = connection.execute(_READ_LOCKED if locks else _READ).one()
     rings = [
         RingCursor(ring, mark, seen, tuple((begin, end) for begin, end in above))
         for ring, mark, seen, above in json.loads(row.rings)
@@ -207,4 +211,4 @@ def write_cursor(connection: sa.Connection, cursor: Cursor, now_ms: int) -> None
         "rings": json.dumps(cursor.rings),
         "updated_ms": now_ms,
     }
-    connection.execute(sa.update(schema.cursor).values(values))
+    connection.execute(_WRITE, values)

@@ -7,11 +7,10 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from engine.ledger import migrations, schema
-from engine.ledger.errors import TooNewError
+from engine.ledger.version import version
 
 _LOCK = 0x6C6564676572  # of PostgreSQL's advisory locks: who migrates; "ledger"
 
@@ -21,23 +20,15 @@ def revisions() -> list[str]:
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 
 
-def version(connection: sa.Connection) -> str | None:
-    """The version of the schema in a database; None when it has none. Raises TooNewError."""
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found is not None and found not in revisions():
-        raise TooNewError(
-            f"the ledger's database has schema version {found}, and this program knows versions up to "
-            f"{schema.VERSION}: start the program that wrote it, or restore a backup from before"
-        )
-    return found
-
-
 def upgrade(connection: sa.Connection, to: str = schema.VERSION) -> None:
     """Brings the schema to the version ``to``, in the transaction that ``connection`` is in. Raises TooNewError."""
-    if connection.dialect.name == "postgresql":
+    is_postgresql = connection.dialect.name == "postgresql"
+    if is_postgresql:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     if version(connection) == to:
         return
+    if is_postgresql:  # a lock is waited for no longer than ever
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, to)

@@ -31,7 +31,7 @@ class Postgres:
       limit_s: how long a statement may take.
     """
 
-    errors: type[Exception] = psycopg.Error
+    errors: tuple[type[Exception], ...] = (psycopg.Error,)
 
     def __init__(self, url: str, *, reads_only: bool, limit_s: float) -> None:
         self._url = url
@@ -39,7 +39,7 @@ class Postgres:
         milliseconds = int(limit_s * 1000)
         settings = {
             "statement_timeout": milliseconds,
-            "lock_timeout": min(LOCK_MS, milliseconds),
+            "lock_timeout": min(LOCK_MS, milliseconds // 2),
             "idle_in_transaction_session_timeout": milliseconds,
             "default_transaction_read_only": "on" if reads_only else "off",
         }

@@ -30,7 +30,6 @@ CACHE_KB: Final = 16_384
 BUSY_SHARE: Final = 0.8  # of the time limit is waited for another writer
 STEPS_BETWEEN_LOOKS: Final = 50_000  # of SQLite's virtual machine, from one look at the clock to the next
 DELETED_AT_ONCE: Final = 2000  # rows: a transaction of some 20 ms
-BACKUP_PAGES: Final = 512  # copied at once, so that the ledger is never kept waiting for long
 DAY_MS: Final = 86_400_000
 
 
@@ -53,7 +52,7 @@ class Sqlite:
       limit_s: how long a lock is waited for, as a part of what :meth:`limited` allows.
     """
 
-    errors: type[Exception] = sqlite3.Error
+    errors: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 
     def __init__(self, path: str, *, reads_only: bool, is_full: bool, limit_s: float) -> None:
         check_version(sqlite3.sqlite_version_info)
@@ -84,9 +83,9 @@ class Sqlite:
         try:
             for pragma in self._pragmas:
                 connection.execute(f"PRAGMA {pragma}")
-            mode = connection.execute("PRAGMA journal_mode" + ("" if self._reads_only else " = WAL")).fetchone()[0]
-            if mode != "wal":
-                raise UnusableError(f"{self._path} cannot have a write-ahead log (it has {mode!r}): use a local disk")
+            # A copy that no ledger process has opened yet has no log, and can be read as it is.
+            if not self._reads_only and connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                raise UnusableError(f"{self._path} cannot have a write-ahead log: use a local disk")
         except BaseException:
             connection.close()
             raise
@@ -151,6 +150,7 @@ class Sqlite:
             try:
                 self._copy(part)
                 os.link(part, path)  # which fails if somebody has made the file meanwhile
+                _sync(os.path.dirname(path))
             finally:
                 os.unlink(part)
         except FileExistsError as error:
@@ -161,7 +161,9 @@ class Sqlite:
     def _copy(self, path: str) -> None:
         source, target = self._connect(), sqlite3.connect(path)
         try:
-            source.backup(target, pages=BACKUP_PAGES, sleep=0.005)
+            # All at once, from one moment. Piece by piece it would begin anew whenever the ledger has carried. In WAL
+            # mode who reads keeps nobody from writing.
+            source.backup(target, pages=-1)
             # A copy of a database in WAL mode: as a file by itself it needs no log.
             target.execute("PRAGMA journal_mode = DELETE")
             if target.execute("PRAGMA quick_check").fetchone()[0] != "ok":
@@ -169,8 +171,7 @@ class Sqlite:
         finally:
             target.close()
             source.close()
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
+        _sync(path)
 
     def drop_before(self, connection: sa.Connection, table: sa.Table, day: int) -> bool:
         """See Backend: a bounded number of rows, the oldest first."""
@@ -181,6 +182,14 @@ class Sqlite:
         )  # fmt: skip
         done = connection.execute(sa.delete(table).where(sa.literal_column("rowid").in_(found)))
         return done.rowcount == DELETED_AT_ONCE
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _text(statement: Any, style: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,6 +35,7 @@ def answers(source: Any) -> dict[str, Any]:
     return {one.name: sa.func.coalesce(source[one.name], one) for one in own if one.name not in _KEPT}
 
 
+@cache
 def upserts(dialect: str, table: sa.Table) -> sa.Insert:
     """An insert into a small table, where a row replaces the one with its key. An era keeps how it began."""
     make = postgresql.insert if dialect == "postgresql" else sqlite.insert

@@ -9,7 +9,7 @@ from typing import Any
 from engine.ledger.rows import AttemptRow, Batch, Cursor, PaymentRow, RingCursor
 from engine.memory import layout
 
-NOW_MS = 1_795_766_400_000  # 2026-11-27 00:00 UTC
+NOW_MS = 1_795_766_400_000  # 2026-11-27 08:00 UTC
 ENGINE = bytes(range(16))
 JOURNAL = 0xFEDC_BA98_7654_3210  # does not fit into 63 bits
 

@@ -31,12 +31,32 @@ SETTINGS = {
 
 
 class Server:
-    """A running server. ``url`` is that of its database ``postgres``."""
+    """A server with its data in the directory ``place``. ``url`` is that of its database ``postgres``."""
 
-    def __init__(self, place: Path, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, place: Path, who: dict[str, Any], options: list[str]) -> None:
         self.place = place
-        self.process = process
         self.url = self.url_of("postgres")
+        self._who, self._options = who, options
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        command = [str(PROGRAMS[-1] / "postgres"), "-D", f"{self.place}/data", "-k", str(self.place), *self._options]
+        with open(self.place / "log", "ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.place, **self._who)
+        for _ in range(300):
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url, connect_timeout=2):
+                return
+            if self._process.poll() is not None:
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.1)
+        raise RuntimeError((self.place / "log").read_text())
+
+    def stop(self) -> None:
+        """Ends it at once: it waits for nobody, and writes nothing back."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(30)
 
     def url_of(self, database: str) -> str:
         """The address of one of its databases."""
@@ -59,39 +79,21 @@ class Server:
 @contextlib.contextmanager
 def running(**settings: str) -> Iterator[Server]:
     """A server with these settings, as long as the block lasts; its user is ``postgres`` where root runs the tests."""
-    programs = PROGRAMS[-1]
     user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     place = Path(tempfile.mkdtemp(prefix="ledger-pg-", dir="/tmp"))  # short: a socket's path has 107 characters at most
     os.chown(place, user.pw_uid, user.pw_gid)
     who: Any = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-    data = place / "data"
     try:
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "-N", "--locale=C", "-E", "UTF8"],
+            [PROGRAMS[-1] / "initdb", "-D", place / "data", "-U", "postgres", "--auth=trust", "-N", "--locale=C",
+             "-E", "UTF8"],
             check=True, stdout=subprocess.DEVNULL, cwd=place, **who,
         )  # fmt: skip
         options = [word for name, value in (SETTINGS | settings).items() for word in ("-c", f"{name}={value}")]
-        with open(place / "log", "wb") as log:
-            process = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-k", place, *options], stdout=log, stderr=log, cwd=place, **who
-            )
-        server = Server(place, process)
+        server = Server(place, who, options)
         try:
-            _wait_for(server)
             yield server
         finally:
-            process.send_signal(signal.SIGQUIT)
-            process.wait(30)
+            server.stop()
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _wait_for(server: Server) -> None:
-    for _ in range(200):
-        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server.url, connect_timeout=2):
-            return
-        if server.process.poll() is not None:
-            break
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.process.wait(0.1)
-    raise RuntimeError((server.place / "log").read_text())

@@ -16,6 +16,7 @@ from engine.ledger import migrate, schema
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.errors import TooNewError
 from engine.ledger.partitions import day
+from engine.ledger.version import version
 from tests.ledger import making
 from tests.ledger.server import Server
 
@@ -26,8 +27,9 @@ def opened(url: str) -> Database:
     return open_ledger(url, name="engine", engine=making.ENGINE)
 
 
-def test_the_program_knows_the_newest_version() -> None:
+def test_the_program_knows_the_newest_version_and_versions_are_in_order() -> None:
     assert migrate.revisions()[-1] == schema.VERSION
+    assert migrate.revisions() == sorted(migrate.revisions()) and {len(one) for one in migrate.revisions()} == {4}
 
 
 def test_every_released_version_has_its_rows() -> None:
@@ -88,10 +90,10 @@ def test_in_sqlite_every_table_is_strict(tmp_path: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("version", migrate.revisions())
-def test_a_released_version_comes_up_with_its_data(url: str, version: str) -> None:
-    rows: dict[str, list[dict[str, Any]]] = json.loads((RELEASED / f"{version}.json").read_text())
-    database = at_version(url, version)
+@pytest.mark.parametrize("released", migrate.revisions())
+def test_a_released_version_comes_up_with_its_data(url: str, released: str) -> None:
+    rows: dict[str, list[dict[str, Any]]] = json.loads((RELEASED / f"{released}.json").read_text())
+    database = at_version(url, released)
     database.prepare({table: {day(making.NOW_MS)} for table in schema.BY_DAY})
     with database.transaction() as connection:
         for table, some in rows.items():
@@ -103,7 +105,7 @@ def test_a_released_version_comes_up_with_its_data(url: str, version: str) -> No
 
     database = opened(url)
     with database.transaction() as connection:
-        assert migrate.version(connection) == schema.VERSION
+        assert version(connection) == schema.VERSION
         for table, some in rows.items():
             found = [dict(row) for row in connection.execute(sa.text(f"SELECT * FROM {table}")).mappings()]
             for row in some:
@@ -113,13 +115,13 @@ def test_a_released_version_comes_up_with_its_data(url: str, version: str) -> No
     database.close()
 
 
-def at_version(url: str, version: str) -> Database:
+def at_version(url: str, released: str) -> Database:
     """An empty database of a released version."""
     database = opened(url)
     with database.transaction() as connection:
         for name in sa.inspect(connection).get_table_names():
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}" + ("" if "sqlite" in url else " CASCADE"))
-        migrate.upgrade(connection, version)
+        migrate.upgrade(connection, released)
     return database
 
 
