@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ class Postgres:
 
     def __init__(self, url: str, *, reads_only: bool, limit_s: float) -> None:
         self._url = url
-        self._shown = sa.make_url(url).render_as_string(hide_password=True)
+        self._shown = without_password(url)
         milliseconds = int(limit_s * 1000)
         settings = {
             "statement_timeout": milliseconds,
@@ -127,6 +128,11 @@ class Postgres:
             self._days.get(table, set()).discard(one)
             partitions.drop(connection, table, one)
         return len(old) > 1
+
+
+def without_password(url: str) -> str:
+    """The address as it may be told: libpq's has the password before the host, or among its parameters."""
+    return re.sub(r"(?<=[?&]password=)[^&]*|(?<=://)([^:@/]*:)[^/]*(?=@)", r"\1***", url)
 
 
 def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
