@@ -19,6 +19,7 @@ from engine.ledger import queries, schema
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.errors import AwayError, LedgerError, OtherEngineError, UnusableError
+from engine.ledger.postgres import without_password
 from engine.ledger.sqlite import check_version
 from engine.ledger.watchdog import watched
 from tests.ledger import making
@@ -275,6 +276,24 @@ def test_a_server_that_is_not_there_is_away_and_no_password_is_told() -> None:
     with pytest.raises(AwayError) as caught:
         open_ledger("postgresql://someone:secret@127.0.0.1:1/ledger", name="engine")
     assert "secret" not in str(caught.value) and "someone" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://me:se:c@ret@host/x", "postgresql://me:***@host/x"),
+        ("postgresql://me@host:5432,other:5433/x", "postgresql://me@host:5432,other:5433/x"),
+        ("postgresql:///x?host=/run&password=secret&user=me", "postgresql:///x?host=/run&password=***&user=me"),
+        ("postgresql:///x?password=secret", "postgresql:///x?password=***"),
+    ],
+)
+def test_an_address_is_told_without_its_password(url: str, told: str) -> None:
+    assert without_password(url) == told
+
+
+def test_an_address_that_libpq_cannot_read_is_a_sentence() -> None:
+    with pytest.raises(UnusableError, match="cannot be used"):
+        open_ledger("postgresql://host/x?nonsense=1", name="engine")
 
 
 def test_a_server_that_accepts_and_says_nothing_is_away_in_time() -> None:
