@@ -30,7 +30,7 @@ LOOK_EVERY_S: Final = 1.0  # between two checks that this is still the memory th
 TEND_EVERY_S: Final = 30.0  # between two rounds of retention
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
-LAST_LOOKS_S: Final = 10.0  # a stop waits so long for what is still to be carried
+LAST_LOOKS_S: Final = 4.0  # a stop waits so long for what is still to be carried
 
 log = logging.getLogger("engine.ledger")
 
