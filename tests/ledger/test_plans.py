@@ -47,18 +47,19 @@ RANDOM_ID = {"sqlite": "randomblob(16)", "postgresql": "decode(md5(CAST(i AS tex
 FILL = (
     """
     INSERT INTO payment (
-        id, era, state, processor, attempts, cents, accepted_ms, requested_ms, settled_ms, waited_ms, fee_ppm, fee_cents,
-        reason, ring, position, created_ms, updated_ms
+        id, era, state, processor, attempts, cents, accepted_ms, requested_ms, settled_ms, waited_ms, fee_ppm,
+        fee_cents, reason, ring, position, created_ms, updated_ms
     ) {numbers} SELECT
         {random_id}, 1, CASE i % 1000 WHEN 0 THEN 3 WHEN 250 THEN 0 WHEN 500 THEN 1 WHEN 750 THEN 5 ELSE 2 END,
-        CASE i % 101 WHEN 7 THEN 1 ELSE 0 END, 1, 1990, {begin} + i * {span} / {rows}, {begin} + i * {span} / {rows} + 5,
+        CASE i % 101 WHEN 7 THEN 1 ELSE 0 END, 1, 1990,
+        {begin} + i * {span} / {rows}, {begin} + i * {span} / {rows} + 5,
         {begin} + i * {span} / {rows} + 20, 20, 50000, 100, 0, 0, i, {begin}, {begin}
     FROM n
     """,
     """
     INSERT INTO attempt (
-        journal, sequence, era, id, number, processor, is_lookup, began_ms, ended_ms, outcome, status, error, latency_us,
-        requested_ms, created_ms, updated_ms
+        journal, sequence, era, id, number, processor, is_lookup, began_ms, ended_ms, outcome, status, error,
+        latency_us, requested_ms, created_ms, updated_ms
     ) SELECT {journal}, position, era, id, 1, processor, 0, requested_ms, settled_ms,
         CASE position % 50 WHEN 7 THEN 3 ELSE 0 END, 200, NULL, 15000, requested_ms, created_ms, updated_ms
     FROM payment WHERE position < {rows}
