@@ -54,6 +54,7 @@ def opened(settings: Settings, limit_s: float = LIMIT_SECONDS) -> Database:
 
 
 def _carry(settings: Settings) -> int:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())

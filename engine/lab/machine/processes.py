@@ -9,6 +9,7 @@ PROC = Path("/proc")
 
 SUPERVISOR = "supervisor"
 DISPATCHER = "dispatcher"
+LEDGER = "ledger"
 NGINX = "nginx"
 NGINX_WORKER = "nginx worker"
 
@@ -27,6 +28,8 @@ def role(words: list[str]) -> str:
         return "" if "shutting down" in line else NGINX_WORKER
     if words[2:4] == ["engine", "dispatch"]:
         return DISPATCHER
+    if words[2:4] == ["engine", "ledger"]:
+        return LEDGER
     if words[2:4] == ["engine", "api"]:
         return f"api {words[-1]}"
     return ""
