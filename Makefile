@@ -67,7 +67,7 @@ test: setup-dev ## what `make check` does, and all other tests
 	.venv/bin/ruff check engine tests scripts
 	.venv/bin/ruff format --check engine tests scripts
 	.venv/bin/mypy
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadgroup
 
 record-cost: setup-dev ## what a payment costs, in instructions, as the figure that `make test` holds against later changes
 	.venv/bin/python -m tests.cost.recorded
