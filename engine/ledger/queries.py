@@ -135,7 +135,7 @@ def page(
 
 
 def reach_ms(database: Database) -> int:
-    """Since when nothing was taken away: a payment that was accepted and sent before may have been here; 0: for ever."""
+    """Since when no payment was taken away: one that was accepted and sent before may have been here. 0: none was."""
     with database.transaction() as connection:
         return _reach_ms(connection)
 
