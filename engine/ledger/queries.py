@@ -94,11 +94,10 @@ def window(database: Database, from_ms: int, to_ms: int, processors: int) -> Win
         )
         .group_by(_payment.processor)
     )
-    reach = sa.select(schema.reach.c.from_ms).where(schema.reach.c.name == schema.payment.name)
     with database.transaction() as connection:
         found = {number: Sum(count, int(cents)) for number, count, cents in connection.execute(sums)}
-        reaches_ms = connection.execute(reach).scalar() or 0
-    return Window(tuple(found.get(number, Sum(0, 0)) for number in range(processors)), from_ms >= reaches_ms)
+        is_whole = from_ms >= _reach_ms(connection)
+    return Window(tuple(found.get(number, Sum(0, 0)) for number in range(processors)), is_whole)
 
 
 def page(
@@ -135,11 +134,23 @@ def page(
     return sorted(found, key=lambda row: (row.accepted_ms, row.id, row.era), reverse=True)[:limit]
 
 
+def reach_ms(database: Database) -> int:
+    """Since when no payment was taken away: one that was accepted and sent before may have been here. 0: none was."""
+    with database.transaction() as connection:
+        return _reach_ms(connection)
+
+
 def processor_names(database: Database) -> dict[int, str]:
     """The names of the processors, by number."""
     query = sa.select(schema.processor.c.number, schema.processor.c.name)
     with database.transaction() as connection:
         return {row.number: row.name for row in connection.execute(query)}
+
+
+def _reach_ms(connection: sa.Connection) -> int:
+    query = sa.select(schema.reach.c.from_ms).where(schema.reach.c.name == schema.payment.name)
+    found: int | None = connection.execute(query).scalar()
+    return found or 0
 
 
 def _newest() -> list[Any]:

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.timeout(0 if "LEDGER_PLAN_ROWS" in os.environ else 120)
 ROWS = int(os.environ.get("LEDGER_PLAN_ROWS", "60000"))
 IS_LARGE = ROWS >= 1_000_000
 LIMIT_SECONDS = 7200 if IS_LARGE else 110
+PAGES_MIN = 1000 if IS_LARGE else 0  # a planner that is free reads a partition of less than 8 MB through, and may
 SPAN_MS = 10 * 86_400_000  # of all rows
 LARGE = ("payment", "attempt", "processor_health", "processor_state", "sample")
 READING = ("SELECT", "UPDATE", "DELETE", "INSERT")
@@ -96,6 +97,8 @@ def fill(database: Database) -> None:
     database.prepare({table: set(range(first, first + 12)) for table in schema.BY_DAY})
     for statement in FILL:
         with database.transaction() as connection:
+            if kind == "sqlite" and IS_LARGE:
+                connection.exec_driver_sql("PRAGMA cache_size = -4000000")  # 4 GB: else ids at random take hours
             text = statement.format(numbers=numbers, random_id=RANDOM_ID[kind], **words)
             connection.exec_driver_sql(text.replace("%", "%%") if kind == "postgresql" else text)
 
@@ -128,6 +131,7 @@ class Plans:
         self.statements: list[str] = []
         self.scans: list[str] = []
         self.partitions = 0
+        self._pages: dict[str, int] = {}
 
     def __enter__(self) -> Plans:
         sa.event.listen(self.database.backend.engine, "before_cursor_execute", self._read)
@@ -153,12 +157,15 @@ class Plans:
                 other.execute("SET LOCAL enable_seqscan = off")
             other.execute(f"EXPLAIN (FORMAT JSON) {statement}", arguments)
             found = other.fetchone()[0]
+            other.execute("SELECT relname, relpages FROM pg_class")
+            self._pages = dict(other.fetchall())
             self._walk((json.loads(found) if isinstance(found, str) else found)[0]["Plan"], statement)
         other.close()
 
     def _walk(self, plan: dict[str, Any], statement: str) -> None:
         name = plan.get("Relation Name", plan.get("Index Name", ""))
-        if "Scan" in plan["Node Type"] and name.startswith(LARGE) and "Cond" not in " ".join(plan):
+        is_through = "Scan" in plan["Node Type"] and "Cond" not in " ".join(plan)
+        if is_through and name.startswith(LARGE) and self._pages[name] >= PAGES_MIN:
             self.scans.append(f"{name}: {statement}")
         if "_d20" in name:
             self.partitions += 1

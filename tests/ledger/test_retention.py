@@ -75,6 +75,7 @@ def test_what_is_older_than_the_days_that_are_kept_is_gone(
     first_ms = (TODAY - 3) * DAY_MS
     assert not queries.window(database, first_ms - 1, NOW_MS, 1).is_whole
     assert queries.window(database, first_ms, NOW_MS, 1).is_whole
+    assert queries.reach_ms(database) == first_ms
 
 
 def test_a_payment_that_is_open_or_was_sent_later_stays(at: Callable[[int], Database]) -> None:
@@ -101,6 +102,7 @@ def test_nothing_goes_where_everything_is_kept(at: Callable[[int], Database]) ->
     until_done(database, 0)
     assert count(database, schema.payment) == count(database, schema.attempt) == 1
     assert queries.window(database, 0, NOW_MS * 2, 1).is_whole
+    assert queries.reach_ms(database) == 0
 
 
 def test_partitions_are_there_ahead_of_need(at: Callable[[int], Database]) -> None:
