@@ -9,9 +9,10 @@ import pytest
 TESTS = Path(__file__).parent
 # These drive whole processes, look at the machine or count what they cost: one after the other, so that they have a
 # core for themselves. All others may run beside them.
+LABORATORIES = "bench", "chaos", "contest", "machine", "simulate", "soak", "tune", "test_launch.py"
 ONE_BY_ONE = (
     "client", "containers", "cost", "hostile", "supervise", "system", "test_nginx_conf.py", "test_setup.py",
-    *(f"lab/{place}" for place in ("bench", "chaos", "contest", "machine", "simulate", "soak", "tune", "test_launch.py")),
+    *(f"lab/{place}" for place in LABORATORIES),
 )  # fmt: skip
 
 
