@@ -167,13 +167,16 @@ def _contradictions(settings: Settings) -> list[str]:
 
 
 def _crossed(settings: Settings) -> Iterator[str]:
-    """A sentence for each pair whose lower end is above its upper one."""
+    """A sentence for each pair whose lower end is above its upper one.
+
+    A lower end that nobody has set stands in nobody's way: everything that uses it takes the upper end for it then.
+    """
     fields_of = {variable.field: variable for variable in VARIABLES}
     for low, high, factor in _PAIRS:
         lower, upper = fields_of[low], fields_of[high]
         value, bound = settings.value(lower), settings.value(upper)
         assert isinstance(value, int) and isinstance(bound, int), "pairs are of numbers"
-        if value > bound * factor:
+        if value > bound * factor and value != lower.default:
             yield f"{_told(lower, value)} is more than {_told(upper, bound)}: change one of them"
 
 

@@ -254,5 +254,11 @@ def test_two_ends_of_one_range_that_cross_are_refused(low: str, high: str) -> No
 
 
 def test_an_end_that_crosses_the_others_default_names_it() -> None:
-    with pytest.raises(SettingsError, match=r"ENGINE_IN_FLIGHT_MIN=16 requests \(its default\) is more than"):
-        settings.read({"ENGINE_IN_FLIGHT_MAX": "8"})
+    with pytest.raises(SettingsError, match=r"is more than ENGINE_REQUEST_TIMEOUT_MS=10000 ms \(its default\)"):
+        settings.read({"ENGINE_CONNECT_TIMEOUT_MS": "10001"})
+
+
+@pytest.mark.parametrize("upper", ["ENGINE_IN_FLIGHT_MAX=8", "ENGINE_REQUEST_TIMEOUT_MS=300"])
+def test_a_lower_end_that_nobody_has_set_stands_in_nobodys_way(upper: str) -> None:
+    told = settings.read(dict([upper.split("=")]))
+    assert settings.read(settings.as_environment(told)) == told, "a child reads what its parent has"

@@ -83,8 +83,8 @@ class BooksReader:
     def parked(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId if it has been parked. Raises BooksBusyError."""
         words = self._words
-        if not words[layout.BOOKS_PARKED_TAKEN_AT]:
-            return None
+        if not words[layout.BOOKS_PARKED_TAKEN_AT] and not words[layout.BOOKS_VERSION_AT] & 1:
+            return None  # the first one that is parked ever may stand in the log alone
         for _ in range(TRIES_MAX):
             version = words[layout.BOOKS_VERSION_AT]
             redo = self._redo() if version & 1 else {}

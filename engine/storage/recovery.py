@@ -59,6 +59,10 @@ def recover_books(segment: Segment, durability: Durability) -> None:
     if words[layout.BOOKS_BOOT_AT] != boot():
         check_state(words[layout.BOOKS_CLEAN_AT])
         drop_torn_log(words)
+        if words[layout.BOOKS_REDO_COUNT_AT]:
+            # Rings are given what the log says of them when they are opened, and books only by the next dispatcher.
+            # Until then readers must look into the log: a payment may have left its slot for the parking table.
+            words[layout.BOOKS_VERSION_AT] |= 1
         clock.go_on(words)
         words[layout.BOOKS_BOOT_AT] = boot()
     durability.opened_books(segment)

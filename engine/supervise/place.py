@@ -37,7 +37,7 @@ class Place:
         return f"{self._host.run_dir}/nginx.conf"
 
     def write_conf(self, *, ipv6: bool) -> None:
-        """Writes nginx.conf for these settings. Raises nginx.ConfError."""
+        """Writes nginx.conf for these settings. Raises nginx.ConfError, and UpError where it cannot be written."""
         self._conf = nginx.render(
             nginx.find_conf().read_text(),
             port=self._host.port,
@@ -45,7 +45,10 @@ class Place:
             api_processes=self._host.api_processes,
             ipv6=ipv6,
         )
-        Path(self.conf_path).write_text(self._conf)
+        try:
+            Path(self.conf_path).write_text(self._conf)
+        except OSError as error:
+            raise UpError(f"{self.conf_path}: it cannot be written: {error.strerror}") from error
 
     def keep(self) -> None:
         """Makes again what somebody has removed of directory, lock and nginx.conf.

@@ -201,7 +201,7 @@ def test_a_disk_without_room_stops_the_start_in_clear_words_and_leaves_nothing(t
     settings = settings_in(tmp_path)
 
     def little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     result = subprocess.run(
         [sys.executable, "-m", "engine", "up"],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import settings as settings_module
+from engine.books import writer
 from engine.intake.committer import Committer
 from engine.memory import layout
 from engine.memory.words import Words
@@ -136,7 +137,7 @@ def answer_before_sync(patch: pytest.MonkeyPatch) -> None:
 
 
 def trust_any_log(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recovery, "is_log_whole", lambda _: True)
+    patch.setattr(writer, "is_log_whole", lambda _: True)
 
 
 @pytest.mark.timeout(600)  # it takes a minute and a half until a log is torn just so, and more beside other work
