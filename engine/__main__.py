@@ -96,7 +96,10 @@ def main(words: list[str]) -> int:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name in OPS:
-            print(f"engine: {name} needs {error.name}: `make setup` installs it, and requirements-ops.lock names all", file=sys.stderr)
+            print(
+                f"engine: {name} needs {error.name}: `make setup` installs it, and requirements-ops.lock names all",
+                file=sys.stderr,
+            )
             return 2
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise

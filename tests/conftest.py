@@ -11,7 +11,10 @@ TESTS = Path(__file__).parent
 # core for themselves. All others may run beside them.
 ONE_BY_ONE = (
     "client", "containers", "cost", "hostile", "supervise", "system", "test_nginx_conf.py", "test_setup.py",
-    *(f"lab/{place}" for place in ("bench", "chaos", "contest", "machine", "simulate", "soak", "tune", "test_launch.py")),
+    *(
+        f"lab/{place}"
+        for place in ("bench", "chaos", "contest", "machine", "simulate", "soak", "tune", "test_launch.py")
+    ),
 )  # fmt: skip
 
 

@@ -149,7 +149,9 @@ def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float) -> Backe
 
             return Postgres(url, reads_only=reads_only, limit_s=limit_s)
     except ImportError as error:
-        raise UnusableError(f"{error.name} is not installed: `make setup` installs it, and requirements-ops.lock names all") from error
+        raise UnusableError(
+            f"{error.name} is not installed: `make setup` installs it, and requirements-ops.lock names all"
+        ) from error
     raise UnusableError("a ledger's address begins with sqlite:/// or postgresql://")
 
 
