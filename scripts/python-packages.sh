@@ -45,12 +45,13 @@ follow() {
     while read -r word name rest; do
         [ -t 1 ] || continue
         case $word in
-            Collecting | Requirement) done=$((done + 1)) ;;
+            Collecting) done=$((done + 1)) ;;
+            Requirement) done=$((done + 1)) name=${rest#satisfied: } ;;
             Building) name=${rest%% *} ;;
             Installing) name="writing the files" ;;
             *) continue ;;
         esac
-        printf '\r\033[Ksetup: %d of %d packages (%s)' "$done" "$count" "${name%%[=<>]*}"
+        printf '\r\033[Ksetup: %d of %d packages (%s)' "$done" "$count" "${name%%[=<> ]*}"
     done
     [ ! -t 1 ] || printf '\r\033[K'
 }
