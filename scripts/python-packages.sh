@@ -46,12 +46,12 @@ follow() {
         [ -t 1 ] || continue
         case $word in
             Collecting) done=$((done + 1)) ;;
-            Requirement) done=$((done + 1)) name=${rest#satisfied: } ;;
+            Requirement) done=$((done + 1)) name=${rest#satisfied: } name=${name%% *} ;;
             Building) name=${rest%% *} ;;
             Installing) name="writing the files" ;;
             *) continue ;;
         esac
-        printf '\r\033[Ksetup: %d of %d packages (%s)' "$done" "$count" "${name%%[=<> ]*}"
+        printf '\r\033[Ksetup: %d of %d packages (%s)' "$done" "$count" "${name%%[=<>]*}"
     done
     [ ! -t 1 ] || printf '\r\033[K'
 }
