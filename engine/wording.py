@@ -13,8 +13,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def money(cents: int) -> str:
-    """Cents as a decimal with two places."""
-    return f"{cents // 100}.{cents % 100:02d}"
+    """Cents as a decimal with two places, its thousands apart."""
+    return f"{cents // 100:,}.{cents % 100:02d}"
 
 
 def percent(ppm: int) -> str:

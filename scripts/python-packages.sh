@@ -45,7 +45,8 @@ follow() {
     while read -r word name rest; do
         [ -t 1 ] || continue
         case $word in
-            Collecting | Requirement) done=$((done + 1)) ;;
+            Collecting) done=$((done + 1)) ;;
+            Requirement) done=$((done + 1)) name=${rest#satisfied: } name=${name%% *} ;;
             Building) name=${rest%% *} ;;
             Installing) name="writing the files" ;;
             *) continue ;;

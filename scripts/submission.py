@@ -173,7 +173,7 @@ def next_steps(folder: Path, image: str, info: Mapping[str, Any], environment: M
         "  2. try it, first the processors, then the entry:",
         "       docker compose -f docker-compose.processors.yml up -d",
         f"       docker compose -f {folder / contest_rules.COMPOSE} up -d",
-        "       .venv/bin/python -m engine contest --scenario preview",
+        "       ./engine.sh contest --scenario preview",
         f"  3. docker push {image}, and let everybody pull it",
         "  4. copy the folder to participantes/<your id>/ in a fork of the contest's repository; open a pull request",
     ]

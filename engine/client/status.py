@@ -60,6 +60,8 @@ def _state(processor: Json) -> str:
         known = "takes nothing just now: only probes are sent"
     elif processor["failing"]:
         known = "says that it fails"
+    elif processor["state"] == "silent":
+        known = "does not answer"
     else:
         known = "takes payments" + (f", in about {processor['expectedMs']:,} ms" if processor["expectedMs"] else "")
     parts = [known]

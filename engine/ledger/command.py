@@ -11,7 +11,7 @@ import threading
 
 from engine import settings as settings_module
 from engine.ledger.database import Database, open_ledger
-from engine.ledger.errors import LedgerError
+from engine.ledger.errors import LedgerError, UnusableError
 from engine.ledger.process import Process
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
@@ -50,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def opened(settings: Settings, limit_s: float = LIMIT_SECONDS) -> Database:
     """The ledger of these settings, to read. Raises LedgerError."""
+    if not settings.ledger.url_set and not os.path.exists(settings.ledger_url.removeprefix("sqlite:///")):
+        raise UnusableError("there is no ledger: an engine that is started with ENGINE_LEDGER=best records one")
     return open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True, limit_s=limit_s)
 
 

@@ -140,7 +140,8 @@ class Process:
             self.rejected += rejected
             log.error("%d rows cannot be written and were set apart (table rejected)", rejected)
         for gap in batch.gaps:
-            log.warning("%s, %d to %d: %s", gap.source, gap.first, gap.last, gap.why)
+            level = logging.WARNING if gap.missing else logging.INFO
+            log.log(level, "%s, %d to %d: %s", gap.source, gap.first, gap.last, gap.why)
         return True
 
     def _tend(self, now: float) -> None:

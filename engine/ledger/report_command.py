@@ -53,7 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="end", type=moment, metavar="TIME", help="the end, which is excluded (now)")
     parser.add_argument("--by", choices=STEPS_MS, default="minute", help="minute (default), hour or day")
     parser.add_argument("--format", choices=FORMATS, default="table", help="table (default), csv or json")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw it too, as SVG")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="draw it too, as SVG, into a file that ends in .svg"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,6 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         print("engine: the report would end before it begins", file=sys.stderr)
         return 2
     step_ms = STEPS_MS[arguments.by]
+    if arguments.picture is not None and arguments.picture.suffix.lower() != ".svg":
+        print(f"engine: {arguments.picture} does not end in .svg, and the picture is SVG", file=sys.stderr)
+        return 2
     if arguments.picture is not None and (end_ms - begin_ms) // step_ms > picture.STEPS_MAX:
         print(
             f"engine: a picture has up to {picture.STEPS_MAX} steps: draw less time, or longer steps", file=sys.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -87,6 +88,11 @@ class Place:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            holder = os.read(lock, 20).decode(errors="replace")
             os.close(lock)
-            raise InTheWayError(f"an engine runs in {self._host.run_dir} already") from None
+            who = f" (process {holder})" if holder.isdecimal() else ""
+            raise InTheWayError(f"an engine runs in {self._host.run_dir} already{who}") from None
+        with contextlib.suppress(OSError):  # a full disk keeps no engine from starting
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
         return lock

@@ -158,11 +158,12 @@ def test_a_connection_that_was_closed_in_between_is_made_anew() -> None:
 
 def test_every_state_of_a_processor_has_words() -> None:
     queues = {"pending": 5, "failed": 1, "parked": 2, "deadLetters": 1}
-    calm = {"failing": False, "breaker": "closed", "inFlight": 0, "expectedMs": 7, "unresolved": 0}
+    calm = {"state": "healthy", "failing": False, "breaker": "closed", "inFlight": 0, "expectedMs": 7, "unresolved": 0}
     processors = {
         "one": calm | {"breaker": "open", "unresolved": 3},
         "two": calm | {"failing": True, "inFlight": 4},
         "three": calm,
+        "four": calm | {"state": "silent", "expectedMs": 89, "inFlight": 2},
     }
     health = {
         "status": "degraded",
@@ -176,5 +177,6 @@ def test_every_state_of_a_processor_has_words() -> None:
     assert "takes nothing just now: only probes are sent, 3 with an unknown outcome" in told
     assert "says that it fails, 4 in flight" in told
     assert "takes payments, in about 7 ms" in told
+    assert "does not answer, 2 in flight" in told
     assert "5 accepted and not yet settled, 2 of them parked" in told
     assert "1 whose outcome only a person can find out" in told

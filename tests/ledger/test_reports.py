@@ -316,10 +316,13 @@ def test_bad_options_are_sentences(url: str, tmp_path: Path) -> None:
     for words in (
         ("report", "payments", "--from", "1h", "--to", "2h"), ("report", "payments", "--from", "soon"),
         ("report", "nothing"),
-        ("report", "payments", "--from", "3000d", "--picture", str(tmp_path / "x")),
+        ("report", "payments", "--from", "3000d", "--picture", str(tmp_path / "x.svg")),
+        ("report", "payments", "--picture", str(tmp_path / "x.png")),
     ):  # fmt: skip
         done = engine(url, *words)
         assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert not list(tmp_path.glob("x.*"))
+    assert "does not end in .svg" in done.stderr
     done = engine("mysql://somewhere", "report", "payments")
     assert done.returncode == 2 and "ENGINE_LEDGER_URL" in done.stderr
 

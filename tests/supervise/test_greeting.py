@@ -62,7 +62,7 @@ def test_what_is_remembered_is_told_with_how_to_forget_it() -> None:
     text = said(Remembered((Sum(1, 1990), Sum(1234, 123_456)), 2, 1))
     assert "It remembers from before:" in text
     assert "1 payment settled at default, 19.90 together" in text
-    assert "1,234 payments settled at fallback, 1234.56 together" in text
+    assert "1,234 payments settled at fallback, 1,234.56 together" in text
     assert "2 payments failed, or charged before" in text
     assert "1 payment not settled yet" in text
     assert "up --discard`" in text

@@ -51,7 +51,8 @@ def test_a_second_engine_in_the_same_directory_is_refused(world: World) -> None:
     before = world.engine.place.segments()
     code, said = world.engine.place.refused("--discard", ENGINE_PORT=str(running.free_port()), ENGINE_NAME="another")
     assert code == 1
-    assert f"an engine runs in {world.engine.place.run_dir} already" in said
+    running_already = f"an engine runs in {world.engine.place.run_dir} already"
+    assert f"{running_already} (process {world.engine.process.pid})" in said
     assert world.engine.place.segments() == before
     world.engine.wait_until_it_answers()
 

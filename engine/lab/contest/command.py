@@ -101,6 +101,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario) -> int:
         with contextlib.ExitStack() as held:
             children = None
             if arguments.start:
+                results.say(console, "starting the engine and two simulated processors")
                 children = held.enter_context(Children("contest", addresses, scenario.fees.by_name, directory))
             pids = {"engine": arguments.engine_pid}
             if children is not None:

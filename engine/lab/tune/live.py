@@ -135,8 +135,9 @@ class Screen(Shown):
 
     def _bar(self, progress: Progress, recording: Recording, now_s: float) -> RenderableType:
         p99_ms = recording.samples.p99_ms()
+        duration_s = recording.scenario.load.duration_s
         now = (
-            f"{now_s:.0f} s of {recording.scenario.load.duration_s:g}   accepted {recording.samples.accepted:,}   "
+            f"{min(now_s, duration_s):.0f} s of {duration_s:g}   accepted {recording.samples.accepted:,}   "
             f"p99 so far {'-' if p99_ms is None else f'{p99_ms:.2f} ms'}"
         )
         return Group(
