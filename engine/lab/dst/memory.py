@@ -66,6 +66,8 @@ class _SharedWords(Array):
         array.__setitem__(self, index, value)
 
     def _keep(self, index: slice, value: array[int]) -> None:
+        if not value:
+            return  # an array whose memory others look at refuses even to be given nothing
         if self.points.journal is not None and self.segment != UNTOLD:
             self.points.journal.append((self.segment, index, value))
         array.__setitem__(self, index, value)
