@@ -124,9 +124,16 @@ def _chain_anew(ring: RingReader, head: int) -> None:
 
 
 def _mend_time(ring: RingReader, position: int) -> None:
-    """Gives an attempt that was marked but not sent a time of its own, if it has an older payment's time. That does no
-    harm if the attempt was sent, because the processor is then asked for the time that it has."""
+    """Gives an attempt that was marked but not sent a time of its own, if it has an older payment's time.
+
+    The older payment was sent before it was done, and its SLOT_SETTLED says when that was. An attempt of this payment
+    has no earlier time than that, but it may be some milliseconds earlier than the acceptance: a pass may send what was
+    accepted after its own moment. Such a time stays, for it may be the one that the processor has.
+    """
     words, at = ring.words, ring.offset(position)
-    state = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])[0]
-    if state == layout.PROCESSING and words[at + layout.SLOT_REQUESTED_MS] < words[at + layout.SLOT_ACCEPTED_MS]:
-        words[at + layout.SLOT_REQUESTED_MS] = words[at + layout.SLOT_ACCEPTED_MS]
+    if layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])[0] != layout.PROCESSING:
+        return
+    requested_ms, accepted_ms = words[at + layout.SLOT_REQUESTED_MS], words[at + layout.SLOT_ACCEPTED_MS]
+    older_done_ms = words[at + layout.SLOT_SETTLED] & layout.SETTLED_MS_MASK
+    if requested_ms < accepted_ms and (not requested_ms or requested_ms < older_done_ms):
+        words[at + layout.SLOT_REQUESTED_MS] = accepted_ms

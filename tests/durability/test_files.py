@@ -274,7 +274,7 @@ def a_ring() -> tuple[RingWriter, Any]:
 @pytest.mark.parametrize("durability", ["memory", "disk"])
 def test_books_have_one_dispatcher_wherever_its_run_directory_is(tmp_path: Path, durability: str) -> None:
     here = settings_in(tmp_path, durability)
-    elsewhere = settings_in(tmp_path, durability, ENGINE_RUN_DIR=str(tmp_path / "elsewhere"))
+    elsewhere = settings_in(tmp_path, durability, ENGINE_RUN_DIR=str(tmp_path / "b"))
     first, second = mapping.open_books(here), mapping.open_books(elsewhere)
     try:
         assert first.lock() and not second.lock()

@@ -297,3 +297,27 @@ def test_a_head_that_is_older_than_the_slots_is_refused_and_one_payment_beyond_i
     words[layout.RING_HEAD_AT] = words[layout.RING_READY_AT] = 1
     with pytest.raises(SegmentError, match="beyond its head"):
         check_whole(words)
+
+
+@pytest.mark.parametrize(
+    ("requested_ms", "older_done_ms", "expected_ms"),
+    [
+        (NOW_MS - 3, NOW_MS - 10, NOW_MS - 3),  # a pass has sent what was accepted after its own moment
+        (NOW_MS - 3, NOW_MS - 3, NOW_MS - 3),  # in the very pass that made the older payment done
+        (NOW_MS - 11, NOW_MS - 10, NOW_MS),  # the older payment's time
+        (NOW_MS - 3, 0, NOW_MS - 3),  # there was no older payment
+        (0, 0, NOW_MS),
+    ],
+)
+def test_an_attempt_gets_a_time_of_its_own_only_if_it_has_an_older_payments(
+    requested_ms: int, older_done_ms: int, expected_ms: int
+) -> None:
+    words = make_ring()
+    fill(words, 1)
+    words[layout.slot_offset(SLOTS, 0) + layout.SLOT_SETTLED] = layout.pack_settled(
+        older_done_ms, layout.REASON_REFUSED
+    )
+    set_progress(words, 0, layout.PROCESSING, requested_ms)
+    repair(words)
+    payment = RingReader(words).read(0)
+    assert payment is not None and payment.requested_ms == expected_ms

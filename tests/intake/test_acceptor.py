@@ -154,7 +154,7 @@ def test_an_id_that_comes_in_at_two_processes_at_once_is_accepted_by_one(tmp_pat
 def test_processes_share_the_locks_of_ids_whatever_becomes_of_their_run_directories(
     world: Engine, tmp_path: Path
 ) -> None:
-    elsewhere = Engine(world.environment | {"ENGINE_RUN_DIR": str(tmp_path / "elsewhere")})
+    elsewhere = Engine(world.environment | {"ENGINE_RUN_DIR": str(tmp_path / "b")})
     first, second = make_acceptor(world, 0), make_acceptor(elsewhere, 1)
     assert os.listdir(tmp_path) == [], "there is nothing that anybody could remove"
     assert locks.take(first.lock_descriptor, 3)
