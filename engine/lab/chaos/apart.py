@@ -11,9 +11,10 @@ import fcntl
 import os
 import socket
 import struct
-import subprocess
 import tempfile
 from pathlib import Path
+
+from engine.lab.chaos.mounts import Filler, MountError, run
 
 SHARED_MEMORY = Path("/dev/shm")
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -21,27 +22,23 @@ SPARE_MB = 8  # of the small /dev/shm, beside what an engine has put there
 LEFT_BYTES = 8192  # of it, when it is nearly full
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_BLOCK = bytes(65_536)
+_WHAT = "a world apart"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class ApartError(Exception):
-    """There is no world apart; the text says why."""
-
-
 def enter() -> None:
-    """Takes the calling thread, and all that it starts from now on, into a world apart. Raises ApartError."""
+    """Takes the calling thread, and all that it starts from now on, into a world apart. Raises MountError."""
     if os.geteuid() != 0:
-        raise ApartError("only root can make name servers silent and fill /dev/shm for itself alone")
+        raise MountError("only root can make name servers silent and fill /dev/shm for itself alone")
     if _libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET) != 0:
-        raise ApartError(f"namespaces cannot be made: {os.strerror(ctypes.get_errno())}")
+        raise MountError(f"namespaces cannot be made: {os.strerror(ctypes.get_errno())}")
     _raise_loopback()
-    _run("mount", "--make-rprivate", "/")
-    _run("mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(SHARED_MEMORY))
+    run(_WHAT, "mount", "--make-rprivate", "/")
+    run(_WHAT, "mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", str(SHARED_MEMORY))
     with tempfile.NamedTemporaryFile("w", prefix="resolv-") as conf:
         conf.write("nameserver 127.0.0.1\n")
         conf.flush()
-        _run("mount", "--bind", conf.name, str(RESOLV_CONF))  # which outlives the file's name
+        run(_WHAT, "mount", "--bind", conf.name, str(RESOLV_CONF))  # which outlives the file's name
 
 
 def _raise_loopback() -> None:
@@ -51,37 +48,14 @@ def _raise_loopback() -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", name, flags | _IFF_UP))
 
 
-class SmallMemory:
+class SmallMemory(Filler):
     """The /dev/shm of a world apart, once an engine has put there what it needs: nothing much fits in beside that.
 
-    Raises ApartError.
+    It is filled but for :data:`LEFT_BYTES`. Raises MountError.
     """
 
     def __init__(self) -> None:
-        self._filler = SHARED_MEMORY / "filler"
+        super().__init__(SHARED_MEMORY, LEFT_BYTES)
         space = os.statvfs(SHARED_MEMORY)
         used = (space.f_blocks - space.f_bfree) * space.f_frsize
-        _run("mount", "-o", f"remount,size={used + (SPARE_MB << 20)}", str(SHARED_MEMORY))
-
-    def fill(self) -> None:
-        """Leaves :data:`LEFT_BYTES`."""
-        with self._filler.open("ab", buffering=0) as filler:
-            try:
-                while filler.write(_BLOCK):
-                    pass
-            except OSError:  # full
-                filler.truncate(filler.tell() - LEFT_BYTES)
-
-    def free(self) -> None:
-        """Gives the room back."""
-        self._filler.unlink(missing_ok=True)
-
-
-def _run(*command: str) -> None:
-    """Raises ApartError."""
-    try:
-        subprocess.run(command, capture_output=True, text=True, check=True)
-    except FileNotFoundError as error:
-        raise ApartError(f"a world apart cannot be made: {error}") from error
-    except subprocess.CalledProcessError as error:
-        raise ApartError(f"a world apart cannot be made: {error.stderr.strip()}") from error
+        run(_WHAT, "mount", "-o", f"remount,size={used + (SPARE_MB << 20)}", str(SHARED_MEMORY))

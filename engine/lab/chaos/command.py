@@ -185,6 +185,7 @@ def _bouts(arguments: argparse.Namespace, scenario: Scenario) -> int:
 def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
     # Imported here: not every installation has the packages that they need, and `run` says so in a sentence.
     from engine.lab.chaos import apart, report
+    from engine.lab.chaos.mounts import MountError
     from engine.lab.chaos.run import ChaosError, Wishes, hold
 
     console = results.new_console()
@@ -195,7 +196,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
         try:
             apart.enter()
             is_apart = True
-        except apart.ApartError as error:
+        except MountError as error:
             console.print(f"without silent name servers and a full /dev/shm: {error}", style="yellow", markup=False)
     wishes = Wishes(
         kills=(0 if others else KILLS) if arguments.kills is None else arguments.kills,

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from engine.lab import launch
 from engine.lab.chaos import checks, evidence, faults, requests
-from engine.lab.chaos.apart import ApartError, SmallMemory
+from engine.lab.chaos.apart import SmallMemory
 from engine.lab.chaos.checks import Check
 from engine.lab.chaos.driver import Driver
+from engine.lab.chaos.mounts import MountError
 from engine.lab.chaos.name_server import NameServer
 from engine.lab.chaos.plan import plan
 from engine.lab.chaos.report import Findings
@@ -93,7 +94,7 @@ def hold(scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console
             world = held.enter_context(World(_addresses(wishes), shape, directory, seed))
             surroundings = Surroundings(world, name_server, SmallMemory() if wishes.is_apart else None)
             return _hold_on(world, surroundings, scenario, wishes, seed, directory, console)
-    except (ApartError, ContestError, LaunchError, ServiceError, LoadError, OSError) as error:
+    except (MountError, ContestError, LaunchError, ServiceError, LoadError, OSError) as error:
         raise ChaosError(str(error)) from error
 
 

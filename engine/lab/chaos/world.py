@@ -17,7 +17,8 @@ from types import TracebackType
 
 from engine import settings as settings_module
 from engine.lab import launch
-from engine.lab.chaos.disk import DiskError, SmallDisk
+from engine.lab.chaos.disk import SmallDisk
+from engine.lab.chaos.mounts import MountError
 from engine.lab.chaos.plan import Trouble
 from engine.lab.chaos.proxy import Proxy
 from engine.lab.contest.run import ContestError
@@ -110,7 +111,7 @@ class World:
         if shape.has_small_disk:
             try:
                 self.disk = held.enter_context(SmallDisk(data_dir))
-            except DiskError as error:
+            except MountError as error:
                 self.notes.append(f"no disk is filled: {error}")
         given = {
             "ENGINE_DATA_DIR": str(data_dir),

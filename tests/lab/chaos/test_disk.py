@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.lab.chaos.disk import DiskError, SmallDisk
+from engine.lab.chaos.disk import SmallDisk
+from engine.lab.chaos.mounts import MountError
 from engine.storage import filesystem
 
 
@@ -27,12 +28,12 @@ def test_a_full_disk_takes_nothing_and_a_freed_one_does(tmp_path: Path) -> None:
             disk.free()
             (path / "more").write_bytes(bytes(10_000))
             assert kept.read_bytes() == b"before"
-    except DiskError as error:
+    except MountError as error:
         pytest.skip(str(error))
     assert list(tmp_path.iterdir()) == [path] and list(path.iterdir()) == []
 
 
 def test_a_user_who_is_not_root_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(DiskError, match="only root"):
+    with pytest.raises(MountError, match="only root"):
         SmallDisk(tmp_path).__enter__()

@@ -15,6 +15,7 @@ import pytest
 from engine.__main__ import main
 from engine.lab.chaos import apart
 from engine.lab.chaos.faults import NEED_MEMORY, NEED_NAMES, Fault
+from engine.lab.chaos.mounts import MountError
 from engine.lab.chaos.surroundings import Surroundings
 from engine.lab.chaos.world import World
 from tests.lab.simulate.processes import REPOSITORY
@@ -48,7 +49,7 @@ def test_it_serves_after_each_fault_and_what_was_accepted_is_charged_once(tmp_pa
 
 def test_who_is_not_root_is_told_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(apart.ApartError, match="only root can make name servers silent"):
+    with pytest.raises(MountError, match="only root can make name servers silent"):
         apart.enter()
     host = SimpleNamespace(run_dir="/nowhere")
     world = cast(World, SimpleNamespace(settings=SimpleNamespace(host=host)))
