@@ -51,7 +51,6 @@ class Process:
         self._retry_s = RETRY_FIRST_S
         self._away = ""  # what the database said last, while it is away
         self._tend_at = 0.0
-        self.rejected = 0
 
     def run(self) -> None:
         """Until a stop is asked for, and then until everything is carried, for at most LAST_LOOKS_S.
@@ -99,11 +98,10 @@ class Process:
                 is_new = self._carry(batch)
                 carrier.carried()
                 self._tend(now)
-            except BooksBusyError:
-                is_new = False
-            except AwayError as error:
-                self._is_away(error)
-                carrier = None  # what the database has, it says when it is back
+            except (BooksBusyError, AwayError) as error:
+                if isinstance(error, AwayError):
+                    self._is_away(error)
+                carrier = None  # the look may have been cut short: another one goes on from what the database has
                 is_new = False
             if stop_at and (now >= stop_at or (carrier is not None and not is_new)):
                 return
@@ -137,7 +135,6 @@ class Process:
             return False
         rejected = carry(self._database, batch)
         if rejected:
-            self.rejected += rejected
             log.error("%d rows cannot be written and were set apart (table rejected)", rejected)
         for gap in batch.gaps:
             level = logging.WARNING if gap.missing else logging.INFO

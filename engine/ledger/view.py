@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from engine.books import parked
 from engine.books.levels import Shape
@@ -14,6 +14,7 @@ from engine.memory.words import Words
 from engine.payment import Payment
 from engine.ring.ring import RingReader
 
+T = TypeVar("T")
 _HOME_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 
 
@@ -57,16 +58,13 @@ class View:
     def moment(self) -> Moment:
         """The books' words at one moment. Raises BooksBusyError."""
         words, processors = self._books, self._shape.processors
-        for _ in range(TRIES_MAX):
-            version = words[layout.BOOKS_VERSION_AT]
-            moment = Moment(
+        return self._at_one_moment(
+            lambda: Moment(
                 words[layout.BOOKS_PARKED_ERA_AT],
                 tuple(ring.forgotten_below for ring in self.rings),
                 sum(words[layout.BOOKS_TOTALS_AT + 2 * number] for number in range(processors)),
             )
-            if not version & 1 and words[layout.BOOKS_VERSION_AT] == version:
-                return moment
-        raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
+        )
 
     def parked(self) -> list[tuple[Payment, int, int]]:
         """Every payment of the parking table, with its home (ring, position); (-1, 0) for none.
@@ -83,15 +81,20 @@ class View:
         return found
 
     def _parked(self, place: int) -> tuple[Payment, int, int] | None:
+        get = self._books.__getitem__
+        payment, home = self._at_one_moment(
+            lambda: (parked.read(get, self._shape, place), parked.home(get, self._shape, place))
+        )
+        if payment is None:
+            return None
+        return payment, (home >> layout.ADDRESS_SEGMENT_SHIFT) - 1, home & _HOME_MASK
+
+    def _at_one_moment(self, read: Callable[[], T]) -> T:
+        """What ``read`` reads of the books while no transaction is being applied. Raises BooksBusyError."""
         words = self._books
-        get = words.__getitem__
         for _ in range(TRIES_MAX):
             version = words[layout.BOOKS_VERSION_AT]
-            payment = parked.read(get, self._shape, place)
-            home = parked.home(get, self._shape, place)
-            # A transaction that is being applied may change this place, and is over in a moment.
+            found = read()
             if not version & 1 and words[layout.BOOKS_VERSION_AT] == version:
-                if payment is None:
-                    return None
-                return payment, (home >> layout.ADDRESS_SEGMENT_SHIFT) - 1, home & _HOME_MASK
+                return found
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from engine.books.reader import BooksReader
+from engine.books.reader import BooksBusyError, BooksReader
 from engine.connectors import answers
 from engine.connectors.answers import Outcome
 from engine.journal.reader import JournalReader
-from engine.ledger import schema
+from engine.ledger import queries, schema
 from engine.ledger.carrier import Carrier
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger
+from engine.ledger.process import Process
 from engine.ledger.rows import DROPPED, PURGED, UNKNOWN_GAP
 from engine.ledger.view import View
 from engine.memory import layout
@@ -171,6 +173,23 @@ def test_what_was_given_away_unseen_is_a_counted_gap(place: Place, ledger: Ledge
     missing = sum(count for source, count in ledger.rows(schema.gap, "source", "missing") if source == "ring 0")
     assert len(seen) + missing == 199 and len(seen) == 1 + 64
     assert seen[0] == (identity(1), UNKNOWN_GAP)
+
+
+def test_a_look_that_is_cut_short_loses_no_payment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert place.accept(7)
+    busy, looks = iter([True]), iter([False, False])
+
+    def parked(_: View) -> list[Any]:
+        if next(busy, False):
+            raise BooksBusyError("after the rings were looked at")
+        return []
+
+    monkeypatch.setattr(View, "parked", parked)
+    process = Process(place.settings, lambda: next(looks, True), lambda _: None)
+    process.run()
+    url = place.settings.ledger_url
+    with closing(open_ledger(url, name=place.settings.host.name, reads_only=True)) as database:
+        assert queries.find(database, identity(7)) is not None
 
 
 def outcomes(chance: random.Random) -> Outcome:
