@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from engine import settings as settings_module
 from engine.books.reader import BooksReader, Sum
 from engine.connectors.answers import ABSENT, ALREADY, CHARGED, FAILED, REJECTED, UNKNOWN, Outcome, Verdict
 from engine.dispatch.attempt import Attempt, Now
@@ -25,7 +28,7 @@ from engine.memory.doorbell import Doorbell
 from engine.processors import DEFAULT, FALLBACK
 from engine.ring.ring import LostError, RingReader, RingWriter
 from engine.settings import Settings
-from engine.storage import durability, mapping
+from engine.storage import durability, filesystem, making, mapping, recovery
 from engine.storage.durability import Keeping
 from engine.storage.segment import Segment
 from tests.dispatch.ports import NoBell, NoWaker, SetClock
@@ -34,6 +37,23 @@ from tests.durability.disk import NEVER, Disk, KilledError, PowerLossError
 START_MS = 1_760_000_000_000
 PASSES_MAX = 400  # passes in which everything must settle once the trouble is over
 Id = tuple[int, int]
+
+
+def small_settings(run_dir: Path) -> Settings:
+    """An engine whose rings, books and parking table are full soon."""
+    return settings_module.read(
+        {
+            "ENGINE_DURABILITY": "sync",
+            "ENGINE_RUN_DIR": str(run_dir),
+            "ENGINE_DATA_DIR": "/the/disk",
+            "ENGINE_RING_SLOTS": "64",
+            "ENGINE_BOOKS_RECENT_SECONDS": "30",
+            "ENGINE_BOOKS_HORIZON_HOURS": "1",
+            "ENGINE_PARK_SECONDS": "1",
+            "ENGINE_PARKED_SLOTS": "16",
+            "ENGINE_IN_FLIGHT_MAX": "32",
+        }
+    )
 
 
 class BrokenPromiseError(AssertionError):
@@ -198,6 +218,13 @@ class Machine:
         self.apis: list[Api | None] = [None] * settings.host.api_processes
         self.loop: Loop | None = None
         self.network = Network(self.world, self.chance)
+
+    def take_the_place(self, patch: pytest.MonkeyPatch) -> None:
+        """Has the engine's code use this machine's disk and boot, and chance that its seed decides."""
+        patch.setattr(mapping, "store", lambda _: self.disk)
+        patch.setattr(filesystem, "complaint", lambda _: "")
+        patch.setattr(recovery, "boot", lambda: self.disk.boot)
+        patch.setattr(making, "random_odd_word", lambda: self.chance.getrandbits(64) | 1)
 
     @property
     def now(self) -> Now:

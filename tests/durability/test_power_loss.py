@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import settings as settings_module
 from engine.books import writer
 from engine.intake.committer import Committer
 from engine.memory import layout
 from engine.memory.words import Words
-from engine.settings import Settings
-from engine.storage import durability, filesystem, making, mapping, recovery
+from engine.storage import durability
 from engine.storage.durability import Keeping, Syncing
 from engine.storage.segment import Segment
-from tests.durability.machine import Machine, Mutant
+from tests.durability.machine import Machine, Mutant, small_settings
 
 SEEDS = range(200)
 STEPS = 120
@@ -28,26 +26,11 @@ MUTANT_SEEDS = range(600)  # the mutant must be found within this many
 @pytest.fixture
 def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Runs the life of a machine."""
-    settings: Settings = settings_module.read(
-        {
-            "ENGINE_DURABILITY": "sync",
-            "ENGINE_RUN_DIR": str(tmp_path),
-            "ENGINE_DATA_DIR": "/the/disk",
-            "ENGINE_RING_SLOTS": "64",
-            "ENGINE_BOOKS_RECENT_SECONDS": "30",
-            "ENGINE_BOOKS_HORIZON_HOURS": "1",
-            "ENGINE_PARK_SECONDS": "1",
-            "ENGINE_PARKED_SLOTS": "16",
-            "ENGINE_IN_FLIGHT_MAX": "32",
-        }
-    )
+    settings = small_settings(tmp_path)
 
     def run(seed: int, mutant: Mutant | None = None, *, refuses: bool = False) -> None:
         machine = Machine(seed, settings, mutant, refuses=refuses)
-        monkeypatch.setattr(mapping, "store", lambda _: machine.disk)
-        monkeypatch.setattr(filesystem, "complaint", lambda _: "")
-        monkeypatch.setattr(recovery, "boot", lambda: machine.disk.boot)
-        monkeypatch.setattr(making, "random_odd_word", lambda: machine.chance.getrandbits(64) | 1)
+        machine.take_the_place(monkeypatch)
         machine.live(STEPS, LOSSES)
 
     return run

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import settings as settings_module
 from engine.books.levels import lay_out_books, shape
 from engine.books.writer import BooksWriter, seal_log
 from engine.memory import layout
 from engine.memory.words import PAGE_WORDS, SECTOR_WORDS, zeros
-from engine.storage import filesystem, making, mapping, recovery
 from engine.storage.durability import Syncing
 from tests.durability.disk import Disk
-from tests.durability.machine import Machine
+from tests.durability.machine import Machine, small_settings
 
 SEEDS = range(30, 60)  # 41 has books whose log is not whole
 STEPS = 120
@@ -33,27 +31,12 @@ def _lose_books(disk: Disk) -> None:
 @pytest.fixture
 def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Runs the life of a machine."""
-    settings = settings_module.read(
-        {
-            "ENGINE_DURABILITY": "sync",
-            "ENGINE_RUN_DIR": str(tmp_path),
-            "ENGINE_DATA_DIR": "/the/disk",
-            "ENGINE_RING_SLOTS": "64",
-            "ENGINE_BOOKS_RECENT_SECONDS": "30",
-            "ENGINE_BOOKS_HORIZON_HOURS": "1",
-            "ENGINE_PARK_SECONDS": "1",
-            "ENGINE_PARKED_SLOTS": "16",
-            "ENGINE_IN_FLIGHT_MAX": "32",
-        }
-    )
+    settings = small_settings(tmp_path)
 
     def run(seed: int) -> None:
         machine = Machine(seed, settings)
         monkeypatch.setattr(Disk, "lose_power", _lose_books)
-        monkeypatch.setattr(mapping, "store", lambda _: machine.disk)
-        monkeypatch.setattr(filesystem, "complaint", lambda _: "")
-        monkeypatch.setattr(recovery, "boot", lambda: machine.disk.boot)
-        monkeypatch.setattr(making, "random_odd_word", lambda: machine.chance.getrandbits(64) | 1)
+        machine.take_the_place(monkeypatch)
         machine.live(STEPS, LOSSES)
 
     return run
