@@ -22,7 +22,7 @@ help: ## this list
 setup: ## installs what all but the tests needs: nginx, libuv and others, and .venv with the locked Python packages
 	@scripts/setup.sh lab
 
-# The engine alone: a few seconds.
+# The engine with its ledger: a few seconds.
 setup-run:
 	@scripts/setup.sh run
 
@@ -30,8 +30,9 @@ setup-run:
 setup-dev:
 	@scripts/setup.sh dev
 
-run: setup-run ## the engine and two simulated processors on this machine, until Ctrl-C
-	@./engine.sh up --simulate
+# With the ledger, which plain `up` has off.
+run: setup-run ## the engine, its ledger and two simulated processors on this machine, until Ctrl-C
+	@ENGINE_LEDGER=$${ENGINE_LEDGER-best} ./engine.sh up --simulate
 
 status: setup-run ## how the engine is, in words
 	@./engine.sh status

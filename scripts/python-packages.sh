@@ -3,7 +3,7 @@
 # hash. Does nothing when .venv has them already. Reads $PYTHON: the Python that .venv is made with.
 set -euo pipefail
 level=$1
-declare -A lock=([run]=requirements.lock [lab]=requirements-contest.lock [dev]=requirements-dev.lock)
+declare -A lock=([run]=requirements-ops.lock [lab]=requirements-contest.lock [dev]=requirements-dev.lock)
 
 # What .venv/installed-LEVEL has when .venv has the packages of that level.
 wanted() {
@@ -61,9 +61,14 @@ follow() {
 install() {
     local names
     names=$(names_of "$1")
-    .venv/bin/python -m pip --disable-pip-version-check install --require-hashes --progress-bar off $compile \
+    .venv/bin/python -m pip --disable-pip-version-check install --require-hashes --no-deps --progress-bar off $compile \
         --only-binary "$(grep -vx socketify <<<"$names" | paste -sd,)" --no-build-isolation --use-pep517 -r "$1" |
         follow "$(wc -l <<<"$names")"
+}
+
+# beside LOCK OTHER: those requirements of OTHER, with their hashes, that LOCK does not have.
+beside() {
+    awk '/^[A-Za-z0-9]/ { keep = FNR == NR ? 0 : !($1 in had); if (FNR == NR) had[$1] } keep' "$1" "$2"
 }
 
 if .venv/bin/python -c '' 2>/dev/null && installed; then
@@ -75,8 +80,17 @@ echo "setup: installing $(names_of "${lock[$level]}" | wc -l) Python packages ($
 # The few modules of the engine's packages that are imported are compiled by the import below.
 compile=--compile
 [ "$level" != run ] || compile=--no-compile
-install requirements-build.lock
-install "${lock[$level]}"
+if [ "$level" = run ]; then
+    # A newcomer waits for this: wheels are unpacked on one core while socketify is built on the other.
+    beside requirements.lock "${lock[run]}" >.venv/wheels.lock
+    install .venv/wheels.lock >/dev/null &
+    install requirements-build.lock
+    install requirements.lock
+    wait $!
+else
+    install requirements-build.lock
+    install "${lock[$level]}"
+fi
 .venv/bin/python -c 'import orjson, pycurl, socketify'
 wanted "$level" >".venv/installed-$level"
 echo "setup: installed in $((SECONDS - begin)) s"

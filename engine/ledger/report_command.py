@@ -16,6 +16,8 @@ from engine import settings as settings_module
 from engine.ledger import picture
 from engine.ledger.command import opened
 from engine.ledger.errors import LedgerError
+from engine.ledger.latest import latest, latest_text
+from engine.ledger.queries import processor_names
 from engine.ledger.report_text import FORMATS, text
 from engine.ledger.reports import REPORTS, STEPS_MS, Stretch
 
@@ -83,7 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         database = opened(settings, LIMIT_SECONDS)
         try:
-            report = REPORTS[arguments.report](database, Stretch(begin_ms, end_ms, step_ms))
+            stretch = Stretch(begin_ms, end_ms, step_ms)
+            report = REPORTS[arguments.report](database, stretch)
+            is_with_newest = arguments.report == "payments" and arguments.format == "table" and report.rows
+            newest = latest_text(latest(database, stretch), processor_names(database)) if is_with_newest else ""
         finally:
             database.close()
     except LedgerError as error:
@@ -92,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.picture is not None and not _draw(arguments.picture, picture.svg(arguments.report, report, step_ms)):
         return 1
     print(text(report, arguments.format, step_ms))
+    if newest:
+        print(f"\n{newest}")
     return 0
 
 

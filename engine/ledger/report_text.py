@@ -103,16 +103,16 @@ def _cell(column: Column, value: Any, step_ms: int) -> str:
     if column.kind is Kind.CENTS:
         return amount(value)
     if column.kind is Kind.US:
-        return _duration(value / 1000)
+        return duration(value / 1000)
     if column.kind is Kind.MS:
-        return _duration(value)
+        return duration(value)
     if column.kind is Kind.TEXT:
         return _one_line(str(value))
     return str(value)
 
 
-def _duration(ms: float) -> str:
-    """Three digits, or whole seconds."""
+def duration(ms: float) -> str:
+    """A length of time for people: three digits, or whole seconds."""
     if ms < 9.995:
         return f"{ms:.2f} ms"
     if ms < 99.95:

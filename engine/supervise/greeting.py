@@ -35,6 +35,7 @@ def text(settings: Settings, before: Remembered, *, simulate: bool, is_there: Ca
         *_memory(settings, before, simulate),
         "Try:\n",
         *_examples(f"localhost:{settings.host.port}"),
+        *([f"  {command('report', 'payments')}"] if settings.ledger.is_on else []),
         f"\n{url}/openapi.json describes every call. Ctrl-C stops it.",
     ]
     return "\n".join(parts)

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from engine.ledger import picture, report_text
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger
+from engine.ledger.latest import Latest, latest, latest_text
 from engine.ledger.report_command import moment
 from engine.ledger.reports import REPORTS, STEPS_MS, Column, Kind, Report, Stretch
 from engine.ledger.rows import AttemptRow, Batch, EraRow, HealthRow, PaymentRow, ProcessorStateRow, SampleRow
@@ -108,6 +110,26 @@ def test_payments(filled: Database, step: str) -> None:
              "waited_max_ms": max(waits)}
         )  # fmt: skip
     assert made(filled, "payments", stretch) == expected and expected
+
+
+def test_the_newest_payments_come_with_their_attempts(ledger: Database) -> None:
+    begun = making.batch(0, 7)
+    repeated = [attempt(5, 20, number=2, processor=1, outcome=3, status=500), attempt(5, 21, number=3)]
+    carry(ledger, begun._replace(attempts=(*begun.attempts, *repeated)))
+    found = latest(ledger, Stretch(NOW_MS, NOW_MS + 7, MINUTE))
+    assert [one.payment for one in found] == [payment(number) for number in (6, 5, 4, 3, 2)]
+    assert [len(one.attempts) for one in found] == [1, 3, 1, 1, 1]
+    head, *lines = latest_text(found, dict(enumerate(NAMES))).split("\n")
+    assert (head, len(lines)) == ("newest payments", 5 + 7)
+    assert lines[0].split() == [str(uuid.UUID(bytes=payment(6).id)), "19.90", "completed"]
+    assert lines[1] == "    default charged in 15.0 ms" and lines[4] == "    fallback failed in 15.0 ms"
+
+
+def test_of_many_attempts_the_last_are_shown() -> None:
+    attempts = [attempt(0, n, number=n, outcome=3, latency_us=None) for n in range(5)]
+    waiting = attempt(0, 9, outcome=None, latency_us=None)
+    text = latest_text([Latest(payment(0, state=layout.PROCESSING), [*attempts, waiting])], {0: "a"})
+    assert text.split("\n")[2:] == ["    3 earlier attempts", "    a failed", "    a failed", "    a under way"]
 
 
 def test_attempts(filled: Database) -> None:

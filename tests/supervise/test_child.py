@@ -64,7 +64,7 @@ class Kept:
 
     def wait_for_another(self, pid: int | None) -> None:
         """Tends it until another one runs than ``pid``."""
-        wait_until(lambda: self.tend(1) not in (None, pid), 10, "another one runs")
+        wait_until(lambda: self.tend(1) not in (None, pid), 30, "another one runs")
 
     def die(self) -> int:
         """Kills it and has that noted; how long it is until it starts again."""
