@@ -19,20 +19,33 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc lib
 COPY engine engine
 RUN python -m engine build
 
-FROM python:3.11-slim-bookworm
+# What the ledger needs besides; only `ops` below has it.
+FROM packages AS packages-ops
+COPY requirements-ops.lock ./
+RUN pip="pip --disable-pip-version-check --no-cache-dir --python /opt/venv/bin/python" && \
+    $pip install --quiet --require-hashes --only-binary :all: --no-binary socketify -r requirements-ops.lock && \
+    $pip uninstall --quiet --yes setuptools
+
+FROM python:3.11-slim-bookworm AS runtime
 # An empty named volume takes owner and mode from the image's directory at its mount point: hence the two directories.
 RUN apt-get update -qq && \
     apt-get install -y -qq --no-install-recommends libuv1 >/dev/null && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin engine && \
     install -d -o engine -g engine -m 750 /run/engine /var/lib/engine
-COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY engine engine
 COPY --from=packages /build/engine/intake/libfastpath.so engine/intake/
 # Compiled here, because a running container cannot write its own files.
 RUN python -m compileall -q engine
-
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "engine"]
+
+# With the ledger: docker-compose.ops.yml.
+FROM runtime AS ops
+COPY --from=packages-ops /opt/venv /opt/venv
+
+# The contest's, and what a build without a target makes.
+FROM runtime
+COPY --from=packages /opt/venv /opt/venv

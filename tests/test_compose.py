@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from engine import settings
-from engine.memory import layout
+from engine.memory import journal_layout, layout
 from engine.memory.words import WORD_BYTES
 from engine.storage import sizes
 
@@ -23,6 +23,7 @@ MEMORY_VOLUME = {"type": "volume", "source": "memory", "target": "/dev/shm", "vo
 FORBIDDEN = ("privileged", "network_mode", "ipc", "pid", "replicas", "scale", "mode")
 ENGINE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CLOSED: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.closed.yml").read_text())
+OPS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.ops.yml").read_text())
 PROCESSORS: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.processors.yml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = ENGINE["services"]
@@ -231,4 +232,34 @@ def test_no_service_has_more_rights_than_it_needs() -> None:
 def test_every_image_has_a_fixed_tag() -> None:
     images = {service["image"] for tree in (ENGINE, PROCESSORS) for service in tree["services"].values()}
     images |= set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
+    images |= {service["image"] for service in OPS["services"].values()}
+    images -= set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.MULTILINE))
     assert all(re.fullmatch(r"[a-z-]+:[0-9][\w.-]*", image) for image in images)
+
+
+def test_with_the_ledger_all_processes_have_it_and_its_packages() -> None:
+    services = OPS["services"]
+    assert services.keys() == {*of_engine_image(), "ledger", "ledger-database"}
+    assert services["dispatcher"]["build"]["target"] == "ops" and "AS ops" in DOCKERFILE
+    for name in (*of_engine_image(), "ledger"):
+        service = services[name]
+        assert service["image"].startswith("payment-engine-ops:")
+        merged = SERVICES.get(name, {}).get("environment", {}) | service["environment"]
+        read = read_settings({"environment": {key: value for key, value in merged.items() if key != "PGPASSWORD"}})
+        assert read.ledger.is_on and read.ledger_url == "postgresql://engine@ledger-database/engine"
+
+
+def test_the_ledger_has_the_memory_and_the_rights_of_the_others() -> None:
+    ledger, dispatcher = OPS["services"]["ledger"], SERVICES["dispatcher"]
+    for key in ("volumes", "restart", "read_only", "cap_drop", "security_opt", "logging"):
+        assert ledger[key] == dispatcher[key]
+    same = ("ENGINE_RUN_DIR", "ENGINE_API_PROCESSES", "ENGINE_DURABILITY", "ENGINE_DATA_DIR", "ENGINE_FEE_DEFAULT_PPM",
+            "ENGINE_FEE_FALLBACK_PPM")  # fmt: skip
+    assert [ledger["environment"][name] for name in same] == [dispatcher["environment"][name] for name in same]
+
+
+def test_with_the_ledger_the_shared_memory_has_room_for_the_journal() -> None:
+    blocks = OPS["volumes"]["memory"]["driver_opts"]["o"].split("nr_blocks=${MEMORY_BLOCKS:-")[1].removesuffix("k}")
+    read = read_settings(SERVICES["dispatcher"])
+    journal = journal_layout.journal_words(read.ledger.journal_slots) * WORD_BYTES
+    assert int(blocks) * 1024 * PAGE_BYTES >= int(12 * 1024 * PAGE_BYTES) + journal

@@ -95,7 +95,7 @@ def test_all_of_the_product_ships_and_of_the_laboratory_what_simulates_processor
 
 def test_beside_the_engine_only_the_locked_requirements_go_to_the_builder() -> None:
     assert {path.name for path in ROOT.iterdir() if ships(path)} == {
-        "engine", "requirements.lock", "requirements-build.lock",
+        "engine", "requirements.lock", "requirements-ops.lock", "requirements-build.lock",
     }  # fmt: skip
 
 
