@@ -24,6 +24,7 @@ PRODUCT = {
     "build": ("engine.intake.build", "compile the part of the intake that is not Python (`make setup` does it)"),
     "settings": ("engine.settings_table", "show all settings: their values, and what each of them does"),
     "up": ("engine.supervise.up", "start API processes, dispatcher and nginx on this machine"),
+    "doctor": ("engine.doctor.command", "say what is wrong with a deployment, and what to do; run it after each one"),
     "status": ("engine.client.status", "say how the engine is, in words"),
     "pay": ("engine.client.pay", "pay as a shop would, and say where the payments were settled"),
     "api": ("engine.intake.command", "one API process (what `up` and the containers start)"),

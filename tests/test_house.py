@@ -27,6 +27,7 @@ ROOMS = {
     "intake": {"memory", "ring", "books", "storage"},
     "supervise": {"memory", "storage"},
     "client": set(),
+    "doctor": {"memory", "ring", "storage", "connectors", "supervise", "client", "ledger"},
 }
 TOP = {"memory"}
 # A connector is handed plain values: of what stands at the top it knows this alone.

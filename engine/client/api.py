@@ -23,15 +23,15 @@ class ApiError(Exception):
 
 
 class Api:
-    """One connection to the engine of this machine; not for several threads. A context manager that closes it.
+    """One connection to an engine; not for several threads. A context manager that closes it.
 
     Parameters:
-      port: where the engine listens.
+      port, host: where the engine listens; by default on this machine.
     """
 
-    def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}"
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS_MAX)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._url = f"http://{host}:{port}"
+        self._connection = http.client.HTTPConnection(host, port, timeout=SECONDS_MAX)
 
     def __enter__(self) -> Api:
         return self
@@ -64,6 +64,10 @@ class Api:
     def summary(self) -> Json:
         """The document of ``/payments-summary``. Raises ApiError."""
         return self._document(*self._call("GET", "/payments-summary"))
+
+    def openapi(self) -> Json:
+        """The document of ``/openapi.json``. Raises ApiError."""
+        return self._document(*self._call("GET", "/openapi.json"))
 
     def _document(self, status: int, answer: bytes) -> Json:
         try:

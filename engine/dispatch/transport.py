@@ -29,6 +29,7 @@ from typing import Any
 
 import pycurl
 
+from engine.authorities import trust
 from engine.connectors import answers
 from engine.connectors.answers import Fee, Health, Outcome, Query, Silence
 from engine.connectors.connector import Connector, Request
@@ -226,6 +227,7 @@ class Transport:
         handle = carrier.handle
         handle.setopt(pycurl.NOSIGNAL, 1)
         handle.setopt(pycurl.PROXY, "")  # payments go to the processor, whatever the environment says
+        trust(handle, self._urls[processor])
         self._tell_address(carrier)
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_timeout_ms)
         handle.setopt(pycurl.TIMEOUT_MS, self._request_timeout_ms)

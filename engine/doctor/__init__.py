@@ -1,0 +1,1 @@
+"""`./engine.sh doctor`: what is wrong with a deployment, and what to do about it."""
