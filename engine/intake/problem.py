@@ -80,6 +80,9 @@ HAS_FAILED: Final = {
     )
 }
 FULL: Final = problem(503, "Too many payments are waiting; none that was accepted is lost.", "", (b"Retry-After", b"1"))
+UNRECORDED: Final = problem(
+    503, "The ledger is behind; none of the payments that were accepted is lost.", "", (b"Retry-After", b"1")
+)
 BUSY: Final = problem(503, "The books are busy.", "", (b"Retry-After", b"1"))
 STUCK: Final = problem(503, "Another process stands still with this correlationId.", "", (b"Retry-After", b"1"))
 LOST: Final = problem(503, "The disk has refused what it should keep.", "", (b"Retry-After", b"1"))

@@ -34,6 +34,7 @@ ANSWERS = {
     Verdict.SAME: problem.ACCEPTED,
     Verdict.CONFLICT: problem.CONFLICT,
 }
+HELD = {Verdict.FULL: problem.FULL, Verdict.UNRECORDED: problem.UNRECORDED}
 
 
 class Server:
@@ -107,8 +108,8 @@ class Server:
         if verdict is Verdict.ACCEPTED:
             self._doorbell.ring_if_asleep()
             return problem.ACCEPTED
-        if verdict is Verdict.FULL:
-            return Held(lambda: problem.FULL, FULL_HELD_MS)
+        if verdict in HELD:
+            return Held(lambda: HELD[verdict], FULL_HELD_MS)
         if verdict is Verdict.FAILED:
             return self._has_failed(id_high, id_low)
         return ANSWERS[verdict]

@@ -9,7 +9,7 @@ words                 writer      content
 ====================  ==========  ===========================================================================
 0 .. 15               API         header: magic, layout version, sizes, hash seeds, head, counters
 16 .. 23              dispatcher  header: forgotten_below, purge_done
-24 .. 31              ledger      header: how far SQL has this ring (reserved)
+24 .. 31              ledger      header: how far SQL has this ring
 32 ..                 API         buckets, one word each: 1 + newest position whose id hashes there, 0 for none
 32 + slots ..         both        slots, SLOT_WORDS each: the first eight words are the API process's,
                                   the last four the dispatcher's
@@ -78,7 +78,7 @@ RING_IDS_AT: Final = 13  # API: the number (IDS_NUMBER_AT) of the id memory that
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
 RING_CLEAN_AT: Final = 18  # dispatcher: how the dispatcher has left it: UNCLEAN, CLEAN or SYNCED (files only)
-RING_LEDGER_AT: Final = 24  # ledger (reserved): positions below it are in SQL with their last state
+RING_LEDGER_AT: Final = 24  # ledger: positions below it are in SQL with their last state; it may go back
 RING_HEADER_WORDS: Final = 32
 
 # How a file was left, and what a loss of power then makes of it:
