@@ -247,12 +247,12 @@ BOOKS_BEFORE_AT: Final = 33  # payments that a processor had before they were ac
 BOOKS_BEFORE_CARRY_AT: Final = 35
 BOOKS_DECLARED_AT: Final = 36  # reserved: payments whose outcome a person has declared, with evidence
 BOOKS_DECLARED_CARRY_AT: Final = 38
-BOOKS_PARKED_SEQUENCE_AT: Final = 39  # reserved: changes of parked places so far, see PARKED_SEQUENCE
+BOOKS_PARKED_SEQUENCE_AT: Final = 39  # changes of parked places so far, see PARKED_SEQUENCE
 BOOKS_SET_BACK_AT: Final = 40  # SET_BACKS_MAX spans that the wall clock has shown twice: from, to (0, 0: none)
 SET_BACKS_MAX: Final = 4
 BOOKS_ACTS_AT: Final = 48  # reserved: operators' acts below this place of the command ring are done
 BOOKS_JOURNAL_AT: Final = 49  # reserved: the journal's sequence: records below it are published
-BOOKS_LEDGER_AT: Final = 56  # ledger (reserved): SQL has the parked places' changes below this PARKED_SEQUENCE
+BOOKS_LEDGER_AT: Final = 56  # ledger: SQL has the changes below this PARKED_SEQUENCE; 0: none; it may go back
 BOOKS_EPOCH_AT: Final = 57  # cell's agent (reserved): the epoch in which this cell is a member; 0: of no cluster
 BOOKS_NAMES_AT: Final = 64  # for each processor its name, in NAME_WORDS words of ASCII with 0 behind it
 NAME_WORDS: Final = 4
@@ -299,7 +299,7 @@ PARKED_SETTLED: Final = 8  # as SLOT_SETTLED; of an open payment 0, of a dead le
 PARKED_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
 PARKED_REFUSALS: Final = 10  # a byte for each processor: refusals, and << 4 those with others charged in between
 PARKED_HOME: Final = 11  # the slot that it had: 1 + ring << ADDRESS_SEGMENT_SHIFT | position; 0 for none
-PARKED_SEQUENCE: Final = 12  # reserved: the number of this place's last change, among all changes of parked places
+PARKED_SEQUENCE: Final = 12  # the number of this place's last change, from 1 on, among those of all places
 
 # --- id memory -------------------------------------------------------------------------------------------------------
 

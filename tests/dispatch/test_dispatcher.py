@@ -350,6 +350,24 @@ def test_with_no_room_parked_a_payment_keeps_its_slot() -> None:
     assert states.count(PARKED) + states.count(PROCESSING) == 200
 
 
+def test_where_no_parked_place_is_recorded_a_payment_keeps_its_slot_and_is_still_settled() -> None:
+    world = World(slots=256, in_flight_max=256, waits_for_ledger=True)
+    for number in range(200):
+        world.accept(number)
+    attempts = [attempt for _ in range(4) for attempt in world.start()]
+    world.end(attempts, outcome.UNKNOWN)
+    world.start(later_ms=20_000)
+    parked = [number for number in range(200) if world.payment(number).state == PARKED]
+    assert 32 <= len(parked) <= 64
+    world.router.observed[DEFAULT].health(world.mono_ms, False, 0)
+    for _ in range(8):
+        world.end(world.start(later_ms=3000), outcome.CHARGED)
+    assert world.totals()[0] == Sum(200, 200 * 1990)
+    assert [world.books.parked(number, number) is not None for number in parked] == [True] * len(parked), (
+        "SQL has none of them, so none is forgotten"
+    )
+
+
 def test_a_purge_forgets_what_is_parked() -> None:
     world = World()
     _unknown_for_long(world)
