@@ -79,6 +79,7 @@ RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
 RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
 RING_CLEAN_AT: Final = 18  # dispatcher: how the dispatcher has left it: UNCLEAN, CLEAN or SYNCED (files only)
 RING_LEDGER_AT: Final = 24  # ledger: positions below it are in SQL with their last state; it may go back
+RING_LEDGER_PURGE_AT: Final = 25  # ledger: SQL has all that had happened when this purge_asked was raised; 0: unknown
 RING_HEADER_WORDS: Final = 32
 
 # How a file was left, and what a loss of power then makes of it:
@@ -327,7 +328,7 @@ IDS_BUCKET_MEAN: Final = 216  # mean ids of a bucket, among the ids that the mem
 
 # No two fields of a header share a word: each begins where the one before it ends, at the earliest.
 _RING_HEADER: Final = (
-    (RING_MAGIC_AT, RING_IDS_AT + 1), (RING_FORGOTTEN_AT, 3), (RING_LEDGER_AT, 1), (RING_HEADER_WORDS, 0),
+    (RING_MAGIC_AT, RING_IDS_AT + 1), (RING_FORGOTTEN_AT, 3), (RING_LEDGER_AT, 2), (RING_HEADER_WORDS, 0),
 )  # fmt: skip
 _BOOKS_HEADER: Final = (
     (BOOKS_MAGIC_AT, BOOKS_CLOCK_OFFSET_AT + 1), (BOOKS_LEVELS_AT, 2 * LEVELS_MAX),
