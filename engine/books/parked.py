@@ -37,8 +37,17 @@ def read(get: Callable[[int], int], shape: Shape, place: int) -> Payment | None:
     """The payment at ``place``, None when the place is free."""
     at = _at(shape, place)
     code = _code(get, at)
-    if code == layout.PARKED_FREE:
-        return None
+    return None if code == layout.PARKED_FREE else _payment(get, at, place, code)
+
+
+def read_of_any_era(get: Callable[[int], int], shape: Shape, place: int) -> tuple[int, Payment] | None:
+    """The payment that ``place`` has held last, with the books' era that it belongs to; None: it was never used."""
+    at = _at(shape, place)
+    era, code = divmod(get(at + layout.PARKED_ERA_AND_STATE), 1 << 8)
+    return None if code == layout.PARKED_FREE else (era, _payment(get, at, place, code))
+
+
+def _payment(get: Callable[[int], int], at: int, place: int, code: int) -> Payment:
     progress, settled = get(at + layout.PARKED_PROGRESS), get(at + layout.PARKED_SETTLED)
     return Payment(
         place,

@@ -34,6 +34,11 @@ class Marks:
             words[layout.RING_LEDGER_AT] = marks.get(number, 0)
         self._books[layout.BOOKS_LEDGER_AT] = cursor.parked if is_known else 0
 
+    @property
+    def is_purge_waiting(self) -> bool:
+        """Whether a purge was asked for and neither carried out nor refused."""
+        return any(words[layout.RING_PURGE_ASKED_AT] != words[layout.RING_PURGE_DONE_AT] for words in self._rings)
+
     def asked(self) -> list[int]:
         """For each ring, the last purge that was asked for; read it before a look, for :meth:`cover`."""
         return [words[layout.RING_PURGE_ASKED_AT] for words in self._rings]
