@@ -98,5 +98,11 @@ PURGED: Final = json_answer(b'{"message":"All payments purged."}')
 NOT_YET_PURGED: Final = problem(
     503, "The purge is asked for and will be done when the dispatcher is back.", "", (b"Retry-After", b"1")
 )
+PURGE_REFUSED: Final = problem(
+    503, "The ledger does not have everything yet, so nothing was purged.", "", (b"Retry-After", b"1")
+)
+PURGE_WITHDRAWN: Final = problem(
+    503, "No dispatcher has answered, so the purge was called off.", "", (b"Retry-After", b"1")
+)
 STOPPING: Final = problem(503, "This process is stopping.", "", (b"Retry-After", b"1"))
 BROKEN: Final = problem(500, "The request could not be handled.")
