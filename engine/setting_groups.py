@@ -177,6 +177,11 @@ class LedgerSettings:
         """Whether anything is recorded."""
         return self.mode != "off"
 
+    @property
+    def is_required(self) -> bool:
+        """Whether slots, parked places and purges wait until SQL has what became of their payments."""
+        return self.mode == "require"
+
 
 @dataclass(frozen=True)
 class IntakeSettings:

@@ -50,7 +50,7 @@ def report(
         reasons.append(f"dead letters: {books[layout.BOOKS_DEAD_AT]}")
     if books[layout.BOOKS_DISCREPANCIES_AT]:
         reasons.append(f"payments with another amount at their processor: {books[layout.BOOKS_DISCREPANCIES_AT]}")
-    reasons += [f"ring {index} is full" for index, ring in enumerate(rings) if ring.full]
+    reasons += [f"ring {index} {_why_full(ring)}" for index, ring in enumerate(rings) if ring.full]
     return {
         "status": "degraded" if reasons else "ok",
         "reasons": reasons,
@@ -98,9 +98,13 @@ def unready(books: Words, lost: str, ring: Usage, now_ms: int) -> list[str]:
     """
     heartbeat_ms = StatusBlock(books).heartbeat_ms
     reasons = [lost] if lost else []
-    reasons += ["the ring is full"] if ring.full else []
+    reasons += [f"the ring {_why_full(ring)}"] if ring.full else []
     is_down = not heartbeat_ms or now_ms - heartbeat_ms > HEARTBEAT_MS_MAX
     return [*reasons, "dispatcher is down"] if is_down else reasons
+
+
+def _why_full(ring: Usage) -> str:
+    return "is full until the ledger has recorded more" if ring.unrecorded else "is full"
 
 
 def _processor(status: ProcessorStatus, condition: Condition, clock_ms: int) -> dict[str, Any]:

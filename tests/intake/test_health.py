@@ -9,7 +9,7 @@ import pytest
 from engine import settings as settings_module
 from engine.books.reader import Sum, Totals
 from engine.intake.acceptor import Usage
-from engine.intake.health import HEARTBEAT_MS_MAX, report
+from engine.intake.health import HEARTBEAT_MS_MAX, report, unready
 from engine.memory import layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words, zeros
@@ -121,6 +121,13 @@ def test_pending_is_what_was_accepted_less_what_is_settled_or_failed(books: Word
     assert shown["queues"] == {"pending": 9, "failed": 3, "parked": 2, "deadLetters": 0, "chargedBefore": 1}
     assert shown["rings"] == [{"full": False, "refused": 0}, {"full": True, "refused": 4}]
     assert shown["reasons"] == ["ring 1 is full"]
+
+
+def test_a_ring_that_waits_for_the_ledger_says_so(books: Words) -> None:
+    ring = Usage(8, 4, full=True, unrecorded=True)
+    assert show(books, rings=[ring])["reasons"] == ["ring 0 is full until the ledger has recorded more"]
+    StatusBlock(books).heartbeat_ms = NOW_MS
+    assert unready(books, "", ring, NOW_MS) == ["the ring is full until the ledger has recorded more"]
 
 
 def test_what_only_a_person_can_resolve_is_a_reason(books: Words) -> None:
