@@ -11,6 +11,7 @@ holds the next older position of its bucket, and a chain ends at the slots that 
 from __future__ import annotations
 
 from engine.memory import layout
+from engine.memory.errors import other_version
 from engine.memory.hashing import mix
 from engine.memory.layout import (
     RING_FORGOTTEN_AT,
@@ -49,7 +50,7 @@ def check_ring(words: Words, slots: int) -> str:
     if words[layout.RING_MAGIC_AT] != layout.RING_MAGIC:
         return "unfinished" if words[layout.RING_MAGIC_AT] == 0 else "it is not a ring"
     if words[layout.RING_LAYOUT_AT] != layout.LAYOUT_VERSION:
-        return layout.other_version(words[layout.RING_LAYOUT_AT])
+        return other_version(words[layout.RING_LAYOUT_AT])
     if words[layout.RING_SLOTS_AT] != slots:
         return f"it has {words[layout.RING_SLOTS_AT]} slots, ENGINE_RING_SLOTS says {slots}"
     return ""
