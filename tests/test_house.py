@@ -22,6 +22,7 @@ ROOMS = {
     "acts": {"memory"},
     "storage": {"memory", "ring", "books", "journal", "acts"},
     "ledger": {"memory", "ring", "books", "journal", "storage"},
+    "operate": {"memory", "books", "acts", "storage", "ledger"},
     "connectors": set[str](),
     "routing": set[str](),
     "dispatch": {"memory", "ring", "books", "journal", "acts", "storage", "connectors", "routing"},

@@ -97,6 +97,7 @@ class Carrier:
             samples,
             tuple(self._eras),
             tuple(self._gaps),
+            tuple(records.acts),
         )
         return self._batch
 
