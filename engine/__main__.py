@@ -32,6 +32,8 @@ PRODUCT = {
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
     "ledger": ("engine.ledger.command", "record every payment and attempt in SQL; `backup FILE` copies it"),
     "report": ("engine.ledger.report_command", "what the ledger knows: payments, attempts, latency, failures, by time"),
+    "dead-letters": ("engine.operate.command", "payments that a person must decide: list, show, ask, retry, declare"),
+    "processors": ("engine.operate.pausing", "pause a processor, which then gets no new payments, or resume it"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
 OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # packages that only some commands of the product need
@@ -60,7 +62,7 @@ def usage() -> str:
     """All commands."""
     lines = [f"usage: {command()} COMMAND [options]"]
     for title, commands in (("the engine", PRODUCT), ("the laboratory, which tries it", LABORATORY)):
-        lines += ["", f"{title}:", *(f"  {name:10} {text}" for name, (_, text) in commands.items())]
+        lines += ["", f"{title}:", *(f"  {name:12} {text}" for name, (_, text) in commands.items())]
     return "\n".join([*lines, "", f"`{command()} COMMAND --help` lists a command's options."])
 
 

@@ -292,6 +292,10 @@ class DispatchSettings:
         "Age at which a payment that is unknown, or has a back-off of its own, is parked and gives its slot back.",
         was="ENGINE_ASIDE_SECONDS",
     )
+    dead_letter_seconds: int = variable(
+        "ENGINE_DEAD_LETTER_SECONDS", 86_400, "s", 1, 31_536_000,
+        "How long an outcome may be unknown. Then it is only looked up, and a person decides (`dead-letters`).",
+    )
     pause_ms: int = variable(
         "ENGINE_DISPATCH_PAUSE_MS", 60, "ms", 0, 1000,
         "Longest pause of the dispatcher between two passes: longer uses less CPU, shorter settles sooner.",

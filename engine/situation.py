@@ -24,6 +24,7 @@ class Condition(IntEnum):
     LATE = 3  # answers are overdue, or it has just recovered: it is slower by an unknown time, or it hangs
     FAILING = 4  # its answers are errors, or its own health answer says that it fails
     SILENT = 5  # the last request to it had no answer, whether payments have opened its breaker yet or not
+    PAUSED = 6  # a person wants it to get no new payments
 
 
 class Flow(IntEnum):

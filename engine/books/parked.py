@@ -5,6 +5,10 @@ the code that decides about it has raised. It is settled, sent again or given up
 books, so each change of a payment is one transaction. The table has buckets of a few places each: no payment is ever
 moved, and finding one takes a bounded number of steps. A payment that is done is remembered until its place is needed.
 Changes of places are numbered, so that the ledger finds what is new, and can say how far SQL has come.
+
+A payment that has failed holds a place too, because a person may have it tried again. It takes one only while fewer
+than half of the places of its bucket are taken; beyond that the oldest failed one gives its place up. An open payment
+that finds no other place takes that of the oldest failed one. Those that hold no place are counted.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from engine.payment import Payment
 
 # The ring of a Payment in the table; its position is the number of its parking place.
 RING = -1
+TAKEN_MAX = layout.PARKED_WAYS // 2  # with so many places of a bucket taken, a failed payment gets no other one
 
 
 def find(get: Callable[[int], int], shape: Shape, id_high: int, id_low: int) -> Payment | None:
@@ -94,20 +99,24 @@ def put(
     home: int = 0,
     waits_for_ledger: bool = False,
 ) -> int | None:
-    """Parks an open payment as part of the books' transaction. Returns its place, None if its bucket is full.
+    """Parks a payment that is open or has failed, as part of the books' transaction. Returns its place, None if its
+    bucket is full.
 
-    ``refused``, ``home``: its words PARKED_REFUSALS and PARKED_HOME. With a ``payment.reason`` it is a dead letter,
-    since ``payment.settled_ms``. ``waits_for_ledger``: only a place of which SQL has the last change is used again.
+    ``refused``, ``home``: its words PARKED_REFUSALS and PARKED_HOME. With a ``payment.reason`` an open one is a dead
+    letter, since ``payment.settled_ms``. ``waits_for_ledger``: only a place of which SQL has the last change is used
+    again.
     """
-    assert 1 + payment.state in layout.PARKED_OPEN
-    places = bucket(books.value, shape, payment.id_high, payment.id_low)
-    usable = [place for place in places if _code(books.value, _at(shape, place)) not in layout.PARKED_OPEN]
-    if waits_for_ledger:
-        usable = [place for place in usable if _is_recorded(books.value, _at(shape, place))]
-    if not usable:
+    is_open = 1 + payment.state in layout.PARKED_OPEN
+    assert is_open or payment.state == layout.FAILED
+    place = _choose(books, shape, payment, is_open, waits_for_ledger)
+    if place is None:
+        books.add(layout.BOOKS_FAILED_DROPPED_AT, not is_open)
         return None
-    place = min(usable, key=lambda place: _free_since(books.value, _at(shape, place)))
     at = _at(shape, place)
+    books.add(layout.BOOKS_FAILED_DROPPED_AT, _has_failed(books.value, at))
+    settled = layout.pack_settled(payment.settled_ms, payment.reason)
+    if is_open:
+        settled = _dead_since(payment.settled_ms, payment.reason)
     books.put(0, at + layout.PARKED_ERA_AND_STATE, _era(books) | 1 + payment.state)
     books.put(0, at + layout.PARKED_ID_HIGH, payment.id_high)
     books.put(0, at + layout.PARKED_ID_LOW, payment.id_low)
@@ -116,14 +125,14 @@ def put(
     books.put(0, at + layout.PARKED_ORIGIN, payment.origin)
     books.put(0, at + layout.PARKED_PROGRESS, payment.attempts << 16 | payment.processor << 8)
     books.put(0, at + layout.PARKED_REQUESTED_MS, payment.requested_ms)
-    books.put(0, at + layout.PARKED_SETTLED, _dead_since(payment.settled_ms, payment.reason))
+    books.put(0, at + layout.PARKED_SETTLED, settled)
     books.put(0, at + layout.PARKED_FIRST_MS, payment.first_ms)
     books.put(0, at + layout.PARKED_REFUSALS, refused)
     books.put(0, at + layout.PARKED_HOME, home)
     _number(books, at)
-    books.add(layout.BOOKS_PARKED_KEPT_AT, 1)
+    books.add(layout.BOOKS_PARKED_KEPT_AT, is_open)
     books.add(layout.BOOKS_PARKED_TAKEN_AT, 1)
-    books.add(layout.BOOKS_DEAD_AT, payment.reason != layout.REASON_NONE)
+    books.add(layout.BOOKS_DEAD_AT, is_open and payment.reason != layout.REASON_NONE)
     assert find(books.value, shape, payment.id_high, payment.id_low) is not None
     return place
 
@@ -170,6 +179,38 @@ def _is_recorded(get: Callable[[int], int], at: int) -> bool:
     if get(at + layout.PARKED_ERA_AND_STATE) == layout.PARKED_FREE:
         return True
     return get(at + layout.PARKED_SEQUENCE) < get(layout.BOOKS_LEDGER_AT)
+
+
+def reopen(books: BooksWriter, shape: Shape, place: int, origin: int) -> None:
+    """The failed payment at ``place`` waits again, as part of the books' transaction; ``origin``: its new word."""
+    at = _at(shape, place)
+    assert _has_failed(books.value, at)
+    books.put(0, at + layout.PARKED_ERA_AND_STATE, _era(books) | 1 + layout.QUEUED)
+    books.put(0, at + layout.PARKED_ORIGIN, origin)
+    books.put(0, at + layout.PARKED_SETTLED, 0)
+    books.put(0, at + layout.PARKED_REFUSALS, 0)
+    _number(books, at)
+    books.add(layout.BOOKS_PARKED_KEPT_AT, 1)
+
+
+def _choose(books: BooksWriter, shape: Shape, payment: Payment, is_open: bool, waits_for_ledger: bool) -> int | None:
+    """The place that a payment gets: never that of an open one, and that of a failed one only as the module says."""
+    get = books.value
+    places = bucket(get, shape, payment.id_high, payment.id_low)
+    usable = [place for place in places if _code(get, _at(shape, place)) not in layout.PARKED_OPEN]
+    if waits_for_ledger:
+        usable = [place for place in usable if _is_recorded(get, _at(shape, place))]
+    failed = [place for place in usable if _has_failed(get, _at(shape, place))]
+    others = [place for place in usable if place not in failed]
+    if not is_open and len(places) - len(others) >= TAKEN_MAX:
+        others = []
+    return min(others or failed, key=lambda place: _free_since(get, _at(shape, place)), default=None)
+
+
+def _has_failed(get: Callable[[int], int], at: int) -> bool:
+    """Whether the place has a payment that a person may have tried again."""
+    reason = get(at + layout.PARKED_SETTLED) >> layout.REASON_SHIFT
+    return _code(get, at) == 1 + layout.FAILED and reason not in layout.DECLARED
 
 
 def _dead_since(since_ms: int, reason: int) -> int:

@@ -36,16 +36,19 @@ class Window(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """All payments that are done: settled, for each processor; given up; and charged before they were accepted."""
+    """All payments that are done: settled, for each processor; given up; charged before they were accepted; and those
+    whose outcome a person has declared.
+    """
 
     settled: tuple[Sum, ...]
     failed: Sum
     before: Sum
+    declared: Sum = Sum(0, 0)
 
     @property
     def payments(self) -> int:
         """How many payments are done."""
-        return sum(one.payments for one in self.settled) + self.failed.payments + self.before.payments
+        return sum(one.payments for one in (*self.settled, self.failed, self.before, self.declared))
 
 
 class BooksReader:
@@ -77,8 +80,8 @@ class BooksReader:
 
     def totals(self) -> Totals:
         """Everything that is done. Raises BooksBusyError."""
-        settled, failed, before = self._read(None, None)
-        return Totals(settled.sums, failed, before)
+        settled, failed, before, declared = self._read(None, None)
+        return Totals(settled.sums, failed, before, declared)
 
     def parked(self, id_high: int, id_low: int) -> Payment | None:
         """The payment with this correlationId if it has been parked. Raises BooksBusyError."""
@@ -93,7 +96,7 @@ class BooksReader:
                 return found
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
-    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[Window, Sum, Sum]:
+    def _read(self, from_ms: int | None, to_ms: int | None) -> tuple[Window, Sum, Sum, Sum]:
         words = self._words
         for _ in range(TRIES_MAX):
             version, floors = words[layout.BOOKS_VERSION_AT], self._floors()
@@ -102,10 +105,11 @@ class BooksReader:
             resolution_ms = self._resolution_ms(from_ms, to_ms, redo)
             failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, redo)
             before = self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, redo)
+            declared = self._sum(layout.BOOKS_DECLARED_AT, layout.BOOKS_DECLARED_CARRY_AT, redo)
             # While the version stays odd, a transaction that is being applied reads the same all the time, because it
             # is read through its log. Buckets that are being opened change, but their floor moves first.
             if words[layout.BOOKS_VERSION_AT] == version and self._floors() == floors:
-                return Window(tuple(settled), resolution_ms), failed, before
+                return Window(tuple(settled), resolution_ms), failed, before, declared
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")
 
     def _floors(self) -> list[int]:

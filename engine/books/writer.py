@@ -111,17 +111,26 @@ class BooksWriter:
         """Counts a payment of ``cents`` as one that a processor had charged before it was accepted."""
         self._count_beside(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, cents)
 
-    def _count_beside(self, at: int, carry_at: int, cents: int) -> None:
-        self.add(at, 1)
+    def fail_no_more(self, cents: int) -> None:
+        """Counts a payment of ``cents`` as given up no more: it is tried again."""
+        self._count_beside(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, cents, -1)
+
+    def declare(self, cents: int) -> None:
+        """Counts a payment of ``cents`` as one whose outcome a person has declared."""
+        self._count_beside(layout.BOOKS_DECLARED_AT, layout.BOOKS_DECLARED_CARRY_AT, cents)
+
+    def _count_beside(self, at: int, carry_at: int, cents: int, times: int = 1) -> None:
+        self.add(at, times)
         assert cents > 0
-        carry, rest = divmod(self.value(at + 1) + cents, layout.SUM_MODULUS)
+        carry, rest = divmod(self.value(at + 1) + times * cents, layout.SUM_MODULUS)
         self.put(0, at + 1, rest)
         self.add(carry_at, carry)
 
     def forget(self) -> None:
         """Empties totals, levels and the parking table as part of the transaction, for a purge."""
         for at in (
-            *range(layout.BOOKS_DEAD_AT, layout.BOOKS_DECLARED_AT),
+            *range(layout.BOOKS_DEAD_AT, layout.BOOKS_PARKED_SEQUENCE_AT),
+            layout.BOOKS_FAILED_DROPPED_AT,
             *range(layout.BOOKS_TOTALS_AT, layout.BOOKS_FINGERPRINTS_AT),
         ):
             self.put(0, at, 0)

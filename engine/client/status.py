@@ -56,7 +56,9 @@ def words(url: str, health: Json, summary: Json) -> list[str]:
 
 def _state(processor: Json) -> str:
     """What is known of a processor, in words."""
-    if processor["breaker"] == "open":
+    if processor["state"] == "paused":
+        known = "is paused by an operator: it gets no new payments"
+    elif processor["breaker"] == "open":
         known = "takes nothing just now: only probes are sent"
     elif processor["failing"]:
         known = "says that it fails"

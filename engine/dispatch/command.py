@@ -29,7 +29,7 @@ from engine.memory.errors import SegmentError
 from engine.memory.status import StatusBlock
 from engine.routing.fees import believed_ppm
 from engine.settings import Settings
-from engine.storage import durability, journals, mapping
+from engine.storage import commands, durability, journals, mapping
 from engine.storage.segment import HeldError, Segment
 from engine.wording import counted, percent
 
@@ -62,7 +62,7 @@ def run(_arguments: argparse.Namespace) -> int:
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
         mapping.keep_processors(settings, books, rings)
-        journal = journals.open_to_write(settings, books)
+        journal, acts = journals.open_to_write(settings, books), commands.open_to_write(settings, books)
     except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
@@ -73,7 +73,7 @@ def run(_arguments: argparse.Namespace) -> int:
     allow_descriptors(len(settings.processors.urls) * settings.routing.in_flight_max + SPARE_DESCRIPTORS)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatch.nice)
-    problem = Process(settings, books, rings, journal).run()
+    problem = Process(settings, books, rings, journal, acts).run()
     if problem:
         print(f"engine: {problem}", file=sys.stderr)
     return 1 if problem else 0
@@ -102,10 +102,15 @@ def trouble(urls: Sequence[str], processor: int, code: int) -> str:
 
 
 class Process:
-    """The loop in its process, over rings and books that it holds, and the journal where there is one."""
+    """The loop in its process, over rings and books it holds, and where there are such, journal and command ring."""
 
     def __init__(
-        self, settings: Settings, books: Segment, rings: Sequence[Segment], journal: Segment | None = None
+        self,
+        settings: Settings,
+        books: Segment,
+        rings: Sequence[Segment],
+        journal: Segment | None = None,
+        acts: Segment | None = None,
     ) -> None:
         self._segments = (*rings, books)
         self._clock = RealClock(books.words)
@@ -127,7 +132,12 @@ class Process:
         keeping = durability.of(settings).keeping(books, rings)
         ports = Ports(self._clock, self._transport, keeping, self._waker, doorbell)
         self._loop = loop_over(
-            settings, books.words, [ring.words for ring in rings], ports, journal.words if journal else None
+            settings,
+            books.words,
+            [ring.words for ring in rings],
+            ports,
+            journal.words if journal else None,
+            acts.words if acts else None,
         )
         work = self._loop.dispatcher.work
         sources = Sources(self._transport.troubles, partial(trouble, settings.processors.urls), work.charged)

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.acts.ring import CommandReader
 from engine.books.writer import SETTLEMENTS_MAX
 from engine.connectors.answers import Outcome
 from engine.dispatch import ending, starting
+from engine.dispatch.acting import Acting
 from engine.dispatch.asked import LOOK_MS, Asked
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.work import Work
@@ -34,10 +36,16 @@ SWEEP_MS = 500  # time between two searches for payments to park
 
 
 class Dispatcher:
-    """Decides; see the module. ``work``: what is under way, with the rings and the books that it serves."""
+    """Decides; see the module.
 
-    def __init__(self, work: Work) -> None:
+    Parameters:
+      work: what is under way, with the rings and the books that it serves.
+      commands: what operators ask for; None: nobody can.
+    """
+
+    def __init__(self, work: Work, commands: CommandReader | None = None) -> None:
         self.work = work
+        self._acting = Acting(work, commands)
         self._books = work.books
         self._router = work.router
         self._batch = work.limits.batch
@@ -88,6 +96,7 @@ class Dispatcher:
         Called once, before anything else, whether a stop or a crash came before. See :mod:`engine.dispatch.scan`.
         """
         self.work.recover(now)
+        self._acting.recover(now)
 
     def start(self, now: Now) -> list[Attempt]:
         """Begins the attempts that are due now; the caller sends every attempt that is returned."""
@@ -99,8 +108,11 @@ class Dispatcher:
         work.ask_at_once.clear()
         if now.mono_ms >= self._sweep_ms:
             self._sweep_ms = now.mono_ms + SWEEP_MS
+            work.bury_old(now)
             work.park_old(now)
         attempts: list[Attempt] = starting.begin_left(work, now)
+        if self._acting.is_asked:
+            attempts += self._acting.carry_out(now)
         for processor in work.processors:
             if work.unresolved[processor]:
                 attempts += starting.begin_unresolved(work, now, processor, self._batch - len(attempts))

@@ -15,6 +15,7 @@ from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.ports import Word
 from engine.journal.writer import JournalWriter, Record
 from engine.memory import journal_layout
+from engine.memory.acts_layout import Command, unpack_result
 from engine.memory.journal_layout import DROPPED, TOOK_BITS, TOOK_MASK, Kind, Sent
 from engine.payment import Payment
 from engine.routing.observed import ObservedProcessor
@@ -114,6 +115,15 @@ class History:
         """Everything below these positions (ring, position) was forgotten; ``era``: that of the books from now on."""
         for ring, position in forgotten:
             self._waiting.append((Kind.PURGED, 0, 0, ring + 1, 0, 0, now.wall_ms, 0, 0, era, position, 0))
+
+    def acted(self, now: Now, command: Command, result: int) -> None:
+        """An operator's command was carried out; ``result``: the result word."""
+        self._waiting.append(
+            (
+                Kind.ACT, command.processor, unpack_result(result).result, 0, command.act, 0, now.wall_ms,
+                command.id_high, command.id_low, command.action_high, result, command.action_low,
+            )
+        )  # fmt: skip
 
     def _tell(self, kind: Kind, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
         self._waiting.append(

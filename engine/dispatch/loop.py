@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from engine.acts.ring import CommandReader
 from engine.books.writer import BooksWriter
 from engine.dispatch import pacing
 from engine.dispatch.attempt import Now
@@ -178,9 +179,14 @@ class Loop:
 
 
 def loop_over(
-    settings: Settings, books: Words, rings: Sequence[Words], ports: Ports, journal: Words | None = None
+    settings: Settings,
+    books: Words,
+    rings: Sequence[Words],
+    ports: Ports,
+    journal: Words | None = None,
+    commands: Words | None = None,
 ) -> Loop:
-    """A loop with these settings, over the words of books, rings and, where there is one, the journal."""
+    """A loop with these settings, over the words of books, rings and, where there are such, journal and commands."""
     dispatch, fees_ppm = settings.dispatch, [processor.fee_ppm for processor in settings.processors.all]
     shape = mapping.books_shape(settings)
     status = StatusBlock(books)
@@ -191,6 +197,7 @@ def loop_over(
         dispatch.batch,
         dispatch.refusals_max,
         waits_for_ledger=settings.ledger.is_required,
+        dead_letter_ms=dispatch.dead_letter_seconds * 1000,
     )
     writer = BooksWriter(books, shape, rings, ports.durability.before_books)
     history = None if journal is None else History(JournalWriter(journal))
@@ -204,4 +211,5 @@ def loop_over(
         health_interval_ms=settings.routing.health_interval_ms,
     )
     rhythm = Rhythm(dispatch.pause_ms, dispatch.target_batch, dispatch.batch)
-    return Loop(Dispatcher(work), queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports)
+    dispatcher = Dispatcher(work, None if commands is None else CommandReader(commands))
+    return Loop(dispatcher, queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports)

@@ -127,6 +127,8 @@ class News:
 
     def _condition(self, number: int, observed: ObservedProcessor) -> Condition:
         """What is known of a processor at this moment."""
+        if observed.is_paused:
+            return Condition.PAUSED
         condition, charged = _CONDITIONS[observed.state], self._sources.charged(number)
         if charged != self._charged[number]:
             self._charged[number], self._sources.troubles[number] = charged, 0
@@ -163,4 +165,5 @@ class News:
             Condition.LATE: f"{name} is late: answers are overdue",
             Condition.FAILING: f"{name} fails: it answers with errors, or says so itself",
             Condition.SILENT: f"{name} does not answer: {trouble}",
+            Condition.PAUSED: f"{name} is paused: an operator wants it to get no new payments",
         }[told.shown]

@@ -85,9 +85,35 @@ class Settlement:
         self._end(now, ring, done, CHARGED_BEFORE, layout.REASON_NONE)
 
     def fail(self, now: Now, ring: int, payment: Payment, reason: int) -> None:
-        """Ends a payment that is certainly not charged, and is not tried again."""
+        """Ends a payment that is certainly not charged, and is tried again only if a person asks for it: so it holds a
+        parking place, if there is room.
+        """
         self._books.fail(payment.cents)
         self._end(now, ring, payment, FAILED, reason)
+        if ring != parked.RING:
+            failed = payment._replace(state=FAILED, settled_ms=now.wall_ms, reason=reason)
+            parked.put(self._books, self._shape, failed, home=layout.pack_home(ring, payment.position))
+
+    def declare(self, now: Now, payment: Payment, is_charged: bool) -> None:
+        """Ends a parked payment whose outcome nobody but a person knows."""
+        self._books.declare(payment.cents)
+        state, reason = (CHARGED_BEFORE, layout.REASON_DECLARED) if is_charged else (FAILED, layout.REASON_CANCELLED)
+        self._end(now, parked.RING, payment, state, reason)
+
+    def reopen(self, now: Now, payment: Payment) -> Payment:
+        """Takes back that a parked payment has failed: it waits again, and its age counts from now on."""
+        self._books.fail_no_more(payment.cents)
+        origin = payment.origin & ~layout.ORIGIN_CLOCK_MASK | now.mono_ms
+        parked.reopen(self._books, self._shape, payment.position, origin)
+        slot = self._slot_of(payment)
+        if slot is not None:  # whoever finds it there is sent to its parking place
+            ring, position = slot
+            word = layout.pack_progress(position, PARKED, payment.processor, payment.attempts)
+            self._books.put(ring + 1, self._rings[ring].offset(position) + layout.SLOT_PROGRESS, word)
+        waiting = self.payment(parked.RING, payment.position)
+        if self._history is not None:
+            self._history.parked(now, payment.position, waiting)
+        return waiting
 
     def park(self, now: Now, ring: int, payment: Payment, refused: int = 0) -> int | None:
         """Parks an open payment and gives its slot back. Returns its parking place, None if there is no room."""
@@ -136,12 +162,11 @@ class Settlement:
             self._history.ended(now, ring, payment, state, reason)
         if ring == parked.RING:
             done = payment._replace(state=state, settled_ms=now.wall_ms, reason=reason)
-            home = parked.home(self._books.value, self._shape, payment.position)
+            slot = self._slot_of(payment)
             parked.change(self._books, self._shape, payment.position, done)
-            # Its place may be forgotten before its slot is given away.
-            ring, position = (home >> layout.ADDRESS_SEGMENT_SHIFT) - 1, home & _POSITION_MASK
-            if not 0 <= ring < len(self._rings) or not self._is_there(ring, position, payment):
+            if slot is None:
                 return
+            ring, position = slot  # its place may be forgotten before its slot is given away
             payment = payment._replace(position=position)
         at = self._rings[ring].offset(payment.position)
         if payment.is_parked or reason == layout.REASON_AMOUNT:
@@ -149,6 +174,14 @@ class Settlement:
         word = layout.pack_progress(payment.position, state, payment.processor, payment.attempts)
         settled = layout.pack_settled(now.wall_ms, reason)
         self._books.put_done_again(ring + 1, at, payment.requested_ms, settled, word)
+
+    def _slot_of(self, payment: Payment) -> tuple[int, int] | None:
+        """The slot (ring, position) that a parked payment had, if that still has it."""
+        home = parked.home(self._books.value, self._shape, payment.position)
+        ring, position = (home >> layout.ADDRESS_SEGMENT_SHIFT) - 1, home & _POSITION_MASK
+        if not 0 <= ring < len(self._rings) or not self._is_there(ring, position, payment):
+            return None
+        return ring, position
 
     def _is_there(self, ring: int, position: int, payment: Payment) -> bool:
         """Whether the slot of ``position`` still has the payment. If the slot is given away just now, the words that

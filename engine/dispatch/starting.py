@@ -168,7 +168,7 @@ def wake_ms(work: Work, now_ms: int) -> int | None:
     times = []
     for observed, unresolved in zip(work.router.observed, work.unresolved, strict=True):
         due_ms = unresolved.requests.next_ms()
-        if due_ms is not None:
+        if due_ms is not None and not observed.is_paused:
             times.append(max(due_ms, observed.wake_ms(now_ms) or 0))
         due_ms = unresolved.lookups.next_ms()
         if due_ms is not None and work.asking < ASKING_MAX:  # else an answer must come first

@@ -6,7 +6,7 @@ Each waits for its next request or lookup, ever longer. Those of one processor a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.dispatch import life
 from engine.dispatch.due import Due
@@ -104,6 +104,13 @@ class UnresolvedPayments:
         assert not one.is_dead
         one.reason = reason
         self._dead += 1
+
+    def renew(self, one: Unresolved) -> Unresolved:
+        """The same payment, which waits for nothing any more."""
+        self.remove(one)
+        renewed = replace(one, is_over=False)
+        self.add(renewed)
+        return renewed
 
     def remove(self, one: Unresolved) -> None:
         """``one`` is over."""

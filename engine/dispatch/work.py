@@ -35,6 +35,7 @@ from engine.routing.router import Router
 log = logging.getLogger("engine.dispatch")
 T = TypeVar("T")
 
+NEVER_MS = 1 << 60
 LOOK_AT_ONCE = 1 << 17  # 10 ms if nearly all of them are done, 60 ms if all of them wait
 
 
@@ -45,7 +46,8 @@ class Limits(NamedTuple):
     unresolved or delayed payment is parked. ``batch``: most attempts that one pass begins; lookups of overdue or
     unknown payments do not count. ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`. ``look``:
     most positions at which one pass looks for what an earlier dispatcher has left. ``waits_for_ledger``: whether parked
-    places and purges wait until SQL has what became of their payments.
+    places and purges wait until SQL has what became of their payments. ``dead_letter_ms``: how long an outcome may be
+    unknown before a person decides.
     """
 
     give_up_ms: int
@@ -54,6 +56,7 @@ class Limits(NamedTuple):
     refusals_max: int
     look: int = LOOK_AT_ONCE
     waits_for_ledger: bool = False
+    dead_letter_ms: int = NEVER_MS
 
 
 class Work:
@@ -99,7 +102,7 @@ class Work:
         self.settled = 0
         self.errors = 0  # how often a decision has raised
         self.last_ticket = 0
-        self._shape = shape
+        self.shape = shape
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
@@ -120,9 +123,9 @@ class Work:
         self.settled = sum(map(self.charged, self.processors))
         for index in range(len(self.rings)):
             self.scan.begin(index, self.backlog.recover(index))
-        for payment in parked.open_payments(self.books.value, self._shape):
+        for payment in parked.open_payments(self.books.value, self.shape):
             if payment.state == QUEUED:
-                refused = parked.refusals(self.books.value, self._shape, payment.position)
+                refused = parked.refusals(self.books.value, self.shape, payment.position)
                 self.delayed.wait(self.new_delayed(parked.RING, payment, refused), now.mono_ms)
             else:
                 self._take_up(now, parked.RING, payment)
@@ -228,11 +231,28 @@ class Work:
         one.asked = 0
         unresolved.wait(one, now.mono_ms + one.wait_ms(now.mono_ms))
 
+    def bury_old(self, now: Now) -> None:
+        """Makes dead letters of what has been unknown for too long and waits just now."""
+        for unresolved in self.unresolved:
+            old = [one for one in unresolved if self._is_unknown_for_long(now, one)]
+            for begin in range(0, len(old), SETTLEMENTS_MAX):
+                self.books.begin(now.wall_ms)
+                for one in old[begin : begin + SETTLEMENTS_MAX]:
+                    self.bury(now, unresolved.renew(one), layout.REASON_UNKNOWN)
+                self.books.commit()
+
+    def _is_unknown_for_long(self, now: Now, one: Unresolved) -> bool:
+        """Both clocks must say so: the engine's does not know when it was sent, and the wall clock may be set."""
+        if one.out or one.is_dead or now.mono_ms - one.clock_ms < self.limits.dead_letter_ms:
+            return False
+        first_ms = self.settlement.payment(one.ring, one.position).first_ms
+        return now.wall_ms - first_ms >= self.limits.dead_letter_ms
+
     def give_slot_back(self, now: Now, delayed: Delayed) -> None:
         """Parks a delayed payment if it is itself the cause, or old. Part of the books' transaction."""
         is_old = now.mono_ms - delayed.clock_ms >= self.limits.park_ms
         if delayed.ring != parked.RING and (delayed.is_own or is_old):
-            self._park(now, delayed, self._plain(delayed), delayed.refused)
+            self._park(now, delayed, self._plain(now, delayed), delayed.refused)
 
     def park_old(self, now: Now) -> None:
         """Parks payments that have been open for long and wait just now, so that they give their slots back."""
@@ -241,7 +261,7 @@ class Work:
         for begin in range(0, len(old), SETTLEMENTS_MAX):
             self.books.begin(now.wall_ms)
             for one in old[begin : begin + SETTLEMENTS_MAX]:
-                self._park(now, one, self._plain(one), one.refused if isinstance(one, Delayed) else 0)
+                self._park(now, one, self._plain(now, one), one.refused if isinstance(one, Delayed) else 0)
             self.books.commit()
 
     def _waiting(self) -> Iterator[Unresolved | Delayed]:
@@ -249,11 +269,13 @@ class Work:
             yield from (one for one in unresolved if not one.out)
         yield from (one for one in self.delayed if not one.is_out)
 
-    def _plain(self, one: Unresolved | Delayed) -> Payment:
-        """The open payment of a slot, without the values that an older payment has left in its words."""
+    def _plain(self, now: Now, one: Unresolved | Delayed) -> Payment:
+        """The open payment of a slot, without the values that an older payment has left in its words. A dead letter
+        that found no place before is one since now, as far as memory tells.
+        """
         payment = self.settlement.payment(one.ring, one.position)
         reason = one.reason if isinstance(one, Unresolved) else layout.REASON_NONE
-        return payment._replace(settled_ms=0, reason=reason)
+        return payment._replace(settled_ms=now.wall_ms if reason else 0, reason=reason)
 
     def _park(self, now: Now, one: Unresolved | Delayed, payment: Payment, refused: int = 0) -> None:
         """Parks a payment, as part of the books' transaction. If there is no room, it keeps its slot."""

@@ -14,7 +14,12 @@ from engine.settings import Settings
 from engine.situation import Condition, condition_of_word, of_word
 
 # Beside what its own health answer and its breaker say.
-TROUBLES = {Condition.SLOW: "is slow", Condition.LATE: "is late", Condition.SILENT: "does not answer"}
+TROUBLES = {
+    Condition.SLOW: "is slow",
+    Condition.LATE: "is late",
+    Condition.SILENT: "does not answer",
+    Condition.PAUSED: "is paused",
+}
 DOWN = "payments wait until a dispatcher is back; none is lost"
 HEARTBEAT_MS_MAX = 3000  # a dispatcher whose last heartbeat is older is down
 
@@ -67,6 +72,10 @@ def report(
             "deadLetters": books[layout.BOOKS_DEAD_AT],
             # Beside the books: a processor had the id before we sent it.
             "chargedBefore": totals.before.payments,
+            # Beside the books: a person has declared their outcome.
+            "declared": totals.declared.payments,
+            # Part of the failed: they hold no parking place, so only the ledger can show them.
+            "failedInLedgerOnly": books[layout.BOOKS_FAILED_DROPPED_AT],
         },
         "discrepancies": {
             "amountDiffers": books[layout.BOOKS_DISCREPANCIES_AT],
@@ -83,6 +92,7 @@ def report(
             "parkedMax": settings.storage.parked_slots,
             "giveUpSeconds": settings.dispatch.give_up_seconds,
             "refusalsMax": settings.dispatch.refusals_max,
+            "deadLetterSeconds": settings.dispatch.dead_letter_seconds,
         },
     }
 

@@ -46,6 +46,7 @@ RESOLUTION: Json = {
     }
 }
 # The errors that any request can get. Status: why.
+QUEUES = ("pending", "failed", "parked", "deadLetters", "chargedBefore", "declared", "failedInLedgerOnly")
 COMMON: Mapping[int, str] = {
     400: "The request is not valid HTTP, or its headers are too long.",
     413: "The body is too long.",
@@ -212,6 +213,7 @@ def _health(settings: Settings) -> Json:
         "parkedMax",
         "giveUpSeconds",
         "refusalsMax",
+        "deadLetterSeconds",
     )
     schema = _object(
         {
@@ -219,7 +221,7 @@ def _health(settings: Settings) -> Json:
             "reasons": {"type": "array", "items": {"type": "string"}},
             "payments": {"type": "string", "description": "What happens to payments now, for people."},
             "processors": _object(dict.fromkeys(settings.processors.names, processor)),
-            "queues": _object(dict.fromkeys(("pending", "failed", "parked", "deadLetters", "chargedBefore"), INTEGER)),
+            "queues": _object(dict.fromkeys(QUEUES, INTEGER)),
             "discrepancies": _object({"amountDiffers": INTEGER, "unconfirmed": INTEGER}),
             "dispatcher": _object(
                 {

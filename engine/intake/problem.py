@@ -77,6 +77,7 @@ HAS_FAILED: Final = {
         (layout.REASON_NONE, "it was given up"),
         (layout.REASON_TOO_OLD, "no processor has taken it in time"),
         (layout.REASON_REFUSED, "every processor has refused it"),
+        (layout.REASON_CANCELLED, "it was cancelled, and certainly not charged"),
     )
 }
 FULL: Final = problem(503, "Too many payments are waiting; none that was accepted is lost.", "", (b"Retry-After", b"1"))

@@ -117,6 +117,7 @@ class Carrier:
             samples,
             tuple(self._eras.rows),
             tuple(self._gaps),
+            tuple(records.acts),
         )
         return self._batch
 

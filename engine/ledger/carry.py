@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from engine.ledger import schema, statements
+from engine.ledger import acts, schema, statements
 from engine.ledger.backend import ROW_ERRORS, Errors, Values, driver_error, first_line
 from engine.ledger.database import Database, read_cursor, write_cursor
 from engine.ledger.errors import CursorMovedError, OtherEngineError
@@ -50,6 +50,7 @@ def carry(database: Database, batch: Batch) -> int:
     with database.transaction() as connection:
         _compare(read_cursor(connection, locks=True), batch)
         backend, carrying = database.backend, _Carrying(database, connection, now_ms)
+        acts.reopen(connection, batch.acts, batch.cursor.era, now_ms)  # before what became of those payments by now
         carrying.write(schema.payment, _payments(batch.payments, now_ms), backend.upsert_payments)
         carrying.insert(schema.attempt, fresh)
         carrying.write(schema.attempt, late, backend.complete_attempts)
@@ -57,6 +58,7 @@ def carry(database: Database, batch: Batch) -> int:
         carrying.insert(schema.processor_state, states)
         carrying.upsert(schema.fee_schedule, [(*row, now_ms, now_ms) for row in batch.fees])
         carrying.upsert(schema.sample, [(*row, now_ms) for row in batch.samples])
+        carrying.write(acts.result, [(*row, now_ms) for row in batch.acts], acts.add_results)
         eras = [(*row[:3], schema.signed(row.generation), row.why, now_ms, now_ms) for row in batch.eras]
         carrying.upsert(schema.era, eras)
         for era in batch.eras:

@@ -55,6 +55,14 @@ def opened(settings: Settings, limit_s: float = LIMIT_SECONDS) -> Database:
     return open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True, limit_s=limit_s)
 
 
+def opened_to_add(settings: Settings) -> Database:
+    """The ledger of these settings, for an operator's command, which adds rows. Raises LedgerError."""
+    if not settings.ledger.is_on:
+        raise UnusableError("ENGINE_LEDGER is off: acts need a ledger, which keeps who asked for them and why")
+    opened(settings).close()  # a command never makes a ledger
+    return open_ledger(settings.ledger_url, name=settings.host.name, adds=True)
+
+
 def _carry(settings: Settings) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     asked = threading.Event()

@@ -100,6 +100,7 @@ def open_ledger(
     engine: bytes | None = None,
     processors: Sequence[str] = (),
     reads_only: bool = False,
+    adds: bool = False,
     is_full: bool = True,
     limit_s: float = LIMIT_SECONDS,
     now_ms: Callable[[], int] = wall_ms,
@@ -112,15 +113,18 @@ def open_ledger(
       engine: the engine's id, which must be the database's; None: whatever it has, in a new one a random id.
       processors: their names by number, for people.
       reads_only: for everybody but the ledger process: nothing is made, and the schema must be this program's.
+      adds: for operators' commands, which add rows to a ledger as it is: nothing is made, migrated or checkpointed.
       is_full: whether each commit waits for SQLite's disk. PostgreSQL's own setting decides there.
       limit_s: the longest that connecting, or a transaction, may take; a migration has MIGRATE_SECONDS.
 
     Raises AwayError, OtherEngineError, TooNewError or UnusableError.
     """
-    database = Database(_backend(url, reads_only, is_full, limit_s), limit_s, now_ms)
+    backend = _backend(url, reads_only, is_full, limit_s, checkpoints=not adds)
+    database = Database(backend, limit_s, now_ms)
     try:
-        with database.transaction(limit_s if reads_only else MIGRATE_SECONDS) as connection:
-            if reads_only:
+        is_kept = reads_only or adds
+        with database.transaction(limit_s if is_kept else MIGRATE_SECONDS) as connection:
+            if is_kept:
                 version.check(connection)
             else:
                 from engine.ledger import migrate
@@ -135,7 +139,7 @@ def open_ledger(
     return database
 
 
-def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float) -> Backend:
+def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float, *, checkpoints: bool) -> Backend:
     try:
         if url.startswith("sqlite:///"):
             from engine.ledger.sqlite import Sqlite
@@ -143,7 +147,7 @@ def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float) -> Backe
             path = sa.make_url(url).database
             if not path or not os.path.isabs(path):
                 raise UnusableError("a ledger in SQLite has an absolute path: sqlite:////directory/file")
-            return Sqlite(path, reads_only=reads_only, is_full=is_full, limit_s=limit_s)
+            return Sqlite(path, reads_only=reads_only, is_full=is_full, limit_s=limit_s, checkpoints=checkpoints)
         if url.startswith("postgresql://"):
             from engine.ledger.postgres import Postgres
 

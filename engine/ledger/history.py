@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from engine.journal.reader import Record
-from engine.ledger.rows import AttemptRow, FeeRow, HealthRow, ProcessorStateRow
+from engine.ledger.rows import ActRow, AttemptRow, FeeRow, HealthRow, ProcessorStateRow
 from engine.memory import journal_layout
+from engine.memory.acts_layout import unpack_result
 from engine.memory.journal_layout import STATUS_NO_ANSWER, TOOK_BITS, TOOK_MASK, Health, Kind, Sent
 
 WAITING_MAX: Final = 10_000  # requests without an end that are remembered; what is older stays without one
@@ -27,6 +28,7 @@ class Records:
         self.health: list[HealthRow] = []
         self.states: list[ProcessorStateRow] = []
         self.fees: list[FeeRow] = []
+        self.acts: list[ActRow] = []
         self.touched: list[tuple[int, int]] = []  # (ring, position) of slots that have changed
 
     def take(self, records: Iterable[Record]) -> None:
@@ -49,12 +51,14 @@ class Records:
             elif one.kind == Kind.STATE:
                 row = ProcessorStateRow(one.sequence, one.processor, one.at_ms, one.code, None, one.first)
                 self.states.append(row)
+            elif one.kind == Kind.ACT:
+                self.acts.append(_act(one))
             elif one.kind == Kind.FEE:
                 self.fees.append(FeeRow(one.processor, one.at_ms, one.first))
 
     def clear(self) -> None:
         """The rows are in SQL."""
-        for rows in (self.attempts, self.health, self.states, self.fees, self.touched):
+        for rows in (self.attempts, self.health, self.states, self.fees, self.acts, self.touched):
             rows.clear()
 
     def _begin(self, one: Record) -> None:
@@ -99,6 +103,14 @@ class Records:
             one.at_ms,
             requested_ms=one.first,
         )
+
+
+def _act(one: Record) -> ActRow:
+    action, payment = one.first << 64 | one.second, one.id_high << 64 | one.id_low
+    carried = unpack_result(one.position)
+    return ActRow(
+        action.to_bytes(16, "big"), payment.to_bytes(16, "big"), one.number, one.processor, *carried, one.at_ms
+    )
 
 
 def _sent(one: Record) -> int:

@@ -138,6 +138,23 @@ class ProcessorStateRow(NamedTuple):
     rate_ppm: int | None
 
 
+class ActRow(NamedTuple):
+    """What became of an operator's command. ``action``: of which it is a part; ``payment``: its id, 16 zero bytes for
+    an act on a processor. ``act``, ``result``: of :mod:`engine.memory.acts_layout`; states and reasons: of the payment.
+    """
+
+    action: bytes
+    payment: bytes
+    act: int
+    processor: int
+    result: int
+    state_before: int
+    reason_before: int
+    state_after: int
+    reason_after: int
+    at_ms: int
+
+
 class FeeRow(NamedTuple):
     """A processor's fee from ``valid_from_ms`` on."""
 
@@ -240,3 +257,4 @@ class Batch(NamedTuple):
     samples: tuple[SampleRow, ...] = ()
     eras: tuple[EraRow, ...] = ()
     gaps: tuple[GapRow, ...] = ()
+    acts: tuple[ActRow, ...] = ()

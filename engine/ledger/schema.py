@@ -17,7 +17,7 @@ from engine.ledger.rows import OPEN
 from engine.memory import layout
 from engine.memory.words import WORD_MAX
 
-VERSION: Final = "0001"  # the newest migration
+VERSION: Final = "0003"  # the newest migration
 PAYMENT_PARTITIONS: Final = 8
 NAMING: Final = {"pk": "%(table_name)s_pkey", "ck": "%(table_name)s_%(constraint_name)s"}
 
@@ -252,6 +252,56 @@ reach = sa.Table(
     _column("from_ms", BIG),
     _column("updated_ms", BIG),
     sa.PrimaryKeyConstraint("name"),
+    sqlite_strict=True,
+)
+
+# A view: the double entries of every completed payment. Its `microcents` are millionths of a cent, so that a fee is
+# exact. Those of a payment sum to zero: what the processor owes, less its fee, less the shop's profit.
+posting = sa.table(
+    "posting",
+    *(sa.column(name) for name in ("id", "era", "processor", "requested_ms", "account", "microcents")),
+)
+
+# One row for each run of `reconcile`: its stretch (both ends included), what it asked, and how many it found.
+reconciliation = sa.Table(
+    "reconciliation",
+    metadata,
+    sa.Column("number", sa.Integer(), sa.Identity(), primary_key=True),
+    _column("from_ms", BIG),
+    _column("to_ms", BIG),
+    _column("is_deep", SMALL),
+    _column("windows", sa.Integer()),
+    _column("summaries", sa.Integer()),
+    _column("lookups", sa.Integer()),
+    _column("found", sa.Integer()),
+    _column("failure", sa.Text(), null=True),
+    _column("began_ms", BIG),
+    _column("created_ms", BIG),
+    sqlite_strict=True,
+)
+
+# Every version of every exception; the highest version is what is known now. `payments` and `cents` are theirs less
+# ours, `there_ms` the time under which they have it.
+exception = sa.Table(
+    "exception",
+    metadata,
+    _column("number", sa.Integer()),
+    _column("version", sa.Integer()),
+    _column("reconciliation", sa.Integer(), null=True),
+    _column("state", sa.Text()),
+    _column("against", sa.Text()),
+    _column("processor", SMALL),
+    _column("from_ms", BIG),
+    _column("to_ms", BIG),
+    _column("id", ID, null=True),
+    _column("payments", BIG),
+    _column("cents", BIG),
+    _column("there_ms", BIG, null=True),
+    _column("evidence", sa.Text()),
+    _column("decided_by", sa.Text(), null=True),
+    _column("created_ms", BIG),
+    sa.PrimaryKeyConstraint("number", "version"),
+    sa.CheckConstraint("id IS NULL OR length(id) = 16", name="id_has_16_bytes"),
     sqlite_strict=True,
 )
 

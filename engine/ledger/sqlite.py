@@ -50,17 +50,18 @@ class Sqlite:
       reads_only: for everybody but the ledger process.
       is_full: each commit waits for the disk (``synchronous=FULL``); else a loss of power may take the last ones away.
       limit_s: how long a lock is waited for, as a part of what :meth:`limited` allows.
+      checkpoints: whether a writer writes the log back into the database; only the ledger process does.
     """
 
     errors: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 
-    def __init__(self, path: str, *, reads_only: bool, is_full: bool, limit_s: float) -> None:
+    def __init__(self, path: str, *, reads_only: bool, is_full: bool, limit_s: float, checkpoints: bool = True) -> None:
         check_version(sqlite3.sqlite_version_info)
         self._path, self._reads_only = path, reads_only
         self._pragmas = [f"busy_timeout = {int(limit_s * BUSY_SHARE * 1000)}", "mmap_size = 0"]
         self._pragmas += ["query_only = ON", "wal_autocheckpoint = 0"] if reads_only else [
             f"synchronous = {'FULL' if is_full else 'NORMAL'}",
-            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES if checkpoints else 0}",
             f"journal_size_limit = {LOG_BYTES_KEPT}",
             f"cache_size = -{CACHE_KB}",
         ]  # fmt: skip

@@ -63,6 +63,8 @@ class Kind(IntEnum):
     # an attempt is expected to take, in ms
     FEE = 10  # a processor has told its fee; first: ppm
     PURGED = 11  # one for each ring: what was below ``position`` is forgotten; first: the books' new era
+    ACT = 12  # an operator's command was carried out; code: its result; number: the act; first, second: the action's
+    # id in SQL; position: the result word; the id is 0 for an act on a processor
 
 
 class Sent(IntEnum):

@@ -122,8 +122,9 @@ STATE_NAMES: Final = (  # as people are told
     "queued", "processing", "completed", "failed", "processing", "completed", "processing",
 )  # fmt: skip
 
-# The reason of a payment's state, if the state alone does not say it. The first two go with FAILED, the next two with
-# COMPLETED, the others with a parked payment that is a dead letter: no lookup can tell its outcome.
+# The reason of a payment's state, if the state alone does not say it. TOO_OLD, REFUSED and CANCELLED go with FAILED,
+# UNCONFIRMED and AMOUNT with COMPLETED, DECLARED with CHARGED_BEFORE, the others with a parked payment that is a dead
+# letter: no lookup can tell its outcome.
 REASON_NONE: Final = 0
 REASON_TOO_OLD: Final = 1  # ENGINE_GIVE_UP_SECONDS are over, and it was never charged
 REASON_REFUSED: Final = 2  # every processor has refused the payment itself
@@ -133,9 +134,13 @@ REASON_CONTRADICTION: Final = 5  # "already there", and every lookup says that i
 REASON_NO_LOOKUP: Final = 6  # "already there" to the first request, and no lookup gets an answer
 REASON_CLOCK: Final = 7  # the processor's record may be ours or an older one: the clock was set back meanwhile
 REASON_ERROR: Final = 8  # the decision about it has raised; the log has the exception
+REASON_UNKNOWN: Final = 9  # its outcome has been unknown for ENGINE_DEAD_LETTER_SECONDS
+REASON_CANCELLED: Final = 10  # a person has declared that it was not charged; counted beside the books
+REASON_DECLARED: Final = 11  # a person has declared that it was charged; counted beside the books
+DECLARED: Final = (REASON_CANCELLED, REASON_DECLARED)
 REASON_NAMES: Final = (
     None, "too old", "refused", "unconfirmed", "amount differs", "contradictory answers", "no lookup to be had",
-    "clock was set", "internal error",
+    "clock was set", "internal error", "unknown for too long", "cancelled", "declared charged",
 )  # fmt: skip
 
 ATTEMPTS_MAX: Final = 0xFFFF  # the counter of attempts stops here
@@ -240,14 +245,17 @@ BOOKS_FAILED_AT: Final = 30  # payments given up
 BOOKS_FAILED_CARRY_AT: Final = 32
 BOOKS_BEFORE_AT: Final = 33  # payments that a processor had before they were accepted
 BOOKS_BEFORE_CARRY_AT: Final = 35
-BOOKS_DECLARED_AT: Final = 36  # reserved: payments whose outcome a person has declared, with evidence
+BOOKS_DECLARED_AT: Final = 36  # payments whose outcome a person has declared, with evidence
 BOOKS_DECLARED_CARRY_AT: Final = 38
 BOOKS_PARKED_SEQUENCE_AT: Final = 39  # changes of parked places so far, see PARKED_SEQUENCE
 BOOKS_SET_BACK_AT: Final = 40  # SET_BACKS_MAX spans that the wall clock has shown twice: from, to (0, 0: none)
 SET_BACKS_MAX: Final = 4
-BOOKS_ACTS_AT: Final = 48  # reserved: operators' acts below this place of the command ring are done
+BOOKS_ACTS_AT: Final = 48  # operators' commands below this sequence of the command ring are carried out
 BOOKS_JOURNAL_AT: Final = 49  # reserved: the journal's sequence: records below it are published
 BOOKS_ANCESTORS_AT: Final = range(50, 53)  # the generations before BOOKS_REPLACED_AT's, the latest first
+BOOKS_ACT_RESULT_AT: Final = 53  # the result word of the last command that was carried out, see acts_layout
+BOOKS_PAUSED_AT: Final = 54  # bit p: a person has paused processor p
+BOOKS_FAILED_DROPPED_AT: Final = 55  # payments given up that hold no parking place (any more): only the ledger has them
 BOOKS_LEDGER_AT: Final = 56  # ledger: SQL has the changes below this PARKED_SEQUENCE; 0: none; it may go back
 BOOKS_EPOCH_AT: Final = 57  # cell's agent (reserved): the epoch in which this cell is a member; 0: of no cluster
 BOOKS_LEDGER_STATUS_AT: Final = 58  # ledger: LEDGER_STATUS_WORDS of what it shows of itself, see LedgerStatus
@@ -324,7 +332,8 @@ _BOOKS_HEADER: Final = (
     *((at, 1) for at in range(BOOKS_PARKED_KEPT_AT, BOOKS_UNCONFIRMED_AT + 1)), (BOOKS_FAILED_AT, 2),
     (BOOKS_FAILED_CARRY_AT, 1), (BOOKS_BEFORE_AT, 2), (BOOKS_BEFORE_CARRY_AT, 1), (BOOKS_DECLARED_AT, 2),
     (BOOKS_DECLARED_CARRY_AT, 1), (BOOKS_PARKED_SEQUENCE_AT, 1), (BOOKS_SET_BACK_AT, 2 * SET_BACKS_MAX),
-    (BOOKS_ACTS_AT, 1), (BOOKS_JOURNAL_AT, 1), (BOOKS_ANCESTORS_AT[0], 3), (BOOKS_LEDGER_AT, 1), (BOOKS_EPOCH_AT, 1),
+    (BOOKS_ACTS_AT, 1), (BOOKS_JOURNAL_AT, 1), (BOOKS_ANCESTORS_AT[0], 3), (BOOKS_ACT_RESULT_AT, 1),
+    (BOOKS_PAUSED_AT, 1), (BOOKS_FAILED_DROPPED_AT, 1), (BOOKS_LEDGER_AT, 1), (BOOKS_EPOCH_AT, 1),
     (BOOKS_LEDGER_STATUS_AT, LEDGER_STATUS_WORDS),
     (BOOKS_NAMES_AT, NAME_WORDS * PROCESSORS_MAX), (BOOKS_TOTALS_AT, 2 * PROCESSORS_MAX),
     (BOOKS_CARRIES_AT, PROCESSORS_MAX), (BOOKS_FINGERPRINTS_AT, PROCESSORS_MAX), (STATUS_AT, 8),
@@ -336,4 +345,4 @@ assert RING_FORGOTTEN_AT % 8 == 0 and RING_LEDGER_AT % 8 == 0  # writers do not 
 assert SLOT_FIRST_MS + 1 == SLOT_WORDS and PARKED_SEQUENCE < PARKED_WORDS
 assert BOOKS_REDO_CHECK_AT < SECTOR_WORDS <= BOOKS_NAMES_AT  # a log's length and check are on disk in one write
 assert ORIGIN_SEEN < 1 << ORIGIN_SHOP_SHIFT and ORIGIN_SHOP_SHIFT + ORIGIN_SHOP_BITS == PIN_SHIFT + PIN_BITS == 64
-assert len(STATE_NAMES) == ALREADY + 1 and len(REASON_NAMES) == REASON_ERROR + 1
+assert len(STATE_NAMES) == ALREADY + 1 and len(REASON_NAMES) == REASON_DECLARED + 1

@@ -39,6 +39,7 @@ class ObservedProcessor:
         self._pause_until_ms = 0  # it has rejected a request: no other is sent before this time
         self.concurrency = Concurrency(min(limits.in_flight_min, limits.in_flight_max), limits.in_flight_max)
         self.fee_ppm = fee_ppm
+        self.is_paused = False  # a person wants it to get no new payments
         self.state = ProcessorState.HEALTHY  # when it was last observed, like the two fields that follow
         self.is_healthy = True
         self.is_slow = False
@@ -112,7 +113,7 @@ class ObservedProcessor:
         breaker, latency, before = self._breaker, self._latency, self.state
         if breaker.failures.weight:
             breaker.failures.fade(now_ms)
-        if breaker.is_open:
+        if breaker.is_open or self.is_paused:
             state = ProcessorState.OPEN
         elif breaker.recovered_ms is not None and latency.usual_ms > self._limits.suspect_ms:
             # The answered request was begun before the processor recovered, so its time is that of a failure. The time
@@ -132,19 +133,21 @@ class ObservedProcessor:
         """How many more may be begun, probes left out. ``is_end``: no payments come after them, so a queue at the
         processor delays nothing.
         """
-        if now_ms < self._pause_until_ms:
+        if now_ms < self._pause_until_ms or self.is_paused:
             return 0
         limit = self._limits.in_flight_max if is_end else self.concurrency.limit
         return max(0, limit - len(self._begun))
 
     def wants_probe(self, now_ms: int) -> bool:
         """Whether a probe is due at a processor that is not healthy."""
+        if self.is_paused:
+            return False
         is_due = now_ms >= max(self._probes.due_ms, self._pause_until_ms)
         return is_due and self._probes.may_begin and len(self._begun) < self._limits.in_flight_max
 
     def wake_ms(self, now_ms: int) -> int | None:
         """When something is due by time alone: a probe, or the end of a pause that was asked for."""
-        if not self.is_healthy and self._probes.may_begin:
+        if not self.is_healthy and self._probes.may_begin and not self.is_paused:
             return max(self._probes.due_ms, self._pause_until_ms, now_ms)
         return self._pause_until_ms if self._pause_until_ms > now_ms else None
 

@@ -32,7 +32,8 @@ def situation(
     if observed[other].is_slow and other not in silent:
         return Situation(Flow.MOST_TO_OTHER, other, best)
     wait_ms = min(patience.bound_ms, patience.worth_ms(saved_ppm))
-    if not wait_ms or not (other in silent or patience.is_hoped_for(now_ms, observed[other], saved_ppm)):
+    is_hoped_for = other in silent or patience.is_hoped_for(now_ms, observed[other], saved_ppm)
+    if observed[other].is_paused or not wait_ms or not is_hoped_for:
         return Situation(Flow.TO_OTHER, other, best)
     return Situation(Flow.WAIT, other, best, wait_ms)
 

@@ -209,8 +209,12 @@ class Router:
     # Rule 2: both healthy.
 
     def _best_first(self) -> tuple[int, int]:
-        """The processors, the best first: a healthy one, then the one that costs less, then the first of the list."""
+        """The processors, the best first: a healthy one, one that is not paused, then the one that costs less, then the
+        first of the list.
+        """
         first, second = self.observed
+        if first.is_paused is not second.is_paused:
+            return (1, 0) if first.is_paused else (0, 1)
         if first.is_healthy is second.is_healthy:
             return (0, 1) if first.cost_ppm <= second.cost_ppm else (1, 0)
         return (0, 1) if first.is_healthy else (1, 0)
@@ -262,7 +266,7 @@ class Router:
         dearer, cheaper = self.observed[best], self.observed[other]
         if not dearer.is_healthy or cheaper.is_healthy or cheaper.fee_ppm >= dearer.fee_ppm:
             return Stake(0, 0, room)
-        if self._have_stopped:
+        if self._have_stopped or cheaper.is_paused:
             return Stake(0, 0, 0)
         return self._risk.stake(now_ms, cheaper, dearer, queue, left, room)
 

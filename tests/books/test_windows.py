@@ -233,13 +233,13 @@ def test_after_forgetting_only_what_comes_later_counts() -> None:
     writer.forget()
     writer.commit()
     reader = make_reader(words)
-    assert reader.totals() == ((Sum(0, 0), Sum(0, 0)), Sum(0, 0), Sum(0, 0))
+    assert reader.totals()[:3] == ((Sum(0, 0), Sum(0, 0)), Sum(0, 0), Sum(0, 0))
     assert reader.window(START_MS - 5, START_MS + 5) == (Sum(0, 0), Sum(0, 0))
     writer.begin(START_MS + 6)
     writer.settle(1, START_MS + 6, 300)
     writer.commit()
     assert reader.window(START_MS, START_MS + 10) == (Sum(0, 0), Sum(1, 300))
-    assert reader.totals() == ((Sum(0, 0), Sum(1, 300)), Sum(0, 0), Sum(0, 0))
+    assert reader.totals()[:3] == ((Sum(0, 0), Sum(1, 300)), Sum(0, 0), Sum(0, 0))
 
 
 @pytest.mark.parametrize("processors", [2, 3, 8])

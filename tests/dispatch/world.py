@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.acts import rules
+from engine.acts.ring import CommandReader, CommandWriter, lay_out_acts
 from engine.books.levels import lay_out_books, shape
 from engine.books.reader import BooksReader, Sum
 from engine.books.writer import BooksWriter
@@ -11,8 +13,9 @@ from engine.connectors import answers as outcome
 from engine.connectors.answers import Outcome
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.dispatcher import Dispatcher
-from engine.dispatch.work import LOOK_AT_ONCE, Limits, Work
-from engine.memory import layout
+from engine.dispatch.work import LOOK_AT_ONCE, NEVER_MS, Limits, Work
+from engine.memory import acts_layout, layout
+from engine.memory.acts_layout import Carried, Command
 from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
 from engine.payment import Payment
@@ -34,8 +37,10 @@ class World:
         give_up_ms: int = 60_000,
         look: int = LOOK_AT_ONCE,
         waits_for_ledger: bool = False,
+        dead_letter_ms: int = NEVER_MS,
     ) -> None:
         self._waits_for_ledger = waits_for_ledger
+        self._dead_letter_ms = dead_letter_ms
         self._look = look
         self._in_flight_max = in_flight_max
         self._give_up_ms = give_up_ms
@@ -49,6 +54,9 @@ class World:
         self._books_words = zeros(SHAPE.words)
         lay_out_books(self._books_words, SHAPE, 0x9E3779B97F4A7C15)
         self.books = BooksReader(self._books_words, SHAPE)
+        self.commands = zeros(acts_layout.acts_words(acts_layout.SLOTS))
+        lay_out_acts(self.commands, 1, 1, 1, 0)
+        self._operator = CommandWriter(self.commands, self._books_words, layout.BOOKS_ACTS_AT)
         self.mono_ms = 1000
         self.restart()
 
@@ -75,9 +83,10 @@ class World:
                 refusals_max=3,
                 look=self._look,
                 waits_for_ledger=self._waits_for_ledger,
+                dead_letter_ms=self._dead_letter_ms,
             ),
         )
-        self.dispatcher = Dispatcher(work)
+        self.dispatcher = Dispatcher(work, CommandReader(self.commands))
         self.dispatcher.recover(self.now)
 
     def accept(self, number: int, cents: int = 1990, ring: int = 0, *, seen: bool = False) -> None:
@@ -103,6 +112,34 @@ class World:
         self.mono_ms += later_ms
         self.dispatcher.finish(self.now, [(attempt, ended) for attempt in attempts])
 
+    def parked(self, number: int) -> Payment:
+        """What the parking table says of payment ``number``."""
+        payment = self.books.parked(number, number)
+        assert payment is not None
+        return payment
+
+    def ask(self, act: int, number: int = 0, *, expected: int | None = None, processor: int = 0) -> int:
+        """An operator asks for an act on payment ``number`` as it is now, or on a processor. Its sequence."""
+        if number and expected is None:
+            known = self.books.parked(number, number)
+            expected = 0 if known is None else rules.seen(known)
+        command = Command(act, 7, 8, number, number, expected or 0, processor)
+        sequence = self._operator.put(command)
+        assert sequence is not None
+        return sequence
+
+    def result(self, sequence: int) -> Carried | None:
+        """What became of a command; None while nobody knows."""
+        return self._operator.result(sequence)
+
+    def act(self, act: int, number: int = 0, *, expected: int | None = None, processor: int = 0) -> Carried:
+        """As :meth:`ask`, and what becomes of it in the next pass. Lookups that it begins find nothing."""
+        sequence = self.ask(act, number, expected=expected, processor=processor)
+        self.end([one for one in self.start(later_ms=1) if one.lookup], outcome.ABSENT, later_ms=0)
+        result = self.result(sequence)
+        assert result is not None
+        return result
+
     def payment(self, number: int, ring: int = 0) -> Payment:
         """What the ring says of payment ``number``."""
         payment = RingReader(self._ring_words[ring]).find(number, number)
@@ -111,7 +148,7 @@ class World:
 
     def totals(self) -> tuple[Sum, Sum, Sum]:
         """The books' totals: default, fallback, failed."""
-        (default, fallback), failed, _ = self.books.totals()
+        (default, fallback), failed, *_ = self.books.totals()
         return default, fallback, failed
 
     def word(self, index: int) -> int:

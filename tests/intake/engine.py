@@ -143,6 +143,9 @@ def purging(made: Engine) -> Iterator[None]:
             for ring in made.rings:
                 asked = ring.words[layout.RING_PURGE_ASKED_AT]
                 if asked != ring.words[layout.RING_PURGE_DONE_AT]:
+                    made.writer.begin(time.time_ns() // 1_000_000)
+                    made.writer.forget()
+                    made.writer.commit()
                     ring.words[layout.RING_FORGOTTEN_AT] = ring.head
                     ring.words[layout.RING_PURGED_AT] = asked
                     ring.words[layout.RING_PURGE_DONE_AT] = asked

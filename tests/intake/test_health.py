@@ -116,9 +116,12 @@ def test_before_a_dispatcher_has_said_anything_it_is_not_known(books: Words) -> 
 
 def test_pending_is_what_was_accepted_less_what_is_settled_or_failed(books: Words) -> None:
     books[layout.BOOKS_PARKED_KEPT_AT] = 2
-    totals = Totals((Sum(10, 1), Sum(5, 1)), Sum(3, 1), Sum(1, 1))
+    totals = Totals((Sum(10, 1), Sum(5, 1)), Sum(3, 1), Sum(1, 1), Sum(2, 1))
     shown = show(books, totals, [Usage(20, 0, False), Usage(8, 4, True)])
-    assert shown["queues"] == {"pending": 9, "failed": 3, "parked": 2, "deadLetters": 0, "chargedBefore": 1}
+    assert shown["queues"] == {
+        "pending": 7, "failed": 3, "parked": 2, "deadLetters": 0, "chargedBefore": 1, "declared": 2,
+        "failedInLedgerOnly": 0,
+    }  # fmt: skip
     assert shown["rings"] == [{"full": False, "refused": 0}, {"full": True, "refused": 4}]
     assert shown["reasons"] == ["ring 1 is full"]
 
@@ -150,4 +153,5 @@ def test_every_limit_is_shown(books: Words) -> None:
         "parkedMax": SETTINGS.storage.parked_slots,
         "giveUpSeconds": SETTINGS.dispatch.give_up_seconds,
         "refusalsMax": SETTINGS.dispatch.refusals_max,
+        "deadLetterSeconds": SETTINGS.dispatch.dead_letter_seconds,
     }

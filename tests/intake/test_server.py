@@ -546,6 +546,7 @@ def test_health_shows_the_dispatchers_status_block_and_is_200_without_one(world:
     pay(client, new_id())
     assert client.get("/health").json()["queues"] == {
         "pending": pending + 1, "failed": 0, "parked": 0, "deadLetters": 0, "chargedBefore": 0,
+        "declared": 0, "failedInLedgerOnly": 0,
     }  # fmt: skip
     status = StatusBlock(world.books.words)
     status.heartbeat_ms = time.time_ns() // 1_000_000

@@ -199,6 +199,7 @@ def test_what_the_processor_had_before_is_beside_the_books(world: World) -> None
     assert world.booked() == (0, 0) and not world.fallback.ledger
     assert world.health()["queues"] | {"parked": 0} == {
         "pending": 0, "failed": 0, "parked": 0, "deadLetters": 0, "chargedBefore": 1,
+        "declared": 0, "failedInLedgerOnly": 0,
     }  # fmt: skip
 
 

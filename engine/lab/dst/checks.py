@@ -44,11 +44,12 @@ class Masks(NamedTuple):
     fallback: int
     failed: int
     before: int
+    declared: int
 
     @property
     def done(self) -> int:
         """All that is over."""
-        return self.default | self.fallback | self.failed | self.before
+        return self.default | self.fallback | self.failed | self.before | self.declared
 
 
 def masks_of(totals: Totals, base: int) -> Masks:
@@ -56,8 +57,8 @@ def masks_of(totals: Totals, base: int) -> Masks:
 
     Raises ViolationError when count and cents are not of one moment, or something is in twice.
     """
-    names = (*CONTEST_NAMES, "failed", "charged before")
-    sums = (*totals.settled, totals.failed, totals.before)
+    names = (*CONTEST_NAMES, "failed", "charged before", "declared")
+    sums = (*totals.settled, totals.failed, totals.before, totals.declared)
     masks = Masks(*(mask_of(what, total, base) for what, total in zip(names, sums, strict=True)))
     if (masks.done & ~BASE).bit_count() != sum((mask & ~BASE).bit_count() for mask in masks):
         raise ViolationError(f"conservation: a payment is counted in two places: {totals}")
@@ -97,7 +98,7 @@ class Checks:
         self._failed = books[layout.BOOKS_FAILED_AT]
         # A step back of the wall clock that is longer than the books reach takes away what they held by time.
         self.is_coarse = any(by_ms <= -DAY_STEP_MS // 2 for _, by_ms in model.plan.clock_steps)
-        self._seen = Masks(0, 0, 0, 0)
+        self._seen = Masks(0, 0, 0, 0, 0)
 
     def carried_over(self, rings: Sequence[RingReader]) -> None:
         """Memory of other sizes has taken the place of the old one."""
@@ -337,6 +338,8 @@ class Checks:
         """Where a payment that is over must be counted."""
         if held.state == COMPLETED:
             return masks[held.processor]
+        if held.reason in layout.DECLARED:
+            return masks.declared
         return masks.failed if held.state == FAILED else masks.before
 
     def check_given_up(self) -> None:

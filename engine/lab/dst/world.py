@@ -57,6 +57,7 @@ SUMS = (
     *((layout.BOOKS_TOTALS_AT + 2 * processor, layout.BOOKS_CARRIES_AT + processor) for processor in PROCESSORS),
     (layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT),
     (layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT),
+    (layout.BOOKS_DECLARED_AT, layout.BOOKS_DECLARED_CARRY_AT),
 )
 
 

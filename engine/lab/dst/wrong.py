@@ -148,8 +148,12 @@ def open_as_it_is(self: RingWriter, words: Any, is_synced: bool = False) -> None
 
 def read_whatever(self: BooksReader, from_ms: int | None, to_ms: int | None) -> Any:
     sums = self._window(0, from_ms, to_ms, {}), self._window(1, from_ms, to_ms, {})
-    failed = self._sum(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, {})
-    return Window(sums, EXACT_MS), failed, self._sum(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, {})
+    beside = (
+        (layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT),
+        (layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT),
+        (layout.BOOKS_DECLARED_AT, layout.BOOKS_DECLARED_CARRY_AT),
+    )
+    return Window(sums, EXACT_MS), *(self._sum(at, carry_at, {}) for at, carry_at in beside)
 
 
 _window = BooksReader._window
