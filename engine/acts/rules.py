@@ -28,7 +28,12 @@ OPEN = (layout.QUEUED, layout.PROCESSING, layout.ALREADY)
 
 def is_dead_letter(payment: Payment) -> bool:
     """Whether a person may decide about a parked payment: its outcome is unknown, or it has failed."""
-    return payment.state == layout.FAILED or (payment.state in OPEN and payment.reason != layout.REASON_NONE)
+    return has_failed(payment) or (payment.state in OPEN and payment.reason != layout.REASON_NONE)
+
+
+def has_failed(payment: Payment) -> bool:
+    """Whether the engine has given it up, and no person has ended it."""
+    return payment.state == layout.FAILED and payment.reason not in layout.DECLARED
 
 
 def seen(payment: Payment) -> int:
@@ -43,7 +48,7 @@ def decide(act: int, payment: Payment, now_ms: int) -> Result:
       payment: as its parking place has it.
       now_ms: the wall clock, ms since 1970 UTC.
     """
-    if payment.state == layout.FAILED and payment.reason not in layout.DECLARED:
+    if has_failed(payment):
         return {Act.ASK: Result.DONE, Act.RETRY: Result.DONE}.get(Act(act), Result.NOT_CHARGED)
     if payment.state not in OPEN:
         return Result.OVER

@@ -18,6 +18,7 @@ from engine.operate.selection import REASONS, Plan
 from engine.payment import Payment
 from engine.wording import counted, money
 
+WIDTH: Final = 80
 NAME_WIDTH: Final = 9  # of a processor's name in the table; a longer one is cut
 AMOUNT_WIDTH: Final = 9
 ATTEMPTS_SHOWN: Final = 12
@@ -34,18 +35,20 @@ WORDS: Final = {
 
 def table(letters: Sequence[Payment], names: Sequence[str], now_ms: int) -> list[str]:
     """One line for each dead letter, below two of heads."""
-    rows = [("PAYMENT", "WHY", "AT", "AMOUNT", "SINCE")]
+    rows: list[tuple[str, ...]] = [("PAYMENT", "WHY", "AT", "AMOUNT", "SINCE")]
     for one in letters:
         name = _name(names, one.processor) if one.state != layout.FAILED else "-"
-        amount = money(one.cents).replace(",", "")
-        rows.append((format_id(one.id_high, one.id_low), why(one), name, amount, _age(now_ms - one.settled_ms)))
-    widths = [36, 14, NAME_WIDTH, max(AMOUNT_WIDTH, *(len(row[3]) for row in rows)), 5]
-    rows.insert(1, ("-" * widths[0], "-" * widths[1], "-" * widths[2], "-" * widths[3], "-" * widths[4]))
+        cents = money(one.cents).replace(",", "")
+        rows.append((format_id(one.id_high, one.id_low), why(one), name, cents, _age(now_ms - one.settled_ms)))
+    amount = max(AMOUNT_WIDTH, *(len(row[3]) for row in rows))
+    widths = (36, 14, min(NAME_WIDTH, WIDTH - 59 - amount), amount, 5)
+    rows.insert(1, tuple("-" * width for width in widths))
     return [
         " ".join(
-            (a.ljust(widths[0]), b.ljust(widths[1]), c[:NAME_WIDTH].ljust(widths[2]), d.rjust(widths[3]), e.rjust(5))
+            cell[:width].ljust(width) if place < 3 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        for a, b, c, d, e in rows
+        for row in rows
     ]
 
 
@@ -142,7 +145,7 @@ def _name(names: Sequence[str], processor: int) -> str:
 def _age(ms: int) -> str:
     """How long ago, in five characters."""
     seconds = max(0, ms) // 1000
-    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+    for unit, length in (("y", 31_536_000), ("d", 86_400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s"

@@ -38,8 +38,10 @@ class World:
         look: int = LOOK_AT_ONCE,
         waits_for_ledger: bool = False,
         dead_letter_ms: int = NEVER_MS,
+        parked_slots: int = SHAPE.parked_slots,
     ) -> None:
         self._waits_for_ledger = waits_for_ledger
+        self.shape = shape(SHAPE.recent_seconds, SHAPE.horizon_hours, parked_slots, SHAPE.processors)
         self._dead_letter_ms = dead_letter_ms
         self._look = look
         self._in_flight_max = in_flight_max
@@ -51,12 +53,12 @@ class World:
             layout.lay_out_ring(words, slots, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
             self._ring_words.append(words)
         self.writers = [RingWriter(words) for words in self._ring_words]
-        self._books_words = zeros(SHAPE.words)
-        lay_out_books(self._books_words, SHAPE, 0x9E3779B97F4A7C15)
-        self.books = BooksReader(self._books_words, SHAPE)
+        self.words = zeros(self.shape.words)
+        lay_out_books(self.words, self.shape, 0x9E3779B97F4A7C15)
+        self.books = BooksReader(self.words, self.shape)
         self.commands = zeros(acts_layout.acts_words(acts_layout.SLOTS))
         lay_out_acts(self.commands, 1, 1, 1, 0)
-        self._operator = CommandWriter(self.commands, self._books_words, layout.BOOKS_ACTS_AT)
+        self._operator = CommandWriter(self.commands, self.words, layout.BOOKS_ACTS_AT)
         self.mono_ms = 1000
         self.restart()
 
@@ -72,9 +74,9 @@ class World:
         )
         work = Work(
             [RingReader(words) for words in self._ring_words],
-            BooksWriter(self._books_words, SHAPE, self._ring_words),
-            SHAPE,
-            StatusBlock(self._books_words),
+            BooksWriter(self.words, self.shape, self._ring_words),
+            self.shape,
+            StatusBlock(self.words),
             self.router,
             Limits(
                 give_up_ms=self._give_up_ms,
@@ -153,4 +155,4 @@ class World:
 
     def word(self, index: int) -> int:
         """A word of the books."""
-        return self._books_words[index]
+        return self.words[index]
