@@ -138,18 +138,22 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def processors(addresses: Addresses, fees: Mapping[str, Decimal], directory: Path) -> Iterator[Child]:
+def processors(
+    addresses: Addresses, fees: Mapping[str, Decimal], directory: Path, log_requests: int = 0
+) -> Iterator[Child]:
     """The simulated processors, once they listen; yields the process above them.
 
     Parameters:
       addresses: where they are to listen, all on one host.
       fees: what each keeps, 0.05 being 5 %.
       directory: where their log goes.
+      log_requests: how many requests each remembers.
 
     Raises LaunchError.
     """
     places = {name: host_and_port(origin) for name, origin in addresses.processors.items()}
     options = ["--host", next(iter(places.values()))[0], "--token", addresses.token]
+    options += ["--log-requests", str(log_requests)]
     for name, (_, port) in places.items():
         options += ["--processor", f"{name}={port}:{fees[name]}"]
     child = Child("simulate", options, {}, directory)
