@@ -96,6 +96,7 @@ class Child:
 
     def __init__(self, command: str, options: list[str], environment: Mapping[str, str], directory: Path) -> None:
         self.command = command
+        self.environment = dict(environment)
         self._log = directory / f"{command}.log"
         with self._log.open("ab") as log:
             # A session of its own, so that Ctrl-C reaches only this process, which sends SIGTERM when the run is over.
@@ -220,15 +221,24 @@ class Children:
       addresses: where they are to listen; nothing may listen there yet.
       fees: what the processors are to keep.
       directory: where their logs go.
+      given: variables of the engine, beside those of this process.
 
     Raises LaunchError from ``with``.
     """
 
-    def __init__(self, kind: str, addresses: Addresses, fees: Mapping[str, Decimal], directory: Path) -> None:
+    def __init__(
+        self,
+        kind: str,
+        addresses: Addresses,
+        fees: Mapping[str, Decimal],
+        directory: Path,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
         self._kind = kind
         self._addresses = addresses
         self._fees = fees
         self._directory = directory
+        self._given = dict(given or {})
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Children:
@@ -236,7 +246,7 @@ class Children:
         check_free(addresses)
         with contextlib.ExitStack() as held:
             self.processors = held.enter_context(processors(addresses, self._fees, self._directory))
-            self.engine = held.enter_context(engine(self._kind, addresses, self._fees, self._directory, {}))
+            self.engine = held.enter_context(engine(self._kind, addresses, self._fees, self._directory, self._given))
             self.engine.await_ready(lambda: healthy(addresses.engine))
             self._held = held.pop_all()
         return self

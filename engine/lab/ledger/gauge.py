@@ -24,6 +24,7 @@ from engine.storage.segment import Segment
 
 LIMIT_S: Final = 2.0  # a database that says nothing for so long is away
 EVERY_S: Final = 0.5
+MADE_S_MAX: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Behind:
       lag_ms: the age of the oldest change that SQL does not have; 0 when it has all.
       payments, records: how many new payments, and records of the journal, it does not have.
       open: payments that it has, and has as open.
+      has_begun: it has carried from this memory.
       is_away: the database did not answer: then this is against what it had when it last did.
     """
 
@@ -43,6 +45,7 @@ class Behind:
     payments: int
     records: int
     open: int
+    has_begun: bool
     is_away: bool
 
     @property
@@ -95,7 +98,7 @@ class Gauge:
             records = published - begin
             oldest_ms += [record.at_ms for record in journal.read(begin, 1).records]
         lag_ms = max(0, round(now_s * 1000 - min(oldest_ms)))
-        return Behind(now_s, lag_ms, payments, records, still_open, is_away)
+        return Behind(now_s, lag_ms, payments, records, still_open, bool(cursor.rings), is_away)
 
     def close(self) -> None:
         """Lets go of everything."""
@@ -120,6 +123,19 @@ class Gauge:
         except LedgerError:
             return False
         return True
+
+
+def await_made(settings: Settings, seconds_max: float = MADE_S_MAX) -> None:
+    """Waits until the ledger process has begun to carry: its start is no cost of a payment.
+
+    Raises SegmentError, and TimeoutError.
+    """
+    deadline_s = time.time() + seconds_max
+    with contextlib.closing(Gauge(settings)) as gauge:
+        while (seen := gauge.look(time.time())) is None or not seen.has_begun:
+            if time.time() > deadline_s:
+                raise TimeoutError(f"the ledger process has not begun to carry within {seconds_max:g} s")
+            time.sleep(EVERY_S / 5)
 
 
 class Watch(threading.Thread):

@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from engine.ledger import schema
-from engine.ledger.database import open_ledger
+from engine.ledger.database import Database, open_ledger
 from engine.settings import Settings
 
 LIMIT_S: Final = 120.0  # for a table that is read as a whole
@@ -60,13 +60,39 @@ class Recorded:
     rejected: list[str]
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How many rows there are. ``missing``: what gaps say is missing, by their source."""
+
+    payments: int
+    attempts: int
+    missing: dict[str, int]
+    rejected: int
+
+
+def count(settings: Settings) -> Counts:
+    """Counts the rows of the ledger of these settings. Raises LedgerError."""
+    gap = schema.gap.c
+    with contextlib.closing(_opened(settings)) as database, database.transaction() as connection:
+
+        def rows(table: sa.Table) -> int:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() or 0)
+
+        gaps = connection.execute(sa.select(gap.source, sa.func.sum(gap.missing)).group_by(gap.source))
+        missing = {source: int(number) for source, number in gaps}
+        return Counts(rows(schema.payment), rows(schema.attempt), missing, rows(schema.rejected))
+
+
+def _opened(settings: Settings) -> Database:
+    return open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True, limit_s=LIMIT_S)
+
+
 def read(settings: Settings) -> Recorded:
     """Reads the ledger of these settings, in one transaction. Raises LedgerError."""
     payment, attempt, gap, rejected = (
         table.c for table in (schema.payment, schema.attempt, schema.gap, schema.rejected)
     )
-    database = open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True, limit_s=LIMIT_S)
-    with contextlib.closing(database), database.transaction() as connection:
+    with contextlib.closing(_opened(settings)) as database, database.transaction() as connection:
         run = connection.execute
         paid = run(sa.select(payment.id, payment.era, payment.state, payment.processor, payment.cents))
         tried = run(sa.select(attempt.id, attempt.processor, attempt.is_lookup, attempt.began_ms, attempt.error))

@@ -105,6 +105,6 @@ def test_a_row_that_was_set_apart_is_told() -> None:
 
 
 def test_a_ledger_that_does_not_catch_up_is_told() -> None:
-    lags = [Behind(1.0, 2500, 1, 1, 0, False)]
+    lags = [Behind(1.0, 2500, 1, 1, 0, True, False)]
     assert record.carried(0.5, 30, lags).holds and "2.5 s" in record.carried(0.5, 30, lags).detail
     assert not record.carried(None, 30, lags).holds
