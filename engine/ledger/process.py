@@ -25,7 +25,8 @@ from engine.settings import Settings
 from engine.storage import journals, mapping
 from engine.storage.segment import Segment
 
-PAUSE_S: Final = 0.25  # between two looks, when there is little to do
+PAUSE_S: Final = 0.25  # between two looks for a journal
+SECOND_MS: Final = 1000
 LOOK_EVERY_S: Final = 1.0  # between two checks that this is still the memory that the engine uses
 TEND_EVERY_S: Final = 30.0  # between two rounds of retention
 RETRY_FIRST_S: Final = 0.1
@@ -33,6 +34,15 @@ RETRY_MAX_S: Final = 5.0
 LAST_LOOKS_S: Final = 4.0  # a stop waits so long for what is still to be carried
 
 log = logging.getLogger("engine.ledger")
+
+
+def to_next_second_s(now_ms: int) -> float:
+    """How long to pause before the next look when little is to do: until the wall clock begins another second.
+
+    A transaction costs as much CPU as a hundred payments (PostgreSQL: 10 ms), and what is settled within a second goes
+    in once, and not first as an open payment. A look at the end of each second sees it as a whole, for `sample`.
+    """
+    return (SECOND_MS - now_ms % SECOND_MS) / SECOND_MS
 
 
 class Process:
@@ -113,7 +123,7 @@ class Process:
                 self._sleep(self._retry_s)
                 self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
             elif not carrier.is_behind and not stop_at:
-                self._sleep(PAUSE_S)
+                self._sleep(to_next_second_s(wall_ms()))
 
     def _begin(self, view: View) -> Carrier:
         settings = self._settings
