@@ -96,6 +96,7 @@ class Child:
 
     def __init__(self, command: str, options: list[str], environment: Mapping[str, str], directory: Path) -> None:
         self.command = command
+        self.environment = dict(environment)
         self._log = directory / f"{command}.log"
         with self._log.open("ab") as log:
             # A session of its own, so that Ctrl-C reaches only this process, which sends SIGTERM when the run is over.
@@ -138,18 +139,22 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def processors(addresses: Addresses, fees: Mapping[str, Decimal], directory: Path) -> Iterator[Child]:
+def processors(
+    addresses: Addresses, fees: Mapping[str, Decimal], directory: Path, log_requests: int = 0
+) -> Iterator[Child]:
     """The simulated processors, once they listen; yields the process above them.
 
     Parameters:
       addresses: where they are to listen, all on one host.
       fees: what each keeps, 0.05 being 5 %.
       directory: where their log goes.
+      log_requests: how many requests each remembers.
 
     Raises LaunchError.
     """
     places = {name: host_and_port(origin) for name, origin in addresses.processors.items()}
     options = ["--host", next(iter(places.values()))[0], "--token", addresses.token]
+    options += ["--log-requests", str(log_requests)]
     for name, (_, port) in places.items():
         options += ["--processor", f"{name}={port}:{fees[name]}"]
     child = Child("simulate", options, {}, directory)
@@ -216,15 +221,24 @@ class Children:
       addresses: where they are to listen; nothing may listen there yet.
       fees: what the processors are to keep.
       directory: where their logs go.
+      given: variables of the engine, beside those of this process.
 
     Raises LaunchError from ``with``.
     """
 
-    def __init__(self, kind: str, addresses: Addresses, fees: Mapping[str, Decimal], directory: Path) -> None:
+    def __init__(
+        self,
+        kind: str,
+        addresses: Addresses,
+        fees: Mapping[str, Decimal],
+        directory: Path,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
         self._kind = kind
         self._addresses = addresses
         self._fees = fees
         self._directory = directory
+        self._given = dict(given or {})
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Children:
@@ -232,7 +246,7 @@ class Children:
         check_free(addresses)
         with contextlib.ExitStack() as held:
             self.processors = held.enter_context(processors(addresses, self._fees, self._directory))
-            self.engine = held.enter_context(engine(self._kind, addresses, self._fees, self._directory, {}))
+            self.engine = held.enter_context(engine(self._kind, addresses, self._fees, self._directory, self._given))
             self.engine.await_ready(lambda: healthy(addresses.engine))
             self._held = held.pop_all()
         return self

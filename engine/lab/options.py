@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
@@ -36,5 +36,20 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
         return value
+
+    return read
+
+
+def several(known: Collection[str]) -> Callable[[str], list[str]]:
+    """A reader of one or more of ``known``, each once, with commas between them.
+
+    It raises argparse.ArgumentTypeError for anything else.
+    """
+
+    def read(text: str) -> list[str]:
+        words = text.split(",")
+        if not set(words) <= set(known) or len(set(words)) < len(words):
+            raise argparse.ArgumentTypeError(f"{text!r} is not some of {', '.join(known)}, with commas between them")
+        return words
 
     return read

@@ -70,18 +70,24 @@ class Records:
 
     def _end(self, one: Record) -> None:
         sent, took_us = _sent(one), one.second & TOOK_MASK
-        row = self._waiting.pop(sent, None) or self._attempt(one, sent)._replace(
-            is_lookup=one.kind == Kind.LOOKED_UP, began_ms=one.at_ms - took_us // 1000
-        )
+        row = self._waiting.pop(sent, None) if self._waiting else None
         answered = one.code != journal_layout.DROPPED and one.status < STATUS_NO_ANSWER
+        # Spelled out, because this is done for every payment.
         self.attempts.append(
-            row._replace(
-                ended_ms=one.at_ms,
-                outcome=one.code,
-                status=one.status if answered else None,
-                error=None if answered or one.code == journal_layout.DROPPED else _error(one.status),
-                latency_us=took_us or None,
-                requested_ms=one.first or row.requested_ms,
+            AttemptRow(
+                sent,
+                self._era_of(one.ring, one.position) if row is None else row.era,
+                (one.id_high << 64 | one.id_low).to_bytes(16, "big"),
+                one.number if row is None else row.number,
+                one.processor,
+                one.kind == Kind.LOOKED_UP if row is None else row.is_lookup,
+                one.at_ms - took_us // 1000 if row is None else row.began_ms,
+                one.at_ms,
+                one.code,
+                one.status if answered else None,
+                None if answered or one.code == journal_layout.DROPPED else _error(one.status),
+                took_us or None,
+                one.first if one.first or row is None else row.requested_ms,
             )
         )
 

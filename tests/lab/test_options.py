@@ -55,3 +55,11 @@ def test_a_command_ends_with_the_options_name_and_the_reason(capsys: pytest.Capt
         parser.parse_args(["--kills", "many"])
     assert caught.value.code == 2
     assert "argument --kills: 'many' is not a whole number from 0 to 1000" in capsys.readouterr().err
+
+
+def test_several_are_known_ones_each_once() -> None:
+    read = options.several(("off", "sqlite", "postgresql"))
+    assert read("sqlite,off") == ["sqlite", "off"]
+    for text in ("", "sqlite,", "sqlite,sqlite", "mysql", "off sqlite"):
+        with pytest.raises(argparse.ArgumentTypeError, match="some of off, sqlite, postgresql"):
+            read(text)

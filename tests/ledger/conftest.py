@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.lab.ledger import server
 from engine.ledger.database import Database, open_ledger, write_cursor
-from tests.ledger import making, server
+from tests.ledger import making
 
 KINDS = ("sqlite", "postgresql")
 _numbers = itertools.count()

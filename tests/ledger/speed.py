@@ -19,9 +19,10 @@ from pathlib import Path
 
 import psutil
 
+from engine.lab.ledger import server
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger, write_cursor
-from tests.ledger import making, server
+from tests.ledger import making
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from engine.ledger.carrier import Carrier
 from engine.ledger.carry import carry, open_parked
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.marks import Marks
-from engine.ledger.process import Process
+from engine.ledger.process import Process, to_next_second_s
 from engine.ledger.rows import DROPPED, PURGED, UNKNOWN_GAP
 from engine.ledger.view import View
 from engine.memory import layout
@@ -199,6 +199,20 @@ def test_a_look_that_is_cut_short_loses_no_payment(place: Place, monkeypatch: py
     url = place.settings.ledger_url
     with closing(open_ledger(url, name=place.settings.host.name, reads_only=True)) as database:
         assert queries.find(database, identity(7)) is not None
+
+
+def test_little_is_carried_at_the_end_of_each_second(place: Place) -> None:
+    assert to_next_second_s(1_795_766_400_001) == 0.999
+    assert to_next_second_s(1_795_766_400_000) == 1.0
+    pauses = list[float]()
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        assert place.accept(len(pauses))
+
+    Process(place.settings, lambda: len(pauses) >= 3, sleep).run()
+    # It is asked to stop in the third: then it carries until nothing is left, without a pause.
+    assert len(pauses) == 3 and all(0 < seconds <= 1 for seconds in pauses)
 
 
 def outcomes(chance: random.Random) -> Outcome:

@@ -15,6 +15,7 @@ import pysqlite3.dbapi2 as sqlite3
 import pytest
 import sqlalchemy as sa
 
+from engine.lab.ledger.server import Server
 from engine.ledger import queries, schema
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger
@@ -24,7 +25,6 @@ from engine.ledger.sqlite import check_version
 from engine.ledger.watchdog import watched
 from tests.ledger import making
 from tests.ledger.making import batch, payment
-from tests.ledger.server import Server
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from engine.lab.ledger import server
 from engine.ledger import schema
 from engine.ledger.database import Database, open_ledger
-from tests.ledger import making, server
+from tests.ledger import making
 from tests.ledger.making import payment
 
 PAYMENTS = 4000

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from engine.lab.ledger.server import Server
 from engine.ledger import acts, migrate, schema
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.errors import TooNewError
 from engine.ledger.partitions import day
 from engine.ledger.version import version
 from tests.ledger import making
-from tests.ledger.server import Server
 
 RELEASED = Path(__file__).parent / "released"  # for each released version the rows of a database that it has written
 

@@ -14,13 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from engine import settings as settings_module
+from engine.lab.ledger import server
 from engine.ledger import queries, schema
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.errors import LedgerError
 from engine.ledger.rows import PURGED
 from engine.memory import layout
 from tests.lab.simulate import processes
-from tests.ledger import server
 from tests.system import running
 from tests.system.checks import World
 from tests.system.client import Client, Payment, client, new_payments, steady, wait_until

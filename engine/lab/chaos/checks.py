@@ -11,7 +11,7 @@ from engine.lab.chaos.faults import COSTLY, Served
 from engine.lab.chaos.plan import Kill
 from engine.lab.chaos.requests import Sent
 from engine.lab.contest.audit import Audit
-from engine.lab.machine.processes import DISPATCHER
+from engine.lab.machine.processes import DATABASE, DATABASE_BACKEND, DISPATCHER, LEDGER
 from engine.lab.services.processor import Charged
 
 EXAMPLES_MAX = 3
@@ -19,6 +19,8 @@ EXAMPLES_MAX = 3
 CLOCK_SLACK_S = 0.1
 _ENDED = re.compile(r"engine\.up WARNING (?:(.+) ended with (-?\d+);|(api \d+|\w+) .+; starts anew)")
 _KILLED = "-9"
+# No client waits for them.
+_BEHIND = frozenset({DISPATCHER, LEDGER, DATABASE, DATABASE_BACKEND})
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def blame(
     for request in sent:
         if not request.is_accepted:
             at_s = request.at_ms / 1000 - begin_epoch_s
-            suspects = [kill for kill in kills if kill.role != DISPATCHER and _is_near(kill, at_s, timeout_s)]
+            suspects = [kill for kill in kills if kill.role not in _BEHIND and _is_near(kill, at_s, timeout_s)]
             if not set(apis) <= {kill.role for kill in suspects}:
                 suspects = [kill for kill in suspects if kill.role not in apis]
             by_kill.append((request, max(suspects, key=lambda kill: kill.at_s, default=None)))

@@ -12,6 +12,7 @@ from engine.lab import options, packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import DURATION_S_MAX, Scenario, ScenarioError
 from engine.lab.interrupt import interruptible
+from engine.lab.ledger import place
 from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "A contest during which processes are killed and processors go wrong; checks that no payment suffered."
@@ -20,6 +21,7 @@ OWN_SCENARIO = Path(__file__).with_name("chaos.toml")
 OWN_SURROUNDINGS = Path(__file__).with_name("surroundings.toml")
 KILLS_MAX = 1000
 KILLS, TROUBLES = 20, 6  # where the surroundings are left alone
+LEDGER_KILLS = 30
 BOUT_S = 12.0  # a fault of the surroundings so often
 TROUBLES_MAX = 1000
 SEED_MAX = 2**31 - 1
@@ -70,10 +72,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of --surroundings: how soon after each the engine must serve (default: %(default)s)",
     )
     option(
+        "--ledger",
+        choices=(place.SQLITE, place.POSTGRESQL),
+        nargs="?",
+        const=place.SQLITE,
+        default=place.OFF,
+        help="record what happens, kill API processes, dispatcher, ledger process and database only, fill the ledger's "
+        "disk for 20 s (needs root), and compare what is recorded with what clients and processors say "
+        "(default: sqlite)",
+    )
+    option(
         "--kills",
         type=options.whole(0, KILLS_MAX),
         metavar="N",
-        help=f"kill -9 so often (default: {KILLS}, none with --surroundings)",
+        help=f"kill -9 so often (default: {KILLS}, {LEDGER_KILLS} with --ledger, none with --surroundings)",
     )
     option("--kill-supervisor", action="store_true", help="kill the supervisor too, and start it again")
     option(
@@ -81,7 +93,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=options.whole(0, TROUBLES_MAX),
         metavar="N",
         help="troubles on the way to the processors: reset, refused, stalled or delayed "
-        f"(default: {TROUBLES}, none with --surroundings)",
+        f"(default: {TROUBLES}, none with --surroundings and --ledger)",
     )
     option(
         "--reset-after",
@@ -143,7 +155,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Holds the run; returns the exit code."""
-    problem = packages.missing(NEEDED) or _contradiction(arguments)
+    needed = NEEDED if arguments.ledger == place.OFF else (*NEEDED, *place.NEEDED)
+    problem = packages.missing(needed) or _contradiction(arguments)
     try:
         own = OWN_SURROUNDINGS if arguments.surroundings else OWN_SCENARIO
         scenario = scenarios.load(arguments.scenario or str(own))
@@ -171,6 +184,13 @@ def _contradiction(arguments: argparse.Namespace) -> str:
         return "--bouts is for --surroundings"
     if arguments.surroundings and (arguments.kills or arguments.kill_supervisor or arguments.troubles):
         return "--surroundings goes without --kills, --kill-supervisor and --troubles: each fault is judged by itself"
+    if arguments.ledger != place.OFF and (arguments.surroundings or arguments.kill_supervisor or arguments.troubles):
+        return (
+            "--ledger goes without --surroundings, --kill-supervisor and --troubles: what is lost on the way to the "
+            "processors is not in their logs"
+        )
+    if arguments.ledger != place.OFF and arguments.fill_disk:
+        return "--fill-disk is for rings and books; --ledger fills a disk of its own"
     if arguments.fill_disk and arguments.durability == "memory":
         return "--fill-disk needs --durability disk or sync: in memory nothing is on a disk"
     return ""
@@ -190,7 +210,9 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
 
     console = results.new_console()
     directory = results.directory(arguments.output, "chaos")
-    others = arguments.surroundings  # nothing else is done unless it is wished for
+    has_ledger = arguments.ledger != place.OFF
+    kills = 0 if arguments.surroundings else LEDGER_KILLS if has_ledger else KILLS
+    troubles = 0 if arguments.surroundings or has_ledger else TROUBLES
     is_apart = False
     if arguments.surroundings:
         try:
@@ -199,9 +221,9 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
         except MountError as error:
             console.print(f"without silent name servers and a full /dev/shm: {error}", style="yellow", markup=False)
     wishes = Wishes(
-        kills=(0 if others else KILLS) if arguments.kills is None else arguments.kills,
+        kills=kills if arguments.kills is None else arguments.kills,
         kill_supervisor=arguments.kill_supervisor,
-        troubles=(0 if others else TROUBLES) if arguments.troubles is None else arguments.troubles,
+        troubles=troubles if arguments.troubles is None else arguments.troubles,
         faults={
             "reset_after_insert": arguments.reset_after,
             "reset_before_insert": arguments.reset_before,
@@ -214,6 +236,7 @@ def _hold(arguments: argparse.Namespace, scenario: Scenario, seed: int) -> int:
         bouts=_bouts(arguments, scenario),
         within_s=arguments.within,
         is_apart=is_apart,
+        ledger=arguments.ledger,
         settle_s=arguments.settle_seconds,
         engine_port=arguments.engine_port,
         processor_ports={"default": arguments.default_port, "fallback": arguments.fallback_port},

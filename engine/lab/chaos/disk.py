@@ -13,6 +13,7 @@ from types import TracebackType
 from engine.lab.chaos.mounts import Filler, MountError, run
 
 SIZE_MB = 64  # rings and books take about 40 with the default settings
+LEDGER_MB = 256  # an empty PostgreSQL takes about 50, a ledger of 50,000 payments as much
 _WHAT = "a small disk"
 
 
@@ -22,8 +23,9 @@ class SmallDisk(Filler):
     The file that it is in lies beside ``path``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size_mb: int = SIZE_MB) -> None:
         super().__init__(path)
+        self._size_mb = size_mb
         self.path = path
         self._image = path.with_name(f"{path.name}.img")
 
@@ -31,7 +33,7 @@ class SmallDisk(Filler):
         if os.geteuid() != 0:
             raise MountError("only root can mount a small disk")
         with self._image.open("wb") as image:
-            image.truncate(SIZE_MB << 20)
+            image.truncate(self._size_mb << 20)
         try:
             # No blocks are kept for root: with them, root finds room on a full disk.
             run(_WHAT, "/usr/sbin/mkfs.ext4", "-q", "-F", "-m", "0", str(self._image))

@@ -15,6 +15,7 @@ TROUBLE_S_MIN = 0.3
 TROUBLE_S_MAX = 5.0
 # A full disk: from here to there, as shares of the run.
 FULL_FROM, FULL_TO = 0.3, 0.7
+LEDGER_FULL_S = 20.0  # the ledger's disk is full for so long at most
 # How long a fault of the surroundings lasts: for longer, too, than the engine may take to mend what it can.
 FAULT_S_MIN, FAULT_S_MAX = 0.5, 9.0
 
@@ -74,6 +75,7 @@ def plan(
     troubles: int = 0,
     with_faults: bool = False,
     with_full_disk: bool = False,
+    full_s_max: float = float("inf"),
     faults: Sequence[Fault] = (),
     bouts: int = 0,
     apis: Sequence[str] = (),
@@ -87,7 +89,7 @@ def plan(
       troubles: how many troubles on the way to one processor or to all, one after the other. Each but a cut, which
         takes no time, lasts :data:`TROUBLE_S_MIN` to :data:`TROUBLE_S_MAX` seconds and ends with a NONE.
       with_faults: the processors go wrong at random from the beginning to the end.
-      with_full_disk: the disk is full from :data:`FULL_FROM` to :data:`FULL_TO`.
+      with_full_disk: the disk is full from :data:`FULL_FROM` to :data:`FULL_TO`, for ``full_s_max`` seconds at most.
       faults: of the surroundings: each in turn, in random order, so that none is left out.
       bouts: how many of them, one after the other.
       apis: the roles of the API processes, one of which a fault may be done to.
@@ -101,7 +103,9 @@ def plan(
     if with_faults:
         events += [Event(0.0, What.FAULTS), Event(duration_s, What.NO_FAULTS)]
     if with_full_disk:
-        events += [Event(duration_s * FULL_FROM, What.FILL_DISK), Event(duration_s * FULL_TO, What.FREE_DISK)]
+        full_s = duration_s * FULL_FROM
+        freed_s = min(duration_s * FULL_TO, full_s + full_s_max)
+        events += [Event(full_s, What.FILL_DISK), Event(freed_s, What.FREE_DISK)]
     return tuple(sorted(events, key=lambda event: event.at_s))
 
 

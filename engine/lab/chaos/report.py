@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +14,10 @@ from engine.lab.chaos.faults import Served
 from engine.lab.chaos.plan import Event, Kill, What
 from engine.lab.contest import report as contest_report
 from engine.lab.contest.recording import Recording
+from engine.lab.results import say
+
+if TYPE_CHECKING:
+    from engine.lab.chaos.witness import Story
 
 Json = dict[str, Any]
 
@@ -28,6 +32,7 @@ class Findings:
       calm_s: when all trouble was over.
       resets: connections to processors that were reset on the way.
       faults: how often the processors went wrong, by fault.
+      ledger: what became of it, where there is one.
     """
 
     seed: int
@@ -41,6 +46,7 @@ class Findings:
     faults: Mapping[str, int]
     blame: Blame
     checks: Sequence[Check]
+    ledger: Story | None = None
 
     @property
     def passed(self) -> bool:
@@ -67,8 +73,48 @@ def result(findings: Findings) -> Json:
             {**asdict(sent), "killed": kill.role if kill else None, "killed_s": kill.at_s if kill else None}
             for sent, kill in findings.blame.by_kill
         ],
+        "ledger": None if findings.ledger is None else _ledger(findings.ledger),
         "contest": contest,
     }
+
+
+def _ledger(story: Story) -> Json:
+    account = story.account
+    return {
+        "kind": story.kind,
+        "payments": story.payments,
+        "requests": account.heard,
+        "attempts": account.attempts,
+        "requests_without_attempt": len(account.missing),
+        "attempts_without_request": len(account.extra),
+        "gaps": [asdict(gap) for gap in story.gaps],
+        "lag_ms_max": max((one.lag_ms for one in story.lags), default=None),
+        "lag_ms_at_end": story.lags[-1].lag_ms if story.lags else None,
+        "caught_up_s": story.caught_up_s,
+        "lags": [asdict(one) | {"at_s": round(one.at_s - story.begin_epoch_s, 3)} for one in story.lags],
+    }
+
+
+def _row_of_ledger(findings: Findings, story: Story) -> str:
+    """A line of a Markdown table, for a document."""
+    account, kills = story.account, [kill.role for kill in findings.kills]
+    of_each = ", ".join(f"{role} {kills.count(role)}" for role in sorted(set(kills)))
+    lag_s = max((one.lag_ms for one in story.lags), default=0) / 1000
+    caught = "never" if story.caught_up_s is None else f"{story.caught_up_s:.1f} s"
+    gaps = sum(gap.missing for gap in story.gaps)
+    cells = (
+        story.kind, f"{findings.seed}", f"{len(kills)} ({of_each})", f"{findings.recording.accepted:,}",
+        f"{story.payments:,}", f"{account.heard:,}", f"{account.attempts:,}", f"{len(account.missing)}",
+        f"{len(account.extra)}", f"{len(story.gaps)} ({gaps})", f"{lag_s:.1f} s", caught,
+        "all hold" if findings.passed else "BROKEN",
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+_COLUMNS_OF_LEDGER = (
+    "database", "seed", "kills", "accepted", "payments in SQL", "requests seen", "attempts in SQL",
+    "requests without attempt", "attempts without request", "gaps (missing)", "lag at most", "caught up", "checks",
+)  # fmt: skip
 
 
 def print_tables(findings: Findings, console: Console) -> None:
@@ -83,6 +129,11 @@ def print_tables(findings: Findings, console: Console) -> None:
     for check in findings.checks:
         table.add_row(check.name, "[green]holds[/]" if check.holds else "[bold red]BROKEN[/]", check.detail)
     console.print(table)
+    if findings.ledger is not None:
+        for gap in findings.ledger.gaps:
+            say(console, f"gap: {gap.source}, {gap.missing} missing: {gap.why}")
+        say(console, f"| {' | '.join(_COLUMNS_OF_LEDGER)} |\n|{'---|' * len(_COLUMNS_OF_LEDGER)}")
+        say(console, _row_of_ledger(findings, findings.ledger))
     for note in findings.recording.notes:
         console.print(f"note: {note}", style="yellow", markup=False)
     if findings.passed:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -18,7 +19,7 @@ from engine.lab.chaos.checks import Check
 from engine.lab.chaos.driver import Driver
 from engine.lab.chaos.mounts import MountError
 from engine.lab.chaos.name_server import NameServer
-from engine.lab.chaos.plan import plan
+from engine.lab.chaos.plan import LEDGER_FULL_S, plan
 from engine.lab.chaos.report import Findings
 from engine.lab.chaos.requests import Sent
 from engine.lab.chaos.surroundings import Surroundings
@@ -31,9 +32,14 @@ from engine.lab.contest.samples import LoadError
 from engine.lab.contest.scenario import Scenario
 from engine.lab.contest.timetable import Clock
 from engine.lab.launch import LaunchError
+from engine.lab.ledger.place import PlaceError
 from engine.lab.machine import processes
 from engine.lab.services.addresses import Addresses
 from engine.lab.services.service import ServiceError
+from engine.memory.errors import SegmentError
+
+if TYPE_CHECKING:
+    from engine.lab.chaos.witness import Witness
 
 ASKING_S = 120.0  # starting before the load, and all requests after the settling, take less
 ACCEPTED_ASKED_MAX = 1000  # accepted payments whose status is asked for, beside all that saw an error
@@ -57,6 +63,7 @@ class Wishes:
       bouts: faults of the surroundings.
       within_s: how soon after each the engine must serve.
       is_apart: the run is in a world apart (:mod:`engine.lab.chaos.apart`).
+      ledger: where the engine records what happens, one of `engine.lab.ledger.place.KINDS`.
       settle_s: how long the engine may take to settle everything after the last trouble.
       engine_port, processor_ports: where they are to listen; 0 takes a free port.
     """
@@ -71,6 +78,7 @@ class Wishes:
     bouts: int
     within_s: float
     is_apart: bool
+    ledger: str
     settle_s: float
     engine_port: int
     processor_ports: Mapping[str, int]
@@ -86,6 +94,7 @@ def hold(scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console
         hang_s=wishes.hang_s,
         has_small_disk=wishes.fill_disk,
         has_names=wishes.is_apart,
+        ledger=wishes.ledger,
     )
     known = {name_of(processor): "127.0.0.1" for processor in wishes.processor_ports}
     try:
@@ -93,8 +102,22 @@ def hold(scenario: Scenario, wishes: Wishes, seed: int, directory: Path, console
             name_server = held.enter_context(NameServer(known)) if wishes.is_apart else None
             world = held.enter_context(World(_addresses(wishes), shape, directory, seed))
             surroundings = Surroundings(world, name_server, SmallMemory() if wishes.is_apart else None)
-            return _hold_on(world, surroundings, scenario, wishes, seed, directory, console)
-    except (MountError, ContestError, LaunchError, ServiceError, LoadError, OSError) as error:
+            witness = held.enter_context(_witness(world)) if world.has_ledger else None
+            return _hold_on(world, witness, surroundings, scenario, wishes, seed, directory, console)
+    except (MountError, PlaceError, ContestError, LaunchError, ServiceError, SegmentError, LoadError, OSError) as error:
+        raise ChaosError(str(error)) from error
+
+
+@contextmanager
+def _witness(world: World) -> Iterator[Witness]:
+    # Imported here: not every installation has the packages of a ledger, and the command has looked.
+    from engine.lab.chaos.witness import Witness
+    from engine.ledger.errors import LedgerError
+
+    try:
+        with closing(Witness(world)) as witness:
+            yield witness
+    except LedgerError as error:
         raise ChaosError(str(error)) from error
 
 
@@ -108,6 +131,7 @@ def _addresses(wishes: Wishes) -> Addresses:
 
 def _hold_on(
     world: World,
+    witness: Witness | None,
     surroundings: Surroundings,
     scenario: Scenario,
     wishes: Wishes,
@@ -124,6 +148,7 @@ def _hold_on(
         troubles=wishes.troubles,
         with_faults=any(wishes.faults.values()),
         with_full_disk=world.disk is not None,
+        full_s_max=LEDGER_FULL_S if world.has_ledger else float("inf"),
         faults=surroundings.possible,
         bouts=wishes.bouts,
         apis=world.apis,
@@ -173,6 +198,10 @@ def _hold_on(
             checks.serving(served, wishes.bouts, wishes.within_s),
             checks.one_amount(watcher.taken_twice, sum(one.is_accepted for one in watcher.sent)),
         ]
+    story = None
+    if witness is not None:
+        story = witness.story(recording.begin_epoch_s, sent, driver.kills)
+        done += story.checks
     return Findings(
         seed=seed,
         options=_options(wishes) | {"scenario": scenario.name, "seconds": scenario.load.duration_s},
@@ -185,6 +214,7 @@ def _hold_on(
         faults=evidence.fault_counts(world.processors.values()),
         blame=blamed,
         checks=done,
+        ledger=story,
     )
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,12 +17,13 @@ from types import TracebackType
 
 from engine import settings as settings_module
 from engine.lab import launch
-from engine.lab.chaos.disk import SmallDisk
+from engine.lab.chaos.disk import LEDGER_MB, SmallDisk
 from engine.lab.chaos.mounts import MountError
 from engine.lab.chaos.plan import Trouble
 from engine.lab.chaos.proxy import Proxy
 from engine.lab.contest.run import ContestError
 from engine.lab.launch import Child, healthy
+from engine.lab.ledger import place
 from engine.lab.machine import processes
 from engine.lab.services.addresses import Addresses
 from engine.lab.services.engine import Engine
@@ -33,6 +34,7 @@ from engine.storage import mapping
 RESTART_S_MAX = 60.0
 RESTART_PAUSE_S = 0.5  # as systemd's RestartSec would be set
 STATUS_OF_KILLED = -signal.SIGKILL
+LOG_REQUESTS = 2_000_000  # of each processor, where there is a ledger to compare with: 50 MB
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Shape:
       hang_s: how long a hang lasts.
       has_small_disk: rings and books are on a small disk of their own, which can be filled, if one can be had.
       has_names: the engine finds the processors by names, :func:`name_of` each.
+      ledger: where the engine has a ledger, one of `engine.lab.ledger.place.KINDS`; on a small disk of its own, if one
+        can be had.
     """
 
     fees: Mapping[str, Decimal]
@@ -56,6 +60,7 @@ class Shape:
     hang_s: float
     has_small_disk: bool
     has_names: bool = False
+    ledger: str = place.OFF
 
 
 def name_of(processor: str) -> str:
@@ -81,6 +86,7 @@ class World:
         self.disk: SmallDisk | None = None
         self.notes: list[str] = []
         self.engine_starts = 0
+        self.ledger = place.Place(place.OFF)
         self._shape = shape
         self._directory = directory
         self._seed = seed
@@ -118,6 +124,8 @@ class World:
             "ENGINE_DURABILITY": shape.durability,
             "ENGINE_BOOKS_RECENT_SECONDS": str(max(300, math.ceil(shape.recent_s))),
         }
+        self.ledger = held.enter_context(place.place(shape.ledger, self._directory, self._ledger_disk))
+        given |= self.ledger.variables
         ports = dict(zip(addresses.processors, launch.free_ports(len(addresses.processors)), strict=True))
         hosts = {name: name_of(name) if shape.has_names else "127.0.0.1" for name in ports}
         seen = Addresses(addresses.engine, {name: f"http://{hosts[name]}:{port}" for name, port in ports.items()})
@@ -127,13 +135,23 @@ class World:
             self.settings = settings_module.read(os.environ | self._environment)
         except settings_module.SettingsError as error:
             raise ContestError(str(error)) from None
-        held.enter_context(launch.processors(addresses, shape.fees, self._directory))
+        log_requests = LOG_REQUESTS if self.has_ledger else 0
+        held.enter_context(launch.processors(addresses, shape.fees, self._directory, log_requests))
         for name, port in ports.items():
             target = launch.host_and_port(addresses.processors[name])[1]
             self._proxies[name] = held.enter_context(Proxy(port, target, self._seed))
         held.callback(mapping.remove_all, self.settings)
         held.callback(self._stop_engine)
         self._start_engine().await_ready(lambda: healthy(addresses.engine))
+
+    @contextlib.contextmanager
+    def _ledger_disk(self, path: Path) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            try:
+                self.disk = held.enter_context(SmallDisk(path, LEDGER_MB))
+            except MountError as error:
+                self.notes.append(f"no disk is filled: {error}")
+            yield
 
     def _start_engine(self) -> Child:
         # Never with --discard: memory is new because the name is, and an engine that is started again finds it as it
@@ -153,8 +171,18 @@ class World:
 
     @property
     def roles(self) -> list[str]:
-        """The roles of all of the engine's processes but its supervisor."""
-        return [*self.apis, processes.DISPATCHER, processes.NGINX, processes.NGINX_WORKER]
+        """The roles that are killed: all of the engine's processes but its supervisor. Where there is a ledger, what it
+        tells of is: API processes, dispatcher, the ledger process, and its database.
+        """
+        if not self.has_ledger:
+            return [*self.apis, processes.DISPATCHER, processes.NGINX, processes.NGINX_WORKER]
+        database = [] if self.ledger.server is None else [processes.DATABASE, processes.DATABASE_BACKEND]
+        return [*self.apis, processes.DISPATCHER, processes.LEDGER, *database]
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the engine records what happens."""
+        return self.ledger.kind != place.OFF
 
     @property
     def engine_log(self) -> str:
@@ -163,6 +191,11 @@ class World:
 
     def kill(self, role: str) -> int | None:
         """kill -9 of the process with this role; its process id, None when there is none at the moment."""
+        server = self.ledger.server
+        if role == processes.DATABASE:
+            return None if server is None else server.kill()
+        if role == processes.DATABASE_BACKEND:
+            return None if server is None else server.kill_backend(place.DATABASE)
         return self.signal(role, signal.SIGKILL)
 
     def signal(self, role: str, number: signal.Signals) -> int | None:
@@ -181,6 +214,8 @@ class World:
     def is_back(self, role: str, pid: int, killed_at_epoch_s: float) -> bool:
         """Whether another process than ``pid`` has taken the role and does its work, and clients are answered."""
         assert self._engine is not None
+        if role in (processes.DATABASE, processes.DATABASE_BACKEND):
+            return self.ledger.server is not None and self.ledger.server.answers()
         now = processes.of_engine(self._engine.pid).get(role)
         if now in (None, pid) or not healthy(self.addresses.engine):
             return False
@@ -198,10 +233,13 @@ class World:
         return age_ms is not None and time.time() - age_ms / 1000 > epoch_s
 
     def tend(self) -> None:
-        """Starts the engine again when its supervisor has been killed, as an operator would: until it stays.
+        """Starts the engine again when its supervisor has been killed, and the database's server when it has ended, as
+        an operator would: until it stays.
 
         Raises ContestError if its supervisor ended in any other way.
         """
+        if self.ledger.server is not None:
+            self.ledger.server.tend()
         assert self._engine is not None
         code = self._engine.process.poll()
         if code is None:

@@ -10,6 +10,8 @@ PROC = Path("/proc")
 SUPERVISOR = "supervisor"
 DISPATCHER = "dispatcher"
 LEDGER = "ledger"
+DATABASE = "database"  # the server of the ledger's database; the ledger's own process in it
+DATABASE_BACKEND = "database backend"
 NGINX = "nginx"
 NGINX_WORKER = "nginx worker"
 

@@ -39,6 +39,15 @@ class Charged:
     requested_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A request of a processor's own log: to pay, or a lookup; ``key``: the payment's id, 16 bytes; epoch ms."""
+
+    key: bytes
+    at_ms: int
+    is_lookup: bool
+
+
 class Processor(Service):
     """The admin side of one payment processor. Its methods raise ServiceError.
 
@@ -158,6 +167,19 @@ class Processor(Service):
         """The ids of all that was charged, as 16 bytes each; quick enough for millions. *Simulated.*"""
         for page in self._pages("/admin/payments/ids"):
             yield from map(bytes.fromhex, page.decode().split())
+
+    def heard(self) -> Iterator[Heard]:
+        """Every request and lookup that it has remembered (``--log-requests``), as they came. *Simulated.*
+
+        Raises ServiceError too when its log was too small for all.
+        """
+        for page in self._pages("/admin/requests"):
+            for line in page.decode().splitlines():
+                key, at_ms, kind = line.split()
+                yield Heard(bytes.fromhex(key), int(at_ms), kind == "l")
+        left_out = int(self.exchange("GET", "/admin/requests?limit=1")[0]["X-Left-Out"])
+        if left_out:
+            raise ServiceError(f"{self.name}: its log had no room for {left_out} requests")
 
     def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, http.client.HTTPMessage, bytes]:
         """Any call, with the token, on a connection of its own and never repeated: its status, headers and body.

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from engine.lab.simulate.changes import Changes
 from engine.lab.simulate.faults import Fault, Faults
+from engine.lab.simulate.heard import REQUEST, Heard
 from engine.lab.simulate.replies import Cut, Ending, Reply, reply_json, reply_message
 from engine.lab.simulate.store import PaymentStore
 from engine.lab.simulate.wire import BadRequestError, Payment, parse_payment
@@ -81,10 +82,13 @@ class Processor(Generic[Ticket]):
     ``delay_ms``, ``faults`` and ``token`` may be set at any time, ``failing`` by `set_failing`. A delay holds
     for payments that begin after it was set; failing is looked at when a payment's delay is over. Every payment
     that was taken is carried to its end, whether or not anyone still waits for the answer. What followed each
-    change of failing is in ``changes``. What is charged goes into ``store``; by default into an empty one.
+    change of failing is in ``changes``. What is charged goes into ``store``; by default into an empty one. What was
+    asked is noted in ``heard``; by default nothing is.
     """
 
-    def __init__(self, settings: ProcessorSettings, store: PaymentStore | None = None) -> None:
+    def __init__(
+        self, settings: ProcessorSettings, store: PaymentStore | None = None, heard: Heard | None = None
+    ) -> None:
         self.settings = settings
         self.token = settings.token
         self.delay_ms = 0
@@ -92,6 +96,7 @@ class Processor(Generic[Ticket]):
         self.faults: Faults | None = None
         self.faults_done: Counter[Fault] = Counter()
         self.store = PaymentStore() if store is None else store
+        self.heard = Heard() if heard is None else heard
         self.stats = Stats()
         self.changes = Changes(settings.name)
         self.in_flight = 0
@@ -119,6 +124,7 @@ class Processor(Generic[Ticket]):
         except BadRequestError as error:
             self.stats.bad_request += 1
             return reply_message(400, str(error))
+        self.heard.note(payment.key, now_us, REQUEST)
         if self.faults is not None and self.faults.draw_reject():
             self.faults_done[Fault.REJECT] += 1
             self.stats.rejected += 1
@@ -163,8 +169,9 @@ class Processor(Generic[Ticket]):
         return reply_json(200, {"failing": self._failing, "minResponseTime": self.delay_ms})
 
     def purge(self) -> None:
-        """Forgets all that was charged, all counts and changes. What is being handled is inserted nevertheless."""
+        """Forgets all that was charged and heard, counts and changes. What is being handled is inserted still."""
         self.store.clear()
+        self.heard.clear()
         self.stats = Stats()
         self.changes = Changes(self.settings.name)
         self.faults_done.clear()

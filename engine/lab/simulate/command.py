@@ -20,6 +20,7 @@ HELP = "Simulated payment processors, the contest's two or others, until SIGTERM
 PORT_MAX = 65_535
 FEE = Decimal("0.05")  # of one that is told no other
 STOP_SECONDS_MAX = 3.0
+LOG_REQUESTS_MAX = 100_000_000
 _PR_SET_PDEATHSIG = 1
 _WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
@@ -39,6 +40,7 @@ class _Place:
     host: str
     port: int
     keep: str  # the file of what it charges, "" for none
+    log_requests: int
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +72,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=5000,
         metavar="MS",
         help="one health call in each",
+    )
+    option(
+        "--log-requests",
+        type=options.whole(0, LOG_REQUESTS_MAX),
+        default=0,
+        metavar="N",
+        help="remember the first N requests and lookups of each (25 bytes each), for GET /admin/requests",
     )
     option("--keep", default="", metavar="PATH", help="keep what each has charged in PATH-NAME, across restarts")
 
@@ -111,7 +120,7 @@ def _place(arguments: argparse.Namespace, wish: _Wish) -> _Place:
         health_window_ms=arguments.health_window_ms,
     )
     keep = f"{arguments.keep}-{wish.name}" if arguments.keep else ""
-    return _Place(settings, arguments.host, wish.port, keep)
+    return _Place(settings, arguments.host, wish.port, keep, arguments.log_requests)
 
 
 def _serve(place: _Place) -> int:
@@ -120,7 +129,7 @@ def _serve(place: _Place) -> int:
     from engine.lab.simulate.server import serve
 
     try:
-        serve(place.settings, place.host, place.port, place.keep)
+        serve(place.settings, place.host, place.port, place.keep, place.log_requests)
     except KeptError as error:
         print(f"simulate: {place.settings.name} processor: {error}", file=sys.stderr)
         return 1

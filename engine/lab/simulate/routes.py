@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from engine.lab.simulate.behaviour import DELAY_MS_MAX, Processor
 from engine.lab.simulate.changes import Onset, Recovery
 from engine.lab.simulate.faults import parse_faults
+from engine.lab.simulate.heard import LOOKUP
 from engine.lab.simulate.replies import Reply, reply_json, reply_message
 from engine.lab.simulate.wire import (
     BadRequestError,
@@ -25,7 +26,9 @@ from engine.lab.simulate.wire import (
 
 PAGE_ROWS_MAX = 1_000  # about 2 ms to write; payments wait while it is written
 PAGE_IDS_MAX = 50_000
+PAGE_HEARD_MAX = 10_000
 NEXT_HEADER = b"X-Next-After"
+LEFT_OUT_HEADER = b"X-Left-Out"
 _LINES = b"application/x-ndjson"
 
 
@@ -63,8 +66,10 @@ def answer(processor: AnyProcessor, request: Request, now_us: int) -> Reply:
         return reply_message(400, str(error))
 
 
-def _payment(processor: AnyProcessor, request: Request, _now_us: int) -> Reply:
-    payment = processor.store.find(parse_key(request.path.removeprefix("/payments/")))
+def _payment(processor: AnyProcessor, request: Request, now_us: int) -> Reply:
+    key = parse_key(request.path.removeprefix("/payments/"))
+    processor.heard.note(key, now_us, LOOKUP)
+    payment = processor.store.find(key)
     return reply_message(404, "no such payment") if payment is None else Reply(200, _payment_json(payment))
 
 
@@ -174,13 +179,21 @@ def _page(processor: AnyProcessor, request: Request, _now_us: int) -> Reply:
     after, limit = _page_bounds(request.query, PAGE_ROWS_MAX)
     page = processor.store.page(after, limit)
     lines = b"".join(_payment_json(payment) + b"\n" for payment in page)
-    return Reply(200, lines, _LINES, _next_header(processor, after + limit))
+    return Reply(200, lines, _LINES, _next_header(len(processor.store), after + limit))
 
 
 def _page_of_ids(processor: AnyProcessor, request: Request, _now_us: int) -> Reply:
     after, limit = _page_bounds(request.query, PAGE_IDS_MAX)
     lines = processor.store.page_of_ids(after, limit)
-    return Reply(200, lines.encode(), b"text/plain", _next_header(processor, after + limit))
+    return Reply(200, lines.encode(), b"text/plain", _next_header(len(processor.store), after + limit))
+
+
+def _page_of_heard(processor: AnyProcessor, request: Request, _now_us: int) -> Reply:
+    after, limit = _page_bounds(request.query, PAGE_HEARD_MAX)
+    heard = processor.heard
+    left_out = (LEFT_OUT_HEADER, str(heard.left_out).encode())
+    headers = (left_out, *_next_header(len(heard), after + limit))
+    return Reply(200, heard.lines(after, limit).encode(), b"text/plain", headers)
 
 
 def _page_bounds(query: str, limit_max: int) -> tuple[int, int]:
@@ -191,9 +204,9 @@ def _page_bounds(query: str, limit_max: int) -> tuple[int, int]:
     return int(after), int(limit)
 
 
-def _next_header(processor: AnyProcessor, after: int) -> tuple[tuple[bytes, bytes], ...]:
+def _next_header(rows: int, after: int) -> tuple[tuple[bytes, bytes], ...]:
     """What to ask for next; there is none on the last page."""
-    return ((NEXT_HEADER, str(after).encode()),) if after < len(processor.store) else ()
+    return ((NEXT_HEADER, str(after).encode()),) if after < rows else ()
 
 
 _ROUTES: dict[str, dict[str, Handler]] = {
@@ -202,6 +215,7 @@ _ROUTES: dict[str, dict[str, Handler]] = {
     "/admin/payments-summary": {"GET": _summary},
     "/admin/payments": {"GET": _page},
     "/admin/payments/ids": {"GET": _page_of_ids},
+    "/admin/requests": {"GET": _page_of_heard},
     "/admin/stats": {"GET": _stats},
     "/admin/changes": {"GET": _changes},
     "/admin/faults": {"GET": _faults},

@@ -22,6 +22,7 @@ from socketify.socketify import AppRequest, AppResponse
 
 from engine.intake.alarm import Alarm
 from engine.lab.simulate.behaviour import Processor, ProcessorSettings
+from engine.lab.simulate.heard import Heard
 from engine.lab.simulate.kept import KeptStore
 from engine.lab.simulate.replies import Cut, Ending, reply_message
 from engine.lab.simulate.routes import Request, answer
@@ -39,16 +40,18 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}".encode() for st
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-def serve(settings: ProcessorSettings, host: str, port: int, keep: str = "") -> NoReturn:
+def serve(settings: ProcessorSettings, host: str, port: int, keep: str = "", log_requests: int = 0) -> NoReturn:
     """Serves one processor until SIGTERM or SIGINT, which end the process with code 0.
 
     Port 0 takes a free one; the line that is printed says which, once connections are really accepted.
     What it charges is kept in the file ``keep``, and read from there at the start; "": it begins empty, and forgets.
+    The first ``log_requests`` requests are remembered.
     Raises `OSError` when it cannot listen, and `KeptError` when the file cannot be used.
     """
     _check_free(host, port)
     store = KeptStore(keep) if keep else PaymentStore()
-    server = _Server(settings, store)
+    heard = Heard(log_requests, time.time_ns() // 1000 - _now_us())
+    server = _Server(settings, store, heard)
     shown = f"[{host}]" if ":" in host else host
     where = f"http://{shown}:{server.listen(host, port)}"
     # In one write: print's end of line comes in a second one, after what the other processor says meanwhile.
@@ -84,8 +87,8 @@ def _fatal(callback: Callable[Arguments, None]) -> Callable[Arguments, None]:
 
 
 class _Server:
-    def __init__(self, settings: ProcessorSettings, store: PaymentStore) -> None:
-        self._processor: Processor[AppResponse] = Processor(settings, store)
+    def __init__(self, settings: ProcessorSettings, store: PaymentStore, heard: Heard) -> None:
+        self._processor: Processor[AppResponse] = Processor(settings, store, heard)
         self._app = App()
         self._loop = self._app.loop.uv_loop
         self._alarm = Alarm(self._loop, self._settle_due)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from engine.lab.chaos.checks import Check, examples, own_deaths
 from engine.lab.machine.usage import Use
-from engine.lab.soak.recording import Recording, Window
+from engine.lab.soak.recording import Recorded, Recording, Window
 
 MB = 1_000_000
+LAST_S = 60.0  # how far the ledger is behind is judged in the last minute of paying
 SPARE = 32  # descriptors of a process beside its connections, and of each pool of connections beside what is in flight
 
 
@@ -20,6 +21,7 @@ class Limits:
     Parameters:
       growth: bytes of all processes with rings and books, after the engine was warm.
       memory: bytes of all, ever.
+      lag_s: so far may the ledger be behind in the last minute, and so long may it take to catch up afterwards.
       creep: descriptors of one process, which come and go with what is in flight: the fewest that it has at any time
         may rise by so many.
     """
@@ -27,10 +29,12 @@ class Limits:
     growth: int = 5 * MB
     memory: int = 200 * MB
     creep: int = 16
+    lag_s: float = 5.0
 
 
 def all_checks(recording: Recording, limits: Limits) -> list[Check]:
     """Every promise."""
+    ledger = [] if recording.ledger is None else of_ledger(recording, recording.ledger, limits.lag_s)
     return [
         accepted_all(recording),
         conserved(recording),
@@ -42,6 +46,7 @@ def all_checks(recording: Recording, limits: Limits) -> list[Check]:
         memory(recording, limits.memory),
         descriptors(recording, limits.creep),
         threads(recording),
+        *ledger,
     ]
 
 
@@ -162,6 +167,31 @@ def threads(recording: Recording) -> Check:
     seen = {role: _counts(windows, role, _threads) for role in windows[0].usage.processes}
     shown = ", ".join(f"{role} {counts[0]} to {max(counts)}" for role, counts in seen.items())
     return Check(name, all(max(counts) <= counts[0] for counts in seen.values()), shown)
+
+
+def of_ledger(recording: Recording, ledger: Recorded, limit_s: float) -> list[Check]:
+    """The ledger has every payment, is never far behind at the end of the paying, and soon has everything after it."""
+    lag_s = lag_s_max(recording)
+    gaps = ", ".join(f"{source} {missing:,}" for source, missing in ledger.missing.items()) or "none"
+    caught_up_s = ledger.caught_up_s
+    return [
+        Check("the ledger has every payment", ledger.payments == recording.accepted and not ledger.rejected,
+              f"{ledger.payments:,} of {recording.accepted:,}, {ledger.rejected} rows set apart; missing: {gaps}"),
+        Check(f"the ledger is at most {limit_s:g} s behind in the last minute", lag_s is not None and lag_s <= limit_s,
+              "nobody looked" if lag_s is None else f"{lag_s:.1f} s at most"),
+        Check(f"the ledger has caught up {limit_s:g} s after the last is settled",
+              caught_up_s is not None and caught_up_s <= limit_s,
+              "not in time" if caught_up_s is None else f"{caught_up_s:.1f} s"),
+    ]  # fmt: skip
+
+
+def lag_s_max(recording: Recording) -> float | None:
+    """How far the ledger was behind at most, in seconds, in the last minute of paying; None: nobody looked."""
+    if recording.ledger is None or recording.paid_s is None:
+        return None
+    end_s = recording.begin_epoch_s + recording.paid_s
+    lags = [one.lag_ms for one in recording.ledger.lags if end_s - LAST_S <= one.at_s <= end_s]
+    return max(lags) / 1000 if lags else None
 
 
 def _counts(windows: Sequence[Window], role: str, count: Callable[[Use], int]) -> list[int]:

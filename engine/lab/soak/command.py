@@ -6,10 +6,15 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from engine.lab import options, packages, results
 from engine.lab.interrupt import interruptible
+from engine.lab.ledger import place
 from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 HELP = "Pays for minutes or hours as fast as it is settled; memory, descriptors and books must stay what they are."
 NEEDED = ("rich", "matplotlib")
@@ -21,6 +26,7 @@ RATE_MAX = 100_000.0
 WINDOWS = 600
 # For the length of a window and of the warm-up, when only the number of payments is given.
 RATE_GUESSED_PER_S = 8000.0
+LEDGER_MB = 100.0  # what journal and ledger process may have
 WARM_S = 60.0
 WARM_SHARE = 1 / 3  # of a run that is shorter than three times the warm-up
 
@@ -44,15 +50,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     option("--growth-mb", type=options.number(0.1, 1000), default=5.0, metavar="MB",
            help="memory may grow by less than so much after the first minute (default: %(default)s)")  # fmt: skip
     option("--memory-mb", type=options.number(1, 100_000), default=200.0, metavar="MB",
-           help="the engine may have less than so much memory (default: %(default)s)")  # fmt: skip
+           help=f"the engine may have less than so much memory, {LEDGER_MB:g} more with --ledger "
+           "(default: %(default)s)")  # fmt: skip
     option("--settle-seconds", type=options.number(1, 3600), default=120.0, metavar="S",
            help="how long the engine may take to settle the rest (default: %(default)s)")  # fmt: skip
+    option("--ledger", type=options.several(place.KINDS), metavar="KIND,...",
+           help=f"a soak with the ledger in each of these, and a comparison: {', '.join(place.KINDS)} "
+           "(default: one soak, with what ENGINE_LEDGER says)")  # fmt: skip
+    option("--rounds", type=options.whole(1, 100), default=1, metavar="N",
+           help="of --ledger: so often all of them, in turns (default: %(default)s)")  # fmt: skip
     option("--output", type=Path, metavar="DIR", help="where files go (default: contest-results/soak-<time>)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Holds the run; returns the exit code."""
-    if problem := packages.missing(NEEDED):
+    has_ledger = arguments.ledger is not None and arguments.ledger != [place.OFF]
+    if problem := packages.missing((*NEEDED, *place.NEEDED) if has_ledger else NEEDED):
         print(f"soak: {problem}", file=sys.stderr)
         return UNUSABLE
     with interruptible():
@@ -65,14 +78,39 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _hold(arguments: argparse.Namespace) -> int:
     # Imported here: not every installation has the packages that they need, and `run` says so in a sentence.
+    from engine.lab.soak import compare
+
+    console = results.new_console()
+    directory = results.directory(arguments.output, "soak")
+    if arguments.ledger is None:
+        return _soak(arguments, directory, console, None)[0]
+    codes, outcomes = [], list[dict[str, Any]]()
+    for number in range(1, arguments.rounds + 1):
+        # In turns: when the machine is slow for a while, all of them are.
+        for kind in arguments.ledger:
+            results.say(console, f"round {number} of {arguments.rounds}, ledger {kind}")
+            code, outcome = _soak(arguments, directory / f"{number}-{kind}", console, kind)
+            codes.append(code)
+            if code in (UNUSABLE, INTERRUPTED):
+                return code
+            outcomes.append(outcome | {"kind": kind, "round": number})
+    compared = compare.compare(outcomes)
+    results.say(console, compare.table(compared))
+    results.write_json(compared, directory / "soaks.json")
+    results.say(console, f"result: {directory}/soaks.json")
+    return PASSED if set(codes) == {PASSED} and compared["passed"] else FAILED
+
+
+def _soak(
+    arguments: argparse.Namespace, directory: Path, console: Console, kind: str | None
+) -> tuple[int, dict[str, Any]]:
+    """One soak; its exit code, and its result if there is one."""
     from engine.lab.soak import picture, report
     from engine.lab.soak.checks import MB, Limits, all_checks
     from engine.lab.soak.live import View
     from engine.lab.soak.recording import Plan
     from engine.lab.soak.run import SoakError, hold
 
-    console = results.new_console()
-    directory = results.directory(arguments.output, "soak")
     seconds, expected_s = lengths(arguments.minutes, arguments.payments)
     plan = Plan(
         seconds=seconds,
@@ -87,21 +125,22 @@ def _hold(arguments: argparse.Namespace) -> int:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with View(console) as view:
-            seen = hold(plan, directory, view.show)
+            seen = hold(plan, directory, view.show, kind)
     except (SoakError, OSError) as error:
         print(f"soak: {error}", file=sys.stderr)
         with contextlib.suppress(OSError):
             directory.rmdir()  # unless there are files in it
-        return UNUSABLE
-    checks = all_checks(seen, Limits(growth=int(arguments.growth_mb * MB), memory=int(arguments.memory_mb * MB)))
+        return UNUSABLE, {}
+    memory_mb = arguments.memory_mb + (0.0 if kind in (None, place.OFF) else LEDGER_MB)
+    checks = all_checks(seen, Limits(growth=int(arguments.growth_mb * MB), memory=int(memory_mb * MB)))
     report.print_tables(seen, checks, console)
     outcome = report.result(seen, checks)
     results.write_json(outcome, directory / "soak.json")
     picture.draw(outcome, directory / "soak.png")
     results.say(console, f"result: {directory}/soak.json, soak.png, windows.jsonl")
     if seen.interrupted:
-        return INTERRUPTED
-    return PASSED if report.passed(seen, checks) else FAILED
+        return INTERRUPTED, outcome
+    return PASSED if report.passed(seen, checks) else FAILED, outcome
 
 
 def lengths(minutes: float | None, payments: int | None) -> tuple[float, float]:

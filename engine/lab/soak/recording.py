@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.lab.contest.audit import Audit
 from engine.lab.contest.books import Totals
 from engine.lab.machine.usage import Usage
 from engine.lab.soak.histogram import Histogram
 
+if TYPE_CHECKING:
+    from engine.lab.ledger.gauge import Behind
+
 Json = dict[str, Any]
-PAYER, PROCESSORS = "payer", "processors"
+PAYER, PROCESSORS, DATABASE = "payer", "processors", "database"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Window:
       refused, unanswered: requests of this window.
       p50_us, p99_us, max_us: latency of what was accepted in this window.
       usage: of the engine at the end of the window.
-      other_cpu_s: CPU time of the payer and of the processors since the beginning.
+      other_cpu_s: CPU time of the payer, of the processors and of the ledger's server since the beginning.
+      database_bytes: memory of that server (PSS), 0 where there is none.
     """
 
     at_s: float
@@ -68,6 +72,7 @@ class Window:
     max_us: int
     usage: Usage
     other_cpu_s: dict[str, float]
+    database_bytes: int = 0
 
     def as_json(self) -> Json:
         """For one line of a file."""
@@ -87,6 +92,30 @@ class Charged:
     fingerprint: int
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """The ledger of a run.
+
+    Parameters:
+      kind: of database.
+      lags: how far it was behind over time; ``at_s`` is epoch seconds.
+      caught_up_s: when it had everything, in seconds after the last payment was settled; None: it had not in time.
+      payments, attempts: rows.
+      missing: what is in gaps, by their source.
+      rejected: rows that were set apart.
+      size_bytes: of the database, less what an empty one takes.
+    """
+
+    kind: str
+    lags: Sequence[Behind]
+    caught_up_s: float | None
+    payments: int
+    attempts: int
+    missing: dict[str, int]
+    rejected: int
+    size_bytes: int
+
+
 @dataclass
 class Recording:
     """Everything about one run.
@@ -101,6 +130,7 @@ class Recording:
       settled: what the engine says in the end; None when it does not say.
       charged: what the processors list in the end.
       engine_log: what its supervisor has printed.
+      ledger: what became of it, where there is one.
     """
 
     plan: Plan
@@ -122,6 +152,7 @@ class Recording:
     settled: Totals | None = None
     charged: Charged | None = None
     engine_log: str = ""
+    ledger: Recorded | None = None
     interrupted: bool = False
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from statistics import linear_regression
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,8 @@ from rich.table import Table
 from engine.lab.chaos.checks import Check
 from engine.lab.contest.audit import Audit
 from engine.lab.results import duration
-from engine.lab.soak.recording import Recording, Window
+from engine.lab.soak.checks import lag_s_max
+from engine.lab.soak.recording import DATABASE, Recorded, Recording, Window
 
 Json = dict[str, Any]
 MB = 1_000_000
@@ -31,6 +33,32 @@ def cpu_us_for_each(seen: Recording) -> dict[str, float]:
 def _cpu_us(window: Window) -> dict[str, float]:
     by_role = {role: use.cpu_ns / 1000 for role, use in window.usage.processes.items()}
     return by_role | {name: seconds * 1e6 for name, seconds in window.other_cpu_s.items()}
+
+
+def growth_mb_per_minute(seen: Recording) -> dict[str, float]:
+    """How fast the memory of each process grows since the engine was warm, programs and libraries left out: the slope
+    of a straight line through all windows. Empty when there are fewer than two.
+    """
+    windows = seen.after_warm
+    if len(windows) < 2 or windows[0].at_s == windows[-1].at_s:
+        return {}
+    roles = windows[0].usage.processes.keys() & windows[-1].usage.processes.keys()
+    series = {
+        role: [(one.at_s, one.usage.processes[role].anonymous) for one in windows if role in one.usage.processes]
+        for role in sorted(roles)
+    }
+    if any(one.database_bytes for one in windows):
+        series[DATABASE] = [(one.at_s, one.database_bytes) for one in windows]
+    return {role: linear_regression(*zip(*points, strict=True)).slope * 60 / MB for role, points in series.items()}
+
+
+def _ledger(seen: Recording, ledger: Recorded) -> Json:
+    lags = [asdict(one) | {"at_s": round(one.at_s - seen.begin_epoch_s, 3)} for one in ledger.lags]
+    return asdict(ledger) | {
+        "lags": lags,
+        "lag_s_last_minute": lag_s_max(seen),
+        "bytes_per_payment": ledger.size_bytes / ledger.payments if ledger.payments else None,
+    }
 
 
 def result(seen: Recording, checks: Sequence[Check]) -> Json:
@@ -53,6 +81,8 @@ def result(seen: Recording, checks: Sequence[Check]) -> Json:
         "p99.9_ms": latencies.quantile(0.999) / 1000,
         "max_ms": latencies.max / 1000,
         "cpu_us_for_each": cpu_us_for_each(seen),
+        "growth_mb_per_minute": growth_mb_per_minute(seen),
+        "ledger": None if seen.ledger is None else _ledger(seen, seen.ledger),
         "audits": [_audit(audit) for audit in seen.audits],
         "windows": [window.as_json() for window in seen.windows],
     }
@@ -91,6 +121,11 @@ def print_tables(seen: Recording, checks: Sequence[Check], console: Console) -> 
         )
     used = ", ".join(f"{role} {used_us:.0f}" for role, used_us in cpu_us_for_each(seen).items())
     table.add_row("CPU µs a payment", "", used)
+    grown = ", ".join(f"{role} {mb:+.2f}" for role, mb in growth_mb_per_minute(seen).items())
+    table.add_row("memory, MB a minute", "", grown)
+    if seen.ledger is not None:
+        size = seen.ledger.size_bytes
+        table.add_row("ledger", f"{size / MB:.1f} MB", f"{seen.ledger.kind}, {seen.ledger.attempts:,} attempts")
     console.print(table)
     table = Table(title="What must hold", title_style="bold", padding=(0, 1))
     table.add_column("promise", style="cyan")

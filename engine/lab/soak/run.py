@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine import settings as settings_module
 from engine.lab import launch
 from engine.lab.contest.scenario import AuditPlan
 from engine.lab.contest.timetable import Auditor, Clock
 from engine.lab.launch import Children, LaunchError
+from engine.lab.ledger.place import OFF, Place, PlaceError, place
 from engine.lab.machine import processes, usage, use
 from engine.lab.services.addresses import Addresses
 from engine.lab.services.engine import Engine
@@ -26,8 +28,12 @@ from engine.lab.services.service import ServiceError, Window, iso_ms
 from engine.lab.soak import flow, recording
 from engine.lab.soak.histogram import Histogram
 from engine.lab.soak.payer import FINGERPRINT, Order, Told, pay
-from engine.lab.soak.recording import Charged, Plan, Recording
+from engine.lab.soak.recording import Charged, Plan, Recorded, Recording
+from engine.memory.errors import SegmentError
 from engine.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from engine.lab.ledger.gauge import Watch
 
 FEES = {"default": Decimal("0.05"), "fallback": Decimal("0.15")}
 # As the contest audits: what was settled from 15 s to 1.5 s ago.
@@ -39,13 +45,14 @@ TOLD_S_MAX = 20.0
 FINAL_WINDOWS = 100
 SHORT_S = 0.05  # half of them are no longer than this
 RECENT_MARGIN_S = 30.0  # asking all of them takes less
+CATCH_UP_S_MAX = 60.0  # the ledger is waited for, after all is settled
 
 
 class SoakError(Exception):
     """The soak cannot be held; the text says why."""
 
 
-def hold(plan: Plan, directory: Path, show: Callable[[Recording, float], None]) -> Recording:
+def hold(plan: Plan, directory: Path, show: Callable[[Recording, float], None], ledger: str | None = None) -> Recording:
     """Starts everything, pays as planned, and returns what was seen when all is settled or the time for it is over.
 
     ``ENGINE_`` variables of this process are the engine's. Ctrl-C ends the paying early.
@@ -53,6 +60,7 @@ def hold(plan: Plan, directory: Path, show: Callable[[Recording, float], None]) 
     Parameters:
       directory: for logs and ``windows.jsonl``, which has a line for each window as soon as it is over.
       show: called several times a second with the recording so far and the seconds since the beginning.
+      ledger: one of `engine.lab.ledger.place.KINDS`; None: whatever the variables say, and it is not looked at.
 
     Raises SoakError.
     """
@@ -63,22 +71,82 @@ def hold(plan: Plan, directory: Path, show: Callable[[Recording, float], None]) 
         if plan.backlog_max > pending_max:
             raise SoakError(f"a backlog of {plan.backlog_max:,} does not fit into the rings, {pending_max:,} payments")
         with (
-            Children("soak", addresses, FEES, directory) as children,
+            place(ledger or OFF, directory) as where,
+            Children("soak", addresses, FEES, directory, where.variables if ledger else {}) as children,
             contextlib.closing(PayerProcess(launch.host_and_port(addresses.engine)[1], plan)) as payer,
             (directory / "windows.jsonl").open("a") as lines,
             contextlib.closing(Engine(addresses)) as engine,
+            _watched(children, where) as witness,
         ):
 
             def keep(window: recording.Window) -> None:
                 print(json.dumps(window.as_json()), file=lines, flush=True)
 
-            seen = _Soak(plan, settings, addresses, children, payer, engine, show, keep).run()
+            seen = _Soak(plan, settings, addresses, children, payer, engine, witness, show, keep).run()
         seen.engine_log = (directory / "up.log").read_text(errors="replace")
         return seen
     except SettingsError as error:
         raise SoakError(f"the engine's variables: {error}") from error
-    except (LaunchError, ServiceError, OSError) as error:
+    except (LaunchError, PlaceError, ServiceError, SegmentError, OSError) as error:
         raise SoakError(str(error)) from error
+
+
+class Witness:
+    """The ledger of a run, at ``where``; ``watch`` looks how far it is behind.
+
+    Parameters:
+      settings: of the engine whose ledger it is.
+    """
+
+    def __init__(self, where: Place, settings: Settings, watch: Watch) -> None:
+        self._where = where
+        self._settings = settings
+        self._watch = watch
+        self._empty_bytes = where.size_bytes()
+
+    def cpu_s(self) -> float:
+        """CPU time of the database's server."""
+        return sum(map(use.cpu_ns, self._server())) / 1e9
+
+    def memory_bytes(self) -> int:
+        """Memory of the database's server (PSS)."""
+        return sum(map(use.pss_bytes, self._server()))
+
+    def recorded(self) -> Recorded:
+        """Waits until it has everything, and counts. Raises SoakError."""
+        from engine.lab.ledger import recorded
+        from engine.ledger.errors import LedgerError
+
+        caught_up_s = self._watch.await_nothing(CATCH_UP_S_MAX)
+        try:
+            counts = recorded.count(self._settings)
+        except LedgerError as error:
+            raise SoakError(str(error)) from error
+        size_bytes = self._where.size_bytes() - self._empty_bytes
+        return Recorded(
+            self._where.kind, list(self._watch.seen), caught_up_s, counts.payments, counts.attempts, counts.missing,
+            counts.rejected, size_bytes,
+        )  # fmt: skip
+
+    def _server(self) -> list[int]:
+        server = self._where.server
+        return [] if server is None else [server.pid, *processes.children(server.pid)]
+
+
+@contextlib.contextmanager
+def _watched(children: Children, where: Place) -> Iterator[Witness | None]:
+    if where.kind == OFF:
+        yield None
+        return
+    from engine.lab.ledger.gauge import Watch  # not every installation has the packages of a ledger
+
+    settings = settings_module.read(os.environ | children.engine.environment)
+    watch = Watch(settings)
+    watch.start()
+    try:
+        yield Witness(where, settings, watch)
+    finally:
+        watch.finish()
 
 
 class PayerProcess:
@@ -126,6 +194,7 @@ class _Soak:
         children: Children,
         payer: PayerProcess,
         engine: Engine,
+        witness: Witness | None,
         show: Callable[[Recording, float], None],
         keep: Callable[[recording.Window], None],
     ) -> None:
@@ -135,6 +204,7 @@ class _Soak:
         self._children = children
         self._payer = payer
         self._engine = engine
+        self._witness = witness
         self._show = show
         self._keep = keep
         self._seen = Recording(plan, settings.routing.in_flight_max)
@@ -159,6 +229,8 @@ class _Soak:
                 seen.interrupted = True
             seen.paid_s = clock.now_s()
             self._settle(clock, auditor)
+            if self._witness is not None:
+                seen.ledger = self._witness.recorded()
             now_s = time.time()
             auditor.audit("everything", None)
             for window in final_windows(seen.begin_epoch_s, now_s, self._recent_s, random.Random()):
@@ -241,7 +313,9 @@ class _Soak:
             other_cpu_s={
                 recording.PAYER: self._payer_cpu_s,
                 recording.PROCESSORS: sum(map(use.cpu_ns, processes.children(self._children.processors.pid))) / 1e9,
-            },
+            }
+            | ({} if self._witness is None else {recording.DATABASE: self._witness.cpu_s()}),
+            database_bytes=0 if self._witness is None else self._witness.memory_bytes(),
         )
         self._before, self._latencies = bad, Histogram()
         seen.windows.append(window)

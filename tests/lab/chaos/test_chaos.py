@@ -71,6 +71,23 @@ def test_no_payment_suffers_from_kills_bad_networks_and_faults(
     assert list(SHARED_MEMORY.glob(f"chaos-{os.getpid()}-*")) == []
 
 
+def test_the_ledger_tells_the_same_as_clients_and_processors_after_kills_and_a_full_disk(
+    brief: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--scenario", str(brief), "--output", str(tmp_path / "out"), "--seed", "6", "--ledger", "sqlite"]
+    code = main(["chaos", *words, "--kills", "5"])
+    said = capsys.readouterr().out
+    seen = json.loads((tmp_path / "out" / "chaos.json").read_text())
+    # Clients that see an error, because the machine is busy, are not what is tried here.
+    broken = [check for check in seen["checks"] if not check["holds"] and check["name"] != "no error beside a kill"]
+    assert (code in (0, 1), broken) == (True, []), said
+    assert {kill["role"] for kill in seen["kills"]} >= {"ledger", "dispatcher", "api 0", "api 1"}
+    ledger = seen["ledger"]
+    assert ledger["payments"] >= seen["contest"]["accepted"] > 500
+    assert ledger["requests"] <= ledger["attempts"] and ledger["lags"]
+    assert "| sqlite | 6 | 5 (" in said
+
+
 def test_what_cannot_be_done_is_said_before_anything_starts(
     brief: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,6 +96,10 @@ def test_what_cannot_be_done_is_said_before_anything_starts(
     assert "more than 1 together" in capsys.readouterr().err
     assert main([*words, "--fill-disk"]) == 2
     assert "--fill-disk needs" in capsys.readouterr().err
+    assert main([*words, "--ledger", "sqlite", "--troubles", "1"]) == 2
+    assert "--ledger goes without" in capsys.readouterr().err
+    assert main([*words, "--ledger", "--fill-disk", "--durability", "disk"]) == 2
+    assert "a disk of its own" in capsys.readouterr().err
     assert main(["chaos", "--scenario", "nowhere"]) == 2
     assert "no scenario 'nowhere'" in capsys.readouterr().err
     with socket.create_server(("127.0.0.1", 0)) as taken:

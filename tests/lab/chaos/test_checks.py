@@ -178,3 +178,9 @@ def test_a_fault_explains_errors_up_to_a_client_s_time_out_after_it_and_only_one
 def test_an_id_that_was_accepted_with_two_amounts_is_told() -> None:
     assert checks.one_amount([], 10).holds
     assert not checks.one_amount(["a"], 10).holds
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "ledger", "database", "database backend"])
+def test_a_kill_of_what_no_client_waits_for_explains_no_error(role: str) -> None:
+    error = unanswered("e", 10.2)
+    assert checks.blame([error], [Kill(role, 1, 10.0, 10.5)], APIS, BEGIN_EPOCH_S, 1.5).unexplained == [error]

@@ -91,3 +91,10 @@ def test_faults_of_the_surroundings_are_over_before_the_next_one(duration_s: flo
     for event, following in pairwise(events):
         assert FAULT_S_MIN <= event.for_s <= FAULT_S_MAX
         assert event.at_s + event.for_s < following.at_s
+
+
+def test_a_disk_is_full_for_no_longer_than_is_wished() -> None:
+    for duration_s, lasts_s in ((120.0, 20.0), (20.0, 8.0)):
+        fill, free = plan(3, duration_s, with_full_disk=True, full_s_max=20.0)
+        assert (fill.what, free.what) == (What.FILL_DISK, What.FREE_DISK)
+        assert free.at_s - fill.at_s == pytest.approx(lasts_s)

@@ -8,9 +8,10 @@ from urllib.parse import quote
 import pytest
 
 from engine.lab.simulate.behaviour import Processor, ProcessorSettings
+from engine.lab.simulate.heard import Heard
 from engine.lab.simulate.replies import Reply
-from engine.lab.simulate.routes import NEXT_HEADER, PAGE_ROWS_MAX, Request, answer
-from tests.lab.simulate.payments import NOON, payment_body, payment_id
+from engine.lab.simulate.routes import LEFT_OUT_HEADER, NEXT_HEADER, PAGE_ROWS_MAX, Request, answer
+from tests.lab.simulate.payments import NOON, NOON_MS, payment_body, payment_id
 
 
 def new_processor(fee: str = "0.05") -> Processor[Any]:
@@ -182,3 +183,30 @@ def test_another_method_is_405_and_says_which_are_allowed(method: str, path: str
 @pytest.mark.parametrize("path", ["/", "/nothing", "/admin/nothing"])
 def test_what_is_not_there_is_404(path: str) -> None:
     assert ask(new_processor(), "GET", path).status == 404
+
+
+def test_each_request_and_lookup_is_logged_up_to_a_bound_and_the_rest_is_counted() -> None:
+    processor = Processor[Any](ProcessorSettings("default", Decimal("0.05")), heard=Heard(3, epoch_us=NOON_MS * 1000))
+    processor.pay(None, payment_body(1), 2_000_999)
+    processor.pay(None, b"{}", 0)
+    answer(processor, Request("GET", f"/payments/{payment_id(2)}", "", None, b""), 5_000)
+    processor.pay(None, payment_body(1), 6_000)
+    processor.pay(None, payment_body(3), 7_000)
+    first = ask(processor, "GET", "/admin/requests?limit=2")
+    key = payment_id(1).replace("-", "")
+    assert first.body.decode().splitlines() == [
+        f"{key} {NOON_MS + 2000} r",
+        f"{payment_id(2).replace('-', '')} {NOON_MS + 5} l",
+    ]
+    assert dict(first.headers) == {NEXT_HEADER: b"2", LEFT_OUT_HEADER: b"1"}
+    last = ask(processor, "GET", "/admin/requests?after=2")
+    assert (last.body.decode(), dict(last.headers)) == (f"{key} {NOON_MS + 6} r\n", {LEFT_OUT_HEADER: b"1"})
+    assert ask(processor, "GET", "/admin/requests", token=None).status == 401
+    processor.purge()
+    assert ask(processor, "GET", "/admin/requests").body == b""
+
+
+def test_a_processor_that_was_not_asked_to_logs_no_request() -> None:
+    processor = new_processor()
+    processor.pay(None, payment_body(1), 0)
+    assert ask(processor, "GET", "/admin/requests").body == b""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from engine.lab.contest.audit import Answers, Audit
 from engine.lab.contest.books import Total, Totals
+from engine.lab.ledger.gauge import Behind
 from engine.lab.machine.usage import Usage, Use
-from engine.lab.soak.recording import Charged, Plan, Recording, Window
+from engine.lab.soak.recording import Charged, Plan, Recorded, Recording, Window
 
 MB = 1_000_000
 PLAN = Plan(
@@ -48,3 +49,14 @@ def recording() -> Recording:
     seen.settled, seen.charged = TOTALS, Charged(1000, 12345)
     seen.audits = [AUDIT]
     return seen
+
+
+def behind(at_s: float, lag_ms: int) -> Behind:
+    """How far the ledger was behind so long after the first payment."""
+    return Behind(at_s, lag_ms, 0, 0, 0, True, False)
+
+
+def recorded() -> Recorded:
+    """A ledger that has everything, and was 2 s behind at most while the thousand payments came."""
+    lags = [behind(1.0, 2000), behind(9.0, 500), behind(10.4, 9000)]
+    return Recorded("sqlite", lags, 0.5, 1000, 1100, {}, 0, 300_000)

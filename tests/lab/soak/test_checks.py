@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from engine.lab.contest.books import Total, Totals
 from engine.lab.soak.checks import Limits, all_checks
 from engine.lab.soak.recording import Charged, Recording
-from tests.lab.soak.seen import AUDIT, MB, TOTALS, recording
+from tests.lab.soak.seen import AUDIT, MB, TOTALS, behind, recorded, recording
 
 LIMITS = Limits()
 
@@ -142,3 +143,33 @@ def test_a_run_that_ended_before_it_was_warm_proves_nothing() -> None:
     seen = recording()
     del seen.windows[2:]
     assert "memory grows by less than 5 MB after 3 s" in broken(seen)
+
+
+BEHIND = "the ledger is at most 5 s behind in the last minute"
+LATE = "the ledger has caught up 5 s after the last is settled"
+NOT_ALL = "the ledger has every payment"
+
+
+@pytest.mark.parametrize(
+    ("changes", "promises"),
+    [
+        ({}, []),
+        ({"payments": 999, "missing": {"ring 0": 1}}, [NOT_ALL]),
+        ({"rejected": 1}, [NOT_ALL]),
+        ({"lags": [behind(9.0, 5001)]}, [BEHIND]),
+        ({"lags": []}, [BEHIND]),
+        ({"caught_up_s": 5.1}, [LATE]),
+        ({"caught_up_s": None}, [LATE]),
+    ],
+)
+def test_a_ledger_that_lacks_something_or_is_late_is_told(changes: dict[str, Any], promises: list[str]) -> None:
+    seen = recording()
+    seen.ledger = replace(recorded(), **changes)
+    assert broken(seen) == promises
+
+
+def test_only_the_last_minute_of_paying_is_judged() -> None:
+    seen = recording()
+    seen.paid_s = 100.0
+    seen.ledger = replace(recorded(), lags=[behind(39.9, 60_000), behind(41.0, 1000), behind(100.1, 60_000)])
+    assert BEHIND not in broken(seen)

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import struct
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from engine.lab.soak.checks import Limits, all_checks
 from engine.lab.soak.command import lengths
 from engine.lab.soak.live import View, left_s
 from engine.lab.soak.run import FINAL_WINDOWS, RECENT_MARGIN_S, final_windows
-from tests.lab.soak.seen import PLAN, recording
+from tests.lab.soak.seen import MB, PLAN, recorded, recording
 
 
 def test_the_result_is_json_and_says_whether_it_passed() -> None:
@@ -82,3 +83,30 @@ def test_windows_are_asked_for_as_exactly_as_the_books_are() -> None:
         assert from_ >= exact_from or datetime.fromisoformat(from_).microsecond == 0
         assert to >= exact_from or datetime.fromisoformat(to).microsecond == 999_000
     assert any(datetime.fromisoformat(from_).microsecond for from_, _ in asked[1:])
+
+
+def test_a_process_that_grows_has_a_slope_and_the_server_of_the_ledger_too() -> None:
+    seen = recording()
+    assert report.growth_mb_per_minute(seen) == {"api 0": 0.0, "dispatcher": 0.0}
+    for number, window in enumerate(seen.windows):
+        processes = window.usage.processes
+        grown = replace(processes["dispatcher"], anonymous=20 * MB + number * MB // 10)
+        usage = replace(window.usage, processes=processes | {"dispatcher": grown})
+        seen.windows[number] = replace(window, usage=usage, database_bytes=30 * MB - number * MB)
+    growth = report.growth_mb_per_minute(seen)
+    assert growth == {"api 0": 0.0, "dispatcher": pytest.approx(6.0), "database": pytest.approx(-60.0)}
+    del seen.windows[3:]
+    assert report.growth_mb_per_minute(seen) == {}
+
+
+def test_a_ledger_is_told_with_its_lag_its_size_and_its_rows() -> None:
+    seen = recording()
+    seen.begin_epoch_s = 1.0
+    seen.ledger = recorded()
+    checks = all_checks(seen, Limits())
+    told = json.loads(json.dumps(report.result(seen, checks)))["ledger"]
+    assert (told["kind"], told["bytes_per_payment"], told["lag_s_last_minute"]) == ("sqlite", 300.0, 9.0)
+    assert [one["at_s"] for one in told["lags"]] == [0.0, 8.0, 9.4]
+    text = io.StringIO()
+    report.print_tables(seen, checks, Console(file=text, width=120))
+    assert "sqlite, 1,100 attempts" in text.getvalue()
