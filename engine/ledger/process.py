@@ -27,8 +27,8 @@ from engine.memory import clock
 from engine.memory.status import LedgerState, LedgerStatus
 from engine.memory.words import Words
 from engine.settings import Settings
-from engine.storage import journals, mapping
-from engine.storage.segment import Segment
+from engine.storage import journals, locks, mapping
+from engine.storage.segment import HeldError, Segment
 
 PAUSE_S: Final = 0.25  # between two looks for a journal, and while a purge waits
 SECOND_MS: Final = 1000
@@ -36,6 +36,7 @@ LOOK_EVERY_S: Final = 1.0  # between two checks that this is still the memory th
 TEND_EVERY_S: Final = 30.0  # between two rounds of retention
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
+HOLD_TRIES: Final = 40  # with PAUSE_S between them: the time that a predecessor has to end
 LAST_LOOKS_S: Final = 4.0  # a stop waits so long for what is still to be carried
 
 log = logging.getLogger("engine.ledger")
@@ -79,7 +80,7 @@ class Process:
     def run(self) -> None:
         """Until a stop is asked for, and then until everything is carried, for at most LAST_LOOKS_S.
 
-        Raises LedgerError when it can never go on, and SegmentError.
+        Raises LedgerError when it can never go on, SegmentError and HeldError.
         """
         while not self._is_asked():
             with self._memory() as memory:
@@ -102,6 +103,7 @@ class Process:
             reader = None
             if journal is not None:
                 opened.callback(journal.close)
+                self._hold(journal, opened)
                 segments.append(journal)
                 reader = JournalReader(journal.words)
             books, *rings = segments[: 1 + settings.host.api_processes]
@@ -109,6 +111,17 @@ class Process:
             words = [ring.words for ring in rings]
             view = View(books.words, shape, words, reader)
             yield Memory(view, Marks(books.words, words), books.words, segments)
+
+    def _hold(self, journal: Segment, held: contextlib.ExitStack) -> None:
+        """Makes this the only ledger process: the words that it writes have one writer. Raises HeldError."""
+        for _ in range(HOLD_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                held.enter_context(locks.holding(journal.lock_path, 0, wait=False))
+                return
+            if self._is_asked():
+                return
+            self._sleep(PAUSE_S)
+        raise HeldError(f"{journal.name} is held: another ledger process of this engine runs")
 
     def _carry_from(self, memory: Memory) -> None:
         """Carries from this memory, until another one is in use or a stop is asked for."""

@@ -12,11 +12,13 @@ from engine.books import parked
 from engine.books.writer import BooksWriter
 from engine.connectors import answers
 from engine.ledger import schema
+from engine.ledger.process import Process
 from engine.ledger.rows import PURGED, UNKNOWN_GAP
 from engine.memory import layout
 from engine.payment import Payment
 from engine.ring.ring import RingReader, RingWriter
 from engine.storage import mapping
+from engine.storage.segment import HeldError
 from tests.dispatch.recorded import WALL_MS, Place
 from tests.ledger.test_carrier import Ledger, charge_all, identity, outcomes, trouble
 
@@ -232,6 +234,19 @@ def test_memory_that_got_other_sizes_more_than_once_goes_on_in_its_era(tmp_path:
     assert place.ring.words[layout.RING_LEDGER_AT] == 2
     ledger.database.close()
     mapping.remove_all(place.settings)
+
+
+def test_a_second_ledger_process_of_the_same_memory_is_refused(place: Place, tmp_path: Path) -> None:
+    looks = iter([False] * 3)
+    second = Process(place.settings, lambda: False, lambda _: None)
+
+    def sleep(_: float) -> None:
+        with pytest.raises(HeldError, match="another ledger process"):
+            second.run()
+
+    first = Process(place.settings, lambda: next(looks, True), sleep)
+    first.run()
+    assert next(looks, None) is None, "it has looked, with the other beside it"
 
 
 @pytest.mark.parametrize("seed", range(8))
