@@ -20,7 +20,7 @@ _numbers = itertools.count()
 def postgresql() -> Iterator[server.Server]:
     """A PostgreSQL that all tests of the session share; each makes databases of its own."""
     if not server.PROGRAMS:
-        pytest.skip("Debian's package postgresql is not installed, and `make setup` could not install it")
+        pytest.skip(server.MISSING)
     with server.running() as one:
         yield one
 

@@ -71,7 +71,7 @@ def test_a_carrier_that_is_killed_at_any_moment_leaves_whole_batches(url: str) -
 @pytest.mark.timeout(300)
 def test_a_server_that_is_killed_in_the_middle_loses_nothing_and_repeats_nothing() -> None:
     if not server.PROGRAMS:
-        pytest.skip("Debian's package postgresql is not installed, and `make setup` could not install it")
+        pytest.skip(server.MISSING)
     with server.running(fsync="on", full_page_writes="on") as one:
         url = one.new_database("killed")
         process = carrier(url)

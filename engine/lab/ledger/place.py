@@ -55,6 +55,8 @@ class Place:
         """The size of the database, without the log that is written ahead; 0 while there is none."""
         if self.server is not None:
             return self.server.size_bytes(DATABASE)
+        if not self.url:
+            return 0
         with contextlib.suppress(FileNotFoundError):
             return Path(self.url.removeprefix("sqlite:///")).stat().st_size
         return 0
