@@ -31,7 +31,7 @@ from engine.operate.carrying import halves
 from engine.payment import Payment
 
 UNDER_WAY_MS = 20_000  # of the rules: no request of a simulation is under way for longer
-LATE_MS = 40_000  # operators act for so long after everything has healed
+LATE_MS = 40_000  # in some runs operators act for so long after everything has healed
 ACTS_MAX = 30
 ON_PAYMENTS = (Act.ASK, Act.RETRY, Act.RETRY, Act.CHARGED, Act.CANCEL)
 RETRY_MS = 500  # until an operator whose command found no room, or who was killed, tries again
@@ -100,18 +100,19 @@ class Operators(Process):
         self._seen: dict[tuple[int, int], Payment] = {}  # by id: as an operator saw it, perhaps long ago
         self.count = self._chance.randint(1, ACTS_MAX) if self._chance.random() < 0.5 else 0
         self._due = 0  # acts that are still to come
+        self._has_healed = False
 
     def begin(self) -> None:
         """Draws when operators act."""
         self.alive = True
-        length_ms = self._plan.length_ms
-        for number in range(self.count):
-            within_ms = length_ms if number % 2 else length_ms + LATE_MS
+        within_ms = self._plan.length_ms + (LATE_MS if self._chance.random() < 0.25 else 0)
+        for _ in range(self.count):
             self._due += 1
             self._scheduler.after(self._chance.randint(0, within_ms), self._act)
 
     def heal(self) -> None:
-        """Whatever is paused is resumed."""
+        """Whatever is paused is resumed, and nothing is paused any more."""
+        self._has_healed = True
         for processor in PROCESSORS if self.count else ():
             self._due += 1
             self._put_soon(self._new(Act.RESUME, None, processor), None)
@@ -128,8 +129,7 @@ class Operators(Process):
         self._look()
         if chance.random() < 0.25:
             act = chance.choice((Act.PAUSE, Act.RESUME))
-            is_late = self._scheduler.mono_ms >= self._plan.start_ms + self._plan.length_ms
-            self._put_soon(self._new(Act.RESUME if is_late else act, None, chance.choice(PROCESSORS)), None)
+            self._put_soon(self._new(act, None, chance.choice(PROCESSORS)), None)
             return
         account = self._choose()
         act = chance.choice(ON_PAYMENTS)
@@ -177,6 +177,9 @@ class Operators(Process):
 
     def _put_soon(self, command: Command, account: Account | None) -> None:
         """Puts a command; an operator who dies on the way asks again, if nobody has seen his command."""
+        if command.act == Act.PAUSE and self._has_healed:
+            self._due -= 1
+            return
         if not self.busy:
             self._step(self, lambda: self._put(command, account))
             self.alive = True
