@@ -209,6 +209,7 @@ def _forget_others(old: Words, new: Words) -> None:
     for number, name in enumerate(had):
         if has[number : number + 1] != (name,):
             new[layout.BOOKS_FINGERPRINTS_AT + number] = 0
+            new[layout.BOOKS_PAUSED_AT] &= ~(1 << number)
             begin = layout.STATUS_PROCESSORS + number * layout.STATUS_PROCESSOR_WORDS
             new[begin : begin + layout.STATUS_PROCESSOR_WORDS] = zeros(layout.STATUS_PROCESSOR_WORDS)
 

@@ -11,6 +11,7 @@ from engine.dispatch.attempt import Attempt
 from engine.dispatch.life import CONTRADICTIONS_MAX, LOOKUPS_MAX
 from engine.lab.dst.plan import PLAIN, PROCESSORS, Oddity, Plan
 from engine.memory import layout
+from engine.memory.acts_layout import Act
 from engine.memory.layout import PROCESSING, QUEUED
 from engine.payment import Payment
 
@@ -66,6 +67,8 @@ class Account:
     absent: list[int] = field(default_factory=_zeros)
     silent: list[int] = field(default_factory=_zeros)
     final: Payment | None = None  # what it was seen to have ended as
+    retries: int = 0  # how often it was seen to be open again because of that
+    acts: list[tuple[Act, int]] = field(default_factory=list)  # what operators have asked for it, and when
 
     @property
     def key(self) -> tuple[int, int]:
@@ -118,6 +121,10 @@ class Account:
     def is_refused(self, refusals_max: int) -> bool:
         """Whether it may be given up because both processors refuse it."""
         return min(self.refusals) >= refusals_max and max(self.counted) >= refusals_max
+
+    def is_asked(self, act: Act) -> bool:
+        """Whether an operator has asked for this."""
+        return any(one is act for one, _ in self.acts)
 
     def is_unconfirmed(self, processor: int) -> bool:
         """Whether it may be taken for charged at ``processor`` without a lookup that shows it."""

@@ -16,6 +16,7 @@ from engine.lab.dst.plan import DAY_STEP_MS, PROCESSORS
 from engine.lab.dst.processes import ApiProcess
 from engine.lab.dst.scheduler import Scheduler
 from engine.memory import layout
+from engine.memory.acts_layout import Act
 from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED
 from engine.memory.words import Words
 from engine.payment import Payment
@@ -305,12 +306,15 @@ class Checks:
             told = model.told_mask(processor)
             if told & ~counted:
                 raise _differ(f"audit: {name} said that it charged, and it is not counted", counted, counted | told)
-            for what, beside in (("failed", masks.failed), ("charged before", masks.before)):
+            others = (("failed", masks.failed), ("charged before", masks.before), ("declared", masks.declared))
+            for what, beside in others:
                 if beside & charged & ~BASE:
                     raise _differ(f"{what} and charged at {name}", beside, beside & ~charged)
         forgotten = model.forgotten_mask()
+        retried = sum(account.bits for account in model.accounts if account.is_asked(Act.RETRY))
         for before, after in zip(self._seen, masks, strict=True):
-            if before & ~after & ~forgotten:
+            allowed = forgotten | (retried if before is self._seen.failed else 0)
+            if before & ~after & ~allowed:
                 raise _differ("what was counted is counted no more", after, before | after)
         self._seen = masks
 
@@ -329,7 +333,8 @@ class Checks:
                 continue
             model.saw(account, held)
             over = held.state in (COMPLETED, FAILED, CHARGED_BEFORE)
-            if over and not self._counted(masks, held) & account.bits:
+            is_reopened = applying and held.state == FAILED and account.is_asked(Act.RETRY)
+            if over and not is_reopened and not self._counted(masks, held) & account.bits:
                 raise ViolationError(f"payment {account.number} is over and not counted: {held}", account.number)
             if not over and not applying and done:
                 raise ViolationError(f"payment {account.number} is counted and not over: {held}", account.number)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from engine.acts.ring import CommandReader
 from engine.books.levels import Shape
 from engine.books.writer import BooksWriter
 from engine.connectors.answers import Outcome
@@ -52,8 +53,8 @@ class Watchers(NamedTuple):
 class WatchedDispatcher(Dispatcher):
     """The dispatcher, with watchers that are told what it takes in."""
 
-    def __init__(self, work: Work, watchers: Watchers) -> None:
-        super().__init__(work)
+    def __init__(self, work: Work, watchers: Watchers, commands: Words) -> None:
+        super().__init__(work, CommandReader(commands))
         self._watchers = watchers
 
     def finish(self, now: Now, ended: Ends) -> None:
@@ -129,6 +130,7 @@ class DispatcherProcess(Process):
 
     Parameters:
       segments: of the books and the rings, if they are to be brought to disk; none otherwise.
+      commands: the command ring.
       wake_in: asks for :meth:`go_on` in so many ms, or earlier if that was asked for already.
     """
 
@@ -146,6 +148,7 @@ class DispatcherProcess(Process):
         punctuality: Punctuality,
         *,
         segments: Sequence[VirtualSegment],
+        commands: Words,
         watchers: Watchers,
         wake_in: Callable[[float], None],
         jitter: Callable[[], float],
@@ -161,6 +164,7 @@ class DispatcherProcess(Process):
         self._punctuality = punctuality
         self._segments = segments
         self._watchers = watchers
+        self._commands = commands
         self._wake_in = wake_in
         self._jitter = jitter
         self._status = StatusBlock(books)
@@ -203,7 +207,7 @@ class DispatcherProcess(Process):
         )
         clock = VirtualClock(self._scheduler, self._points)
         self.loop = Loop(
-            WatchedDispatcher(work, self._watchers),
+            WatchedDispatcher(work, self._watchers, self._commands),
             queries,
             Drain(plan.drain_ms),
             Rhythm(plan.dispatch_pause_ms, plan.target_batch, plan.dispatch_batch),

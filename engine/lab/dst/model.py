@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
+from engine.acts import rules
 from engine.books import parked
 from engine.books.levels import Shape
 from engine.books.reader import BooksReader
@@ -15,6 +16,7 @@ from engine.lab.dst.plan import BITS, DAY_STEP_MS, PLAIN, PROCESSORS, Plan
 from engine.lab.dst.scheduler import Scheduler
 from engine.lab.dst.trace import Trace
 from engine.memory import layout
+from engine.memory.acts_layout import Act
 from engine.memory.layout import (
     ALREADY,
     CHARGED_BEFORE,
@@ -332,7 +334,10 @@ class Model:
             raise ViolationError(f"the slot of payment {number} holds another one: {held}", number)
         if account.final is not None:
             now, then = ((word.state, word.processor, word.requested_ms) for word in (held, account.final))
-            if now != then:
+            if now != then and self._may_be_open_again(account):
+                account.final = None
+                self.saw(account, held)
+            elif now != then:
                 raise ViolationError(f"payment {number} was {account.final} and became {held}", number)
             return
         if held.state == COMPLETED and held.reason == layout.REASON_UNCONFIRMED:
@@ -342,6 +347,18 @@ class Model:
             raise ViolationError(f"payment {number} is {problem}: {held}, charged is {account.charged_ms}", number)
         if held.state in (COMPLETED, FAILED, CHARGED_BEFORE):
             account.final = held
+
+    def _may_be_open_again(self, account: Account) -> bool:
+        """Whether it has failed, and an operator has asked to try it again. Its age then counts from that on."""
+        assert account.final is not None
+        if not rules.has_failed(account.final):
+            return False
+        asked = [at_ms for act, at_ms in account.acts if act is Act.RETRY]
+        if account.retries == len(asked):
+            return False
+        account.accepted_ms = asked[account.retries]
+        account.retries += 1
+        return True
 
     def _problem(self, account: Account, held: Payment) -> str:
         """What is wrong with what the engine says of a payment; "" for nothing."""
@@ -364,6 +381,8 @@ class Model:
         elif charged:
             return "charged"
         elif held.state == CHARGED_BEFORE:
+            if held.reason == layout.REASON_DECLARED:
+                return "" if account.is_asked(Act.CHARGED) else "declared by nobody"
             if not self.has_other(processor, account):
                 return "said to be charged before"
         elif held.state == FAILED:
@@ -372,6 +391,8 @@ class Model:
 
     def _undeserved(self, account: Account, held: Payment) -> str:
         """Why a payment that has failed should not have failed; "" when it is right."""
+        if held.reason == layout.REASON_CANCELLED:
+            return "" if account.is_asked(Act.CANCEL) else "cancelled by nobody"
         if held.reason == layout.REASON_TOO_OLD:
             age_ms = self._scheduler.mono_ms - account.accepted_ms
             return f"given up {age_ms} ms old" if age_ms < self.plan.give_up_ms else ""

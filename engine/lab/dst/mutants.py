@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from unittest import mock
 
+from engine.acts import rules
 from engine.books.reader import EXACT_MS, BooksReader
 from engine.books.writer import BooksWriter
 from engine.connectors import answers, rinha
 from engine.dispatch import ending, life, pacing, starting
+from engine.dispatch.acting import Acting
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.drain import Drain
 from engine.dispatch.loop import Loop
@@ -25,6 +27,7 @@ from engine.intake.acceptor import Acceptor
 from engine.intake.committer import Committer
 from engine.lab.dst import processes, wrong
 from engine.memory.doorbell import Doorbell
+from engine.operate import carrying
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.storage import fingerprints, migration
@@ -170,5 +173,27 @@ MUTANTS = {
     ),
     "health-at-once": Mutant(
         "a new dispatcher does not know when health was asked for last", Queries, "begin", lambda *_: None
+    ),
+    "act-without-row": Mutant(
+        "a command is put before who and why are in SQL", carrying, "carry_out", wrong.put_before_row
+    ),
+    "effect-twice": Mutant(
+        "an act and the place of the command ring are two transactions",
+        Acting,
+        "_carry_out",
+        wrong.act_in_two_transactions,
+    ),
+    "retry-whatever": Mutant(
+        "what may be charged is sent again when a person asks",
+        rules,
+        "decide",
+        wrong.retry_whatever,
+        ((Acting, "_do", wrong.retry_unknown),),
+    ),
+    "pause-forgotten": Mutant(
+        "a new dispatcher does not know what is paused", Acting, "_observe_pauses", wrong.pause_without_memory
+    ),
+    "result-untold": Mutant(
+        "a result whose dispatcher died before it told it is never told", Acting, "recover", wrong.recover_untold
     ),
 }

@@ -29,6 +29,7 @@ def reached(world: World) -> Counter[str]:
     books, sums = world.books, world.plan.sums
     for what, at in _WORDS.items():
         counts[what] += books[at]
+    counts.update(world.operators.reached())
     counts["charged before"] += books[layout.BOOKS_BEFORE_AT] - (sums > 0)
     counts["accepted by the fast path too"] += world.taken
     counts["laps"] += any(ring[layout.RING_HEAD_AT] > ring[layout.RING_SLOTS_AT] for ring in world.rings)

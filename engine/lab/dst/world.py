@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from unittest import mock
 
+from engine.acts import rules
 from engine.books import parked
 from engine.books.levels import lay_out_books, shape
 from engine.books.writer import BooksWriter
@@ -25,6 +26,7 @@ from engine.lab.dst.dispatching import DispatcherProcess, Watchers
 from engine.lab.dst.locks import VirtualLocks, VirtualTime
 from engine.lab.dst.memory import NEVER, UNTOLD, KilledError, Points, overwrite, shared_words
 from engine.lab.dst.model import Model, ViolationError
+from engine.lab.dst.operators import UNDER_WAY_MS, Operators
 from engine.lab.dst.plan import NEVER_MS, PLAIN, PROCESSORS, draw
 from engine.lab.dst.processes import ApiProcess, Process
 from engine.lab.dst.processors import Processor
@@ -89,6 +91,9 @@ class World:
             plan, self.books, books_shape, [RingReader(words) for words in self.rings], self._scheduler, self.trace
         )
         self._punctuality = Punctuality(self._model, self._scheduler)
+        self.operators = Operators(
+            seed, plan, self.books, books_shape, self._model, self._scheduler, points, self._step
+        )
         self._processors = [
             Processor(
                 number,
@@ -115,6 +120,7 @@ class World:
             points,
             self._punctuality,
             segments=self._segments,
+            commands=self.operators.words,
             watchers=Watchers(self._recovered, self._model.heard, self._model.settled, self._sends),
             wake_in=self._pass_in,
             jitter=chance.random,
@@ -206,6 +212,7 @@ class World:
         with (
             mock.patch.object(life, "after_lookup", partial(self._after_lookup, life.after_lookup)),
             mock.patch.object(work.log, "disabled", True),  # it would log each curse
+            mock.patch.object(rules, "UNDER_WAY_MS", UNDER_WAY_MS),
             mock.patch.object(acceptor, "locks", self._locks),
             mock.patch.object(acceptor, "time", self._time),
         ):
@@ -236,6 +243,7 @@ class World:
         for process in (*self._apis, self._dispatcher):
             self._boot(process)
         self._customers.begin()
+        self.operators.begin()
         for at_ms in plan.purges:
             scheduler.after(at_ms, self._purge)
         for at_ms in plan.audits:
@@ -261,6 +269,7 @@ class World:
         if not self._is_quiet():
             raise ViolationError(f"{QUIET_MS_MAX} ms after everything has healed there is still something to do")
         self._checks.quiet()
+        self.operators.quiet()
         self._restart_all()
 
     def _go_on(self, until_ms: int, over: Callable[[], bool]) -> None:
@@ -269,12 +278,14 @@ class World:
                 return
             if number % LOOK_EVERY == 0:
                 self._checks.look()
+                self.operators.look()
         raise ViolationError(f"{EVENTS_MAX} events and no end")
 
     def _heal(self) -> None:
         self._model.note("everything heals", None)
         self._troubled = False
         self._points.left = NEVER
+        self.operators.heal()
 
     def _is_quiet(self) -> bool:
         processes = (*self._apis, self._dispatcher)
@@ -284,7 +295,7 @@ class World:
             return False
         if any(words[layout.RING_READY_AT] != words[layout.RING_HEAD_AT] for words in self.rings):
             return False
-        if self._scheduler.mono_ms < self._rest_ms:
+        if self._scheduler.mono_ms < self._rest_ms or not self.operators.is_quiet:
             return False
         open_payments = self._dispatcher.dispatcher.open_payments()
         return not open_payments or (open_payments <= self._lasting_max and self._checks.is_quiet())
@@ -338,6 +349,8 @@ class World:
         process.alive = False
         self._model.note("is killed", None, process.name)
         self._points.left = self._draw_points()
+        if process is self.operators:
+            return
         if process is self._dispatcher:
             self._dispatcher.network.close()
         self._scheduler.after(self._chance.random() ** 2 * 3000, self._boot, process)
@@ -523,6 +536,8 @@ class World:
         is_of_slot = self._segments and attempt.ring != parked.RING and not attempt.lookup
         if is_of_slot and not self._segments[attempt.ring + 1].has_sent(attempt):
             raise ViolationError(f"payment {account.number} is sent before that is on disk", account.number)
+        if not attempt.lookup:
+            self.operators.sends(attempt.processor)
         account.sent(attempt)
         self._checks.check_account(account, self._starts)
         name = CONTEST_NAMES[attempt.processor]

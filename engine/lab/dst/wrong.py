@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from unittest import mock
 from uuid import UUID
 
 import orjson
 
+from engine.acts import rules
+from engine.books import parked
 from engine.books.reader import EXACT_MS, BooksReader, Sum, Window
 from engine.books.writer import BooksWriter
 from engine.connectors import answers, rinha
 from engine.connectors.answers import Fee, Outcome, Silence, Verdict
 from engine.dispatch import ending, life, pacing, starting
+from engine.dispatch.acting import Acting
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.drain import Drain
@@ -27,8 +30,11 @@ from engine.intake import acceptor
 from engine.intake.acceptor import Acceptor
 from engine.intake.committer import Committer
 from engine.lab.dst.plan import PROCESSORS
-from engine.memory import layout
+from engine.ledger.acts import ActionRow, ItemRow
+from engine.memory import acts_layout, layout
+from engine.memory.acts_layout import Act, Command, Result
 from engine.memory.words import WORD_MAX
+from engine.operate import carrying
 from engine.payment import Payment
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
@@ -289,3 +295,68 @@ def over_in_time(self: Drain, now_ms: int, in_flight: int, has_work: bool) -> bo
 
 def fee_of_the_other(self: Queries, now: Now, word: Fee | Silence) -> None:
     _heard_fee(self, now, word._replace(processor=1 - word.processor) if isinstance(word, Fee) else word)
+
+
+# --- operators' acts -------------------------------------------------------------------------------------------------
+
+
+def put_before_row(
+    world: carrying.World,
+    action: ActionRow,
+    rows: Sequence[ItemRow],
+    wanted: Sequence[Command],
+    rate: int,
+    told: Callable[[int], None],
+) -> None:
+    for command in wanted:
+        world.ring.put(command)
+    world.record(action, rows)
+
+
+def act_in_two_transactions(self: Acting, now: Now, command: Command) -> list[Attempt]:
+    books = self._work.books
+    books.begin(now.wall_ms)
+    payment = parked.find(books.value, self._work.shape, command.id_high, command.id_low)
+    word = acts_layout.pack_result(self._carried(now, command, payment))
+    books.commit()
+    books.put(0, layout.BOOKS_ACT_RESULT_AT, word)
+    books.put(0, layout.BOOKS_ACTS_AT, self._done + 1)
+    books.commit()
+    self._observe_pauses()
+    self._tell(now, self._done, command, word)
+    self._done += 1
+    return []
+
+
+_decide_act = rules.decide
+_do = Acting._do
+
+
+def retry_whatever(act: int, payment: Payment, now_ms: int) -> Result:
+    result = _decide_act(act, payment, now_ms)
+    return Result.DONE if result is Result.MAY_BE_CHARGED else result
+
+
+def retry_unknown(self: Acting, now: Now, act: int, payment: Payment) -> None:
+    if act != Act.RETRY or payment.state == layout.FAILED:
+        _do(self, now, act, payment)
+        return
+    work = self._work
+    unresolved = work.unresolved[payment.processor]
+    one = unresolved.get(payment.id_high << 64 | payment.id_low)
+    assert one is not None
+    unresolved.remove(one)
+    waiting = payment._replace(state=layout.QUEUED, settled_ms=0, reason=layout.REASON_NONE)
+    work.settlement.change(payment.position, waiting)
+    work.delayed.wait(work.new_delayed(parked.RING, waiting), now.mono_ms)
+
+
+def pause_without_memory(self: Acting) -> None:
+    paused = self._work.books.value(layout.BOOKS_PAUSED_AT) if self._work.last_ticket else 0
+    for number, observed in enumerate(self._work.router.observed):
+        observed.is_paused = bool(paused >> number & 1)
+
+
+def recover_untold(self: Acting, now: Now) -> None:
+    self._done = self._work.books.value(layout.BOOKS_ACTS_AT)
+    self._observe_pauses()
