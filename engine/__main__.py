@@ -31,6 +31,7 @@ PRODUCT = {
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
     "ledger": ("engine.ledger.command", "record every payment and attempt in SQL; `backup FILE` copies it"),
     "report": ("engine.ledger.report_command", "what the ledger knows: payments, attempts, latency, failures, by time"),
+    "reconcile": ("engine.reconcile.command", "hold the ledger against the processors' sums, down to the payment"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
 OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # packages that only some commands of the product need

@@ -22,6 +22,7 @@ ROOMS = {
     "storage": {"memory", "ring", "books", "journal"},
     "ledger": {"memory", "ring", "books", "journal", "storage"},
     "connectors": set[str](),
+    "reconcile": {"memory", "books", "storage", "ledger", "connectors"},
     "routing": set[str](),
     "dispatch": {"memory", "ring", "books", "journal", "storage", "connectors", "routing"},
     "intake": {"memory", "ring", "books", "storage"},

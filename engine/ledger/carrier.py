@@ -11,8 +11,10 @@ purge; where it was written over, what lies between two purges is counted to the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from engine.ledger.fees import Fees
 from engine.ledger.follow import OVER, RingFollower
 from engine.ledger.history import Records
 from engine.ledger.rows import (
@@ -48,14 +50,17 @@ class Carrier:
     """Goes on from ``cursor``, what SQL has, over the memory ``view``.
 
     Parameters:
-      fees_ppm: what is known of the processors' fees, by number; None: not known.
+      fees_ppm: what is known of the processors' fees now, by number; None: not known.
       now_ms: the wall clock.
+      fees: what SQL has of fees of before.
     """
 
-    def __init__(self, view: View, cursor: Cursor, fees_ppm: list[int | None], now_ms: int) -> None:
+    def __init__(
+        self, view: View, cursor: Cursor, fees_ppm: list[int | None], now_ms: int, fees: Iterable[FeeRow] = ()
+    ) -> None:
         self._view = view
         self._cursor = cursor
-        self._fees_ppm = fees_ppm
+        self._known = Fees(fees)
         self._era = cursor.era
         self._boundaries: list[Boundary] = []
         self._eras: list[EraRow] = []
@@ -65,7 +70,11 @@ class Carrier:
         self._parked_ms = 0
         self._purges = cursor.purges  # the books' era that belongs to the ledger's
         self._samples = Samples()
-        self._fees = [FeeRow(number, now_ms, ppm) for number, ppm in enumerate(fees_ppm) if ppm is not None]
+        self._fees = list[FeeRow]()
+        for number, ppm in enumerate(fees_ppm):
+            if ppm is not None and ppm != self._known.at(number, now_ms):
+                self._fees.append(FeeRow(number, now_ms, ppm))
+                self._known.add(self._fees[-1])
         self._begin(now_ms)
 
     def look(self, now_ms: int) -> Batch:
@@ -164,6 +173,8 @@ class Carrier:
                     self._next_era(one.at_ms, "purge")
                 self._boundaries.append(Boundary(one.ring - 1, one.position, self._era))
         self._records.take(records)
+        for row in self._records.fees:
+            self._known.add(row)
         return self._sequence
 
     def _look_for_purge(self, moment: Moment, now_ms: int) -> None:
@@ -234,7 +245,9 @@ class Carrier:
         reason = payment.reason if is_over or is_dead else layout.REASON_NONE
         if is_over and reason == layout.REASON_AMOUNT:
             cents = payment.first_ms  # what the processor has charged
-        fee_ppm = self._fees_ppm[processor] if processor is not None and payment.state == layout.COMPLETED else None
+        fee_ppm = None
+        if processor is not None and payment.state == layout.COMPLETED:
+            fee_ppm = self._known.at(processor, payment.requested_ms)
         return PaymentRow(
             self._era if payment.is_parked else self._era_of(ring + 1, position),
             (payment.id_high << 64 | payment.id_low).to_bytes(16, "big"),

@@ -14,6 +14,7 @@ from typing import Final
 
 from engine.books.reader import BooksBusyError
 from engine.journal.reader import JournalReader
+from engine.ledger import queries
 from engine.ledger.carrier import Carrier
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger, wall_ms
@@ -126,7 +127,7 @@ class Process:
             log.warning("the ledger's database is back")
         self._away, self._retry_s = "", RETRY_FIRST_S
         fees = [one.fee_ppm if one.fee_ppm >= 0 else None for one in settings.processors.all]
-        return Carrier(view, cursor, fees, wall_ms())
+        return Carrier(view, cursor, fees, wall_ms(), queries.fees(self._database))
 
     def _carry(self, batch: Batch) -> bool:
         """Carries a batch; whether there was anything in it."""
