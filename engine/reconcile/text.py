@@ -14,7 +14,7 @@ from engine.reconcile.finding import BOOKS
 from engine.reconcile.span import Span
 
 WIDTH: Final = 80
-INDENT: Final = " " * 6
+INDENT: Final = " " * 5
 COLUMNS: Final = (
     Column("number", ""), Column("version", ""), Column("state", "", Kind.TEXT), Column("against", "", Kind.TEXT),
     Column("processor", "", Kind.TEXT), Column("from", "", Kind.TIME), Column("to", "", Kind.TIME),
@@ -26,8 +26,8 @@ COLUMNS: Final = (
 
 def table(versions: Sequence[Version], names: Mapping[int, str]) -> str:
     """A line for each version, and below it what is known of the payment."""
-    lines = [f"{'no':>5} {'state':20} {'at':8} {'when (UTC)':23} {'payments':>8} {'amount':>11}"]
-    lines.append(" ".join("-" * width for width in (5, 20, 8, 23, 8, 11)))
+    lines = [f"{'no':>4} {'state':20} {'at':8} {'when (UTC)':23} {'count':>5} {'amount':>15}"]
+    lines.append(" ".join("-" * width for width in (4, 20, 8, 23, 5, 15)))
     before = 0
     for one in versions:
         finding = one.finding
@@ -35,8 +35,8 @@ def table(versions: Sequence[Version], names: Mapping[int, str]) -> str:
         before = one.number
         at = "books" if finding.against == BOOKS else names.get(finding.processor, str(finding.processor))
         lines.append(
-            f"{number:>5} {finding.state:20} {_cut(at, 8):8} {_moment(finding.span.from_ms):23} "
-            f"{finding.difference.payments:+8} {_signed(finding.difference.cents):>11}"
+            f"{number:>4} {finding.state:20} {_cut(at, 8):8} {_moment(finding.span.from_ms):23} "
+            f"{finding.difference.payments:+5} {_signed(finding.difference.cents):>15}"
         )
         for text in _details(one, names):
             lines += textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT + "  ")
