@@ -36,7 +36,7 @@ def table(versions: Sequence[Version], names: Mapping[int, str]) -> str:
         at = "books" if finding.against == BOOKS else names.get(finding.processor, str(finding.processor))
         lines.append(
             f"{number:>4} {finding.state:20} {_cut(at, 8):8} {_moment(finding.span.from_ms):23} "
-            f"{finding.difference.payments:+5} {_signed(finding.difference.cents):>15}"
+            f"{_count(finding.difference.payments):>5} {_signed(finding.difference.cents):>15}"
         )
         for text in _details(one, names):
             lines += textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT + "  ")
@@ -96,6 +96,10 @@ def _details(one: Version, names: Mapping[int, str]) -> list[str]:
 def _moment(at_ms: int) -> str:
     text = iso(at_ms).replace("T", " ").removesuffix("Z")
     return text if at_ms % 1000 else f"{text}.000"
+
+
+def _count(payments: int) -> str:
+    return f"{payments:+}" if payments else "0"
 
 
 def _signed(cents: int) -> str:
