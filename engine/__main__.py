@@ -34,6 +34,7 @@ PRODUCT = {
     "report": ("engine.ledger.report_command", "what the ledger knows: payments, attempts, latency, failures, by time"),
     "dead-letters": ("engine.operate.command", "payments that a person must decide: list, show, ask, retry, declare"),
     "processors": ("engine.operate.pausing", "pause a processor, which then gets no new payments, or resume it"),
+    "reconcile": ("engine.reconcile.command", "hold the ledger against the processors' sums, down to the payment"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
 OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # packages that only some commands of the product need

@@ -47,7 +47,7 @@ class ProcessorSettings:
     )
     token: str = variable(
         "ENGINE_PROCESSOR_TOKEN", "123", "", 0, 256,
-        "Token for queries of the processors' fees (header `X-Rinha-Token`).", "printable",
+        "Token for queries of the processors' fees and sums (header `X-Rinha-Token`).", "printable",
     )
 
     @cached_property
@@ -171,6 +171,11 @@ class LedgerSettings:
     retention_days: int = variable(
         "ENGINE_LEDGER_RETENTION_DAYS", 0, "days", 0, 36_500,
         "How long the ledger keeps what is over; 0: for ever.",
+    )
+
+    reconcile_seconds: int = variable(
+        "ENGINE_RECONCILE_SECONDS", 0, "s", 0, 2_592_000,
+        "How often to compare ledger and processors' sums, under `/admin`: the contest forbids that; 0: never.",
     )
 
     @property

@@ -156,6 +156,8 @@ def _contradictions(settings: Settings) -> list[str]:
             f"ENGINE_DATA_DIR={storage.data_dir!r}: ENGINE_DURABILITY={storage.durability} needs the absolute path "
             "of a directory on a local disk"
         )
+    if settings.ledger.reconcile_seconds and not settings.ledger.is_on:
+        problems.append("ENGINE_RECONCILE_SECONDS: there is nothing to compare while ENGINE_LEDGER is off")
     same = one_and_the_same(processors.all)
     if same is not None:
         names = PROCESSOR_URL_NAMES if not processors.listed else [f"{one.name} in ENGINE_PROCESSORS" for one in same]

@@ -24,6 +24,7 @@ ROOMS = {
     "ledger": {"memory", "ring", "books", "journal", "storage"},
     "operate": {"memory", "books", "acts", "storage", "ledger"},
     "connectors": set[str](),
+    "reconcile": {"memory", "books", "storage", "ledger", "connectors"},
     "routing": set[str](),
     "dispatch": {"memory", "ring", "books", "journal", "acts", "storage", "connectors", "routing"},
     "intake": {"memory", "ring", "books", "storage"},

@@ -18,6 +18,7 @@ BODY_BYTES_MAX = 65_536  # of an answer; a longer one is not read: its outcome i
 CENTS_MAX = 10**12  # of an amount that a processor has stored: more than any payment that is accepted
 REQUESTED_MS_MAX = 1 << 43  # of a time that a processor has stored: before the year 2248
 MIN_RESPONSE_MS_MAX = 3_600_000  # of a response time in a health answer; a longer one is not believed
+SUMMARY_MAX = 1 << 62  # payments, or cents, of a summary; it fits into a database
 PPM = 1_000_000
 
 
@@ -64,6 +65,13 @@ class Fee(NamedTuple):
 
     processor: int
     ppm: int
+
+
+class Summary(NamedTuple):
+    """What a processor says that it has charged in a window: payments and cents, 0 to SUMMARY_MAX."""
+
+    payments: int
+    cents: int
 
 
 class Query(IntEnum):

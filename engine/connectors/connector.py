@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.connectors.answers import Fee, Health, Outcome
+from engine.connectors.answers import Fee, Health, Outcome, Summary
 
 Body = bytes | bytearray
 
@@ -48,8 +48,11 @@ class Connector:
       payment_body: of id_high, id_low, cents and requested_ms (ms since 1970). The same four give the same bytes.
       lookup: of id_high, id_low: asks what the processor has stored for this id.
       health, fee: the queries for these two.
+      summary: of from_ms, to_ms (ms since 1970): asks what was charged under a requestedAt from the beginning of the
+        first millisecond to the end of the last one.
       read_payment: of status, body: CHARGED, ALREADY, REJECTED, FAILED, REFUSED or UNKNOWN.
       read_lookup: of status, body, id_high, id_low: FOUND, ABSENT or UNKNOWN. A record of another id is UNKNOWN.
+      read_summary: of status, body. None: the answer is no summary.
       read_health, read_fee: of processor (its number, which the result carries), status, body. None: the answer has no
         health, or no fee.
     """
@@ -59,10 +62,12 @@ class Connector:
     lookup: Callable[[int, int], Request]
     health: Request
     fee: Request
+    summary: Callable[[int, int], Request]
     read_payment: Callable[[int, Body], Outcome]
     read_lookup: Callable[[int, Body, int, int], Outcome]
     read_health: Callable[[int, int, Body], Health | None]
     read_fee: Callable[[int, int, Body], Fee | None]
+    read_summary: Callable[[int, Body], Summary | None]
 
     def __post_init__(self) -> None:
         assert self.payments.method != "GET", "a payment has a body"

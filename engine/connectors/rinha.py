@@ -19,8 +19,10 @@ so no proof) or UNKNOWN (everything else: there is no answer that can be trusted
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from functools import lru_cache
+from decimal import Decimal
+from functools import lru_cache, partial
 from typing import TypeGuard
 
 import orjson
@@ -35,10 +37,12 @@ from engine.connectors.answers import (
     PPM,
     REFUSED,
     REJECTED,
+    SUMMARY_MAX,
     UNKNOWN,
     Fee,
     Health,
     Outcome,
+    Summary,
     found,
 )
 from engine.connectors.connector import Body, Connector, Request
@@ -49,8 +53,9 @@ ANSWERS_KEPT = 16  # different answers that are remembered
 CHARGED_MESSAGE = "payment processed successfully"
 PAYMENTS = Request("POST", "/payments", (("Content-Type", "application/json"),))
 HEALTH = Request("GET", "/payments/service-health")
+SUMMARY_PATH = "/admin/payments-summary"
 # The summary of any window has the fee. An empty window costs the processor least.
-FEE_PATH = "/admin/payments-summary?from=2000-01-01T00:00:00Z&to=2000-01-01T00:00:00Z"
+FEE_PATH = f"{SUMMARY_PATH}?from=2000-01-01T00:00:00Z&to=2000-01-01T00:00:00Z"
 TOKEN_HEADER = "X-Rinha-Token"
 _REFUSALS = frozenset((400, 402, 404, 405, 413, 414, 415))
 _STATES = frozenset((500, 401, 403))
@@ -58,17 +63,19 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def connector(token: str) -> Connector:
-    """The connector of a processor that tells its fee to a client with ``token``."""
+    """The connector of a processor that tells its fee and its sums to a client with ``token``."""
     return Connector(
         payments=PAYMENTS,
         payment_body=payment_body,
         lookup=lookup,
         health=HEALTH,
         fee=Request("GET", FEE_PATH, ((TOKEN_HEADER, token),)),
+        summary=partial(summary, token),
         read_payment=read_payment,
         read_lookup=read_lookup,
         read_health=read_health,
         read_fee=read_fee,
+        read_summary=read_summary,
     )
 
 
@@ -85,6 +92,12 @@ def payment_body(id_high: int, id_low: int, cents: int, requested_ms: int) -> by
 def lookup(id_high: int, id_low: int) -> Request:
     """Asks what the processor has stored for this id."""
     return Request("GET", f"/payments/{format_id(id_high, id_low)}")
+
+
+def summary(token: str, from_ms: int, to_ms: int) -> Request:
+    """Asks for the sums of a window. Its end is the last microsecond, for a processor may store finer times than ms."""
+    begin, end = _timestamp(from_ms), _timestamp(to_ms).replace("Z", "999Z")
+    return Request("GET", f"{SUMMARY_PATH}?from={begin}&to={end}", ((TOKEN_HEADER, token),))
 
 
 @lru_cache(1)  # payments that are sent together have the same moment
@@ -148,6 +161,21 @@ def read_fee(processor: int, status: int, body: Body) -> Fee | None:
     value = _object(body) if status == 200 else None
     share = None if value is None else value.get("feePerTransaction")
     return Fee(processor, round(share * PPM)) if _is_number(share, 1) else None
+
+
+def read_summary(status: int, body: Body) -> Summary | None:
+    """What a processor says that it has charged in a window; None if the answer is no summary."""
+    try:
+        # Decimals: as floats, large sums would lose cents.
+        value = json.loads(bytes(body), parse_float=Decimal, parse_constant=str) if status == 200 else None
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+    payments, amount = (value.get("totalRequests"), value.get("totalAmount")) if isinstance(value, dict) else (0, None)
+    if isinstance(payments, bool) or not isinstance(payments, int) or not 0 <= payments <= SUMMARY_MAX:
+        return None
+    if isinstance(amount, bool) or not isinstance(amount, int | Decimal) or not 0 <= amount <= SUMMARY_MAX // 100:
+        return None
+    return Summary(payments, round(amount * 100))
 
 
 @lru_cache(ANSWERS_KEPT)

@@ -13,6 +13,7 @@ from typing import Final
 
 from engine.books.reader import BooksBusyError
 from engine.ledger.eras import Eras
+from engine.ledger.fees import Fees
 from engine.ledger.follow import OVER, RingFollower, Seen
 from engine.ledger.history import Records
 from engine.ledger.parking import ParkingFollower
@@ -43,10 +44,11 @@ class Carrier:
     """Goes on from ``cursor``, what SQL has, over the memory ``view``.
 
     Parameters:
-      fees_ppm: what is known of the processors' fees, by number; None: not known.
+      fees_ppm: what is known of the processors' fees now, by number; None: not known.
       now_ms: the wall clock.
       parked: the payments of this era that SQL has as open although they need their slots no more
         (:func:`engine.ledger.carry.open_parked`).
+      fees: what SQL has of fees of before.
 
     Raises BooksBusyError.
     """
@@ -58,10 +60,11 @@ class Carrier:
         fees_ppm: list[int | None],
         now_ms: int,
         parked: Iterable[PaymentRow] = (),
+        fees: Iterable[FeeRow] = (),
     ) -> None:
         self._view = view
         self._cursor = cursor
-        self._fees_ppm = fees_ppm
+        self._known = Fees(fees)
         self._eras = Eras(cursor, view.generation)
         self._gaps = self._eras.gaps
         self._records = Records(self._era_of_record)
@@ -69,7 +72,11 @@ class Carrier:
         self._is_whole = False
         self._targets = 0, list[int]()  # of the last look: how far journal and rings were when it began
         self._samples = Samples()
-        self._fees = [FeeRow(number, now_ms, ppm) for number, ppm in enumerate(fees_ppm) if ppm is not None]
+        self._fees = list[FeeRow]()
+        for number, ppm in enumerate(fees_ppm):
+            if ppm is not None and ppm != self._known.at(number, now_ms):
+                self._fees.append(FeeRow(number, now_ms, ppm))
+                self._known.add(self._fees[-1])
         self._begin(now_ms)
         self._find_parked(parked, now_ms)
 
@@ -216,6 +223,8 @@ class Carrier:
             if one.kind == Kind.PURGED:
                 self._eras.take(one)
         self._records.take(records)
+        for row in self._records.fees:
+            self._known.add(row)
         return self._sequence
 
     def _era_of_record(self, ring: int, position: int) -> int:
@@ -286,7 +295,9 @@ class Carrier:
         reason = payment.reason if is_over or is_dead else layout.REASON_NONE
         if is_over and reason == layout.REASON_AMOUNT:
             cents = payment.first_ms  # what the processor has charged
-        fee_ppm = self._fees_ppm[processor] if processor is not None and payment.state == layout.COMPLETED else None
+        fee_ppm = None
+        if processor is not None and payment.state == layout.COMPLETED:
+            fee_ppm = self._known.at(processor, payment.requested_ms)
         return PaymentRow(
             era,
             (payment.id_high << 64 | payment.id_low).to_bytes(16, "big"),

@@ -15,7 +15,7 @@ COLORS: Final = ("#2a7f62", "#e09f3e", "#457b9d", "#b5838d", "#8ab17d", "#e76f51
 INK, GREY, GRID = "#1d3557", "#6b7785", "#dfe4ea"
 STEPS_MAX: Final = 4000
 MARKS: Final = 6  # on the axis of time, about
-UNITS: Final = {Kind.CENTS: "", Kind.MS: " ms", Kind.US: " ms", Kind.COUNT: ""}
+UNITS: Final = {Kind.CENTS: "", Kind.BALANCE: "", Kind.MS: " ms", Kind.US: " ms", Kind.COUNT: ""}
 
 Line = dict[int, float]  # values by time
 
@@ -114,7 +114,7 @@ def _legend(names: Sequence[str]) -> list[str]:
 
 
 def _shown(kind: Kind, value: float) -> str:
-    if kind is Kind.CENTS:
+    if kind in (Kind.CENTS, Kind.BALANCE):
         return f"{value / 100:,.0f}"
     digits = f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
     return f"{digits}{UNITS[kind]}"

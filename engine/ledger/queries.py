@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from engine.ledger import schema
 from engine.ledger.database import Database
-from engine.ledger.rows import AttemptRow, PaymentRow
+from engine.ledger.rows import AttemptRow, FeeRow, PaymentRow
 from engine.memory import layout
 from engine.processors import PROCESSORS_MAX
 
@@ -145,6 +145,22 @@ def processor_names(database: Database) -> dict[int, str]:
     query = sa.select(schema.processor.c.number, schema.processor.c.name)
     with database.transaction() as connection:
         return {row.number: row.name for row in connection.execute(query)}
+
+
+def era_began_ms(database: Database) -> int:
+    """When the current era began; 0 before the first one."""
+    query = sa.select(schema.era.c.began_ms).where(
+        schema.era.c.number == sa.select(schema.cursor.c.era).scalar_subquery()
+    )
+    with database.transaction() as connection:
+        return connection.execute(query).scalar() or 0
+
+
+def fees(database: Database) -> list[FeeRow]:
+    """All fees that were ever known, with the times since when they are valid."""
+    with database.transaction() as connection:
+        found = connection.execute(sa.select(*(schema.fee_schedule.c[name] for name in FeeRow._fields)))
+        return [FeeRow(*row) for row in found]
 
 
 def _reach_ms(connection: sa.Connection) -> int:

@@ -100,7 +100,7 @@ def _cell(column: Column, value: Any, step_ms: int) -> str:
         return NOTHING
     if column.kind is Kind.TIME:
         return short_time(value, step_ms)
-    if column.kind is Kind.CENTS:
+    if column.kind in (Kind.CENTS, Kind.BALANCE):
         return amount(value)
     if column.kind is Kind.US:
         return duration(value / 1000)

@@ -5,7 +5,7 @@ Each report reads the rows of its stretch by an index on their time. A day is 86
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -13,16 +13,19 @@ import sqlalchemy as sa
 
 from engine.ledger import schema
 from engine.ledger.database import Database
-from engine.ledger.queries import processor_names
+from engine.ledger.fees import Fees
+from engine.ledger.money import Money, Part
+from engine.ledger.queries import fees, processor_names
 from engine.ledger.retention import mean
 from engine.ledger.rows import OPEN, OUTCOME_NAMES, PROCESSOR_STATE_NAMES
 from engine.memory import layout
-from engine.processors import PROCESSORS_MAX
+from engine.processors import PPM, PROCESSORS_MAX
 
 STEPS_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 CHARGED: Final = (0, 1, 6)  # outcomes after which the processor has the payment: charged, already there, found
 NOT_CHARGED: Final = (2, 3, 4)  # rejected, failed, refused
 UNKNOWN: Final = 5
+ALL: Final = PROCESSORS_MAX  # a row for all processors, behind theirs
 OPENED: Final = PROCESSOR_STATE_NAMES.index("open")
 
 
@@ -33,6 +36,7 @@ class Kind(Enum):
     TEXT = "text"
     COUNT = "count"
     CENTS = "cents"
+    BALANCE = "balance"  # cents, of this step and all before it
     MS = "ms"
     US = "us"
 
@@ -175,12 +179,9 @@ def failures(database: Database, stretch: Stretch) -> Report:
 def processors(database: Database, stretch: Stretch) -> Report:
     """What each processor settled (by requestedAt), what it said of its health, and how often its breaker opened."""
     own, health, state = schema.payment.c, schema.processor_health.c, schema.processor_state.c
-    # Window sums are read from their index, for each era and processor.
-    eras = sa.select(schema.era.c.number).union(sa.select(schema.cursor.c.era))
     settled = sa.select(stretch.step(own.requested_ms), own.processor, sa.func.count(), sa.func.sum(own.cents)).where(
-        sa.text(schema.IS_COMPLETED), own.era.in_(eras), own.processor.in_(range(PROCESSORS_MAX)),
-        stretch.contains(own.requested_ms),
-    )  # fmt: skip
+        *_settled(stretch)
+    )
     answers = sa.select(
         stretch.step(health.at_ms), health.processor, sa.func.count(), _count(health.failing == 1),
         sa.func.max(health.min_response_ms),
@@ -231,14 +232,66 @@ def samples(database: Database, stretch: Stretch) -> Report:
     return Report(columns, rows)
 
 
+def money(database: Database, stretch: Stretch) -> Report:
+    """What was charged (by requestedAt) at each processor and at all, its fees, the net, and the net so far."""
+    now, so_far = dict[tuple[int, int], Money](), dict[int, Money]()
+    for step, number, part in _parts(database, stretch):
+        for key in (number, ALL):
+            now.setdefault((step, key), Money()).add(part)
+    names = {**processor_names(database), ALL: "(all)"}
+    rows = list[tuple[Any, ...]]()
+    for (step, number), one in sorted(now.items()):
+        total = so_far.setdefault(number, Money())
+        total.join(one)
+        rows.append(
+            (step, names.get(number, str(number)), one.payments, one.cents, one.fee_cents, one.net_cents,
+             total.net_cents, one.cheapest_cents, one.unknown_cents)
+        )  # fmt: skip
+    columns = (
+        TIME, Column("processor", "at", Kind.TEXT), Column("payments", ""), Column("gross_cents", "gross", Kind.CENTS),
+        Column("fee_cents", "fee", Kind.CENTS), Column("net_cents", "net", Kind.CENTS),
+        Column("net_so_far_cents", "net so far", Kind.BALANCE), Column("cheapest_fee_cents", "least fee", Kind.CENTS),
+        Column("fee_not_known_gross_cents", "", Kind.CENTS),
+    )  # fmt: skip
+    return Report(columns, rows)
+
+
 REPORTS: Final[dict[str, Make]] = {
     "payments": payments,
     "attempts": attempts,
     "latency": latency,
     "failures": failures,
     "processors": processors,
+    "money": money,
     "samples": samples,
 }
+
+
+def _parts(database: Database, stretch: Stretch) -> Iterator[tuple[int, int, Part]]:
+    """What was charged, by step, processor, fee, and the lowest fee of the time."""
+    own, known = schema.payment.c, Fees(fees(database))
+    changes = known.changes(stretch.from_ms, stretch.to_ms)
+    since: Any = sa.literal_column(str(stretch.from_ms))
+    if changes:
+        since = sa.case(*((own.requested_ms >= at_ms, at_ms) for at_ms in reversed(changes)), else_=stretch.from_ms)
+    query = sa.select(
+        stretch.step(own.requested_ms), own.processor, own.fee_ppm, since.label("since"), sa.func.count(),
+        # SQLite's sums end at 63 bits: of the amounts' high and low digits there is room for 10^12 payments.
+        sa.func.sum(own.cents // sa.literal_column(str(PPM), sa.Integer())),
+        sa.func.sum(own.cents % sa.literal_column(str(PPM), sa.Integer())),
+    ).where(*_settled(stretch))  # fmt: skip
+    for step, number, fee_ppm, since_ms, count, high, low in _rows(database, _grouped(query, 4)):
+        yield step, number, Part(count, high * PPM + low, fee_ppm, known.cheapest(since_ms))
+
+
+def _settled(stretch: Stretch) -> list[Any]:
+    """What was charged in the stretch, of all eras: each era and processor is read from the index of windows."""
+    own = schema.payment.c
+    eras = sa.select(schema.era.c.number).union(sa.select(schema.cursor.c.era))
+    return [
+        sa.text(schema.IS_COMPLETED), own.era.in_(eras), own.processor.in_(range(PROCESSORS_MAX)),
+        stretch.contains(own.requested_ms),
+    ]  # fmt: skip
 
 
 def _count(condition: Any) -> Any:

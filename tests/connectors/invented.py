@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 from engine.connectors import answers
-from engine.connectors.answers import Fee, Health, Outcome, found
+from engine.connectors.answers import Fee, Health, Outcome, Summary, found
 from engine.connectors.connector import Body, Connector, Request
 
 ACCEPTED = b"TAKEN"
@@ -26,10 +26,12 @@ def connector(key: str) -> Connector:
         ),
         health=Request("GET", "/v2/up"),
         fee=Request("GET", "/v2/terms?unit=bps", keyed),
+        summary=lambda begin, end: Request("GET", f"/v2/sums?since={begin}&until={end + 1}", keyed),
         read_payment=read_payment,
         read_lookup=read_lookup,
         read_health=read_health,
         read_fee=read_fee,
+        read_summary=read_summary,
     )
 
 
@@ -58,6 +60,11 @@ def read_health(processor: int, status: int, body: Body) -> Health | None:
 
 def read_fee(processor: int, status: int, body: Body) -> Fee | None:
     return Fee(processor, int(body) * 100) if status == 200 else None
+
+
+def read_summary(status: int, body: Body) -> Summary | None:
+    payments, cents = body.split()
+    return Summary(int(payments), int(cents)) if status == 200 else None
 
 
 class Seen(NamedTuple):

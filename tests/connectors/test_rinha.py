@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.connectors import answers, rinha
-from engine.connectors.answers import CENTS_MAX, MIN_RESPONSE_MS_MAX, PPM, REQUESTED_MS_MAX, Outcome, Verdict
+from engine.connectors.answers import (
+    CENTS_MAX,
+    MIN_RESPONSE_MS_MAX,
+    PPM,
+    REQUESTED_MS_MAX,
+    SUMMARY_MAX,
+    Outcome,
+    Summary,
+    Verdict,
+)
 
 ID = 0x4A7901B87D264D9D, 0xAA194DC1C7CF60B3
 NAME = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
@@ -126,13 +135,41 @@ def test_what_is_sent_is_what_is_read_when_it_is_stored(cents: int, requested_ms
     assert rinha.read_lookup(200, body, ID[0], id_low) == Outcome(Verdict.FOUND, requested_ms, cents)
 
 
-def test_the_token_goes_with_the_query_for_the_fee_alone() -> None:
+def test_the_token_goes_with_the_queries_for_fee_and_sums_alone() -> None:
     made = rinha.connector("a token")
-    assert made.fee.headers == (("X-Rinha-Token", "a token"),)
+    assert made.fee.headers == made.summary(0, 1).headers == (("X-Rinha-Token", "a token"),)
     assert [made.payments.headers, made.lookup(*ID).headers, made.health.headers] == [
         (("Content-Type", "application/json"),), (), (),
     ]  # fmt: skip
     assert made.lookup(*ID).path == f"/payments/{NAME}"
+
+
+def test_a_window_ends_just_before_the_next_millisecond() -> None:
+    assert rinha.connector("").summary(1_784_203_200_000, 1_784_203_200_999).path == (
+        "/admin/payments-summary?from=2026-07-16T12:00:00.000Z&to=2026-07-16T12:00:00.999999Z"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"totalRequests":2,"totalAmount":39.80,"totalFee":1.99,"feePerTransaction":0.05}', Summary(2, 3980)),
+        (b'{"totalRequests":0,"totalAmount":0}', Summary(0, 0)),
+        (b'{"totalRequests":1,"totalAmount":19.900000000000002}', Summary(1, 1990)),
+        (b'{"totalRequests":5,"totalAmount":90071992547409.93}', Summary(5, 9007199254740993)),  # no float has it
+        (b'{"totalRequests":1,"totalAmount":"19.90"}', None),
+        (b'{"totalRequests":1.5,"totalAmount":19.90}', None),
+        (b'{"totalRequests":true,"totalAmount":19.90}', None),
+        (b'{"totalRequests":-1,"totalAmount":19.90}', None),
+        (b'{"totalRequests":1,"totalAmount":NaN}', None),
+        (b'{"totalRequests":1,"totalAmount":1e99999999999999999999}', None),
+        (b'{"totalRequests":99999999999999999999,"totalAmount":1}', None),
+        (b'{"totalRequests":1}', None), (b"[]", None), (b"", None), (b"[" * 65_000, None), (b"\xff", None),
+    ],
+)  # fmt: skip
+def test_sums_are_read_exactly_or_not_at_all(body: bytes, found: Summary | None) -> None:
+    assert rinha.read_summary(200, body) == found
+    assert rinha.read_summary(401, body) is None
 
 
 # --- whatever it says ------------------------------------------------------------------------------------------------
@@ -153,6 +190,8 @@ FIELDS: Any = st.fixed_dictionaries(
         "failing": VALUES,
         "minResponseTime": VALUES,
         "feePerTransaction": VALUES,
+        "totalRequests": st.integers(0, 9) | VALUES,
+        "totalAmount": VALUES,
     },
 )
 BODIES = st.binary(max_size=300) | (VALUES | FIELDS).map(orjson.dumps)
@@ -181,6 +220,9 @@ def test_no_answer_to_a_lookup_raises_and_what_is_found_is_bounded(status: int, 
 @given(STATUSES, BODIES)
 def test_no_answer_to_a_query_raises_and_what_it_says_is_bounded(status: int, body: bytes) -> None:
     health, fee = rinha.read_health(1, status, bytearray(body)), rinha.read_fee(1, status, bytearray(body))
+    summary = rinha.read_summary(status, bytearray(body))
+    if summary is not None:
+        assert status == 200 and 0 <= summary.payments <= SUMMARY_MAX and 0 <= summary.cents <= SUMMARY_MAX
     if health is not None:
         assert status != 429 and health.processor == 1 and isinstance(health.failing, bool)
         assert 0 <= health.min_response_ms <= MIN_RESPONSE_MS_MAX

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from engine.books.reader import BooksBusyError, BooksReader
 from engine.connectors import answers
-from engine.connectors.answers import Outcome
+from engine.connectors.answers import Fee, Outcome
 from engine.journal.reader import JournalReader
 from engine.ledger import queries, schema
 from engine.ledger.carrier import Carrier
@@ -36,6 +36,7 @@ class Ledger:
 
     def __init__(self, place: Place, directory: Path) -> None:
         self.place = place
+        self.fees_ppm: list[int | None] = list(FEES_PPM)
         self.database: Database = open_ledger(
             f"sqlite:///{directory}/ledger.db", name="engine", processors=("default", "fallback"), is_full=False
         )
@@ -51,7 +52,9 @@ class Ledger:
         cursor = self.database.cursor()
         self.marks.begin(cursor)
         parked = open_parked(self.database)
-        self.carrier = Carrier(view, cursor, list(FEES_PPM), place.now.wall_ms, parked)
+        self.carrier = Carrier(
+            view, cursor, list(self.fees_ppm), place.now.wall_ms, parked, queries.fees(self.database)
+        )
 
     def look(self) -> None:
         """One look, carried, and said in shared memory."""
@@ -117,6 +120,37 @@ def test_a_payment_is_seen_open_and_then_settled_with_its_fee_and_its_attempt(pl
     assert attempt_row == [(identity(7), 1, 0, answers.CHARGED.verdict, 200, None, 12_345, requested_ms)]
     ledger.look()
     assert ledger.payments("state") == [(layout.COMPLETED,)] and ledger.rows(schema.gap, "source") == []
+
+
+def test_a_payment_has_the_fee_that_was_valid_when_it_was_sent(place: Place, ledger: Ledger) -> None:
+    ledger.look()
+    assert place.accept(1)
+    charge_all(place)  # nobody has carried it when the settings get another fee
+    place.now_ms += 1000
+    ledger.fees_ppm = [70_000, None]
+    ledger.restart()
+    assert place.accept(2)
+    charge_all(place)
+    ledger.look()
+    assert ledger.payments("position", "processor", "fee_ppm") == [(0, 0, 50_000), (1, 0, 70_000)]
+    assert [ppm for _, _, ppm in queries.fees(ledger.database)] == [50_000, 70_000]
+    ledger.restart()
+    ledger.look()
+    assert len(queries.fees(ledger.database)) == 2, "a fee that is known already is no other one"
+
+
+def test_a_fee_that_a_processor_tells_is_the_fee_of_its_payments(place: Place, ledger: Ledger) -> None:
+    ledger.fees_ppm = [None, None]
+    ledger.restart()
+    assert place.accept(1)
+    charge_all(place)
+    place.network.words.append(Fee(0, 65_000))
+    place.step()
+    place.step()
+    assert place.accept(2)
+    charge_all(place)
+    ledger.look()
+    assert ledger.payments("position", "fee_ppm", "fee_cents") == [(0, 65_000, 129), (1, 65_000, 129)]
 
 
 def test_a_request_without_an_answer_and_the_lookup_that_finds_it_are_attempts(place: Place, ledger: Ledger) -> None:

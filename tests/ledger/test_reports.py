@@ -12,6 +12,8 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,15 +24,18 @@ from engine.ledger import picture, report_text
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.latest import Latest, latest, latest_text
+from engine.ledger.money import rounded
 from engine.ledger.report_command import moment
 from engine.ledger.reports import REPORTS, STEPS_MS, Column, Kind, Report, Stretch
-from engine.ledger.rows import AttemptRow, Batch, EraRow, HealthRow, PaymentRow, ProcessorStateRow, SampleRow
+from engine.ledger.rows import AttemptRow, Batch, EraRow, FeeRow, HealthRow, PaymentRow, ProcessorStateRow, SampleRow
 from engine.memory import layout
 from tests.ledger import making
 from tests.ledger.making import NOW_MS, attempt, payment
 
 MINUTE = STEPS_MS["minute"]
 NAMES = ("default", "fallback")
+FEES_PPM = (50_000, 150_000)
+FEES = tuple(FeeRow(number, 0, ppm) for number, ppm in enumerate(FEES_PPM))
 OUTCOMES = {0: None, 2: 429, 3: 500, 5: None, 6: 200, 255: None}
 STRETCH = Stretch(NOW_MS + MINUTE, NOW_MS + 5 * MINUTE, MINUTE)  # two minutes of the rows lie before it, and after it
 
@@ -49,7 +54,8 @@ class Rows:
             outcome = draw.choice((0, 0, 0, *OUTCOMES))
             self.payments.append(
                 payment(number, accepted_ms=at_ms, requested_ms=at_ms + 3, settled_ms=at_ms + draw.randrange(10**5),
-                        state=state, processor=processor, cents=draw.randrange(10**6), era=1 + number % 2)
+                        state=state, processor=processor, fee_ppm=FEES_PPM[processor],
+                        cents=draw.randrange(10**6), era=1 + number % 2)
             )  # fmt: skip
             self.attempts.append(
                 attempt(number, number, processor=processor, began_ms=at_ms, latency_us=latency, outcome=outcome,
@@ -66,7 +72,8 @@ class Rows:
         before = database.cursor()
         return Batch(
             before, before._replace(journal=10**4, era=2), tuple(self.payments), tuple(self.attempts),
-            tuple(self.health), tuple(self.states), samples=tuple(self.samples), eras=(EraRow(1, 0, None, 1, ""),),
+            tuple(self.health), tuple(self.states), FEES, samples=tuple(self.samples),
+            eras=(EraRow(1, 0, None, 1, ""),),
         )  # fmt: skip
 
 
@@ -191,6 +198,67 @@ def test_processors(filled: Database) -> None:
     assert made(filled, "processors") == expected and expected
 
 
+@pytest.mark.parametrize("step", STEPS_MS)
+def test_money(filled: Database, step: str) -> None:
+    stretch = STRETCH._replace(step_ms=STEPS_MS[step])
+    settled = [row for row in ROWS.payments if row.state == layout.COMPLETED]
+    by_processor = steps(settled, lambda row: (row.requested_ms, row.processor), stretch)
+    in_all = steps(settled, lambda row: (row.requested_ms,), stretch)
+    expected, before = [], dict[str, list[PaymentRow]]()
+    for key, rows in sorted([*by_processor.items(), *(((*key, "~"), rows) for key, rows in in_all.items())]):
+        gross = sum(row.cents for row in rows)
+        exact = Decimal(sum(row.cents * row.fee_ppm for row in rows)) / 1_000_000
+        fee = int(exact.to_integral_value(ROUND_HALF_EVEN))
+        fee_so_far = Decimal(sum(row.cents * (row.fee_ppm or 0) for row in before.setdefault(key[1], []) + rows))
+        before[key[1]] += rows
+        net_so_far = sum(row.cents for row in before[key[1]]) - round(fee_so_far / 1_000_000)
+        cheapest = (Decimal(gross) / 20).to_integral_value(ROUND_HALF_EVEN)
+        expected.append(
+            {"time": key[0], "processor": key[1].replace("~", "(all)"), "payments": len(rows), "gross_cents": gross,
+             "fee_cents": fee, "net_cents": gross - fee, "net_so_far_cents": net_so_far,
+             "cheapest_fee_cents": int(cheapest), "fee_not_known_gross_cents": 0}
+        )  # fmt: skip
+    assert made(filled, "money", stretch) == expected and expected
+
+
+def test_money_beyond_63_bits_is_exact(ledger: Database) -> None:
+    before = ledger.cursor()
+    cents = 10**12
+    rows = tuple(payment(number, cents=cents - number, fee_ppm=999_999) for number in range(200))
+    carry(ledger, Batch(before, before._replace(journal=1), payments=rows, fees=(FeeRow(0, 0, 999_999),)))
+    gross, exact = sum(row.cents for row in rows), sum(row.cents * 999_999 for row in rows)
+    assert exact > 1 << 64
+    (row, _) = made(ledger, "money", Stretch(NOW_MS, NOW_MS + MINUTE, MINUTE))
+    assert (row["gross_cents"], row["fee_cents"]) == (gross, round(Fraction(exact, 1_000_000)))
+
+
+def test_money_says_what_the_cheapest_of_the_time_would_have_cost(ledger: Database) -> None:
+    before = ledger.cursor()
+    rows = tuple(payment(number, requested_ms=NOW_MS + 10 * number, processor=1, fee_ppm=150_000, cents=10_000)
+                 for number in range(4))  # fmt: skip
+    fees = (FeeRow(0, 0, 50_000), FeeRow(1, 0, 150_000), FeeRow(0, NOW_MS + 20, 70_000))
+    carry(ledger, Batch(before, before._replace(journal=1), payments=rows, fees=fees))
+    (row, in_all) = made(ledger, "money", Stretch(NOW_MS, NOW_MS + MINUTE, MINUTE))
+    assert (row["fee_cents"], row["cheapest_fee_cents"]) == (6000, 2 * 500 + 2 * 700)
+    assert (in_all["processor"], in_all["cheapest_fee_cents"]) == ("(all)", 2400)
+
+
+def test_money_of_which_the_fee_is_not_known_is_not_guessed(ledger: Database) -> None:
+    before = ledger.cursor()
+    rows = (payment(1, fee_ppm=None, cents=700), payment(2, processor=1, fee_ppm=50_000, cents=1000))
+    carry(ledger, Batch(before, before._replace(journal=1), payments=rows))
+    (unknown, known, in_all) = made(ledger, "money", Stretch(NOW_MS, NOW_MS + MINUTE, MINUTE))
+    assert (unknown["fee_cents"], unknown["net_cents"], unknown["fee_not_known_gross_cents"]) == (None, None, 700)
+    assert (known["fee_cents"], known["net_cents"]) == (50, 950)
+    assert (in_all["gross_cents"], in_all["fee_cents"], in_all["net_so_far_cents"]) == (1700, None, None)
+
+
+@pytest.mark.parametrize(("microcents", "cents"), [(0, 0), (500_000, 0), (500_001, 1), (1_500_000, 2), (2_500_000, 2),
+                                                   (-500_000, 0), (-1_500_000, -2), (10**30 + 1, 10**24)])  # fmt: skip
+def test_sums_are_rounded_half_to_even(microcents: int, cents: int) -> None:
+    assert rounded(microcents) == cents
+
+
 def test_samples(filled: Database) -> None:
     expected = []
     for (at_ms,), rows in steps(ROWS.samples, lambda row: (row.at_ms,)).items():
@@ -215,7 +283,14 @@ def test_a_time_in_which_nothing_happened_is_an_empty_report(filled: Database, n
 
 # --- how they look ----------------------------------------------------------------------------------------------------
 
-LARGE = {Kind.COUNT: 99_999, Kind.CENTS: 99_999_999_99, Kind.MS: 9_999, Kind.US: 99_940_000, Kind.TEXT: "x" * 60}
+LARGE = {
+    Kind.COUNT: 99_999,
+    Kind.CENTS: 99_999_999_99,
+    Kind.BALANCE: 99_999_999_99,
+    Kind.MS: 9_999,
+    Kind.US: 99_940_000,
+    Kind.TEXT: "x" * 60,
+}
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -270,7 +345,7 @@ def test_a_picture_has_a_panel_for_each_quantity_and_a_line_for_each_processor(f
         lines = list(drawn.iter("{http://www.w3.org/2000/svg}polyline"))
         is_split = report.columns[1].kind is Kind.TEXT
         known = sum(any(row[report.columns.index(one)] is not None for row in report.rows) for one in quantities)
-        assert len(lines) == known * (2 if is_split else 1)
+        assert len(lines) == known * (len({row[1] for row in report.rows}) if is_split else 1)
         assert not is_split or set(NAMES) <= set(texts)
 
 
