@@ -13,7 +13,9 @@ from engine.dispatch import pacing
 from engine.dispatch.attempt import Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.drain import Drain
+from engine.dispatch.gauges import EVERY_MS, Gauges
 from engine.dispatch.history import History
+from engine.dispatch.meter import Meter
 from engine.dispatch.pacing import Listen, Pacing, Pass, Pause, Rhythm, Stop
 from engine.dispatch.ports import Clock, Durability, Transport, Waker
 from engine.dispatch.queries import Queries
@@ -47,6 +49,7 @@ class Loop:
     Parameters:
       dispatcher: over rings and books; queries, drain, rhythm (the settings of the pacing): see their modules.
       status: the books' status block.
+      gauges: what is shown on the page of the metrics, where there is one.
     """
 
     def __init__(
@@ -57,17 +60,19 @@ class Loop:
         rhythm: Rhythm,
         status: StatusBlock,
         ports: Ports,
+        gauges: Gauges | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.router = dispatcher.work.router
         self._history = dispatcher.work.history
+        self._meter, self._gauges = dispatcher.work.meter, gauges
         self.drain = drain
         self._queries = queries
         self._rhythm = rhythm
         self._status = status
         self._shown = [status.processor(number) for number in dispatcher.work.processors]
         self._clock, self._transport, self._durability, self._waker, self._doorbell = ports
-        self._show_ms = 0
+        self._show_ms = self._gauges_ms = 0
         self.pass_ms = 0  # when the last pass was, by the engine's clock
         self._work_ms = 0  # when something last began or ended
         self._waiting = 0  # payments that waited when the loop decided to sleep
@@ -95,6 +100,8 @@ class Loop:
 
     def end(self) -> None:
         """Leaves everything as the next dispatcher should find it."""
+        if self._meter is not None:
+            self._meter.store()
         self._durability.end()
 
     def step(self, now: Now) -> Pacing:
@@ -111,6 +118,8 @@ class Loop:
             transport.drop(attempt)
         if history is not None:
             history.answered(now, ended, dropped, words)
+        if ended and self._meter is not None:
+            self._meter.passed(now)
         self._queries.ask(now)
         # A payment that has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         drain = self.drain
@@ -162,6 +171,8 @@ class Loop:
         """The last check before a sleep. The loop first says that it sleeps, and only then checks whether a payment has
         come. The API process of a payment that comes later finds it asleep, and rings.
         """
+        if self._meter is not None:
+            self._meter.store()
         self._doorbell.fall_asleep()
         return self.dispatcher.waiting == self._waiting
 
@@ -175,12 +186,21 @@ class Loop:
             shown.in_flight = observed.in_flight
             shown.expected_ms = observed.expected_ms(now.mono_ms)
             shown.unresolved = self.dispatcher.unresolved(processor)
+        if self._gauges is not None and self._meter is not None and now.mono_ms >= self._gauges_ms:
+            self._gauges_ms = now.mono_ms + EVERY_MS
+            self._meter.store()
+            self._gauges.show(now)
 
 
 def loop_over(
-    settings: Settings, books: Words, rings: Sequence[Words], ports: Ports, journal: Words | None = None
+    settings: Settings,
+    books: Words,
+    rings: Sequence[Words],
+    ports: Ports,
+    journal: Words | None = None,
+    metrics: Words | None = None,
 ) -> Loop:
-    """A loop with these settings, over the words of books, rings and, where there is one, the journal."""
+    """A loop with these settings, over the words of books, rings and, where there are any, of journal and metrics."""
     dispatch, fees_ppm = settings.dispatch, [processor.fee_ppm for processor in settings.processors.all]
     shape = mapping.books_shape(settings)
     status = StatusBlock(books)
@@ -190,7 +210,9 @@ def loop_over(
     )
     writer = BooksWriter(books, shape, rings, ports.durability.before_books)
     history = None if journal is None else History(JournalWriter(journal))
-    work = Work([RingReader(words) for words in rings], writer, shape, status, router, limits, history)
+    meter = None if metrics is None else Meter(metrics, len(fees_ppm))
+    work = Work([RingReader(words) for words in rings], writer, shape, status, router, limits, history, meter)
+    gauges = None if metrics is None else Gauges(metrics, work)
     queries = Queries(
         router,
         ports.transport,
@@ -200,4 +222,4 @@ def loop_over(
         health_interval_ms=settings.routing.health_interval_ms,
     )
     rhythm = Rhythm(dispatch.pause_ms, dispatch.target_batch, dispatch.batch)
-    return Loop(Dispatcher(work), queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports)
+    return Loop(Dispatcher(work), queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports, gauges)

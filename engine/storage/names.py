@@ -17,7 +17,7 @@ from engine.memory import layout
 # if an engine of an older layout is started again meanwhile, it must not throw away segments that it does not know.
 NEW = f".new{layout.LAYOUT_VERSION}"
 
-_OWN = re.compile(r"-(?:(books)|(ids|journal)|ring-(0|[1-9][0-9]*))(\.new[0-9]*)?")
+_OWN = re.compile(r"-(?:(books)|(ids|journal|metrics)|ring-(0|[1-9][0-9]*))(\.new[0-9]*)?")
 
 
 def books_name(engine: str) -> str:
@@ -38,6 +38,11 @@ def ids_name(engine: str) -> str:
 def journal_name(engine: str) -> str:
     """Name of the journal. An engine is complete without it, as without the id memory."""
     return f"{engine}-journal"
+
+
+def metrics_name(engine: str) -> str:
+    """Name of the metrics, which are an aid too. They are in shared memory, wherever the other segments are."""
+    return f"{engine}-metrics"
 
 
 def lock_name(engine: str) -> str:
