@@ -77,7 +77,7 @@ class Carrier:
         payments += self._look_at_parking(now_ms)
         heads = sum(ring.head for ring in self._view.rings)
         waiting = sum(follower.open for follower in self._followers)
-        samples = self._samples.look(now_ms, heads, moment.settled, waiting, payments)
+        samples = self._samples.look(now_ms, heads, moment.settled, waiting, payments, self._view.accepting())
         records = self._records
         self._batch = Batch(
             self._cursor,

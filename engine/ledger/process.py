@@ -18,11 +18,12 @@ from engine.ledger.carrier import Carrier
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger, wall_ms
 from engine.ledger.errors import AwayError
+from engine.ledger.meter import Meter, boot_ms
 from engine.ledger.retention import tend
 from engine.ledger.rows import Batch
 from engine.ledger.view import View
 from engine.settings import Settings
-from engine.storage import journals, mapping
+from engine.storage import journals, mapping, pages
 from engine.storage.segment import Segment
 
 PAUSE_S: Final = 0.25  # between two looks, when there is little to do
@@ -51,6 +52,7 @@ class Process:
         self._retry_s = RETRY_FIRST_S
         self._away = ""  # what the database said last, while it is away
         self._tend_at = 0.0
+        self._meter: Meter | None = None
 
     def run(self) -> None:
         """Until a stop is asked for, and then until everything is carried, for at most LAST_LOOKS_S.
@@ -82,13 +84,16 @@ class Process:
                 reader = JournalReader(journal.words)
             books, *rings = segments[: 1 + settings.host.api_processes]
             shape = mapping.books_shape(settings)
-            yield View(books.words, shape, [ring.words for ring in rings], reader), segments
+            metrics = pages.open_to_write(settings)
+            self._meter = None if metrics is None else Meter(metrics.words)
+            words = None if metrics is None else metrics.words
+            yield View(books.words, shape, [ring.words for ring in rings], reader, words), segments
 
     def _carry_from(self, view: View, segments: Sequence[Segment]) -> None:
         """Carries from this memory, until another one is in use or a stop is asked for."""
         carrier, look_at, stop_at = None, time.monotonic() + LOOK_EVERY_S, 0.0
         while True:
-            now = time.monotonic()
+            now, looked_ms = time.monotonic(), boot_ms()
             if self._is_asked() and not stop_at:
                 stop_at = now + LAST_LOOKS_S
             try:
@@ -97,6 +102,8 @@ class Process:
                 batch = carrier.look(wall_ms())
                 is_new = self._carry(batch)
                 carrier.carried()
+                if self._meter is not None and not carrier.is_behind:
+                    self._meter.reached(looked_ms)
                 self._tend(now)
             except (BooksBusyError, AwayError) as error:
                 if isinstance(error, AwayError):
@@ -107,6 +114,8 @@ class Process:
                 return
             if now >= look_at:
                 look_at = now + LOOK_EVERY_S
+                if self._meter is not None:
+                    self._meter.show()
                 if mapping.lost(segments):
                     return
             if carrier is None:
@@ -134,6 +143,8 @@ class Process:
         if batch.cursor == batch.expected and not any(batch[2:]):
             return False
         rejected = carry(self._database, batch)
+        if self._meter is not None:
+            self._meter.carried(batch, rejected)
         if rejected:
             log.error("%d rows cannot be written and were set apart (table rejected)", rejected)
         for gap in batch.gaps:

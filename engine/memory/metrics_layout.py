@@ -112,13 +112,12 @@ DISPATCHER_WORDS: Final = DISPATCHER_PROCESSORS + OF_PROCESSOR_WORDS * PROCESSOR
 
 # --- the ledger's page -----------------------------------------------------------------------------------------------
 
-LEDGER_LAG_MS: Final = PROCESS_WORDS  # how old the oldest change is that SQL did not have at the last look
-LEDGER_CARRIED_MS: Final = PROCESS_WORDS + 1  # CLOCK_BOOTTIME when SQL had last taken what a look had found; 0: never
-LEDGER_GAPS: Final = PROCESS_WORDS + 2  # gaps that were recorded
-LEDGER_MISSING: Final = PROCESS_WORDS + 3  # what they lack: records of the journal, or payments
-LEDGER_REJECTED: Final = PROCESS_WORDS + 4  # rows that could not be written, and were set apart
-LEDGER_PAYMENTS: Final = PROCESS_WORDS + 5  # rows of payments that were written
-LEDGER_RECORDS: Final = PROCESS_WORDS + 6  # records of the journal that were carried
+LEDGER_REACHED_MS: Final = PROCESS_WORDS  # CLOCK_BOOTTIME: what happened before is in SQL, or in a gap; 0: not known
+LEDGER_PAYMENTS: Final = PROCESS_WORDS + 1  # rows of payments that were written, again and again as they change
+LEDGER_ATTEMPTS: Final = PROCESS_WORDS + 2  # rows of attempts that were written
+LEDGER_GAPS: Final = PROCESS_WORDS + 3  # gaps that were recorded
+LEDGER_MISSING: Final = PROCESS_WORDS + 4  # records of the journal, and payments, that these gaps lack
+LEDGER_REJECTED: Final = PROCESS_WORDS + 5  # rows that could not be written, and were set apart
 LEDGER_WORDS: Final = 16
 
 # --- where the pages are ---------------------------------------------------------------------------------------------
@@ -150,5 +149,5 @@ def is_usable(words: Words) -> bool:
 assert REFUSALS[-1].at < API_ACCEPTING and API_ACCEPTING + TIMES_WORDS <= API_WORDS
 assert len(VERDICTS) <= LOOKUPS - REQUESTS and len(VERDICTS) <= WAITED - LOOKUPS
 assert SETTLED + TIMES_WORDS <= OF_PROCESSOR_WORDS and DISPATCHER_DELAYED < DISPATCHER_SHOWN
-assert LEDGER_RECORDS < LEDGER_WORDS and PROCESS_DESCRIPTORS < PROCESS_WORDS
+assert LEDGER_REJECTED < LEDGER_WORDS and PROCESS_DESCRIPTORS < PROCESS_WORDS
 assert all(at % 8 == 0 for at in (API_AT, API_WORDS, DISPATCHER_AT, DISPATCHER_PROCESSORS, LEDGER_AT, METRICS_WORDS))

@@ -1,4 +1,4 @@
-"""The segment of the metrics: every process that counts opens it, and the first one makes it. Others read it.
+"""The segment of the metrics: every process that counts opens it, and the first one makes it.
 
 It is an aid, and no process waits for it or ends because of it: where it cannot be made, nothing is counted. It is in
 shared memory whatever ENGINE_DURABILITY says, because nobody needs it after the machine went down.
@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import mmap
-import os
-from collections.abc import Iterator
-from typing import cast
 
 from engine.memory import metrics_layout as layout
-from engine.memory.words import WORD_BYTES, Words
 from engine.settings import Settings
 from engine.storage import durability, making, names
-from engine.storage.segment import SHARED_MEMORY_DIRECTORY, EmptyError, Segment, SharedMemoryStore
+from engine.storage.segment import EmptyError, Segment, SharedMemoryStore
 
 log = logging.getLogger(__name__)
 
@@ -54,32 +49,6 @@ def _usable(store: SharedMemoryStore, name: str) -> Segment | None:
         return segment
     segment.close()
     return None
-
-
-@contextlib.contextmanager
-def to_read(settings: Settings) -> Iterator[Words | None]:
-    """The pages as they are now, mapped so that nothing can be written; None: there are none of this layout.
-
-    Raises OSError.
-    """
-    path = f"{SHARED_MEMORY_DIRECTORY}/{names.metrics_name(settings.host.name)}"
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        size = layout.METRICS_WORDS * WORD_BYTES
-        fits = os.fstat(descriptor).st_size == size
-        mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) if fits else None
-    finally:
-        os.close(descriptor)
-    if mapped is None:
-        yield None
-        return
-    with mapped, memoryview(mapped) as whole, whole.cast("Q") as words:
-        typed = cast(Words, words)
-        yield typed if layout.is_usable(typed) else None
 
 
 def remove(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from engine.intake.meter import BEGAN_MASK, Meter, now_us
 from engine.memory import metrics_layout as layout
 from engine.memory.words import Words, zeros
 from engine.metrics import times
-from engine.storage import pages
+from engine.storage.viewing import seen
 from tests.intake.engine import Engine, engine, new_id, pay, wait_until
 
 REFUSED = {refusal.label: refusal.at for refusal in layout.REFUSALS}
@@ -42,7 +42,8 @@ class Page:
         self._before = self._read()
 
     def _read(self) -> list[int]:
-        with pages.to_read(self._settings) as words:
+        with seen(self._settings) as memory:
+            words = memory.metrics
             assert words is not None
             return [words[layout.API_AT + at] for at in range(layout.API_WORDS)]
 
@@ -109,7 +110,8 @@ def test_a_process_that_starts_again_goes_on_counting_and_says_what_it_uses(tmp_
                 pay(client, new_id())
             process.kill()
             process.wait()
-            with pages.to_read(world.settings) as words:
+            with seen(world.settings) as memory:
+                words = memory.metrics
                 assert words is not None
                 at = layout.API_AT
                 assert words[at + layout.PROCESS_STARTS] == starts
@@ -121,10 +123,10 @@ def test_a_process_that_starts_again_goes_on_counting_and_says_what_it_uses(tmp_
 def test_with_metrics_off_nothing_is_counted_and_payments_are_accepted(tmp_path: Path) -> None:
     with engine(str(tmp_path), ENGINE_METRICS="0") as world:
         world.start()
-        with world.client() as client, pages.to_read(world.settings) as words:
+        with world.client() as client, seen(world.settings) as memory:
             assert pay(client, new_id()).status_code == 202
             assert client.post("/payments", content=b"{}").status_code == 400
-            assert words is None
+            assert memory.metrics is None
 
 
 # --- without a process

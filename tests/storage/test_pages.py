@@ -13,6 +13,7 @@ from engine.memory import metrics_layout as layout
 from engine.settings import Settings
 from engine.storage import mapping, names, pages
 from engine.storage.segment import SHARED_MEMORY_DIRECTORY, SharedMemoryStore
+from engine.storage.viewing import seen
 from tests.storage.places import on_disk
 
 
@@ -39,11 +40,12 @@ def test_who_opens_them_again_goes_on_with_the_counts(settings: Settings) -> Non
 
 
 def test_a_reader_sees_them_and_cannot_write(settings: Settings) -> None:
-    with pages.to_read(settings) as words:
-        assert words is None  # nobody has counted yet
+    with seen(settings) as memory:
+        assert memory.metrics is None  # nobody has counted yet
     written = pages.open_to_write(settings)
     assert written is not None
-    with pages.to_read(settings) as words:
+    with seen(settings) as memory:
+        words = memory.metrics
         assert words is not None
         written.words[layout.API_AT] = 3
         assert words[layout.API_AT] == 3
@@ -55,8 +57,8 @@ def test_a_reader_sees_them_and_cannot_write(settings: Settings) -> None:
 @pytest.mark.parametrize("content", [b"", b"x" * 100, bytes(layout.METRICS_WORDS * 8)])
 def test_what_does_not_fit_is_made_anew_and_not_read(settings: Settings, content: bytes) -> None:
     path(settings).write_bytes(content)
-    with pages.to_read(settings) as words:
-        assert words is None
+    with seen(settings) as memory:
+        assert memory.metrics is None
     made = pages.open_to_write(settings)
     assert made is not None and layout.is_usable(made.words)
     made.close()
