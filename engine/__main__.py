@@ -31,9 +31,18 @@ PRODUCT = {
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
     "ledger": ("engine.ledger.command", "record every payment and attempt in SQL; `backup FILE` copies it"),
     "report": ("engine.ledger.report_command", "what the ledger knows: payments, attempts, latency, failures, by time"),
+    "console": ("engine.console.command", "serve /metrics to Prometheus, on a port for operators"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
-OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # packages that only some commands of the product need
+OPS = (
+    "alembic",
+    "prometheus_client",
+    "psycopg",
+    "pysqlite3",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+)  # packages that only some commands of the product need
 LABORATORY = {
     "simulate": ("engine.lab.simulate.command", "simulated payment processors"),
     "contest": ("engine.lab.contest.command", "the contest, against port 9999"),

@@ -10,6 +10,7 @@ PROC = Path("/proc")
 SUPERVISOR = "supervisor"
 DISPATCHER = "dispatcher"
 LEDGER = "ledger"
+CONSOLE = "console"
 NGINX = "nginx"
 NGINX_WORKER = "nginx worker"
 
@@ -30,6 +31,8 @@ def role(words: list[str]) -> str:
         return DISPATCHER
     if words[2:4] == ["engine", "ledger"]:
         return LEDGER
+    if words[2:4] == ["engine", "console"]:
+        return CONSOLE
     if words[2:4] == ["engine", "api"]:
         return f"api {words[-1]}"
     return ""
