@@ -84,9 +84,10 @@ class Process:
                 reader = JournalReader(journal.words)
             books, *rings = segments[: 1 + settings.host.api_processes]
             shape = mapping.books_shape(settings)
-            metrics = pages.open_to_write(settings)
-            self._meter = None if metrics is None else Meter(metrics.words)
-            words = None if metrics is None else metrics.words
+            metrics, words, self._meter = pages.open_to_write(settings), None, None
+            if metrics is not None:
+                opened.callback(metrics.close)
+                words, self._meter = metrics.words, Meter(metrics.words)
             yield View(books.words, shape, [ring.words for ring in rings], reader, words), segments
 
     def _carry_from(self, view: View, segments: Sequence[Segment]) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 
 from engine.memory import metrics_layout as layout
+from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import durability, making, names
 from engine.storage.segment import EmptyError, Segment, SharedMemoryStore
@@ -34,7 +35,7 @@ def open_to_write(settings: Settings) -> Segment | None:
                 layout.lay_out_metrics(made.words)
             store.rename(name + names.NEW, name)
             return store.open(name)
-    except OSError as error:
+    except (OSError, SegmentError) as error:
         log.warning("%s: it cannot be made, so nothing is counted: %s", name, error)
         return None
 
