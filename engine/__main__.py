@@ -35,9 +35,18 @@ PRODUCT = {
     "dead-letters": ("engine.operate.command", "payments that a person must decide: list, show, ask, retry, declare"),
     "processors": ("engine.operate.pausing", "pause a processor, which then gets no new payments, or resume it"),
     "reconcile": ("engine.reconcile.command", "hold the ledger against the processors' sums, down to the payment"),
+    "console": ("engine.console.command", "serve /metrics to Prometheus, on a port for operators"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
-OPS = ("alembic", "psycopg", "pysqlite3", "sqlalchemy")  # packages that only some commands of the product need
+OPS = (
+    "alembic",
+    "prometheus_client",
+    "psycopg",
+    "pysqlite3",
+    "sqlalchemy",
+    "starlette",
+    "uvicorn",
+)  # packages that only some commands of the product need
 LABORATORY = {
     "simulate": ("engine.lab.simulate.command", "simulated payment processors"),
     "contest": ("engine.lab.contest.command", "the contest, against port 9999"),

@@ -190,6 +190,29 @@ class LedgerSettings:
 
 
 @dataclass(frozen=True)
+class ConsoleSettings:
+    """What operators see, and where."""
+
+    metrics: bool = variable(
+        "ENGINE_METRICS", True, "", 0, 1,
+        "1: every process counts what it does and how long it takes, in shared memory, for `/metrics` and the ledger.",
+    )
+    console: bool = variable(
+        "ENGINE_CONSOLE", False, "", 0, 1,
+        "1: `up` starts the console, which serves `/metrics`.",
+    )
+    host: str = variable(
+        "ENGINE_CONSOLE_HOST", "127.0.0.1", "", 1, 255,
+        "The address at which the console listens. Nothing there asks who one is: keep it away from the public.",
+        "printable",
+    )
+    port: int = variable(
+        "ENGINE_CONSOLE_PORT", 9998, "TCP port", 1, 65_535,
+        "Where the console listens.",
+    )
+
+
+@dataclass(frozen=True)
 class IntakeSettings:
     """Which payments are accepted."""
 

@@ -17,6 +17,7 @@ from typing import Any
 from engine.addresses import normalized
 from engine.processors import ROUTED_MAX, one_and_the_same, parse_fees
 from engine.setting_groups import (
+    ConsoleSettings,
     DispatchSettings,
     HostSettings,
     IntakeSettings,
@@ -53,6 +54,7 @@ class Settings:
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     dispatch: DispatchSettings = field(default_factory=DispatchSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
 
     @property
     def ledger_url(self) -> str:

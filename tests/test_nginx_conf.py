@@ -24,6 +24,7 @@ from threading import Thread
 import pytest
 
 from engine import settings
+from engine.console import nginx_status
 from engine.supervise import nginx
 from tests.system.running import free_port
 
@@ -98,6 +99,34 @@ def test_nginx_accepts_the_file_without_a_warning(tmp_path: Path) -> None:
     checked = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "[warn]" not in checked.stderr and "[alert]" not in checked.stderr
+
+
+def test_with_a_console_nginx_tells_this_machine_alone_how_many_connections_there_are(tmp_path: Path) -> None:
+    port = free_port()
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(nginx.render(SHIPPED, port=port, run_dir=str(tmp_path), api_processes=1, ipv6=False, status=True))
+    process = subprocess.Popen(nginx.command(str(conf), str(tmp_path)))
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while (found := nginx_status.read(port)) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert found.active >= 1 and found.requests >= 1 and found.accepted == found.handled
+        elsewhere = http.client.HTTPConnection("127.0.0.1", port, source_address=("127.0.0.2", 0), timeout=10)
+        elsewhere.request("GET", "/", headers={"Host": nginx.STATUS_HOST})
+        assert elsewhere.getresponse().status == 403
+        elsewhere.close()
+        other = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        other.request("GET", "/")
+        assert other.getresponse().status == 503  # as before: from the API processes, and there are none
+        other.close()
+    finally:
+        process.terminate()
+        process.wait(READY_SECONDS)
+
+
+def test_without_a_console_nginx_tells_nobody() -> None:
+    assert "stub_status" not in render() and nginx.STATUS_HOST == nginx_status.HOST
 
 
 class Api(socketserver.ThreadingUnixStreamServer):

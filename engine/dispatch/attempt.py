@@ -21,12 +21,12 @@ class Attempt:
 
     ``tries``: earlier requests with the same body whose outcome is unknown. ``is_beside``: a lookup beside a request
     that is under way; its answer counts only if it finds the payment. ``is_delayed``: a request of a payment with a
-    back-off of its own. ``began_ms``: when it began, and ``ask_ms``: when its next lookup is due, both on the engine's
-    clock.
+    back-off of its own. Moments of the engine's clock: ``began_ms``, when it began, ``accepted_ms``, when its payment
+    was accepted, ``ask_ms``, when its next lookup is due.
 
     Only where there is a journal: ``recorded``: the low half of 1 + the sequence of the record of its sending, 0 for
-    none; ``status`` (of its answer, or STATUS_NO_ANSWER plus libcurl's error) and ``took_us``: set by the transport at
-    its end.
+    none. Only where there is a journal or metrics: ``status`` (of its answer, or STATUS_NO_ANSWER plus libcurl's error)
+    and ``took_us``: set by the transport at its end.
     """
 
     ticket: int
@@ -42,6 +42,7 @@ class Attempt:
     tries: int
     is_beside: bool = False
     began_ms: int = 0
+    accepted_ms: int = 0
     ask_ms: int = 0
     is_delayed: bool = False
     recorded: int = 0

@@ -24,12 +24,14 @@ from engine.dispatch.loop import Ports, loop_over
 from engine.dispatch.news import News, Sources
 from engine.dispatch.transport import Transport
 from engine.dispatch.world import EpollWaker, RealClock
+from engine.memory import metrics_layout
 from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.errors import SegmentError
 from engine.memory.status import StatusBlock
+from engine.metrics.process import ProcessWords
 from engine.routing.fees import believed_ppm
 from engine.settings import Settings
-from engine.storage import commands, durability, journals, mapping
+from engine.storage import commands, durability, journals, mapping, pages
 from engine.storage.segment import HeldError, Segment
 from engine.wording import counted, percent
 
@@ -63,6 +65,7 @@ def run(_arguments: argparse.Namespace) -> int:
         mapping.hold(books, "another dispatcher is at work")
         mapping.keep_processors(settings, books, rings)
         journal, acts = journals.open_to_write(settings, books), commands.open_to_write(settings, books)
+        metrics = pages.open_to_write(settings)
     except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 2
@@ -73,7 +76,7 @@ def run(_arguments: argparse.Namespace) -> int:
     allow_descriptors(len(settings.processors.urls) * settings.routing.in_flight_max + SPARE_DESCRIPTORS)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatch.nice)
-    problem = Process(settings, books, rings, journal, acts).run()
+    problem = Process(settings, books, rings, journal, acts, metrics).run()
     if problem:
         print(f"engine: {problem}", file=sys.stderr)
     return 1 if problem else 0
@@ -102,7 +105,7 @@ def trouble(urls: Sequence[str], processor: int, code: int) -> str:
 
 
 class Process:
-    """The loop in its process, over rings and books it holds, and where there are such, journal and command ring."""
+    """The loop in its process, over rings and books it holds, and journal, commands and metrics if there are any."""
 
     def __init__(
         self,
@@ -111,6 +114,7 @@ class Process:
         rings: Sequence[Segment],
         journal: Segment | None = None,
         acts: Segment | None = None,
+        metrics: Segment | None = None,
     ) -> None:
         self._segments = (*rings, books)
         self._clock = RealClock(books.words)
@@ -126,11 +130,12 @@ class Process:
             request_timeout_ms=settings.dispatch.request_timeout_ms,
             in_flight_max=settings.routing.in_flight_max,
             epoll=epoll,
-            notes_ends=journal is not None,
+            notes_ends=journal is not None or metrics is not None,
         )
         self._waker = EpollWaker(epoll, doorbell, self._transport, self._clock)
         keeping = durability.of(settings).keeping(books, rings)
         ports = Ports(self._clock, self._transport, keeping, self._waker, doorbell)
+        self._shown = ProcessWords(metrics.words, metrics_layout.DISPATCHER_AT) if metrics else None
         self._loop = loop_over(
             settings,
             books.words,
@@ -138,6 +143,7 @@ class Process:
             ports,
             journal.words if journal else None,
             acts.words if acts else None,
+            metrics.words if metrics else None,
         )
         work = self._loop.dispatcher.work
         sources = Sources(self._transport.troubles, partial(trouble, settings.processors.urls), work.charged)
@@ -182,6 +188,8 @@ class Process:
         if now_ms < self._look_ms or self._lost:
             return
         self._look_ms = now_ms + LOOK_EVERY_MS
+        if self._shown is not None:
+            self._shown.show()
         if self._pipe.renew():
             self._waker.hear_doorbell()
         self._lost = mapping.lost(self._segments)

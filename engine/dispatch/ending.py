@@ -27,6 +27,7 @@ def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
     """Takes the outcome of an attempt."""
     if work.in_flight.pop(attempt.ticket, None) is None:
         return  # it was dropped, but its end came anyway
+    meter = work.meter
     if outcome.verdict is Verdict.CHARGED:  # nearly all attempts: SETTLE in the table, whatever else is known
         work.router.observed[attempt.processor].ended(now.mono_ms, attempt.ticket, True)
         if attempt.tries or attempt.is_delayed:
@@ -41,7 +42,12 @@ def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
             attempt.requested_ms,
             attempt.cents,
         )
-    elif attempt.lookup:
+        if meter is not None:
+            meter.charged[attempt.processor].append(attempt)
+        return
+    if meter is not None:
+        meter.other(attempt, outcome.verdict)
+    if attempt.lookup:
         work.asking -= 1
         delayed = work.delayed.get(attempt.key)
         if delayed is not None and not attempt.is_beside:
@@ -138,7 +144,8 @@ def _keep(work: Work, now: Now, attempt: Attempt, verdict: Verdict, step: Step) 
     one = unresolved.get(attempt.key)
     if one is None:
         clock_ms = work.settlement.payment(attempt.ring, attempt.position).clock_ms
-        one = Unresolved(attempt.key, attempt.ring, attempt.position, attempt.processor, clock_ms, 0, is_doubted=False)
+        place = attempt.key, attempt.ring, attempt.position, attempt.processor
+        one = Unresolved(*place, clock_ms, 0, attempt.cents, is_doubted=False)
         unresolved.add(one)
     if step is Step.DEAD_LETTER:
         work.bury(now, one, layout.REASON_ERROR)
@@ -191,7 +198,8 @@ def _finish_lookup(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> 
     is_own = one is not None and one.out == attempt.ticket
     if one is None:
         assert request is not None
-        one = Unresolved(attempt.key, request.ring, request.position, request.processor, 0, request.tries)
+        place = attempt.key, request.ring, request.position, request.processor
+        one = Unresolved(*place, 0, request.tries, request.cents)
     if is_own and one.is_told:
         one.absent += outcome.verdict is Verdict.ABSENT
         one.silent += outcome.verdict not in (Verdict.ABSENT, Verdict.FOUND)
@@ -230,6 +238,8 @@ def _end(work: Work, now: Now, ring: int, payment: Payment, outcome: Outcome, de
     if decision.step is Step.UNCONFIRMED:
         requested_ms, cents = payment.requested_ms, payment.cents
     work.settlement.complete_with(now, ring, payment, requested_ms, cents, decision.reason)
+    if work.meter is not None:
+        work.meter.settled(now, payment.processor, payment.clock_ms)
 
 
 # --- both ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ from engine.dispatch import pacing
 from engine.dispatch.attempt import Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.drain import Drain
+from engine.dispatch.gauges import EVERY_MS, Gauges
 from engine.dispatch.history import History
+from engine.dispatch.meter import Meter
 from engine.dispatch.pacing import Listen, Pacing, Pass, Pause, Rhythm, Stop
 from engine.dispatch.ports import Clock, Durability, Transport, Waker
 from engine.dispatch.queries import Queries
@@ -48,6 +50,7 @@ class Loop:
     Parameters:
       dispatcher: over rings and books; queries, drain, rhythm (the settings of the pacing): see their modules.
       status: the books' status block.
+      gauges: what is shown on the page of the metrics, where there is one.
     """
 
     def __init__(
@@ -58,17 +61,19 @@ class Loop:
         rhythm: Rhythm,
         status: StatusBlock,
         ports: Ports,
+        gauges: Gauges | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.router = dispatcher.work.router
         self._history = dispatcher.work.history
+        self._meter, self._gauges = dispatcher.work.meter, gauges
         self.drain = drain
         self._queries = queries
         self._rhythm = rhythm
         self._status = status
         self._shown = [status.processor(number) for number in dispatcher.work.processors]
         self._clock, self._transport, self._durability, self._waker, self._doorbell = ports
-        self._show_ms = 0
+        self._show_ms = self._gauges_ms = 0
         self.pass_ms = 0  # when the last pass was, by the engine's clock
         self._work_ms = 0  # when something last began or ended
         self._waiting = 0  # payments that waited when the loop decided to sleep
@@ -96,6 +101,8 @@ class Loop:
 
     def end(self) -> None:
         """Leaves everything as the next dispatcher should find it."""
+        if self._meter is not None:
+            self._meter.store()
         self._durability.end()
 
     def step(self, now: Now) -> Pacing:
@@ -112,6 +119,8 @@ class Loop:
             transport.drop(attempt)
         if history is not None:
             history.answered(now, ended, dropped, words)
+        if ended and self._meter is not None:
+            self._meter.passed(now)
         self._queries.ask(now)
         # A payment that has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         drain = self.drain
@@ -163,6 +172,8 @@ class Loop:
         """The last check before a sleep. The loop first says that it sleeps, and only then checks whether a payment has
         come. The API process of a payment that comes later finds it asleep, and rings.
         """
+        if self._meter is not None:
+            self._meter.store()
         self._doorbell.fall_asleep()
         return self.dispatcher.waiting == self._waiting
 
@@ -176,6 +187,10 @@ class Loop:
             shown.in_flight = observed.in_flight
             shown.expected_ms = observed.expected_ms(now.mono_ms)
             shown.unresolved = self.dispatcher.unresolved(processor)
+        if self._gauges is not None and self._meter is not None and now.mono_ms >= self._gauges_ms:
+            self._gauges_ms = now.mono_ms + EVERY_MS
+            self._meter.store()
+            self._gauges.show(now)
 
 
 def loop_over(
@@ -185,8 +200,9 @@ def loop_over(
     ports: Ports,
     journal: Words | None = None,
     commands: Words | None = None,
+    metrics: Words | None = None,
 ) -> Loop:
-    """A loop with these settings, over the words of books, rings and, where there are such, journal and commands."""
+    """A loop with these settings, over the words of books, rings and, where there are any, journal, commands, metrics."""
     dispatch, fees_ppm = settings.dispatch, [processor.fee_ppm for processor in settings.processors.all]
     shape = mapping.books_shape(settings)
     status = StatusBlock(books)
@@ -201,7 +217,9 @@ def loop_over(
     )
     writer = BooksWriter(books, shape, rings, ports.durability.before_books)
     history = None if journal is None else History(JournalWriter(journal))
-    work = Work([RingReader(words) for words in rings], writer, shape, status, router, limits, history)
+    meter = None if metrics is None else Meter(metrics, len(fees_ppm))
+    work = Work([RingReader(words) for words in rings], writer, shape, status, router, limits, history, meter)
+    gauges = None if metrics is None else Gauges(metrics, work)
     queries = Queries(
         router,
         ports.transport,
@@ -212,4 +230,4 @@ def loop_over(
     )
     rhythm = Rhythm(dispatch.pause_ms, dispatch.target_batch, dispatch.batch)
     dispatcher = Dispatcher(work, None if commands is None else CommandReader(commands))
-    return Loop(dispatcher, queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports)
+    return Loop(dispatcher, queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports, gauges)

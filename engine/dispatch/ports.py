@@ -40,7 +40,7 @@ class Transport(Protocol):
     def results(self) -> tuple[Sequence[tuple[Attempt, Outcome]], Sequence[Word]]:
         """Everything that has ended since the last call: attempts, and queries.
 
-        Where there is a journal, it sets ``status`` and ``took_us`` of each of the attempts.
+        Where there is a journal or metrics, it sets ``status`` and ``took_us`` of each of the attempts.
         """
 
     def drop(self, attempt: Attempt) -> None:

@@ -13,6 +13,7 @@ from engine.dispatch.delayed import Delayed
 from engine.dispatch.work import Work
 from engine.memory import layout
 from engine.memory.layout import (
+    ORIGIN_CLOCK_MASK,
     ORIGIN_SEEN,
     PROCESSING,
     QUEUED,
@@ -47,8 +48,9 @@ def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | Non
     words, at = reader.words, reader.offset(position)
     state, _, attempts = unpack_progress(position, words[at + SLOT_PROGRESS])
     assert state == QUEUED and words[at + SLOT_SEQUENCE] == position + 1
+    origin = words[at + SLOT_ORIGIN]
     if not attempts:
-        if words[at + SLOT_ORIGIN] & ORIGIN_SEEN:
+        if origin & ORIGIN_SEEN:
             work.delayed.wait(work.new_delayed(ring, work.settlement.payment(ring, position)), now.mono_ms)
             return None
     else:
@@ -72,6 +74,7 @@ def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | Non
         0,
         False,
         now.mono_ms,
+        origin & ORIGIN_CLOCK_MASK,
     )
     work.in_flight[ticket] = attempt
     work.router.observed[processor].began(now.mono_ms, ticket)

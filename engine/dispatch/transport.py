@@ -56,7 +56,7 @@ class Transport:
       connectors: the connector of each of them.
       connect_timeout_ms, request_timeout_ms: see :mod:`engine.settings`.
       in_flight_max: most requests in flight at each processor; this many connections are kept.
-      notes_ends: whether to note at each attempt how it ended, for the journal.
+      notes_ends: whether to note at each attempt how it ended, for journal and metrics.
       epoll: where libcurl's sockets are watched; the caller waits on it and hands events to :meth:`act`.
     """
 
@@ -170,8 +170,9 @@ class Transport:
                     words.append(_word(carrier, status))
                 else:
                     payments.append((attempt, _outcome(carrier, attempt, status)))
-                    if self._notes_ends:
-                        _note_end(handle, attempt, status)
+                    if self._notes_ends:  # spelled out, because this is done for every payment
+                        attempt.status = status
+                        attempt.took_us = handle.getinfo(pycurl.TOTAL_TIME_T)
                 self._give_back(carrier)
             for handle, code, _ in failed:
                 carrier = self._busy.pop(handle)
@@ -181,7 +182,8 @@ class Transport:
                     sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0  # its bytes, on any connection that libcurl tried
                     payments.append((carrier.attempt, answers.of_error(sent)))
                     if self._notes_ends:
-                        _note_end(handle, carrier.attempt, STATUS_NO_ANSWER + code)
+                        carrier.attempt.status = STATUS_NO_ANSWER + code
+                        carrier.attempt.took_us = handle.getinfo(pycurl.TOTAL_TIME_T)
                 else:
                     words.append(Silence(carrier.processor, carrier.query))
                 self._give_back(carrier)
@@ -295,11 +297,6 @@ class Transport:
         """Stops watching a socket, if it is still there."""
         with contextlib.suppress(OSError):
             self._epoll.unregister(descriptor)
-
-
-def _note_end(handle: Any, attempt: Attempt, status: int) -> None:
-    attempt.status = status
-    attempt.took_us = handle.getinfo(pycurl.TOTAL_TIME_T)
 
 
 def _outcome(carrier: Carrier, attempt: Attempt, status: int) -> Outcome:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from engine.dispatch import life
 from engine.dispatch.due import Due
@@ -18,8 +19,8 @@ from engine.memory import layout
 class Unresolved:
     """One unresolved payment; ``ring`` may be the parking table's. :class:`engine.dispatch.life.Course` has the rest.
 
-    ``tries``: unknown outcomes of requests with this body; ``asked``: lookups of a dead letter; ``out``: the ticket of
-    its own request or lookup that is under way, 0 while it waits for the next.
+    ``tries``: unknown outcomes of requests with this body; ``cents``: its amount; ``asked``: lookups of a dead letter;
+    ``out``: the ticket of its own request or lookup that is under way, 0 while it waits for the next.
     """
 
     key: int
@@ -28,6 +29,7 @@ class Unresolved:
     processor: int
     clock_ms: int  # when it was accepted
     tries: int
+    cents: int
     is_told: bool = False
     is_doubted: bool = True
     absent: int = 0
@@ -72,6 +74,7 @@ class UnresolvedPayments:
         self.requests = Due[Unresolved]()
         self.lookups = Due[Unresolved]()
         self._dead = 0
+        self.cents = 0  # of all of them
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -84,6 +87,13 @@ class UnresolvedPayments:
         """How many of them are not dead letters."""
         return len(self._by_key) - self._dead
 
+    def oldest_ms(self, looks_max: int) -> int | None:
+        """When the oldest of them was accepted (engine's clock); None without one.
+
+        ``looks_max``: at so many it looks, those that became unresolved first.
+        """
+        return min((one.clock_ms for one in islice(self._by_key.values(), looks_max)), default=None)
+
     def get(self, key: int) -> Unresolved | None:
         """The one with this correlationId."""
         return self._by_key.get(key)
@@ -93,6 +103,7 @@ class UnresolvedPayments:
         assert one.key not in self._by_key
         self._by_key[one.key] = one
         self._dead += one.is_dead
+        self.cents += one.cents
 
     def wait(self, one: Unresolved, due_ms: int) -> None:
         """``one`` waits until ``due_ms`` for its next request or lookup."""
@@ -117,10 +128,11 @@ class UnresolvedPayments:
         del self._by_key[one.key]
         one.is_over = True
         self._dead -= one.is_dead
+        self.cents -= one.cents
 
     def clear(self) -> None:
         """Forgets all."""
         self._by_key.clear()
         self.requests.clear()
         self.lookups.clear()
-        self._dead = 0
+        self._dead = self.cents = 0

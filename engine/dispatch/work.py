@@ -21,6 +21,7 @@ from engine.dispatch.backlog import Backlog
 from engine.dispatch.delayed import Delayed, DelayedPayments
 from engine.dispatch.due import Due
 from engine.dispatch.history import History
+from engine.dispatch.meter import Meter
 from engine.dispatch.scan import Scan
 from engine.dispatch.settlement import Settlement
 from engine.dispatch.unresolved import Unresolved, UnresolvedPayments
@@ -67,6 +68,7 @@ class Work:
       books: the one writer of the books; shape: the books' shape; status: the status block in them.
       router: where payments go.
       history: what is told to the journal; None: there is none.
+      meter: what is counted; None: nothing is.
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class Work:
         router: Router,
         limits: Limits,
         history: History | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.history = history
+        self.meter = meter
         self.rings = rings
         self.books = books
         self.router = router
@@ -297,6 +301,7 @@ class Work:
             payment.processor,
             payment.clock_ms,
             tries=0 if is_told else 1,
+            cents=payment.cents,
             is_told=is_told,
             is_doubted=not is_told,
             reason=payment.reason if ring == parked.RING else layout.REASON_NONE,
@@ -322,6 +327,7 @@ class Work:
             False,
             tries,
             began_ms=now.mono_ms,
+            accepted_ms=payment.clock_ms,
         )
         self.in_flight[attempt.ticket] = attempt
         return attempt

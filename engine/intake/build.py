@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.memory import layout
+from engine.memory import layout, metrics_layout
 
 HELP = "Compile the fast path of POST /payments; does nothing when it is built already."
 DIRECTORY = Path(__file__).parent
@@ -69,6 +69,7 @@ def stamp() -> str:
 
 def _defines() -> list[str]:
     """The numbers that the C code asks for by name: the layout is written down in one place only."""
-    numbers = {name.lstrip("_"): value for name, value in vars(layout).items() if isinstance(value, int)}
+    names = vars(metrics_layout) | vars(layout)
+    numbers = {name.lstrip("_"): value for name, value in names.items() if isinstance(value, int)}
     wanted = sorted(set(_WANTED.findall(SOURCES[0].read_text())))
     return [f"-DLAYOUT_{name}={numbers[name]}ULL" for name in wanted]

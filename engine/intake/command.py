@@ -18,15 +18,17 @@ from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.intake.http import Http
 from engine.intake.keeper import Keeper
+from engine.intake.meter import Meter
 from engine.intake.server import Server
-from engine.memory import layout
+from engine.memory import layout, metrics_layout
 from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.errors import SegmentError
 from engine.memory.words import PAGE_WORDS
+from engine.metrics.process import ProcessWords
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
-from engine.storage import durability, mapping
+from engine.storage import durability, mapping, pages
 from engine.storage.segment import HeldError, Segment
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
@@ -88,6 +90,10 @@ def serve(settings: Settings, index: int) -> None:
         own.words[layout.RING_IDS_AT] = 0  # ids that are accepted now are not remembered
     http = Http()
     committer = fast_path = None
+    counted = pages.open_to_write(settings)
+    at = metrics_layout.api_at(index)
+    meter = Meter(counted.words, at) if counted is not None else None
+    shown = ProcessWords(counted.words, at) if counted is not None else None
     mode.api_begins(segments[index])
     if mode.sends_released_only:
 
@@ -101,13 +107,14 @@ def serve(settings: Settings, index: int) -> None:
         committer.start()
     if mode.has_fast_path:
         try:
-            fast_path = FastPath(settings, rings, own, books.words, mapping.books_shape(settings), acceptor, doorbell)
+            shape, times = mapping.books_shape(settings), meter.times if meter is not None else None
+            fast_path = FastPath(settings, rings, own, books.words, shape, acceptor, doorbell, times)
         except NotBuiltError as error:
             log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
     opened = segments if ids is None else [*segments, ids]
     used = (*opened, books)
     lost = partial(mapping.lost, used)
-    Server(settings, acceptor, own, books.words, reader, doorbell, committer, fast_path, lost).add_routes(http)
+    Server(settings, acceptor, own, books.words, reader, doorbell, committer, fast_path, lost, meter).add_routes(http)
     for segment in opened:
         touch(segment)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -115,6 +122,8 @@ def serve(settings: Settings, index: int) -> None:
 
     def look() -> None:
         pipe.renew()
+        if shown is not None:
+            shown.show()
         problem = mapping.lost(used)
         if problem:
             log.critical("%s: stopping", problem)

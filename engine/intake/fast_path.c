@@ -7,7 +7,7 @@
 // this code must do exactly what Python does in payment.parse(), Acceptor.accept(), RingReader.find(),
 // RingWriter.put(), IdMemory.remember(), Doorbell.ring_if_asleep().
 //
-// LAYOUT_* come from engine/memory/layout.py by way of engine/intake/build.py.
+// LAYOUT_* come from engine/memory/layout.py and metrics_layout.py by way of engine/intake/build.py.
 
 #define _GNU_SOURCE // F_OFD_SETLK
 
@@ -44,6 +44,9 @@ _Static_assert(LAYOUT_IDS_BUCKET_WORDS * 4 == LAYOUT_IDS_BUCKET_LANES + 1 && LAY
                    LAYOUT_IDS_HEADER_WORDS % 2 == 0 && LAYOUT_IDS_BUCKET_WORDS % 8 == 0,
                "a bucket of the id memory is a cursor and fingerprints of 16 bits, aligned for 16 bytes");
 _Static_assert((LAYOUT_STRIPES & (LAYOUT_STRIPES - 1)) == 0, "stripes are a power of two");
+_Static_assert(sizeof(uintptr_t) == 8 && FAST_PATH_BEGAN_SHIFT + FAST_PATH_BEGAN_BITS == 64 &&
+                   99999 < 1 << FAST_PATH_BEGAN_SHIFT,
+               "a length of LENGTH_DIGITS_MAX digits and a time are in one pointer");
 
 const char fast_path_stamp[] = FAST_PATH_STAMP; // what this was built from, for fast_path.py
 
@@ -363,6 +366,30 @@ bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_
     return is_accepted;
 }
 
+// --- times -----------------------------------------------------------------------------------------------------------
+
+void fast_path_note(uint64_t *times, uint64_t us)
+{
+    uint64_t bucket = 0;
+    if (us >> LAYOUT_TIMES_HIGH_BITS != 0) {
+        bucket = LAYOUT_TIMES_BUCKETS - 1;
+    } else if (us >> LAYOUT_TIMES_LOW_BITS != 0) {
+        uint64_t shift = 63 - (uint64_t)__builtin_clzll(us) - LAYOUT_TIMES_STEP_BITS;
+        uint64_t octave = shift - (LAYOUT_TIMES_LOW_BITS - LAYOUT_TIMES_STEP_BITS);
+        bucket = (octave << LAYOUT_TIMES_STEP_BITS) + (us >> shift) - (1 << LAYOUT_TIMES_STEP_BITS) + 1;
+    }
+    // This process is the one writer: no other store can come in between.
+    store(times + bucket, load(times + bucket) + 1);
+    store(times + LAYOUT_TIMES_SUM, load(times + LAYOUT_TIMES_SUM) + us);
+}
+
+static uint64_t monotonic_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 // --- HTTP ------------------------------------------------------------------------------------------------------------
 
 static struct fast_path *acceptor;
@@ -405,17 +432,22 @@ static void on_aborted(uws_res_t *response, void *unused)
     acceptor->waiting--;
 }
 
-// `expected` is the Content-Length: a piece of that length is the whole body.
-static void on_data(uws_res_t *response, const char *piece, size_t length, bool is_end, void *expected)
+// `packed` has the Content-Length, and a piece of that length is the whole body; and when the request came.
+static void on_data(uws_res_t *response, const char *piece, size_t length, bool is_end, void *packed)
 {
     static const char accepted[] = "202 Accepted";
-    if (is_end && length == (uintptr_t)expected && take(piece, length)) {
+    uint64_t expected = (uintptr_t)packed & ((1 << FAST_PATH_BEGAN_SHIFT) - 1);
+    if (is_end && length == expected && take(piece, length)) {
         ring_if_asleep();
         acceptor->waiting--;
         acceptor->write_status(PLAIN, response, accepted, sizeof accepted - 1);
         acceptor->end(PLAIN, response, "", 0, acceptor->is_stopping);
+        if (acceptor->times != NULL) {
+            uint64_t us = monotonic_us() - ((uintptr_t)packed >> FAST_PATH_BEGAN_SHIFT);
+            fast_path_note(acceptor->times, us & ((1ULL << FAST_PATH_BEGAN_BITS) - 1));
+        }
     } else if (is_end || length > 0) {
-        acceptor->other_data(response, piece, length, is_end, NULL);
+        acceptor->other_data(response, piece, length, is_end, packed);
     }
 }
 
@@ -456,5 +488,6 @@ void fast_path_on_request(uws_res_t *response, uws_req_t *request, void *unused)
     }
     acceptor->waiting++;
     acceptor->on_aborted(PLAIN, response, on_aborted, NULL);
-    acceptor->on_data(PLAIN, response, on_data, (void *)(uintptr_t)length);
+    uint64_t began_us = acceptor->times != NULL ? monotonic_us() : 0;
+    acceptor->on_data(PLAIN, response, on_data, (void *)(began_us << FAST_PATH_BEGAN_SHIFT | length));
 }

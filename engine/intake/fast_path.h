@@ -10,6 +10,7 @@ struct fast_path {
     uint64_t parked_at;    // the word of the books at which the parking table begins
     uint64_t *ids;         // the words of the id memory, NULL when there is none
     bool waits_for_ledger; // a slot is used again only when SQL has what became of its payment
+    uint64_t *times;       // how long accepting took: the times of the process's page, NULL when nothing is counted
     int lock;              // descriptor of the file of the locks of engine/intake/acceptor.py
     int doorbell;          // descriptor of the pipe of engine/memory/doorbell.py
     uint64_t cents_max;
@@ -25,7 +26,7 @@ struct fast_path {
     void (*on_aborted)(int, uws_res_t *, void (*)(uws_res_t *, void *), void *);
 
     // Python's functions: for a request that is not taken, and for a piece of a body whose request was taken and then
-    // given up.
+    // given up. The last argument of the latter is when the request began, see FAST_PATH_BEGAN_SHIFT.
     void (*other_request)(uws_res_t *, uws_req_t *, void *);
     void (*other_data)(uws_res_t *, const char *, size_t, bool, void *);
 };
@@ -41,6 +42,13 @@ bool fast_path_parse(const char *body, size_t length, struct fast_path_payment *
 // of the acceptance: by the wall clock, and by the engine's clock.
 bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_payment *payment, uint64_t accepted_ms,
                       uint64_t clock_ms);
+
+// What travels with a request until its body is there: the Content-Length below FAST_PATH_BEGAN_SHIFT bits of when the
+// request came, in us of CLOCK_MONOTONIC, cut off at the top.
+enum { FAST_PATH_BEGAN_SHIFT = 17, FAST_PATH_BEGAN_BITS = 47 };
+
+// Counts `us` microseconds in `times`, as note() of engine/metrics/times.py does.
+void fast_path_note(uint64_t *times, uint64_t us);
 
 // From now on the callback below works with this acceptor. There is one in a process.
 void fast_path_serve(struct fast_path *fast_path);

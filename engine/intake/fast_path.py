@@ -38,6 +38,7 @@ class FastPath:
       books, shape: the books' words, and their shape, which says where the parking table is.
       acceptor: has the locks and the id memory that it uses.
       doorbell: the doorbell that it rings.
+      times: where it counts how long accepting takes (``metrics_layout.API_ACCEPTING``); None: nowhere.
 
     Raises NotBuiltError.
     """
@@ -51,6 +52,7 @@ class FastPath:
         shape: Shape,
         acceptor: Acceptor,
         doorbell: Doorbell,
+        times: Words | None = None,
     ) -> None:
         self._library = _load()
         self._buffers = [ffi.from_buffer("uint64_t[]", words) for words in (*(ring.words for ring in rings), books)]
@@ -59,6 +61,10 @@ class FastPath:
         if acceptor.memory is not None:
             ids_words = ffi.from_buffer("uint64_t[]", acceptor.memory.words)
             self._buffers.append(ids_words)
+        times_words = ffi.NULL
+        if times is not None:
+            times_words = ffi.from_buffer("uint64_t[]", times)
+            self._buffers.append(times_words)
         self._rings = ffi.new("uint64_t *[]", ring_words)
         self._state = ffi.new(
             "struct fast_path *",
@@ -68,6 +74,7 @@ class FastPath:
                 "own": rings.index(own),
                 "books": books_words,
                 "ids": ids_words,
+                "times": times_words,
                 "parked_at": shape.parked_at,
                 "waits_for_ledger": own.waits_for_ledger,
                 "lock": acceptor.lock_descriptor,
@@ -88,7 +95,8 @@ class FastPath:
         Parameters:
           other_request: the callback for a request that is not taken.
           other_data: the callback for each piece of a body whose request was taken, but is not plain. The first time,
-            Python does not know the response yet: :meth:`hand_over` takes it out of ``waiting``.
+            Python does not know the response yet: :meth:`hand_over` takes it out of ``waiting``. Its last argument says
+            when the request began, see :meth:`began_us`.
         """
         self._state.other_request = other_request
         self._state.other_data = other_data
@@ -104,6 +112,11 @@ class FastPath:
         """Says that Python has taken over a request: one less waits on the fast path."""
         assert self._state.waiting > 0
         self._state.waiting -= 1
+
+    def began_us(self, packed: Pointer) -> int:
+        """When the request began of which ``other_data`` gets a piece, as :func:`engine.intake.meter.now_us` says it;
+        0 where nothing is counted."""
+        return int(ffi.cast("uintptr_t", packed)) >> int(self._library.FAST_PATH_BEGAN_SHIFT)
 
     def stop(self) -> None:
         """From now on answers close their connection."""

@@ -15,7 +15,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
@@ -24,7 +24,9 @@ from engine import run_dir
 from engine.intake import paths
 from engine.intake.alarm import Alarm
 from engine.intake.fast_path import FastPath
+from engine.intake.meter import Meter, now_us
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
+from engine.intake.request import Pointer, Request
 from engine.intake.signals import SignalWatch
 
 PLAIN = 0  # the native functions' first argument: no TLS
@@ -49,52 +51,9 @@ class Held(NamedTuple):
     ms: int
 
 
-Pointer = Any  # a native request (valid while its handler runs) or response (until it is answered or aborted)
-
 OnRequest = Callable[[Pointer, Pointer, Pointer], None]
 
 log = logging.getLogger(__name__)
-
-
-class Request:
-    """What a handler may read of the request that is being handled. One object is used for all requests in turn."""
-
-    def __init__(self) -> None:
-        self.pointer: Pointer = ffi.NULL
-        self.parameters: tuple[str, ...] = ()  # of a path that the native router has not taken apart
-        self._text = ffi.new("char**")
-
-    def header(self, name: bytes) -> bytes:
-        """The value of the header ``name`` (lower case), ``b""`` if it is absent."""
-        return self._unpack(lib.uws_req_get_header(self.pointer, name, len(name), self._text))
-
-    def parameter(self, index: int) -> str:
-        """The part of the path that stands for the ``index``-th ``:name`` of the route; only what need not be escaped
-        is not."""
-        if self.parameters:
-            return self.parameters[index]
-        return paths.plain(self._unpack(lib.uws_req_get_parameter(self.pointer, index, self._text)).decode("latin-1"))
-
-    def path(self) -> str:
-        """What stands before the ``?``, still escaped."""
-        return self._unpack(lib.uws_req_get_url(self.pointer, self._text)).decode("latin-1")
-
-    def method(self) -> str:
-        """In upper case, as it came."""
-        return self._unpack(lib.uws_req_get_case_sensitive_method(self.pointer, self._text)).decode("latin-1")
-
-    def query(self) -> str:
-        """What follows the ``?``, still escaped."""
-        url = self._unpack(lib.uws_req_get_full_url(self.pointer, self._text))
-        return url.partition(b"?")[2].decode("latin-1")
-
-    def is_head(self) -> bool:
-        """Whether the answer must come without its body."""
-        return self.method() == "HEAD"
-
-    def _unpack(self, length: int) -> bytes:
-        # If it is absent, the length is 0 and the pointer is NULL.
-        return bytes(ffi.unpack(self._text[0], length)) if length else b""
 
 
 class Http:
@@ -109,6 +68,8 @@ class Http:
         # Every request that is not answered yet: the part of its body that has come, or a Later. The number of
         # connections bounds it, because each has one request at a time.
         self._open: dict[Pointer, bytes | Later] = {}
+        self._meter: Meter | None = None
+        self._began_us: dict[Pointer, int] = {}  # when each of those began that the meter counts
         self._routes: list[tuple[str, re.Pattern[str], OnRequest]] = []
         self._native: list[object] = []  # callbacks and timers must live as long as they can be called
         self._stop_at: float | None = None
@@ -144,17 +105,21 @@ class Http:
         check: Callable[[Request], Answer | None],
         handler: Callable[[bytes], Answer | Later | Held],
         fast_path: FastPath | None = None,
+        meter: Meter | None = None,
     ) -> None:
         """``handler`` answers POST on ``path`` from the body; a body of more than ``bytes_max`` bytes gets 413.
 
         ``check`` sees the headers first and may refuse. The body of a refused request is not kept, and its connection
         stays usable: the native code skips the rest. A request that ``fast_path`` takes comes neither to ``check`` nor
-        to ``handler``. Only one route may have a fast path.
+        to ``handler``. ``meter`` counts the answers. Only one route may have a fast path, and a meter.
         """
         digits_max = len(str(bytes_max))
+        self._meter = meter or self._meter
 
         def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
             self._request.pointer = request
+            if meter is not None:
+                self._began_us[response] = now_us()
             # The parser has refused everything that is not a number before.
             length = self._request.header(b"content-length").lstrip(b"0")
             too_large = len(length) > digits_max or (length.isdigit() and int(length) > bytes_max)
@@ -189,13 +154,15 @@ class Http:
             else:
                 self._open[response] = body
 
-        def receive_other(response: Pointer, chunk: Pointer, length: int, is_end: bool, unused: Pointer) -> None:
+        def receive_other(response: Pointer, chunk: Pointer, length: int, is_end: bool, packed: Pointer) -> None:
             """A piece of a body that began on the fast path."""
             assert fast_path is not None
             if response not in self._open:
                 fast_path.hand_over()
                 self._hold(response, b"")
-            receive(response, chunk, length, is_end, unused)
+                if meter is not None:
+                    self._began_us[response] = fast_path.began_us(packed)
+            receive(response, chunk, length, is_end, packed)
 
         on_data = self._callback(ON_DATA, receive)
         self._routes.append(("POST", paths.pattern(path), on_request))
@@ -319,10 +286,14 @@ class Http:
 
     def _forget(self, response: Pointer, _: Pointer) -> None:
         self._open.pop(response, None)
+        self._began_us.pop(response, None)
 
     def _answer(self, response: Pointer, answer: Answer) -> None:
         self._write_headers(response, answer)
         lib.uws_res_end(PLAIN, response, answer.body, len(answer.body), self._stop_at is not None)
+        began_us = self._began_us.pop(response, None)
+        if began_us is not None and self._meter is not None:
+            self._meter.answered(answer, began_us)
 
     def _answer_head(self, response: Pointer, answer: Answer) -> None:
         """The headers that a GET would get, with its length."""

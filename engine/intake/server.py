@@ -15,8 +15,10 @@ from engine.intake import health, openapi, payment, problem, purging, window
 from engine.intake.acceptor import Acceptor, StripeBusyError, Verdict
 from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath
-from engine.intake.http import Held, Http, Later, Request
+from engine.intake.http import Held, Http, Later
+from engine.intake.meter import Meter
 from engine.intake.problem import Answer
+from engine.intake.request import Request
 from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.status import StatusBlock
@@ -50,6 +52,7 @@ class Server:
         committer: Committer | None = None,
         fast_path: FastPath | None = None,
         lost: Callable[[], str] = str,
+        meter: Meter | None = None,
     ) -> None:
         self._settings = settings
         self._acceptor = acceptor
@@ -60,13 +63,19 @@ class Server:
         self._committer = committer
         self._fast_path = fast_path
         self._lost = lost  # says what has become of the segments, "" when all are whole
+        self._meter = meter  # counts the answers to payments
         self._token = settings.intake.admin_token.encode()
         self._names = settings.processors.names
 
     def add_routes(self, http: Http) -> None:
         """Puts all routes on ``http``."""
         http.route_body(
-            "/payments", self._settings.intake.body_bytes_max, check_content_type, self.pay, self._fast_path
+            "/payments",
+            self._settings.intake.body_bytes_max,
+            check_content_type,
+            self.pay,
+            self._fast_path,
+            self._meter,
         )
         description = openapi.prepared(self._settings)
         gets = {
@@ -102,6 +111,8 @@ class Server:
             return problem.LOST
         except StripeBusyError:
             return problem.STUCK
+        if verdict is Verdict.SAME and self._meter is not None:
+            self._meter.duplicate()
         if self._committer is not None and verdict in (Verdict.ACCEPTED, Verdict.SAME):
             return self._committed(self._committer, id_high, id_low)
         if verdict is Verdict.ACCEPTED:

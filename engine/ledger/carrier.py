@@ -103,7 +103,8 @@ class Carrier:
         if view.moment().purges != self._eras.purges:
             raise BooksBusyError("a purge has come in the midst of a look")
         waiting = sum(follower.open for follower in self._followers)
-        samples = self._samples.look(now_ms, sum(ready), moment.settled, waiting, payments)
+        accepting = self._view.accepting()
+        samples = self._samples.look(now_ms, sum(ready), moment.settled, waiting, payments, accepting)
         records = self._records
         self._batch = Batch(
             self._cursor,

@@ -21,6 +21,7 @@ from engine.ledger.carry import carry, open_parked
 from engine.ledger.database import Database, open_ledger, wall_ms
 from engine.ledger.errors import AwayError
 from engine.ledger.marks import Marks
+from engine.ledger.meter import Meter
 from engine.ledger.retention import tend
 from engine.ledger.rows import Batch
 from engine.ledger.view import View
@@ -28,7 +29,7 @@ from engine.memory import clock
 from engine.memory.status import LedgerState, LedgerStatus
 from engine.memory.words import Words
 from engine.settings import Settings
-from engine.storage import journals, locks, mapping
+from engine.storage import journals, locks, mapping, pages
 from engine.storage.segment import HeldError, Segment
 
 PAUSE_S: Final = 0.25  # between two looks for a journal, and while a purge waits
@@ -77,6 +78,7 @@ class Process:
         self._retry_s = RETRY_FIRST_S
         self._away = ""  # what the database said last, while it is away
         self._tend_at = 0.0
+        self._meter: Meter | None = None
 
     def run(self) -> None:
         """Until a stop is asked for, and then until everything is carried, for at most LAST_LOOKS_S.
@@ -110,7 +112,11 @@ class Process:
             books, *rings = segments[: 1 + settings.host.api_processes]
             shape = mapping.books_shape(settings)
             words = [ring.words for ring in rings]
-            view = View(books.words, shape, words, reader)
+            metrics, self._meter = pages.open_to_write(settings), None
+            if metrics is not None:
+                opened.callback(metrics.close)
+                self._meter = Meter(metrics.words)
+            view = View(books.words, shape, words, reader, None if metrics is None else metrics.words)
             yield Memory(view, Marks(books.words, words), books.words, segments)
 
     def _hold(self, journal: Segment, held: contextlib.ExitStack) -> None:
@@ -150,6 +156,8 @@ class Process:
                 return
             if now >= look_at:
                 look_at = now + LOOK_EVERY_S
+                if self._meter is not None:
+                    self._meter.show()
                 if mapping.lost(memory.segments):
                     return
             if carrier is None:
@@ -196,6 +204,8 @@ class Process:
         if batch.cursor == batch.expected and not any(batch[2:]):
             return False
         rejected = carry(self._database, batch)
+        if self._meter is not None:
+            self._meter.carried(batch, rejected)
         if rejected:
             log.error("%d rows cannot be written and were set apart (table rejected)", rejected)
         for gap in batch.gaps:

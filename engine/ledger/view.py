@@ -11,6 +11,7 @@ from engine.books.reader import TRIES_MAX, BooksBusyError
 from engine.journal.reader import JournalReader
 from engine.memory import layout
 from engine.memory.words import Words
+from engine.metrics.accepting import accepting
 from engine.payment import Payment
 from engine.ring.ring import RingReader
 
@@ -45,15 +46,22 @@ class View:
       books, shape: the words of its books, and their shape.
       rings: the words of its rings.
       journal: the journal; None while no dispatcher has made it.
+      metrics: the segment of the metrics; None where nothing is counted.
     """
 
     def __init__(
-        self, books: Words, shape: Shape, rings: Sequence[Words], journal: JournalReader | None = None
+        self,
+        books: Words,
+        shape: Shape,
+        rings: Sequence[Words],
+        journal: JournalReader | None = None,
+        metrics: Words | None = None,
     ) -> None:
         self._books = books
         self._shape = shape
         self.rings = [RingReader(words) for words in rings]
         self.journal = journal
+        self._metrics = metrics
 
     @property
     def generation(self) -> int:
@@ -65,6 +73,10 @@ class View:
         """The generations whose payments this memory has taken over, one after the other, the latest first."""
         words = self._books
         return tuple(words[at] for at in (layout.BOOKS_REPLACED_AT, *layout.BOOKS_ANCESTORS_AT) if words[at])
+
+    def accepting(self) -> list[int] | None:
+        """How long accepting has taken so far: buckets and sum; None where nothing is counted."""
+        return None if self._metrics is None else accepting(self._metrics, len(self.rings))
 
     def moment(self) -> Moment:
         """The books' words at one moment. Raises BooksBusyError."""

@@ -52,6 +52,11 @@ class ObservedProcessor:
         return len(self._begun)
 
     @property
+    def probes_in_flight(self) -> int:
+        """How many of them are probes."""
+        return len(self._probes.in_flight)
+
+    @property
     def is_open(self) -> bool:
         """Whether its breaker is open: it counts as failing."""
         return self._breaker.is_open

@@ -13,7 +13,7 @@ from engine import settings as settings_module
 from engine.invocation import command
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
-from engine.storage import durability, making, mapping, names
+from engine.storage import durability, making, mapping, names, pages
 from engine.storage.segment import Store
 
 HELP = "Remove the memory (rings and books) of an engine that is not running, with every payment that it remembers."
@@ -50,6 +50,7 @@ def _reset(kept: Store, settings: Settings, is_forced: bool) -> int:
             return 1
         for name in making.remove(kept, settings.host.name):
             print(f"removed {name}")
+        pages.remove(settings)
     return 0
 
 

@@ -17,7 +17,7 @@ from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
 from engine.ring import ids
 from engine.settings import Settings
-from engine.storage import durability, filesystem, fingerprints, making, names, opening, recovery, sizes
+from engine.storage import durability, filesystem, fingerprints, making, names, opening, pages, recovery, sizes
 from engine.storage.migration import Memory
 from engine.storage.segment import EmptyError, HeldError, Segment, Store
 
@@ -201,6 +201,7 @@ def keep_processors(settings: Settings, books: Segment, rings: Sequence[Segment]
 def remove_all(settings: Settings) -> list[str]:
     """Removes all segments of the engine called ``settings.host.name``, used or not; returns their names."""
     kept = store(settings)
+    pages.remove(settings)
     if not names.own(settings.host.name, kept.names()) and names.lock_name(settings.host.name) not in kept.names():
         return []
     with making.locked(kept, settings.host.name):

@@ -37,6 +37,7 @@ class Child:
       command, environment: the command to run, and its environment.
       stop_signal: asks it to end in good order.
       serves: what is seen of its work; asked of one that runs.
+      is_aid: whether the others do without it, so that its death fails no start.
     """
 
     def __init__(
@@ -46,8 +47,11 @@ class Child:
         environment: Mapping[str, str],
         stop_signal: int = signal.SIGTERM,
         serves: Callable[[], Sign] | None = None,
+        *,
+        is_aid: bool = False,
     ) -> None:
         self.name = name
+        self._is_aid = is_aid
         self._command = list(command)
         self._environment = dict(environment)
         self._stop_signal = stop_signal
@@ -118,9 +122,9 @@ class Child:
         os.killpg(self._process.pid, signal.SIGCONT)
 
     def has_failed(self, now_ms: int) -> bool:
-        """Whether it died; False if it has not been started yet."""
+        """Whether it died and the others need it; False if it has not been started yet."""
         self.tend(now_ms)
-        return self._deaths > 0
+        return self._deaths > 0 and not self._is_aid
 
     def ask_to_stop(self) -> None:
         """Sends the stop signal if it runs."""

@@ -16,6 +16,20 @@ from pathlib import Path
 
 SHIPPED_PORT = 9999
 SHIPPED_RUN_DIR = "/run/engine"
+STATUS_HOST = "nginx-status.engine.invalid"  # the console asks under this name (engine/console/nginx_status.py)
+_STATUS_BLOCK = f"""
+    # For the console alone: how many connections there are, for who asks from this machine under this name.
+    server {{
+        listen %d;
+        server_name {STATUS_HOST};
+        allow 127.0.0.1;
+        deny all;
+        location = / {{
+            stub_status;
+        }}
+    }}
+}}
+"""
 
 _LISTEN = re.compile(rf"^([ \t]*listen ){SHIPPED_PORT}\b([^;\n]*;\n)", re.MULTILINE)
 _SERVER_LINE = rf"^[ \t]*server unix:{SHIPPED_RUN_DIR}/api-[0-9]+\.sock[^;\n]*;\n"
@@ -34,7 +48,7 @@ def find_conf() -> Path:
     return path
 
 
-def render(conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool) -> str:
+def render(conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool, status: bool = False) -> str:
     """The text of the shipped ``nginx.conf``, changed for one machine.
 
     Parameters:
@@ -43,6 +57,7 @@ def render(conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool
       run_dir: absolute directory of the Unix sockets and of nginx's own files.
       api_processes: how many API processes there are, behind ``run_dir``/api-INDEX.sock.
       ipv6: whether to listen on IPv6 besides IPv4. Where there is none, nginx would not start.
+      status: whether to tell the console how many connections there are.
 
     Raises ConfError if ``conf`` lacks one of the places that are replaced, or has it twice, and if ``run_dir`` cannot
     be written in a configuration file.
@@ -53,6 +68,8 @@ def render(conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool
     _expect_once(conf, _SERVER_LINES, f"server unix:{SHIPPED_RUN_DIR}/api-0.sock")
     conf = _LISTEN.sub(rf"\g<1>{port}\g<2>" + (rf"\g<1>[::]:{port}\g<2>" if ipv6 else ""), conf)
     conf = _SERVER_LINES.sub(lambda match: _server_lines(match.group(), api_processes), conf)
+    if status:  # before the brace that ends `http`
+        conf = conf.rstrip().removesuffix("}").rstrip() + "\n" + _STATUS_BLOCK % port
     return conf.replace(f"{SHIPPED_RUN_DIR}/", f"{run_dir.rstrip('/')}/")
 
 

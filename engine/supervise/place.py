@@ -29,6 +29,7 @@ class Place:
     def __init__(self, settings: Settings) -> None:
         """Raises UpError."""
         self._host = settings.host
+        self._console = settings.console
         self._conf = ""
         self._lock = self._hold()
 
@@ -45,6 +46,7 @@ class Place:
             run_dir=self._host.run_dir,
             api_processes=self._host.api_processes,
             ipv6=ipv6,
+            status=self._console.console,
         )
         try:
             Path(self.conf_path).write_text(self._conf)

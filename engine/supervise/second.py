@@ -37,6 +37,8 @@ def variables(settings: Settings, *, simulate: bool) -> dict[str, str]:
     }
     if settings.storage.durability != "memory" and not os.access(settings.storage.data_dir, os.W_OK):
         chosen["ENGINE_DATA_DIR"] = f"{settings.storage.data_dir}-{number}"
+    if settings.console.console:
+        chosen["ENGINE_CONSOLE_PORT"] = str(next(_free_ports(settings.console.port + 1)))
     if simulate:
         chosen |= _processors(settings)
     return chosen

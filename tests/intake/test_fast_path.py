@@ -27,10 +27,11 @@ from engine.books.reader import BooksReader
 from engine.intake import build, payment
 from engine.intake.acceptor import STUCK_SECONDS, Acceptor, FileLock, StripeBusyError, Usage, Verdict
 from engine.intake.fast_path import FastPath, NotBuiltError
-from engine.memory import layout
+from engine.memory import layout, metrics_layout
 from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.hashing import mix
-from engine.memory.words import Words
+from engine.memory.words import Words, zeros
+from engine.metrics import times
 from engine.ring.ids import IdMemory, stripe
 from engine.ring.ring import DONE, RingReader, RingWriter
 from engine.storage import locks, mapping
@@ -99,6 +100,18 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Maker]:
     maker = Maker(tmp_path_factory.mktemp("fast_path"))
     yield maker
     maker.end()
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.one_of(st.integers(0, 1 << 27), st.integers(0, 1 << 60)))
+def test_the_fast_path_counts_a_duration_as_python_does(us: int) -> None:
+    by_c, by_python = zeros(metrics_layout.TIMES_WORDS), zeros(metrics_layout.TIMES_WORDS)
+    buffer = ffi.from_buffer("uint64_t[]", by_c)
+    ffi.dlopen(str(build.LIBRARY)).fast_path_note(buffer, us)
+    times.note(by_python, 0, us)
+    assert bytes(by_c) == bytes(by_python)  # type: ignore[call-overload]
 
 
 # --- the body --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ DISPATCHER = "dispatcher"
 LEDGER = "ledger"
 DATABASE = "database"  # the server of the ledger's database; the ledger's own process in it
 DATABASE_BACKEND = "database backend"
+CONSOLE = "console"
 NGINX = "nginx"
 NGINX_WORKER = "nginx worker"
 
@@ -32,6 +33,8 @@ def role(words: list[str]) -> str:
         return DISPATCHER
     if words[2:4] == ["engine", "ledger"]:
         return LEDGER
+    if words[2:4] == ["engine", "console"]:
+        return CONSOLE
     if words[2:4] == ["engine", "api"]:
         return f"api {words[-1]}"
     return ""

@@ -1,0 +1,104 @@
+"""Counts what ends, and how long it took, for the dispatcher's page of the metrics.
+
+A payment is nearly always settled by its own request. For that to cost a payment a hundredth of its instructions at
+most, it is only kept in a list then. Once a second, before a sleep, and when KEPT_MAX are kept, the durations of all of
+them are sorted, and each bucket is found once. So a kill loses the counts of the last second, and nothing else: the
+money is in the books.
+
+A payment that a lookup settles has only the time from its acceptance to its end, for nobody knows when its processor
+has charged it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from operator import sub
+from typing import Final
+
+from engine.connectors.answers import Verdict
+from engine.dispatch.attempt import Attempt, Now
+from engine.memory import metrics_layout as layout
+from engine.memory.words import WORD_MAX, Words
+from engine.metrics import times
+
+KEPT_MAX: Final = 1024  # requests of one processor, a few hundred bytes each
+
+assert [verdict.name.lower() for verdict in Verdict] == [*layout.VERDICTS]
+
+
+class Meter:
+    """Counts in the words of the processors on the dispatcher's page, whose one writer is the caller.
+
+    ``charged``: for each processor, the requests that have settled their payments since the last :meth:`store`. Whoever
+    settles a payment appends to it.
+
+    Parameters:
+      words: the segment of the metrics.
+      processors: how many there are.
+    """
+
+    def __init__(self, words: Words, processors: int) -> None:
+        self._words = words
+        self.charged: list[list[Attempt]] = [[] for _ in range(processors)]
+        self._ends_ms: list[list[int]] = [[] for _ in range(processors)]  # of the same requests
+
+    def passed(self, now: Now) -> None:
+        """The requests that were appended since the last call have ended in a pass that began ``now``."""
+        most = 0
+        for charged, ends_ms in zip(self.charged, self._ends_ms, strict=True):
+            ends_ms.extend([now.mono_ms] * (len(charged) - len(ends_ms)))
+            most = max(most, len(charged))
+        if most >= KEPT_MAX:
+            self.store()
+
+    def other(self, attempt: Attempt, verdict: Verdict) -> None:
+        """A lookup has ended, or a request that was not charged."""
+        kind = layout.LOOKUPS if attempt.lookup else layout.REQUESTS
+        self._words[self._at(attempt.processor) + kind + verdict] += 1
+        if not attempt.lookup:
+            times.note(self._words, self._at(attempt.processor) + layout.ANSWERED, attempt.took_us)
+
+    def settled(self, now: Now, processor: int, accepted_ms: int) -> None:
+        """A payment was settled by a lookup; ``accepted_ms``: when it was accepted (engine's clock)."""
+        times.note(self._words, self._at(processor) + layout.SETTLED, max(0, now.mono_ms - accepted_ms) * 1000)
+
+    def store(self) -> None:
+        """Counts on the page what was kept."""
+        for processor, (charged, ends_ms) in enumerate(zip(self.charged, self._ends_ms, strict=True)):
+            if not ends_ms:
+                continue
+            at = self._at(processor)
+            self._words[at + layout.REQUESTS + Verdict.CHARGED] += len(charged)
+            self._count(at + layout.WAITED, [one.began_ms - one.accepted_ms for one in charged], 1000)
+            self._count(at + layout.ANSWERED, [one.took_us for one in charged], 1)
+            self._count(at + layout.SETTLED, list(map(sub, ends_ms, [one.accepted_ms for one in charged])), 1000)
+            charged.clear()
+            ends_ms.clear()
+
+    def _count(self, at: int, durations: list[int], unit_us: int) -> None:
+        """Counts ``durations`` of ``unit_us`` each in the times at ``at``."""
+        words = self._words
+        durations.sort()
+        for index, count in _counted(durations, unit_us):
+            words[at + index] += count
+        # A payment that came while the pass was under way that has sent it was accepted after the pass began.
+        total = sum(durations) - sum(durations[: bisect_left(durations, 0)])
+        words[at + layout.TIMES_SUM] = words[at + layout.TIMES_SUM] + total * unit_us & WORD_MAX
+
+    @staticmethod
+    def _at(processor: int) -> int:
+        return layout.DISPATCHER_AT + layout.DISPATCHER_PROCESSORS + processor * layout.OF_PROCESSOR_WORDS
+
+
+def _counted(durations: Sequence[int], unit_us: int) -> list[tuple[int, int]]:
+    """The buckets of sorted durations, and how many are in each."""
+    found, begin = list[tuple[int, int]](), 0
+    while begin < len(durations):
+        index = times.bucket(max(0, durations[begin]) * unit_us)
+        end = len(durations)
+        if index < layout.TIMES_BUCKETS - 1:
+            end = bisect_left(durations, -(-times.bound_us(index) // unit_us), begin)
+        found.append((index, end - begin))
+        begin = end
+    return found

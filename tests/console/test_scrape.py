@@ -1,0 +1,61 @@
+"""A scrape says what there is, and nothing of what there is not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from engine import settings as settings_module
+from engine.console.scrape import Sample, Scrape, unfinished_ratio
+from engine.memory import metrics_layout
+from engine.memory.words import zeros
+from engine.ring.ring import RingReader, RingWriter
+from engine.settings import Settings
+from engine.storage import mapping
+from engine.storage.viewing import seen
+from tests.ring.test_ring import SPREAD, fill, finish, make_ring
+
+
+@pytest.fixture
+def settings() -> Iterator[Settings]:
+    made = settings_module.read({"ENGINE_NAME": f"test-{uuid.uuid4().hex[:12]}", "ENGINE_RING_SLOTS": "64"})
+    yield made
+    mapping.remove_all(made)
+
+
+def scraped(settings: Settings) -> list[Sample]:
+    with seen(settings) as memory:
+        return list(Scrape(settings, memory, zeros(metrics_layout.PROCESS_WORDS), None).samples())
+
+
+def test_without_an_engine_only_the_console_speaks_of_itself(settings: Settings) -> None:
+    names = {sample.name for sample in scraped(settings)}
+    assert names == {"engine_build_info", "engine_setting", "engine_process_starts_total", "engine_nginx_up"}
+
+
+def test_without_metrics_money_is_shown_and_with_no_dispatcher_the_engine_is_down(settings: Settings) -> None:
+    for segment in (mapping.open_books(settings), *mapping.open_rings(settings)):
+        segment.close()
+    values = {(sample.name, *sample.labels): sample.value for sample in scraped(settings)}
+    assert values["engine_settled_cents_total", "default"] == values["engine_payments_pending",] == 0
+    assert values["engine_up",] == 0 and ("engine_accepting_seconds",) not in values
+
+
+def test_no_secret_is_a_setting_that_is_shown() -> None:
+    secret = settings_module.read({"ENGINE_ADMIN_TOKEN": "secret-1", "ENGINE_PROCESSOR_TOKEN": "secret-2"})
+    assert "secret" not in str(scraped(secret))
+
+
+def test_the_share_of_unfinished_slots_is_that_of_the_payments_that_are_not_over() -> None:
+    ring = make_ring(256, SPREAD)
+    fill(RingWriter(ring), 128)  # type: ignore[arg-type]
+    reader = RingReader(ring)  # type: ignore[arg-type]
+    assert unfinished_ratio(reader, 0) == 0 and unfinished_ratio(reader, 128) == 0.5
+    for position in range(64):
+        finish(ring, position)  # type: ignore[arg-type]
+    assert unfinished_ratio(reader, reader.head) == 0.25
+    for position in range(64, 128):
+        finish(ring, position)  # type: ignore[arg-type]
+    assert unfinished_ratio(reader, reader.head) == 0
