@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.memory import journal_layout as layout
 from engine.memory.words import Words
@@ -59,15 +57,24 @@ class JournalReader:
         """At most ``most`` records from ``sequence`` on. What is written over meanwhile counts as missed."""
         words, slots = self._words, self._slots
         last = min(self.head, sequence + most)
-        copies = list[tuple[int, list[int]]]()
-        for one in range(max(sequence, words[layout.CLAIMED_AT] - slots), last):
-            at = layout.record_offset(slots, one)
-            copies.append((one, [words[at + word] for word in range(layout.RECORD_WORDS)]))
+        first = min(last, max(sequence, words[layout.CLAIMED_AT] - slots))
+        copy = self._copy(first, last)
         begin = max(sequence, words[layout.CLAIMED_AT] - slots)  # what is below may have changed while it was copied
-        return Piece(begin - sequence, [_record(one, copy) for one, copy in copies if one >= begin])
+        records = []
+        for one, (*fields, end) in zip(range(first, last), layout.RECORD.iter_unpack(copy), strict=True):
+            if one >= begin:
+                assert end == one + 1, "a record that was published is not whole"
+                records.append(Record(one, *fields))
+        return Piece(begin - sequence, records)
 
-
-def _record(sequence: int, words: Sequence[int]) -> Record:
-    *fields, end = layout.RECORD.unpack(array("Q", words))
-    assert end == sequence + 1, "a record that was published is not whole"
-    return Record(sequence, *fields)
+    def _copy(self, first: int, last: int) -> bytes:
+        """The bytes of the records from ``first`` to ``last``, the latter excluded: two pieces where the ring ends."""
+        words, slots = self._words, self._slots
+        pieces, begin = list[bytes](), first
+        while begin < last:
+            count = min(last - begin, slots - begin % slots)
+            at = layout.record_offset(slots, begin)
+            piece: Any = words[at : at + count * layout.RECORD_WORDS]  # of a memoryview or an array
+            pieces.append(piece.tobytes())
+            begin += count
+        return b"".join(pieces)

@@ -36,6 +36,7 @@ class Eras:
         self.rows = list[EraRow]()
         self.gaps = list[GapRow]()
         self._by_purges = {cursor.purges: cursor.era}
+        self._last = dict[int, int]()  # by ring: where its present era begins
 
     def begin(self, cursor: Cursor, ancestors: tuple[int, ...], moment: Moment, now_ms: int) -> None:
         """Finds out how this memory, which has taken over that of the ``ancestors``, goes on from ``cursor``."""
@@ -56,7 +57,7 @@ class Eras:
         if record.first > self.purges:
             self.purges = record.first
             self._next(record.at_ms, "purge")
-        self.boundaries.append(Boundary(record.ring - 1, record.position, self.current))
+        self._add(Boundary(record.ring - 1, record.position, self.current))
 
     def look(self, moment: Moment, now_ms: int) -> None:
         """A purge that the journal has not told: its record was written over, or comes in a moment."""
@@ -72,6 +73,8 @@ class Eras:
 
     def of_slot(self, ring: int, position: int) -> int:
         """The era of the payment that was accepted at ``position`` of ``ring``."""
+        if position >= self._last.get(ring, 0):
+            return self.current
         eras = [one.era for one in self.boundaries if one.ring == ring and position < one.position]
         return min(eras) - 1 if eras else self.current
 
@@ -80,7 +83,12 @@ class Eras:
         return self._by_purges.get(purges)
 
     def _forget(self, moment: Moment) -> None:
-        self.boundaries += [Boundary(ring, position, self.current) for ring, position in enumerate(moment.forgotten)]
+        for ring, position in enumerate(moment.forgotten):
+            self._add(Boundary(ring, position, self.current))
+
+    def _add(self, boundary: Boundary) -> None:
+        self.boundaries.append(boundary)
+        self._last[boundary.ring] = max(self._last.get(boundary.ring, 0), boundary.position)
 
     def _next(self, now_ms: int, why: str) -> None:
         if self.current:
