@@ -24,7 +24,7 @@ ROOMS = {
     "connectors": set[str](),
     "routing": set[str](),
     "dispatch": {"memory", "ring", "books", "journal", "storage", "connectors", "routing"},
-    "intake": {"memory", "ring", "books", "storage"},
+    "intake": {"memory", "ring", "books", "storage", "ledger"},
     "supervise": {"memory", "storage"},
     "client": set(),
 }

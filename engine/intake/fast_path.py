@@ -38,6 +38,7 @@ class FastPath:
       books, shape: the books' words, and their shape, which says where the parking table is.
       acceptor: has the locks and the id memory that it uses.
       doorbell: the doorbell that it rings.
+      leaves_seen: a payment that only the id memory may know is left to :meth:`Acceptor.accept`.
 
     Raises NotBuiltError.
     """
@@ -51,6 +52,8 @@ class FastPath:
         shape: Shape,
         acceptor: Acceptor,
         doorbell: Doorbell,
+        *,
+        leaves_seen: bool = False,
     ) -> None:
         self._library = _load()
         self._buffers = [ffi.from_buffer("uint64_t[]", words) for words in (*(ring.words for ring in rings), books)]
@@ -68,6 +71,7 @@ class FastPath:
                 "own": rings.index(own),
                 "books": books_words,
                 "ids": ids_words,
+                "leaves_seen": leaves_seen,
                 "parked_at": shape.parked_at,
                 "lock": acceptor.lock_descriptor,
                 "doorbell": doorbell.descriptor,

@@ -25,7 +25,9 @@ from engine.intake import paths
 from engine.intake.alarm import Alarm
 from engine.intake.fast_path import FastPath
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
+from engine.intake.request import Request
 from engine.intake.signals import SignalWatch
+from engine.intake.watch import Watch
 
 PLAIN = 0  # the native functions' first argument: no TLS
 ON_REQUEST = "void(uws_res_t*, uws_req_t*, void*)"
@@ -49,52 +51,21 @@ class Held(NamedTuple):
     ms: int
 
 
+class ForHead:
+    """A Later of a HEAD request: its answer comes without its body."""
+
+    def __init__(self, later: Later) -> None:
+        self.later = later
+
+    def __call__(self) -> Answer | None:
+        return self.later()
+
+
 Pointer = Any  # a native request (valid while its handler runs) or response (until it is answered or aborted)
 
 OnRequest = Callable[[Pointer, Pointer, Pointer], None]
 
 log = logging.getLogger(__name__)
-
-
-class Request:
-    """What a handler may read of the request that is being handled. One object is used for all requests in turn."""
-
-    def __init__(self) -> None:
-        self.pointer: Pointer = ffi.NULL
-        self.parameters: tuple[str, ...] = ()  # of a path that the native router has not taken apart
-        self._text = ffi.new("char**")
-
-    def header(self, name: bytes) -> bytes:
-        """The value of the header ``name`` (lower case), ``b""`` if it is absent."""
-        return self._unpack(lib.uws_req_get_header(self.pointer, name, len(name), self._text))
-
-    def parameter(self, index: int) -> str:
-        """The part of the path that stands for the ``index``-th ``:name`` of the route; only what need not be escaped
-        is not."""
-        if self.parameters:
-            return self.parameters[index]
-        return paths.plain(self._unpack(lib.uws_req_get_parameter(self.pointer, index, self._text)).decode("latin-1"))
-
-    def path(self) -> str:
-        """What stands before the ``?``, still escaped."""
-        return self._unpack(lib.uws_req_get_url(self.pointer, self._text)).decode("latin-1")
-
-    def method(self) -> str:
-        """In upper case, as it came."""
-        return self._unpack(lib.uws_req_get_case_sensitive_method(self.pointer, self._text)).decode("latin-1")
-
-    def query(self) -> str:
-        """What follows the ``?``, still escaped."""
-        url = self._unpack(lib.uws_req_get_full_url(self.pointer, self._text))
-        return url.partition(b"?")[2].decode("latin-1")
-
-    def is_head(self) -> bool:
-        """Whether the answer must come without its body."""
-        return self.method() == "HEAD"
-
-    def _unpack(self, length: int) -> bytes:
-        # If it is absent, the length is 0 and the pointer is NULL.
-        return bytes(ffi.unpack(self._text[0], length)) if length else b""
 
 
 class Http:
@@ -128,7 +99,8 @@ class Http:
                 self._hold(response, answer.later)
                 self._tick_in(answer.ms)
             elif not isinstance(answer, Answer):
-                self._hold(response, answer)
+                later: Later = ForHead(answer) if self._request.is_head() else answer
+                self._hold(response, later)
                 self._tick_soon()
             elif self._request.is_head():
                 self._answer_head(response, answer)
@@ -248,6 +220,10 @@ class Http:
         self._native.append(alarm)
         return alarm
 
+    def watch(self, descriptor: int, action: Callable[[], None]) -> None:
+        """Has ``action`` called for as long as ``descriptor`` can be read. Raises OSError."""
+        self._native.append(Watch(self._app.loop.uv_loop, descriptor, action))
+
     def ask_later(self) -> None:
         """Answers every request whose Later returns an answer now."""
         for response, later in list(self._open.items()):
@@ -257,7 +233,7 @@ class Http:
                     answer = STOPPING
                 if answer is not None:
                     del self._open[response]
-                    self._answer(response, answer)
+                    (self._answer_head if isinstance(later, ForHead) else self._answer)(response, answer)
 
     def stop(self) -> None:
         """Stops listening and ends :meth:`serve` within :data:`STOP_SECONDS`. May be called from a signal handler.

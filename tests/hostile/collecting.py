@@ -6,8 +6,9 @@ import gc
 import signal
 import sys
 
-from engine.intake.http import Http, Request
+from engine.intake.http import Http
 from engine.intake.problem import ALIVE, Answer, json_answer
+from engine.intake.request import Request
 
 BODY_BYTES_MAX = 4096
 
