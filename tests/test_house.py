@@ -28,7 +28,7 @@ ROOMS = {
     "reconcile": {"memory", "books", "storage", "ledger", "connectors"},
     "routing": set[str](),
     "dispatch": {"memory", "ring", "books", "journal", "acts", "metrics", "storage", "connectors", "routing"},
-    "intake": {"memory", "ring", "books", "metrics", "storage"},
+    "intake": {"memory", "ring", "books", "metrics", "storage", "ledger"},
     "console": {"memory", "ring", "books", "journal", "metrics", "storage", "routing"},
     "supervise": {"memory", "storage"},
     "client": set(),

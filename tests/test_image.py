@@ -117,9 +117,26 @@ def test_the_image_has_the_three_packages_of_the_core_and_none_of_the_ledgers() 
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if "ledger" not in path.parts], ids=name)
-def test_only_the_ledger_itself_knows_the_ledger(path: Path) -> None:
+def test_only_the_ledger_itself_knows_the_ledger_and_one_module_that_asks_it(path: Path) -> None:
     # What the core would import is not in the image. The two commands are imported when they are asked for.
-    assert not [module for module in imported(path) if module.startswith("engine.ledger")]
+    known = [module for module in imported(path) if module.startswith("engine.ledger")]
+    assert bool(known) is (path == ENGINE / "intake" / "recorded.py")
+
+
+def test_an_api_process_without_a_ledger_imports_nothing_of_it(image: Path) -> None:
+    program = """
+import sys
+from engine.intake import command, server
+from engine import settings
+found = [name for name in sys.modules if name.startswith(("engine.ledger", *OPS)) or name == "engine.intake.recorded"]
+assert not found, found
+sys.modules.update(dict.fromkeys(OPS))
+on = settings.read({"ENGINE_LEDGER": "best"})
+assert command._records(on, None, (), None, None) is None
+"""
+    done = run(image, "-c", f"OPS = {OPS}\n{program}")
+    assert done.returncode == 0, done.stderr
+    assert "requirements-ops.lock" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["ledger", "report"])

@@ -35,6 +35,17 @@ class Window(NamedTuple):
     resolution_ms: int  # EXACT_MS, UNBOUNDED_MS, or the width of a bucket
 
 
+class Anchor(NamedTuple):
+    """The first moment from a bound on that the books know exactly, ``at_ms``; the bound itself, if they know that.
+
+    Else the bound lies in a bucket, which begins at ``bucket_ms`` and ends there, and whose sum they know. None: it is
+    older than the horizon: of what was before ``at_ms`` they only know the total.
+    """
+
+    at_ms: int
+    bucket_ms: int | None
+
+
 class Totals(NamedTuple):
     """All payments that are done: settled, for each processor; given up; charged before they were accepted; and those
     whose outcome a person has declared.
@@ -77,6 +88,15 @@ class BooksReader:
         Raises BooksBusyError.
         """
         return self._read(from_ms, to_ms)[0]
+
+    def anchor(self, bound_ms: int) -> Anchor:
+        """Where the books begin to be exact from a bound on. Later it may be later: what is old gets coarser."""
+        for level, floor in zip(self._shape.levels, self._floors(), strict=True):
+            bucket, beyond_ms = divmod(bound_ms, level.width_ms)
+            if bucket >= floor:
+                at_ms = bucket * level.width_ms
+                return Anchor(at_ms + level.width_ms, at_ms) if beyond_ms else Anchor(at_ms, at_ms)
+        return Anchor(floor * level.width_ms, None)
 
     def totals(self) -> Totals:
         """Everything that is done. Raises BooksBusyError."""

@@ -202,7 +202,7 @@ def loop_over(
     commands: Words | None = None,
     metrics: Words | None = None,
 ) -> Loop:
-    """A loop with these settings, over the words of books, rings and, where there are any, journal, commands, metrics."""
+    """A loop with these settings, over the words of books, rings and, if there are any, journal, commands, metrics."""
     dispatch, fees_ppm = settings.dispatch, [processor.fee_ppm for processor in settings.processors.all]
     shape = mapping.books_shape(settings)
     status = StatusBlock(books)

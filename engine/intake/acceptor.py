@@ -45,6 +45,9 @@ class Verdict(enum.Enum):
     SAME = enum.auto()  # it was accepted before, for the same amount
     CONFLICT = enum.auto()  # its correlationId was accepted before, for another amount
     FAILED = enum.auto()  # it was accepted before, and has failed: a correlationId is used only once
+    SEEN = (
+        enum.auto()
+    )  # nothing was done: its correlationId may have been here before the rings, and is to be asked for
     FULL = enum.auto()  # the ring has no room until its oldest payment is settled
     UNRECORDED = enum.auto()  # ... or, where that is asked for, until SQL has its oldest payment
 
@@ -162,24 +165,27 @@ class Acceptor:
         assert memory is None or memory.seeds == self._seeds
         self._lock = lock
 
-    def accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
+    def accept(
+        self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int, *, asks: bool = False
+    ) -> Verdict:
         """Accepts a payment, at most once for each correlationId.
 
         Parameters:
           now_ms, clock_ms: the time of its acceptance, by the wall clock and by the engine's.
+          asks: one that only the id memory may know gets SEEN; who asked elsewhere, calls again without it.
 
         Raises BooksBusyError, LostError and StripeBusyError.
         """
         if self._alone:
-            return self._accept(id_high, id_low, cents, now_ms, clock_ms)
+            return self._accept(id_high, id_low, cents, now_ms, clock_ms, asks)
         with self._lock.locked(ids.stripe(mix(id_high, id_low, *self._seeds))):
-            return self._accept(id_high, id_low, cents, now_ms, clock_ms)
+            return self._accept(id_high, id_low, cents, now_ms, clock_ms, asks)
 
     def locked_whole(self) -> AbstractContextManager[None]:
         """Keeps other processes from accepting anything, and from writing the id memory."""
         return self._lock.locked(0, STRIPES)
 
-    def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int) -> Verdict:
+    def _accept(self, id_high: int, id_low: int, cents: int, now_ms: int, clock_ms: int, asks: bool) -> Verdict:
         known = self.find(id_high, id_low)
         if known is not None:
             if known.cents != cents:
@@ -188,6 +194,8 @@ class Acceptor:
         if not self._own.has_room():
             # Before the id is remembered: a payment that is refused comes again.
             return Verdict.UNRECORDED if self._own.is_full_of_unrecorded else Verdict.FULL
+        if asks and self.memory is not None and self.memory.contains(id_high, id_low):
+            return Verdict.SEEN
         origin = clock_ms
         if self.memory is not None and self.memory.remember(id_high, id_low):
             origin |= layout.ORIGIN_SEEN

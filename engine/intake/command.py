@@ -8,7 +8,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from engine import run_dir
 from engine import settings as settings_module
@@ -19,6 +21,7 @@ from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.intake.http import Http
 from engine.intake.keeper import Keeper
 from engine.intake.meter import Meter
+from engine.intake.questions import Questions
 from engine.intake.server import Server
 from engine.memory import layout, metrics_layout
 from engine.memory.doorbell import Doorbell, Pipe
@@ -30,6 +33,9 @@ from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import durability, mapping, pages
 from engine.storage.segment import HeldError, Segment
+
+if TYPE_CHECKING:
+    from engine.intake.recorded import Records
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
 LOOK_MS = 2000  # between two checks that rings and books are still those that other processes use
@@ -90,6 +96,7 @@ def serve(settings: Settings, index: int) -> None:
         own.words[layout.RING_IDS_AT] = 0  # ids that are accepted now are not remembered
     http = Http()
     committer = fast_path = None
+    records = _records(settings, http, rings, books, reader) if settings.ledger.is_on else None
     counted = pages.open_to_write(settings)
     at = metrics_layout.api_at(index)
     meter = Meter(counted.words, at) if counted is not None else None
@@ -108,13 +115,16 @@ def serve(settings: Settings, index: int) -> None:
     if mode.has_fast_path:
         try:
             shape, times = mapping.books_shape(settings), meter.times if meter is not None else None
-            fast_path = FastPath(settings, rings, own, books.words, shape, acceptor, doorbell, times)
+            fast_path = FastPath(
+                settings, rings, own, books.words, shape, acceptor, doorbell, times, leaves_seen=records is not None
+            )
         except NotBuiltError as error:
             log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
     opened = segments if ids is None else [*segments, ids]
     used = (*opened, books)
     lost = partial(mapping.lost, used)
-    Server(settings, acceptor, own, books.words, reader, doorbell, committer, fast_path, lost, meter).add_routes(http)
+    server = Server(settings, acceptor, own, books.words, reader, doorbell, committer, fast_path, lost, meter, records)
+    server.add_routes(http)
     for segment in opened:
         touch(segment)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -137,6 +147,8 @@ def serve(settings: Settings, index: int) -> None:
     log.info("api %d on %s", index, path)
     http.serve(path, run_dir.SOCKET_MODE, settings.host.run_group)
     log.info("api %d stopped", index)
+    if records is not None:
+        records.close()
     problem = mapping.lost(used)
     if problem:
         raise SegmentError(problem)
@@ -149,6 +161,25 @@ def serve(settings: Settings, index: int) -> None:
     acceptor.close()
     for segment in used:
         segment.close()
+
+
+def _records(
+    settings: Settings, http: Http, rings: Sequence[RingReader], books: Segment, reader: BooksReader
+) -> Records | None:
+    """The ledger, to be read; None where what it needs is not installed. All is imported before anybody is served."""
+    try:
+        from engine.intake.recorded import Records
+    except ImportError as error:
+        log.error("%s is not installed, so this process cannot read the ledger: see requirements-ops.lock", error.name)
+        return None
+    questions = Questions()
+
+    def answered() -> None:
+        questions.hush()
+        http.ask_later()
+
+    http.watch(questions.descriptor, answered)
+    return Records(settings, rings, books.words, reader, questions)
 
 
 def _point(path: str, target: str) -> None:

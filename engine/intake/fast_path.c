@@ -298,27 +298,36 @@ static uint64_t *ids_of(uint64_t *ids, uint64_t mixed)
     return ids + LAYOUT_IDS_HEADER_WORDS + bucket * LAYOUT_IDS_BUCKET_WORDS;
 }
 
-// IdMemory.remember(): whether the id was in its bucket before it was put there. The caller holds the bucket's lock, so
-// no other process writes the bucket, and plain loads of eight lanes at once are enough.
-static bool remember(uint64_t *ids, uint64_t mixed)
+static uint64_t fingerprint_of(uint64_t mixed)
+{
+    uint64_t fingerprint = mixed >> 16 & UINT16_MAX;
+    return fingerprint < LAYOUT_IDS_BUCKET_LANES ? fingerprint + LAYOUT_IDS_BUCKET_LANES : fingerprint;
+}
+
+// IdMemory.contains(). The caller holds the bucket's lock, so no other process writes the bucket, and plain loads of
+// eight lanes at once are enough.
+static bool has_seen(uint64_t *ids, uint64_t mixed)
 {
     typedef uint16_t lanes_t __attribute__((vector_size(16), may_alias));
-    uint64_t *bucket = ids_of(ids, mixed), fingerprint = mixed >> 16 & UINT16_MAX;
-    if (fingerprint < LAYOUT_IDS_BUCKET_LANES)
-        fingerprint += LAYOUT_IDS_BUCKET_LANES;
-    lanes_t wanted = (lanes_t){0} + (uint16_t)fingerprint, hits = {0};
-    const lanes_t *lanes = (const lanes_t *)bucket;
+    lanes_t wanted = (lanes_t){0} + (uint16_t)fingerprint_of(mixed), hits = {0};
+    const lanes_t *lanes = (const lanes_t *)ids_of(ids, mixed);
 #pragma GCC unroll 8
-    for (size_t index = 0; index < LAYOUT_IDS_BUCKET_WORDS * sizeof *bucket / sizeof *lanes; index++)
+    for (size_t index = 0; index < LAYOUT_IDS_BUCKET_WORDS * sizeof *ids / sizeof *lanes; index++)
         hits |= (lanes_t)(lanes[index] == wanted);
     uint64_t found[2];
     memcpy(found, &hits, sizeof found);
+    return (found[0] | found[1]) != 0;
+}
+
+// IdMemory.remember(), under the same lock.
+static void remember(uint64_t *ids, uint64_t mixed)
+{
+    uint64_t *bucket = ids_of(ids, mixed);
     uint64_t cursor = load(bucket) & UINT16_MAX;
     uint64_t lane = cursor < LAYOUT_IDS_BUCKET_LANES ? cursor + 1 : 1;
     uint64_t *place = bucket + lane / 4, shift = lane % 4 * 16;
     store(bucket, (load(bucket) & ~(uint64_t)UINT16_MAX) | lane % LAYOUT_IDS_BUCKET_LANES);
-    store(place, (load(place) & ~((uint64_t)UINT16_MAX << shift)) | fingerprint << shift);
-    return (found[0] | found[1]) != 0;
+    store(place, (load(place) & ~((uint64_t)UINT16_MAX << shift)) | fingerprint_of(mixed) << shift);
 }
 
 // Takes (F_WRLCK) or gives back (F_UNLCK) a record lock; false when another process has it. For that one must wait, and
@@ -356,9 +365,13 @@ bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_
     // The books come last: a payment is there before its slot is given away.
     is_new = is_new && is_not_parked(fast_path, id_high, id_low);
     bool is_accepted = is_new && has_room(fast_path, ring);
+    bool is_seen = is_accepted && ids != NULL && has_seen(ids, mixed);
+    if (is_seen && fast_path->leaves_seen)
+        is_accepted = false;
     if (is_accepted) {
         // Before it is published: every payment that is accepted must be remembered.
-        bool is_seen = ids != NULL && remember(ids, mixed);
+        if (ids != NULL)
+            remember(ids, mixed);
         put(ring, own_bucket, payment, accepted_ms, is_seen ? clock_ms | LAYOUT_ORIGIN_SEEN : clock_ms);
     }
     if (!is_alone)

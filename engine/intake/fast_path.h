@@ -11,6 +11,7 @@ struct fast_path {
     uint64_t *ids;         // the words of the id memory, NULL when there is none
     bool waits_for_ledger; // a slot is used again only when SQL has what became of its payment
     uint64_t *times;       // how long accepting took: the times of the process's page, NULL when nothing is counted
+    bool leaves_seen;      // a payment whose id it has seen is left to Python, which asks the ledger
     int lock;              // descriptor of the file of the locks of engine/intake/acceptor.py
     int doorbell;          // descriptor of the pipe of engine/memory/doorbell.py
     uint64_t cents_max;

@@ -39,6 +39,7 @@ class FastPath:
       acceptor: has the locks and the id memory that it uses.
       doorbell: the doorbell that it rings.
       times: where it counts how long accepting takes (``metrics_layout.API_ACCEPTING``); None: nowhere.
+      leaves_seen: a payment that only the id memory may know is left to :meth:`Acceptor.accept`.
 
     Raises NotBuiltError.
     """
@@ -53,6 +54,8 @@ class FastPath:
         acceptor: Acceptor,
         doorbell: Doorbell,
         times: Words | None = None,
+        *,
+        leaves_seen: bool = False,
     ) -> None:
         self._library = _load()
         self._buffers = [ffi.from_buffer("uint64_t[]", words) for words in (*(ring.words for ring in rings), books)]
@@ -75,6 +78,7 @@ class FastPath:
                 "books": books_words,
                 "ids": ids_words,
                 "times": times_words,
+                "leaves_seen": leaves_seen,
                 "parked_at": shape.parked_at,
                 "waits_for_ledger": own.waits_for_ledger,
                 "lock": acceptor.lock_descriptor,

@@ -28,6 +28,7 @@ from engine.intake.meter import Meter, now_us
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
 from engine.intake.request import Pointer, Request
 from engine.intake.signals import SignalWatch
+from engine.intake.watch import Watch
 
 PLAIN = 0  # the native functions' first argument: no TLS
 ON_REQUEST = "void(uws_res_t*, uws_req_t*, void*)"
@@ -49,6 +50,16 @@ class Held(NamedTuple):
 
     later: Later
     ms: int
+
+
+class ForHead:
+    """A Later of a HEAD request: its answer comes without its body."""
+
+    def __init__(self, later: Later) -> None:
+        self.later = later
+
+    def __call__(self) -> Answer | None:
+        return self.later()
 
 
 OnRequest = Callable[[Pointer, Pointer, Pointer], None]
@@ -89,7 +100,8 @@ class Http:
                 self._hold(response, answer.later)
                 self._tick_in(answer.ms)
             elif not isinstance(answer, Answer):
-                self._hold(response, answer)
+                later: Later = ForHead(answer) if self._request.is_head() else answer
+                self._hold(response, later)
                 self._tick_soon()
             elif self._request.is_head():
                 self._answer_head(response, answer)
@@ -215,6 +227,10 @@ class Http:
         self._native.append(alarm)
         return alarm
 
+    def watch(self, descriptor: int, action: Callable[[], None]) -> None:
+        """Has ``action`` called for as long as ``descriptor`` can be read. Raises OSError."""
+        self._native.append(Watch(self._app.loop.uv_loop, descriptor, action))
+
     def ask_later(self) -> None:
         """Answers every request whose Later returns an answer now."""
         for response, later in list(self._open.items()):
@@ -224,7 +240,7 @@ class Http:
                     answer = STOPPING
                 if answer is not None:
                     del self._open[response]
-                    self._answer(response, answer)
+                    (self._answer_head if isinstance(later, ForHead) else self._answer)(response, answer)
 
     def stop(self) -> None:
         """Stops listening and ends :meth:`serve` within :data:`STOP_SECONDS`. May be called from a signal handler.

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from engine.intake import payment, problem, window
+from engine.intake import payment, problem, shown, window
 from engine.memory import layout
 from engine.memory.status import LedgerState
 from engine.settings import Settings
@@ -36,6 +36,7 @@ BOUND: Json = {
     "fraction. Without an offset it is UTC. Inclusive; empty or absent: no bound.",
 }
 RETRY_AFTER: Json = {"Retry-After": {"required": True, "description": "Seconds.", "schema": INTEGER}}
+INSTANT_OR_NONE: Json = INSTANT | {"type": ["string", "null"]}
 ALLOW: Json = {"Allow": {"required": True, "description": "The methods it serves.", "schema": {"type": "string"}}}
 RESOLUTION: Json = {
     window.RESOLUTION_HEADER: {
@@ -80,6 +81,7 @@ def document(settings: Settings) -> Json:
             "/payments": {"post": _pay(settings)},
             "/payments-summary": _reading(_summary(settings)),
             "/payments/{correlationId}/status": _reading(_status(settings)),
+            "/payments/{correlationId}/attempts": _reading(_attempts(settings)),
             "/health": _reading(_health(settings)),
             "/healthcheck": _reading(
                 _operation("isAlive", "Whether this process answers.", {200: {"description": "It does."}})
@@ -159,13 +161,13 @@ def _status(settings: Settings) -> Json:
     schema = _object(
         {
             "correlationId": ID,
-            "status": {"enum": sorted(set(layout.STATE_NAMES))},
-            "amount": MONEY,
+            "status": {"enum": [*sorted(set(layout.STATE_NAMES)), shown.UNKNOWN]},
+            "amount": {"anyOf": [MONEY, {"type": "null"}], "description": "null: only settledAmount is recorded."},
             "processor": {"enum": [*settings.processors.names, None]},
             "attempts": INTEGER,
             "acceptedAt": INSTANT,
-            "requestedAt": INSTANT | {"type": ["string", "null"]},
-            "settledAt": INSTANT | {"type": ["string", "null"]},
+            "requestedAt": INSTANT_OR_NONE,
+            "settledAt": INSTANT_OR_NONE,
             "reason": {
                 "enum": list(layout.REASON_NAMES),
                 "description": "Why it has failed, or what a person should know of it; null for nearly all.",
@@ -180,16 +182,45 @@ def _status(settings: Settings) -> Json:
             },
         }
     )
-    operation = _operation(
-        "statusOf",
-        "What became of one payment, true from the moment of its 202.",
+    return _of_payment("statusOf", "What became of one payment, true from the moment of its 202.", schema)
+
+
+def _attempts(settings: Settings) -> Json:
+    attempt = _object(
         {
-            200: _json("The payment.", schema),
-            400: _problem(f"The correlationId is not a UUID. Or: {COMMON[400]}"),
-            404: _problem("No payment with this correlationId is known (any more)."),
-        },
+            "number": {"type": ["integer", "null"], "minimum": 0},
+            "processor": {"enum": [*settings.processors.names, None]},
+            "kind": {"enum": ["request", "lookup"]},
+            "beganAt": INSTANT,
+            "endedAt": INSTANT_OR_NONE,
+            "outcome": {"type": ["string", "null"], "description": "null: it has no answer (yet)."},
+            "status": {"type": ["integer", "null"], "description": "HTTP's; null: none came."},
+            "error": {"type": ["string", "null"]},
+            "latencyMs": {"type": ["number", "null"], "minimum": 0},
+        }
     )
-    return operation | {"parameters": [{"name": "correlationId", "in": "path", "required": True, "schema": ID}]}
+    schema = _object(
+        {
+            "correlationId": ID,
+            "attempts": {"type": "array", "items": attempt, "description": "In their order, the last ones."},
+            "completeUntil": INSTANT_OR_NONE | {"description": "What ended until then is here; null: not known."},
+            "whole": {"type": "boolean", "description": "Whether none was left out, and none is known to be missing."},
+        }
+    )
+    return _of_payment("attemptsOf", "What was sent for one payment, from the ledger; 404 without a ledger.", schema)
+
+
+def _of_payment(name: str, summary: str, schema: Json) -> Json:
+    responses = {
+        200: _json("The payment.", schema),
+        400: _problem(f"The correlationId is not a UUID. Or: {COMMON[400]}"),
+        404: _problem(
+            "No payment with this correlationId is known (any more). `certain`: whether there never was one."
+        ),
+        503: _problem(f"The ledger, which would know, is away or behind. Or: {COMMON[503]}") | {"headers": RETRY_AFTER},
+    }
+    parameter = {"name": "correlationId", "in": "path", "required": True, "schema": ID}
+    return _operation(name, summary, responses) | {"parameters": [parameter]}
 
 
 def _health(settings: Settings) -> Json:
@@ -310,7 +341,7 @@ def _problem_schema() -> Json:
         "maxLength": window.NAME_SHOWN_MAX,
         "description": "What of the request is wrong: correlationId, amount, from, to, or an unknown query field.",
     }
-    schema["properties"]["field"] = field
+    schema["properties"] |= {"field": field, "certain": {"type": "boolean"}}
     return schema
 
 

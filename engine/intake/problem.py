@@ -40,10 +40,15 @@ def json_answer(body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
     return Answer(STATUS_LINES[200], (JSON_HEADER, *headers), body)
 
 
-def problem(status: int, detail: str, field: str = "", *headers: tuple[bytes, bytes]) -> Answer:
-    """A problem of type ``about:blank``: its title is the status's own. ``field``: the wrong field, if any."""
+def problem(
+    status: int, detail: str, field: str = "", *headers: tuple[bytes, bytes], certain: bool | None = None
+) -> Answer:
+    """A problem of type ``about:blank``: its title is the status's own. ``field``: the wrong field, if any.
+
+    ``certain``: of a 404, whether there never was such a payment; None: nothing is said about it.
+    """
     line = STATUS_LINES[status]
-    document: dict[str, str | int] = {
+    document: dict[str, str | int | bool] = {
         "type": "about:blank",
         "title": line[4:].decode(),
         "status": status,
@@ -51,6 +56,8 @@ def problem(status: int, detail: str, field: str = "", *headers: tuple[bytes, by
     }
     if field:
         document["field"] = field
+    if certain is not None:
+        document["certain"] = certain
     return Answer(line, (PROBLEM_HEADER, *headers), orjson.dumps(document))
 
 
@@ -62,6 +69,11 @@ def bad_request(field: str, reason: str) -> Answer:
 def not_ready(reasons: Sequence[str]) -> Answer:
     """503: why this process accepts nothing just now, or nobody settles what it accepts."""
     return problem(503, f"Not ready: {'; '.join(reasons)}.", "", (b"Retry-After", b"1"))
+
+
+def has_failed(reason: int) -> Answer:
+    """409: the payment has failed, for a ``reason`` of ``layout.REASON_NAMES``."""
+    return HAS_FAILED.get(reason, HAS_FAILED[layout.REASON_NONE])
 
 
 def _method_not_allowed(allowed: str) -> Answer:
@@ -92,6 +104,23 @@ READ_ONLY: Final = _method_not_allowed("GET, HEAD")
 POST_ONLY: Final = _method_not_allowed("POST")
 NOT_FOUND: Final = problem(404, "There is nothing here: /openapi.json describes what there is.")
 UNKNOWN_PAYMENT: Final = problem(404, "No payment with this correlationId is known.", "correlationId")
+NEVER_ACCEPTED: Final = problem(
+    404, "No payment with this correlationId was accepted since the last purge.", "correlationId", certain=True
+)
+NOT_RECORDED: Final = problem(
+    404,
+    "No payment with this correlationId is known. It may have been accepted: not every payment was recorded, or it is "
+    "not kept for so long.",
+    "correlationId",
+    certain=False,
+)
+NO_LEDGER: Final = problem(404, "Attempts are kept by a ledger, and this engine has none (ENGINE_LEDGER is off).")
+LEDGER_AWAY: Final = problem(
+    503, "The ledger, which would know, cannot be asked at the moment.", "", (b"Retry-After", b"1")
+)
+LEDGER_BEHIND: Final = problem(
+    503, "The ledger has not recorded all payments of this time yet.", "", (b"Retry-After", b"1")
+)
 TOO_LARGE: Final = problem(413, "The request body is too large.")
 NOT_JSON: Final = problem(415, "The Content-Type must be application/json.")
 FORBIDDEN: Final = problem(403, "Purging needs ENGINE_PURGE=1, or the token of ENGINE_ADMIN_TOKEN in X-Engine-Token.")

@@ -1,4 +1,4 @@
-"""What a handler may read of a native request."""
+"""What a handler may read of a request: socketify's native functions."""
 
 from __future__ import annotations
 

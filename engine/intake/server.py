@@ -5,13 +5,12 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import orjson
 
-from engine.books.reader import BooksBusyError, BooksReader
-from engine.correlation import format_id
-from engine.intake import health, openapi, payment, problem, purging, window
+from engine.books.reader import EXACT_MS, BooksBusyError, BooksReader, Sum
+from engine.intake import health, openapi, payment, problem, purging, shown, window
 from engine.intake.acceptor import Acceptor, StripeBusyError, Verdict
 from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath
@@ -23,8 +22,12 @@ from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words
+from engine.payment import Payment
 from engine.ring.ring import LostError, RingWriter
 from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.intake.recorded import Recall, Records
 
 # A refusal that is said at once leaves this process the fewest open requests, and nginx comes here first (least_conn).
 # Held for longer than an acceptance takes, it lets nginx go to one that has room.
@@ -53,6 +56,7 @@ class Server:
         fast_path: FastPath | None = None,
         lost: Callable[[], str] = str,
         meter: Meter | None = None,
+        records: Records | None = None,
     ) -> None:
         self._settings = settings
         self._acceptor = acceptor
@@ -64,6 +68,7 @@ class Server:
         self._fast_path = fast_path
         self._lost = lost  # says what has become of the segments, "" when all are whole
         self._meter = meter  # counts the answers to payments
+        self._records = records  # the ledger; None: there is none, or it cannot be read here
         self._token = settings.intake.admin_token.encode()
         self._names = settings.processors.names
 
@@ -81,6 +86,7 @@ class Server:
         gets = {
             "/payments-summary": self.summary,
             "/payments/:id/status": self.status,
+            "/payments/:id/attempts": self.attempts,
             "/health": self.health,
             "/healthcheck": lambda _: problem.ALIVE,
             "/readyz": self.ready,
@@ -101,10 +107,13 @@ class Server:
             id_high, id_low, cents = payment.parse(body, self._settings.intake.amount_cents_max)
         except payment.BadPayment as error:
             return problem.bad_request(error.field, error.reason)
+        return self._accept(id_high, id_low, cents, asks=self._records is not None)
+
+    def _accept(self, id_high: int, id_low: int, cents: int, *, asks: bool) -> Answer | Later | Held:
+        """``asks``: a payment that may have been here before the rings is first asked for in the ledger."""
+        now_ms, clock_ms = time.time_ns() // 1_000_000, clock.read_ms(self._books_words)
         try:
-            verdict = self._acceptor.accept(
-                id_high, id_low, cents, time.time_ns() // 1_000_000, clock.read_ms(self._books_words)
-            )
+            verdict = self._acceptor.accept(id_high, id_low, cents, now_ms, clock_ms, asks=asks)
         except BooksBusyError:
             return problem.BUSY
         except LostError:
@@ -113,6 +122,8 @@ class Server:
             return problem.STUCK
         if verdict is Verdict.SAME and self._meter is not None:
             self._meter.duplicate()
+        if verdict is Verdict.SEEN:
+            return self._recalled(id_high, id_low, cents)
         if self._committer is not None and verdict in (Verdict.ACCEPTED, Verdict.SAME):
             return self._committed(self._committer, id_high, id_low)
         if verdict is Verdict.ACCEPTED:
@@ -124,14 +135,40 @@ class Server:
             return self._has_failed(id_high, id_low)
         return ANSWERS[verdict]
 
+    def _recalled(self, id_high: int, id_low: int, cents: int) -> Answer | Later | Held:
+        """Asks the ledger, and accepts the payment if that does not know it, or does not answer in time."""
+        assert self._records is not None
+        recall = self._records.recall(id_high, id_low)
+        if recall is None:
+            return self._accept(id_high, id_low, cents, asks=False)
+        then: Later | None = None
+
+        def done() -> Answer | None:
+            nonlocal then
+            if then is None:
+                if not recall.is_over:
+                    return None
+                answer = self._decided(recall, id_high, id_low, cents)
+                if isinstance(answer, Answer):
+                    return answer
+                then = answer.later if isinstance(answer, Held) else answer
+            return then()
+
+        return done
+
+    def _decided(self, recall: Recall, id_high: int, id_low: int, cents: int) -> Answer | Later | Held:
+        """What a payment gets that the ledger was asked for. What is in memory by now comes first."""
+        known = recall.verdict(cents)
+        if known is None or self._find(id_high, id_low) is not None:
+            return self._accept(id_high, id_low, cents, asks=False)
+        verdict, reason = known
+        return problem.has_failed(reason) if verdict is Verdict.FAILED else ANSWERS[verdict]
+
     def _has_failed(self, id_high: int, id_low: int) -> Answer:
-        try:
-            found = self._acceptor.find(id_high, id_low)
-        except BooksBusyError:
-            return problem.BUSY
-        except LostError:
-            return problem.LOST
-        return problem.HAS_FAILED[found.reason if found is not None else layout.REASON_NONE]
+        found = self._find(id_high, id_low)
+        if isinstance(found, Answer):
+            return found
+        return problem.has_failed(layout.REASON_NONE if found is None else found.reason)
 
     def _committed(self, committer: Committer, id_high: int, id_low: int) -> Answer | Later:
         """202 when the payment is on disk."""
@@ -151,22 +188,36 @@ class Server:
 
         return done() or done
 
-    def summary(self, request: Request) -> Answer | Held:
-        """GET /payments-summary: held for a moment while the dispatcher listens for answers that are due."""
+    def summary(self, request: Request) -> Answer | Later | Held:
+        """GET /payments-summary: held for a moment while the dispatcher listens for answers that are due.
+
+        What is too old for the books to be exact, the ledger makes exact, where it can.
+        """
         self._ring.note_summary(time.time_ns() // 1_000_000)
         try:
-            bounds = window.parse(request.query())
+            from_ms, to_ms = window.parse(request.query())
         except window.BadBound as error:
             return problem.bad_request(error.field, error.reason)
+        if self._records is not None:
+            later = self._records.sums(from_ms, to_ms, lambda sums: self._exact(sums, from_ms, to_ms))
+            if later is not None:
+                return later
         if StatusBlock(self._books_words).listens and not request.is_head():
-            return Held(lambda: self._sums(*bounds), window.HELD_MS)
-        return self._sums(*bounds)
+            return Held(lambda: self._sums(from_ms, to_ms), window.HELD_MS)
+        return self._sums(from_ms, to_ms)
 
     def _sums(self, from_ms: int | None, to_ms: int | None) -> Answer:
         try:
             sums, resolution_ms = self._books.resolved(from_ms, to_ms)
         except BooksBusyError:
             return problem.BUSY
+        return self._summary(sums, resolution_ms)
+
+    def _exact(self, sums: tuple[Sum, ...] | None, from_ms: int | None, to_ms: int | None) -> Answer:
+        """What the ledger made exact; else what the books know."""
+        return self._sums(from_ms, to_ms) if sums is None else self._summary(sums, EXACT_MS)
+
+    def _summary(self, sums: tuple[Sum, ...], resolution_ms: int) -> Answer:
         # Written by hand: a float would not hold a large sum to the cent.
         parts = (
             f'"{name}":{{"totalRequests":{total.payments},"totalAmount":{payment.format_cents(total.cents)}}}'
@@ -174,40 +225,44 @@ class Server:
         )
         return problem.json_answer(f"{{{','.join(parts)}}}".encode(), *window.resolution_headers(resolution_ms))
 
-    def status(self, request: Request) -> Answer:
-        """GET /payments/{correlationId}/status."""
+    def status(self, request: Request) -> Answer | Later:
+        """GET /payments/{correlationId}/status: from memory; what that does not have, from the ledger."""
         try:
             id_high, id_low = payment.parse_id(request.parameter(0))
         except payment.BadPayment as error:
             return problem.bad_request(error.field, error.reason)
+        found = self._find(id_high, id_low)
+        if isinstance(found, Answer):
+            return found
+        if found is not None:
+            return problem.json_answer(shown.document(id_high, id_low, shown.of_memory(found), self._names))
+        if self._records is not None:
+            return self._records.status(id_high, id_low)
+        return problem.LEDGER_AWAY if self._settings.ledger.is_on else problem.UNKNOWN_PAYMENT
+
+    def attempts(self, request: Request) -> Answer | Later:
+        """GET /payments/{correlationId}/attempts: from the ledger."""
         try:
-            found = self._acceptor.find(id_high, id_low)
+            id_high, id_low = payment.parse_id(request.parameter(0))
+        except payment.BadPayment as error:
+            return problem.bad_request(error.field, error.reason)
+        if not self._settings.ledger.is_on:
+            return problem.NO_LEDGER
+        if self._records is None:
+            return problem.LEDGER_AWAY
+        found = self._find(id_high, id_low)
+        if isinstance(found, Answer):
+            return found
+        return self._records.attempts(id_high, id_low, is_here=found is not None)
+
+    def _find(self, id_high: int, id_low: int) -> Payment | Answer | None:
+        """A payment as memory has it; an answer when memory cannot be read."""
+        try:
+            return self._acceptor.find(id_high, id_low)
         except BooksBusyError:
             return problem.BUSY
         except LostError:
             return problem.LOST
-        if found is None:
-            return problem.UNKNOWN_PAYMENT
-        # If a payment waits (again), the dispatcher's words may be an older payment's, or those of a failed attempt.
-        attempted = found.state in (layout.PROCESSING, layout.ALREADY, layout.COMPLETED, layout.CHARGED_BEFORE)
-        settled = found.state in (layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE)
-        # In a slot that is not done, the reason is still an older payment's; a parking place has its own.
-        reason = found.reason if settled or found.is_parked else layout.REASON_NONE
-        differs = settled and reason == layout.REASON_AMOUNT
-        document = {
-            "correlationId": format_id(id_high, id_low),
-            "status": layout.STATE_NAMES[found.state],
-            "amount": orjson.Fragment(payment.format_cents(found.cents)),
-            "processor": self._names[found.processor] if attempted else None,
-            "attempts": found.attempts,
-            "acceptedAt": _instant(found.accepted_ms),
-            "requestedAt": _instant(found.requested_ms) if attempted else None,
-            "settledAt": _instant(found.settled_ms) if settled and found.settled_ms else None,
-            "reason": layout.REASON_NAMES[reason],
-            "chargedBefore": found.state == layout.CHARGED_BEFORE,
-            "settledAmount": orjson.Fragment(payment.format_cents(found.first_ms)) if differs else None,
-        }
-        return problem.json_answer(orjson.dumps(document))
 
     def health(self, _: Request) -> Answer:
         """GET /health: always 200, because this process is able to accept payments."""
@@ -250,9 +305,3 @@ def check_content_type(request: Request) -> Answer | None:
     media_type = content_type.partition(b";")[0].strip().lower()
     is_json = media_type == b"application/json" or media_type.endswith(b"+json")
     return None if is_json else problem.NOT_JSON
-
-
-def _instant(ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"

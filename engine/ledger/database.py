@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import secrets
@@ -137,6 +138,11 @@ def open_ledger(
         database.close()
         raise
     return database
+
+
+def load(url: str) -> None:
+    """Imports what a database needs, so that opening it does not take that time. Raises ImportError."""
+    importlib.import_module(f"engine.ledger.{'sqlite' if url.startswith('sqlite:') else 'postgres'}")
 
 
 def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float, *, checkpoints: bool) -> Backend:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from engine.books.reader import Sum
 from engine.ledger import schema
 from engine.ledger.database import Database
 from engine.ledger.rows import AttemptRow, FeeRow, PaymentRow
@@ -19,19 +20,16 @@ from engine.processors import PROCESSORS_MAX
 PAGE_MAX: Final = 1000  # payments of a page
 ATTEMPTS_MAX: Final = 1000  # of a payment that are shown, the newest ones
 CLOCK_SET_MS: Final = 86_400_000  # a wall clock that was set back by more than this hides attempts
+JOURNAL: Final = "journal"  # a gap's source where no payments are missing
+GAPS_LOOKED_AT: Final = 1000  # the newest gaps, and rejected rows; where there are more, older ones may be as well
+
+Era = int | sa.ScalarSelect[int]
 
 _payment, _attempt = schema.payment.c, schema.attempt.c
 _PAYMENT: Final = [_payment[name] for name in PaymentRow._fields]
 _ATTEMPT: Final = [_attempt[name] for name in AttemptRow._fields]
 _COMPLETED: Final = sa.text(schema.IS_COMPLETED)
 _NOT_COMPLETED: Final = sa.text(schema.IS_NOT_COMPLETED)
-
-
-class Sum(NamedTuple):
-    """Payments and their cents."""
-
-    payments: int
-    cents: int
 
 
 class Window(NamedTuple):
@@ -51,9 +49,13 @@ class Place(NamedTuple):
 
 def find(database: Database, identity: bytes) -> PaymentRow | None:
     """The payment of an id in the current era; None when the ledger has none."""
-    current = sa.select(schema.cursor.c.era).scalar_subquery()
     with database.transaction() as connection:
-        row = connection.execute(sa.select(*_PAYMENT).where(_payment.id == identity, _payment.era == current)).first()
+        return payment_of(connection, identity, sa.select(schema.cursor.c.era).scalar_subquery())
+
+
+def payment_of(connection: sa.Connection, identity: bytes, era: Era) -> PaymentRow | None:
+    """The payment of an id in an era; None when the ledger has none."""
+    row = connection.execute(sa.select(*_PAYMENT).where(_payment.id == identity, _payment.era == era)).first()
     return None if row is None else _payment_row(row)
 
 
@@ -67,16 +69,21 @@ def history(database: Database, identity: bytes) -> list[PaymentRow]:
 def attempts(database: Database, identity: bytes, era: int) -> list[AttemptRow]:
     """The attempts of a payment, in their order; of more than ATTEMPTS_MAX the last ones."""
     with database.transaction() as connection:
-        accepted = sa.select(_payment.accepted_ms).where(_payment.id == identity, _payment.era == era)
-        # A bound that is a number: PostgreSQL then opens no partition of an earlier day.
-        since_ms = (connection.execute(accepted).scalar() or 0) - CLOCK_SET_MS
-        query = (
-            sa.select(*_ATTEMPT)
-            .where(_attempt.id == identity, _attempt.era == era, _attempt.began_ms >= since_ms)
-            .order_by(_attempt.began_ms.desc(), _attempt.sequence.desc())
-            .limit(ATTEMPTS_MAX)
-        )
-        return [_attempt_row(row) for row in connection.execute(query)][::-1]
+        return attempts_of(connection, identity, era)
+
+
+def attempts_of(connection: sa.Connection, identity: bytes, era: int, most: int = ATTEMPTS_MAX) -> list[AttemptRow]:
+    """The attempts of a payment, in their order; of more than ``most`` the last ones."""
+    accepted = sa.select(_payment.accepted_ms).where(_payment.id == identity, _payment.era == era)
+    # A bound that is a number: PostgreSQL then opens no partition of an earlier day.
+    since_ms = (connection.execute(accepted).scalar() or 0) - CLOCK_SET_MS
+    query = (
+        sa.select(*_ATTEMPT)
+        .where(_attempt.id == identity, _attempt.era == era, _attempt.began_ms >= since_ms)
+        .order_by(_attempt.began_ms.desc(), _attempt.sequence.desc())
+        .limit(most)
+    )
+    return [_attempt_row(row) for row in connection.execute(query)][::-1]
 
 
 def window(database: Database, from_ms: int, to_ms: int, processors: int) -> Window:
@@ -84,20 +91,72 @@ def window(database: Database, from_ms: int, to_ms: int, processors: int) -> Win
 
     What a processor had charged before is not summed, as in the books. Of the current era only.
     """
+    with database.transaction() as connection:
+        era = sa.select(schema.cursor.c.era).scalar_subquery()
+        found = sums_of(connection, era, from_ms, to_ms)
+        is_whole = from_ms >= payment_reach_ms(connection)
+    return Window(tuple(found.get(number, Sum(0, 0)) for number in range(processors)), is_whole)
+
+
+def sums_of(connection: sa.Connection, era: Era, from_ms: int, to_ms: int) -> dict[int, Sum]:
+    """The sums of :func:`window` in an era, by processor; one that has settled nothing is not in it."""
     sums = (
         sa.select(_payment.processor, sa.func.count(), sa.func.sum(_payment.cents))
         .where(
             _COMPLETED,
-            _payment.era == sa.select(schema.cursor.c.era).scalar_subquery(),
+            _payment.era == era,
             _payment.processor.in_(range(PROCESSORS_MAX)),  # so that the index is entered at each processor's times
             _payment.requested_ms.between(from_ms, to_ms),
         )
         .group_by(_payment.processor)
     )
-    with database.transaction() as connection:
-        found = {number: Sum(count, int(cents)) for number, count, cents in connection.execute(sums)}
-        is_whole = from_ms >= _reach_ms(connection)
-    return Window(tuple(found.get(number, Sum(0, 0)) for number in range(processors)), is_whole)
+    return {number: Sum(count, int(cents)) for number, count, cents in connection.execute(sums)}
+
+
+def era_began_ms(connection: sa.Connection, number: int) -> int:
+    """When an era began; 0 when the ledger does not know it."""
+    began_ms: int | None = connection.execute(
+        sa.select(schema.era.c.began_ms).where(schema.era.c.number == number)
+    ).scalar()
+    return began_ms or 0
+
+
+def has_missed_payments(connection: sa.Connection, since_ms: int, *, only_whole: bool) -> bool:
+    """Whether a gap that was noticed since ``since_ms`` has payments, or such a payment could not be written.
+
+    Parameters:
+      only_whole: payments of which nothing was seen; else also those whose end was not.
+
+    Of more than GAPS_LOOKED_AT gaps since then it says that they have.
+    """
+    gaps, apart = _gaps(connection, since_ms), _apart(connection, since_ms)
+    if GAPS_LOOKED_AT in (len(gaps), len(apart)) or schema.payment.name in apart:
+        return True
+    return any(source != JOURNAL and (missing or not only_whole) for source, missing in gaps)
+
+
+def has_missed_records(connection: sa.Connection, since_ms: int) -> bool:
+    """Whether attempts may be missing: a gap that was noticed since ``since_ms`` has records of the journal, or an
+    attempt could not be written. Of more than GAPS_LOOKED_AT gaps since then it says so.
+    """
+    gaps, apart = _gaps(connection, since_ms), _apart(connection, since_ms)
+    if GAPS_LOOKED_AT in (len(gaps), len(apart)) or schema.attempt.name in apart:
+        return True
+    return any(source == JOURNAL for source, _ in gaps)
+
+
+def _gaps(connection: sa.Connection, since_ms: int) -> list[tuple[str, int]]:
+    """Source and number of missing ones, of the newest gaps since then."""
+    own = schema.gap.c
+    query = sa.select(own.source, own.missing, own.at_ms).order_by(own.number.desc()).limit(GAPS_LOOKED_AT)
+    return [(row.source, row.missing) for row in connection.execute(query) if row.at_ms >= since_ms]
+
+
+def _apart(connection: sa.Connection, since_ms: int) -> list[str]:
+    """The tables of the newest rows that were set apart since then."""
+    own = schema.rejected.c
+    query = sa.select(own.source, own.created_ms).order_by(own.number.desc()).limit(GAPS_LOOKED_AT)
+    return [row.source for row in connection.execute(query) if row.created_ms >= since_ms]
 
 
 def page(
@@ -137,7 +196,7 @@ def page(
 def reach_ms(database: Database) -> int:
     """Since when no payment was taken away: one that was accepted and sent before may have been here. 0: none was."""
     with database.transaction() as connection:
-        return _reach_ms(connection)
+        return payment_reach_ms(connection)
 
 
 def processor_names(database: Database) -> dict[int, str]:
@@ -147,13 +206,11 @@ def processor_names(database: Database) -> dict[int, str]:
         return {row.number: row.name for row in connection.execute(query)}
 
 
-def era_began_ms(database: Database) -> int:
+def current_era_began_ms(database: Database) -> int:
     """When the current era began; 0 before the first one."""
-    query = sa.select(schema.era.c.began_ms).where(
-        schema.era.c.number == sa.select(schema.cursor.c.era).scalar_subquery()
-    )
     with database.transaction() as connection:
-        return connection.execute(query).scalar() or 0
+        number = connection.execute(sa.select(schema.cursor.c.era)).scalar()
+        return 0 if number is None else era_began_ms(connection, number)
 
 
 def fees(database: Database) -> list[FeeRow]:
@@ -163,7 +220,8 @@ def fees(database: Database) -> list[FeeRow]:
         return [FeeRow(*row) for row in found]
 
 
-def _reach_ms(connection: sa.Connection) -> int:
+def payment_reach_ms(connection: sa.Connection) -> int:
+    """See :func:`reach_ms`."""
     query = sa.select(schema.reach.c.from_ms).where(schema.reach.c.name == schema.payment.name)
     found: int | None = connection.execute(query).scalar()
     return found or 0

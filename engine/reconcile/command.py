@@ -133,7 +133,7 @@ def stretch(settings: Settings, database: Database, arguments: argparse.Namespac
     if begin_ms is None:
         reached_ms = cases.reached_ms(database)
         begin_ms = end_ms - FIRST_BACK_MS if reached_ms is None else reached_ms + 1
-        begin_ms = max(begin_ms, queries.era_began_ms(database))
+        begin_ms = max(begin_ms, queries.current_era_began_ms(database))
     return Span(max(begin_ms, queries.reach_ms(database)), end_ms)
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from engine.books.reader import Sum
 from engine.ledger import schema
 from engine.ledger.database import Database
-from engine.ledger.queries import Sum
 from engine.ledger.rows import OPEN, PURGED, UNKNOWN_GAP
 from engine.memory import layout
 from engine.processors import PPM

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -25,6 +25,7 @@ from engine.storage import mapping
 from tests.storage.places import on_disk
 
 WAIT_SECONDS = 10.0
+PROGRAM = ("-m", "engine")
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -51,9 +52,9 @@ class Engine:
         self.reader = BooksReader(self.books.words, shape)
         self.writer = BooksWriter(self.books.words, shape, [segment.words for segment in self.segments])
 
-    def start(self, index: int = 0) -> subprocess.Popen[str]:
+    def start(self, index: int = 0, program: Sequence[str] = PROGRAM) -> subprocess.Popen[str]:
         """Starts an API process and waits until it answers."""
-        process = self.launch(index)
+        process = self.launch(index, program)
         assert process.stderr is not None
         line = process.stderr.readline()
         assert f"api {index} on" in line, line
@@ -61,10 +62,10 @@ class Engine:
             wait_until(lambda: is_up(client), "the API process")
         return process
 
-    def launch(self, index: int, **environment: str) -> subprocess.Popen[str]:
-        """Starts an API process."""
+    def launch(self, index: int, program: Sequence[str] = PROGRAM, **environment: str) -> subprocess.Popen[str]:
+        """Starts an API process; ``program``: what of Python stands for the engine."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine", "api", "--index", str(index)],
+            [sys.executable, *program, "api", "--index", str(index)],
             env={**os.environ, **self.environment, **environment},
             stderr=subprocess.PIPE,
             text=True,

@@ -70,7 +70,11 @@ class Maker:
         self._made: list[tuple[FastPath, Acceptor, Doorbell]] = []
 
     def __call__(
-        self, *memories: memoryview[int], ids: memoryview[int] | None = None, waits_for_ledger: bool = False
+        self,
+        *memories: memoryview[int],
+        ids: memoryview[int] | None = None,
+        waits_for_ledger: bool = False,
+        leaves_seen: bool = False,
     ) -> World:
         books: Words = blank(SHAPE.words)  # type: ignore[assignment]
         levels.lay_out_books(books, SHAPE, SPREAD[0])
@@ -79,7 +83,7 @@ class Maker:
         memory = None if ids is None else IdMemory(ids)  # type: ignore[arg-type]
         acceptor = Acceptor(rings, own, BooksReader(books, SHAPE), FileLock(lock_file(self._directory)), memory)
         doorbell = Doorbell(Pipe(str(self._directory / "doorbell")), books)
-        fast_path = FastPath(SETTINGS, rings, own, books, SHAPE, acceptor, doorbell)
+        fast_path = FastPath(SETTINGS, rings, own, books, SHAPE, acceptor, doorbell, leaves_seen=leaves_seen)
         self._made.append((fast_path, acceptor, doorbell))
         while len(self._made) > WORLDS_MAX:  # each holds descriptors, and a test has at most a few
             self._end(self._made.pop(0))
@@ -417,6 +421,27 @@ def test_the_fast_path_remembers_ids_and_marks_those_that_it_knows_as_python_doe
         seen += payment.is_seen
     assert ours.content() == twin.content()
     assert 200 < seen < 240
+
+
+def test_where_a_ledger_is_asked_an_id_that_is_known_is_left_to_it_and_nothing_changes(make: Maker) -> None:
+    memory, ids = make_ring(seeds=SPREAD), make_ids()
+    known, new = islice(random_ids(9), 50), list(islice(random_ids(10), SLOTS - 1))
+    for one in known:
+        IdMemory(ids).remember(*one)  # type: ignore[arg-type]
+    world, twin = make(memory, ids=ids, leaves_seen=True), make(copy(memory), ids=copy(ids))
+    for one in islice(random_ids(9), 50):
+        before = world.content()
+        assert not world.fast_path.accept(*one, 100, NOW_MS, CLOCK_MS)
+        assert world.acceptor.accept(*one, 100, NOW_MS, CLOCK_MS, asks=True) is Verdict.SEEN
+        assert world.content() == before
+    one = next(random_ids(9))
+    assert world.acceptor.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED  # the ledger has said nothing
+    assert twin.acceptor.accept(*one, 100, NOW_MS, CLOCK_MS) is Verdict.ACCEPTED
+    assert world.acceptor.accept(*one, 100, NOW_MS, CLOCK_MS, asks=True) is Verdict.SAME
+    for one in new:
+        assert world.fast_path.accept(*one, 100, NOW_MS, CLOCK_MS)
+        assert twin.acceptor.accept(*one, 100, NOW_MS, CLOCK_MS, asks=True) is Verdict.ACCEPTED
+    assert world.content() == twin.content()
 
 
 def test_what_is_refused_is_not_remembered_for_it_comes_again(make: Maker) -> None:

@@ -186,6 +186,7 @@ ASKED: dict[str, Act] = {
     "history": lambda one: queries.history(one, ONE.id),
     "attempts": lambda one: queries.attempts(one, ONE.id, 1),
     "window": lambda one: queries.window(one, MIDDLE_MS, MIDDLE_MS + HOUR_MS, 2),
+    "sums of a second": lambda one: queries.window(one, MIDDLE_MS, MIDDLE_MS + 999, 2),
     "page": lambda one: queries.page(one),
     "page behind": lambda one: queries.page(one, behind=Place(MIDDLE_MS, ONE.id, 1)),
     "page of a time": lambda one: queries.page(one, from_ms=MIDDLE_MS, to_ms=MIDDLE_MS + HOUR_MS),

@@ -6,10 +6,11 @@ import itertools
 
 import pytest
 
+from engine.books.reader import Sum
 from engine.ledger import queries
 from engine.ledger.carry import carry
 from engine.ledger.database import Database
-from engine.ledger.queries import Place, Sum
+from engine.ledger.queries import Place
 from engine.ledger.rows import Batch, EraRow
 from engine.memory import layout
 from tests.ledger.making import NOW_MS, attempt, cursor, payment

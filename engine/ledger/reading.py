@@ -1,0 +1,226 @@
+"""What API processes ask of the ledger: a payment that memory has forgotten, its attempts, sums of old windows.
+
+Each answer says how far it can be relied on, because the ledger follows memory and may be behind it, or lack something:
+
+- *era*: rows count only while the ledger's era is memory's own. Right after a purge it is not.
+- *reached*: whether SQL has seen every payment that had left memory when it was asked.
+- *missed*: whether payments lie in a gap, were set apart, or were taken away by retention.
+
+It is used by one thread. The database is opened when the first question comes, and read-only. After a failure it is
+left alone for RETRY_SECONDS, so that who asks learns at once that it is away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import sqlalchemy as sa
+
+from engine.books.reader import Sum
+from engine.journal.reader import JournalReader
+from engine.ledger import database, queries
+from engine.ledger.database import Database, open_ledger, read_cursor, wall_ms
+from engine.ledger.errors import AwayError, LedgerError
+from engine.ledger.rows import PURGED, AttemptRow, Cursor, PaymentRow
+from engine.memory.errors import SegmentError
+from engine.settings import Settings
+from engine.storage import journals
+from engine.storage.segment import Segment
+
+LIMIT_SECONDS: Final = 0.4  # of a transaction
+RETRY_SECONDS: Final = 1.0
+ATTEMPTS_SHOWN: Final = 100  # the last ones: nginx takes some 30 kB of an answer at once
+BEHIND_MS_MAX: Final = 5000  # what a sum that nothing else confirms may lack at its end: the ledger looks more often
+NOTICED_LATE_MS: Final = 10_000  # a gap bears the time at which the look began that noticed it
+
+log = logging.getLogger(__name__)
+
+
+class Memory(NamedTuple):
+    """What the engine's memory says of itself, after it was found that it does not have a payment.
+
+    Parameters:
+      generation, replaced: of this memory, and of the one that it has taken over (0: none).
+      purges: its era.
+      gone: for each ring, the position below which slots may have been given away; 0 when all that the ring has
+        accepted in this era is still in it.
+    """
+
+    generation: int
+    replaced: int
+    purges: int
+    gone: tuple[int, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything that was accepted in this era is still in it."""
+        return not self.replaced and not any(self.gone)
+
+
+class Found(NamedTuple):
+    """What the ledger has of an id.
+
+    ``row``: its payment in memory's era. Without one: ``is_reached``: SQL has seen all that had left memory;
+    ``is_certain``: and nothing of this era is missing, so that there was no such payment.
+    """
+
+    row: PaymentRow | None
+    is_reached: bool
+    is_certain: bool
+
+
+class Told(NamedTuple):
+    """The attempts of a payment, and how complete they are.
+
+    ``until_ms``: what ended until then is here; None: not known. ``is_whole``: nothing is left out, for there are no
+    more than ATTEMPTS_SHOWN, and no gap may have any.
+    """
+
+    found: Found
+    attempts: tuple[AttemptRow, ...]
+    until_ms: int | None
+    is_whole: bool
+
+
+class Sums(NamedTuple):
+    """The sums of several stretches of time, for each processor.
+
+    ``is_whole``: they are right even if nothing confirms them: nothing is missing in the era since the first of them
+    began, and the ledger was not far behind.
+    """
+
+    sums: tuple[tuple[Sum, ...], ...]
+    is_whole: bool
+
+
+class Reading:
+    """The ledger of an engine, for one thread. Raises ImportError when a package is missing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._processors = len(settings.processors.names)
+        self._database: Database | None = None
+        self._retry_at = 0.0
+        self._said = ""
+        self._journal: Segment | None = None
+        database.load(settings.ledger_url)
+
+    def find(self, identity: bytes, memory: Memory) -> Found:
+        """The payment of an id. Raises LedgerError."""
+        with self._transaction() as connection:
+            return _find(connection, read_cursor(connection), identity, memory)
+
+    def attempts(self, identity: bytes, memory: Memory) -> Told:
+        """The attempts of the payment of an id, also of one that memory has. Raises LedgerError."""
+        heads = self._heads()
+        now_ms = wall_ms()
+        with self._transaction() as connection:
+            cursor = read_cursor(connection)
+            found = _find(connection, cursor, identity, memory)
+            if found.row is None:
+                return Told(found, (), self._until_ms(cursor, heads, now_ms), found.is_certain)
+            rows = queries.attempts_of(connection, identity, found.row.era, ATTEMPTS_SHOWN + 1)
+            is_missed = queries.has_missed_records(connection, found.row.accepted_ms)
+        is_whole = len(rows) <= ATTEMPTS_SHOWN and not is_missed
+        return Told(found, tuple(rows[-ATTEMPTS_SHOWN:]), self._until_ms(cursor, heads, now_ms), is_whole)
+
+    def sums(self, stretches: Sequence[tuple[int, int]], memory: Memory) -> Sums:
+        """What was settled under a requestedAt from the one ms to the other, which is excluded. Raises LedgerError."""
+        heads = self._heads()
+        now_ms = wall_ms()
+        with self._transaction() as connection:
+            cursor = read_cursor(connection)
+            found = [queries.sums_of(connection, cursor.era, begin, end - 1) for begin, end in stretches]
+            is_whole = _is_of(cursor, memory) and self._is_all_there(connection, cursor, min(stretches)[0])
+        until_ms = self._until_ms(cursor, heads, now_ms)
+        is_whole = is_whole and until_ms is not None and now_ms - until_ms <= BEHIND_MS_MAX
+        numbers = range(self._processors)
+        return Sums(tuple(tuple(one.get(number, Sum(0, 0)) for number in numbers) for one in found), is_whole)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._database is not None:
+            self._database.close()
+        if self._journal is not None:
+            self._journal.close()
+
+    @staticmethod
+    def _is_all_there(connection: sa.Connection, cursor: Cursor, from_ms: int) -> bool:
+        """Whether nothing that was settled since ``from_ms`` is missing for good."""
+        since_ms = max(from_ms, queries.era_began_ms(connection, cursor.era))
+        is_kept = since_ms >= queries.payment_reach_ms(connection)
+        return is_kept and not queries.has_missed_payments(connection, since_ms - NOTICED_LATE_MS, only_whole=False)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        if time.monotonic() < self._retry_at:
+            raise AwayError(self._said)
+        try:
+            if self._database is None:
+                settings = self._settings
+                self._database = open_ledger(
+                    settings.ledger_url, name=settings.host.name, reads_only=True, limit_s=LIMIT_SECONDS
+                )
+            with self._database.transaction() as connection:
+                yield connection
+        except LedgerError as error:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            if str(error) != self._said:
+                log.warning("%s", error)
+            self._said = str(error)
+            raise
+        if self._said:
+            log.warning("the ledger's database is back")
+            self._said = ""
+
+    def _heads(self) -> tuple[int, int] | None:
+        """Number and head of the journal as it is now; None: there is none to be read."""
+        with contextlib.suppress(SegmentError):
+            if self._journal is not None and not self._journal.is_current():
+                self._journal.close()
+                self._journal = None
+            if self._journal is None:
+                self._journal = journals.open_to_read(self._settings)
+        if self._journal is None:
+            return None
+        journal = JournalReader(self._journal.words)
+        return journal.number, journal.head
+
+    def _until_ms(self, cursor: Cursor, heads: tuple[int, int] | None, now_ms: int) -> int | None:
+        """Until when SQL has all that the journal tells; ``now_ms``: when the journal had these heads."""
+        if heads is None or self._journal is None or heads[0] != cursor.journal_number:
+            return None
+        if cursor.journal >= heads[1]:
+            return now_ms
+        piece = JournalReader(self._journal.words).read(cursor.journal, 1)
+        return None if piece.missed or not piece.records else piece.records[0].at_ms - 1
+
+
+def _find(connection: sa.Connection, cursor: Cursor, identity: bytes, memory: Memory) -> Found:
+    if not _is_of(cursor, memory):
+        return Found(None, memory.is_whole, memory.is_whole)
+    row = queries.payment_of(connection, identity, cursor.era)
+    if row is not None and row.state != PURGED:
+        return Found(row, True, True)
+    if not _has_reached(cursor, memory):
+        return Found(None, False, False)
+    began_ms = queries.era_began_ms(connection, cursor.era)
+    is_missed = queries.has_missed_payments(connection, began_ms - NOTICED_LATE_MS, only_whole=True)
+    return Found(None, True, not is_missed and queries.payment_reach_ms(connection) <= began_ms)
+
+
+def _is_of(cursor: Cursor, memory: Memory) -> bool:
+    """Whether the ledger's era is memory's. The number of purges is taken over with the payments."""
+    is_same = cursor.generation == memory.generation or (cursor.generation == memory.replaced != 0)
+    return is_same and cursor.purges == memory.purges
+
+
+def _has_reached(cursor: Cursor, memory: Memory) -> bool:
+    """Whether SQL has seen every payment that had left memory. Payments of the memory before are all seen anew."""
+    seen = {ring.ring: ring.seen for ring in cursor.rings}
+    is_same = cursor.generation == memory.generation
+    return is_same and all(seen.get(number, 0) >= gone for number, gone in enumerate(memory.gone))
