@@ -11,7 +11,7 @@ has charged it.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import sub
 from typing import Final
@@ -23,6 +23,10 @@ from engine.memory.words import WORD_MAX, Words
 from engine.metrics import times
 
 KEPT_MAX: Final = 1024  # requests of one processor, a few hundred bytes each
+
+# The least duration that is above each bucket but the last, in us and in whole ms: several are 1 ms.
+_BOUNDS_US: Final = [times.bound_us(index) for index in range(layout.TIMES_BUCKETS - 1)]
+_BOUNDS_MS: Final = [-(-bound_us // 1000) for bound_us in _BOUNDS_US]
 
 assert [verdict.name.lower() for verdict in Verdict] == [*layout.VERDICTS]
 
@@ -70,18 +74,23 @@ class Meter:
                 continue
             at = self._at(processor)
             self._words[at + layout.REQUESTS + Verdict.CHARGED] += len(charged)
-            self._count(at + layout.WAITED, [one.began_ms - one.accepted_ms for one in charged], 1000)
-            self._count(at + layout.ANSWERED, [one.took_us for one in charged], 1)
-            self._count(at + layout.SETTLED, list(map(sub, ends_ms, [one.accepted_ms for one in charged])), 1000)
+            waited_ms = [one.began_ms - one.accepted_ms for one in charged]
+            settled_ms = list(map(sub, ends_ms, [one.accepted_ms for one in charged]))
+            self._count(at + layout.WAITED, waited_ms, _BOUNDS_MS, 1000)
+            self._count(at + layout.ANSWERED, [one.took_us for one in charged], _BOUNDS_US, 1)
+            self._count(at + layout.SETTLED, settled_ms, _BOUNDS_MS, 1000)
             charged.clear()
             ends_ms.clear()
 
-    def _count(self, at: int, durations: list[int], unit_us: int) -> None:
-        """Counts ``durations`` of ``unit_us`` each in the times at ``at``."""
-        words = self._words
+    def _count(self, at: int, durations: list[int], bounds: Sequence[int], unit_us: int) -> None:
+        """Counts ``durations``, of ``unit_us`` each like ``bounds``, in the times at ``at``."""
+        words, begin = self._words, 0
         durations.sort()
-        for index, count in _counted(durations, unit_us):
-            words[at + index] += count
+        while begin < len(durations):
+            index = bisect_right(bounds, durations[begin])
+            end = bisect_left(durations, bounds[index], begin) if index < len(bounds) else len(durations)
+            words[at + index] += end - begin
+            begin = end
         # A payment that came while the pass was under way that has sent it was accepted after the pass began.
         total = sum(durations) - sum(durations[: bisect_left(durations, 0)])
         words[at + layout.TIMES_SUM] = words[at + layout.TIMES_SUM] + total * unit_us & WORD_MAX
@@ -89,16 +98,3 @@ class Meter:
     @staticmethod
     def _at(processor: int) -> int:
         return layout.DISPATCHER_AT + layout.DISPATCHER_PROCESSORS + processor * layout.OF_PROCESSOR_WORDS
-
-
-def _counted(durations: Sequence[int], unit_us: int) -> list[tuple[int, int]]:
-    """The buckets of sorted durations, and how many are in each."""
-    found, begin = list[tuple[int, int]](), 0
-    while begin < len(durations):
-        index = times.bucket(max(0, durations[begin]) * unit_us)
-        end = len(durations)
-        if index < layout.TIMES_BUCKETS - 1:
-            end = bisect_left(durations, -(-times.bound_us(index) // unit_us), begin)
-        found.append((index, end - begin))
-        begin = end
-    return found

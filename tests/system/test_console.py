@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -16,8 +19,9 @@ from prometheus_client.samples import Sample
 
 from engine.console.families import FAMILIES, Kind
 from engine.lab.machine.processes import CONSOLE
-from tests.lab.simulate.processes import Processors, processors
-from tests.system.client import client, new_payments, wait_until
+from tests.cost.counting import clean_environment
+from tests.lab.simulate.processes import REPOSITORY, Processors, processors
+from tests.system.client import Payment, client, new_payments, wait_until
 from tests.system.running import Engine, engine, free_port
 
 READY_SECONDS_MAX = 30.0
@@ -82,21 +86,31 @@ def until(condition: Callable[[], bool], what: str) -> None:
     wait_until(condition, READY_SECONDS_MAX, what)
 
 
-def test_a_scrape_agrees_with_what_was_paid_to_the_payment_and_the_cent(console: Console) -> None:
+def pay(console: Console, count: int) -> list[Payment]:
+    """New payments, accepted and settled."""
+    payments = new_payments(count)
     with client(console.running.port) as shop:
-        payments = new_payments(150)
         for payment in payments:
             assert shop.pay(payment).status == 202
+        until(lambda: shop.pending() == 0, "all are settled")
+    return payments
+
+
+def test_a_scrape_agrees_with_what_was_paid_to_the_payment_and_the_cent(console: Console) -> None:
+    names = {
+        "engine_payments_accepted_total": 150, "engine_accepting_seconds_count": 151,
+        "engine_payments_duplicate_total": 1, "engine_payments_refused_total": 1,
+    }  # fmt: skip
+    before = {name: console.value(name) for name in names}
+    payments = pay(console, 150)
+    with client(console.running.port) as shop:
         assert shop.pay(payments[0]).status == 202  # again
         assert shop.request("POST", "/payments", b"{}").status == 400
-        until(lambda: shop.pending() == 0, "all are settled")
         summary = shop.summary()
-    until(lambda: console.value("engine_settling_seconds_count") >= 150, "the dispatcher has counted them")
-    assert console.value("engine_payments_accepted_total") == 150
-    assert console.value("engine_accepting_seconds_count") == 151
-    assert console.value("engine_payments_duplicate_total") == 1
-    assert console.value("engine_payments_refused_total", reason="invalid") == 1
-    assert console.value("engine_payments_refused_total") == 1
+    assert {name: console.value(name) - before[name] for name in names} == names
+    assert console.value("engine_payments_refused_total", reason="invalid") >= 1
+    settled = sum(total.count for total in summary.values())
+    until(lambda: console.value("engine_settling_seconds_count") == settled, "the dispatcher has counted them")
     for name, total in summary.items():
         assert console.value("engine_payments_settled_total", processor=name) == total.count
         assert console.value("engine_settled_cents_total", processor=name) == total.cents
@@ -108,6 +122,7 @@ def test_a_scrape_agrees_with_what_was_paid_to_the_payment_and_the_cent(console:
 
 
 def test_every_metric_is_there_and_no_other(console: Console) -> None:
+    pay(console, 1)
     until(lambda: console.value("engine_ledger_attempts_total") > 0, "the ledger has carried something")
     kinds = {"counter": Kind.COUNTER, "gauge": Kind.GAUGE, "histogram": Kind.HISTOGRAM}
     found = {one.name + ("_total" if one.type == "counter" else ""): one for one in console.families()}
@@ -126,6 +141,21 @@ def test_both_formats_are_whole_for_the_official_parsers(console: Console) -> No
     assert text.endswith("# EOF\n")
     parsed = list(openmetrics.text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
     assert {one.name for one in parsed} >= {one.name for one in console.families()} - SOMETIMES
+
+
+def test_the_ledgers_samples_say_how_long_accepting_took(console: Console) -> None:
+    command = [sys.executable, "-m", "engine", "report", "samples", "--by", "day", "--format", "csv"]
+
+    def rows() -> list[dict[str, str]]:
+        settings = clean_environment(console.running.place.settings)
+        done = subprocess.run(command, cwd=REPOSITORY, env=settings, capture_output=True, text=True, check=True)
+        return list(csv.DictReader(done.stdout.splitlines()))
+
+    pay(console, 1)
+    until(lambda: console.value("engine_ledger_attempts_total") > 0, "the ledger looks")
+    pay(console, 20)
+    until(lambda: any(row["accept_p50_us"] for row in rows()), "a second with payments is over")
+    assert all(0 < int(row["accept_p50_us"]) <= int(row["accept_p99_us"]) for row in rows())
 
 
 def test_every_process_says_what_it_uses_and_nginx_how_many_it_serves(console: Console) -> None:
@@ -154,23 +184,19 @@ def test_the_memory_of_the_engine_cannot_be_written_by_the_console(console: Cons
 
 def test_a_killed_console_is_started_again_and_payments_go_on(console: Console) -> None:
     pid = console.running.send_signal(CONSOLE, signal.SIGKILL)
-    with client(console.running.port) as shop:
-        for payment in new_payments(20):
-            assert shop.pay(payment).status == 202
-        until(lambda: shop.pending() == 0, "all are settled")
+    pay(console, 20)
     until(console.is_up, "another console answers")
     assert console.running.pid(CONSOLE) != pid
 
 
 def test_after_a_killed_dispatcher_the_counts_go_on(console: Console) -> None:
+    pay(console, 1)
+    until(lambda: console.value("engine_requests_total", outcome="charged") > 0, "the first are counted")
     before = console.value("engine_requests_total", outcome="charged")
     pid = console.running.send_signal("dispatcher", signal.SIGKILL)
     console.running.wait_for_another("dispatcher", pid)
-    with client(console.running.port) as shop:
-        for payment in new_payments(20):
-            assert shop.pay(payment).status == 202
-        until(lambda: shop.pending() == 0, "all are settled")
-    until(lambda: console.value("engine_requests_total", outcome="charged") == before + 20, "they are counted")
+    pay(console, 20)
+    until(lambda: console.value("engine_requests_total", outcome="charged") >= before + 20, "they are counted")
     assert console.value("engine_process_starts_total", process="dispatcher") == 2
 
 
