@@ -46,7 +46,8 @@ class Limits(NamedTuple):
     unresolved or delayed payment is parked. ``batch``: most attempts that one pass begins; lookups of overdue or
     unknown payments do not count. ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`. ``look``:
     most positions at which one pass looks for what an earlier dispatcher has left. ``dead_letter_ms``: how long an
-    outcome may be unknown before a person decides.
+    outcome may be unknown before a person decides. ``waits_for_ledger``: whether parked places and purges wait until
+    SQL has what became of their payments.
     """
 
     give_up_ms: int
@@ -55,6 +56,7 @@ class Limits(NamedTuple):
     refusals_max: int
     look: int = LOOK_AT_ONCE
     dead_letter_ms: int = NEVER_MS
+    waits_for_ledger: bool = False
 
 
 class Work:
@@ -83,7 +85,7 @@ class Work:
         self.router = router
         self.limits = limits
         self.processors = range(len(router.observed))
-        self.settlement = Settlement(rings, books, shape, history)
+        self.settlement = Settlement(rings, books, shape, history, limits.waits_for_ledger)
         self.backlog = Backlog(rings)
         self.scan = Scan(rings, limits.look)
         self.unresolved = tuple(UnresolvedPayments() for _ in self.processors)

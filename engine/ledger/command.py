@@ -15,6 +15,7 @@ from engine.ledger.errors import LedgerError, UnusableError
 from engine.ledger.process import Process
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
+from engine.storage.segment import HeldError
 
 HELP = "Records every payment and attempt in SQL, until SIGTERM or Ctrl-C; or writes a copy of what is recorded."
 LIMIT_SECONDS = 3600.0  # a backup may take long
@@ -72,7 +73,7 @@ def _carry(settings: Settings) -> int:
     process = Process(settings, asked.is_set, asked.wait)
     try:
         process.run()
-    except (LedgerError, SegmentError) as error:
+    except (LedgerError, SegmentError, HeldError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 1
     log.info("ledger stopped")

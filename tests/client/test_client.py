@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -146,6 +147,22 @@ class Closing(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *_: object) -> None:
         """Nothing."""
+
+
+def test_how_the_ledger_is_has_words() -> None:
+    health: dict[str, Any] = {
+        "status": "ok", "reasons": [], "processors": {},
+        "queues": {"pending": 0, "failed": 0, "parked": 0, "deadLetters": 0},
+    }  # fmt: skip
+
+    def told(state: str, lag_ms: int | None) -> str:
+        lines = status.words("http://here", health | {"ledger": {"state": state, "lagMs": lag_ms}}, {})
+        return next(line.partition(" ")[2].strip() for line in lines if line.startswith("ledger"))
+
+    assert told("carrying", 1234) == "carrying: SQL has what happened up to 1.2 s ago"
+    assert told("away", 61_000) == "away: SQL has what happened up to 61.0 s ago"
+    assert (told("starting", None), told("carrying", None)) == ("starting", "begins")
+    assert not [line for line in status.words("http://here", health, {}) if line.startswith("ledger")]
 
 
 def test_a_connection_that_was_closed_in_between_is_made_anew() -> None:

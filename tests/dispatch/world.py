@@ -38,9 +38,11 @@ class World:
         look: int = LOOK_AT_ONCE,
         dead_letter_ms: int = NEVER_MS,
         parked_slots: int = SHAPE.parked_slots,
+        waits_for_ledger: bool = False,
     ) -> None:
         self.shape = shape(SHAPE.recent_seconds, SHAPE.horizon_hours, parked_slots, SHAPE.processors)
         self._dead_letter_ms = dead_letter_ms
+        self._waits_for_ledger = waits_for_ledger
         self._look = look
         self._in_flight_max = in_flight_max
         self._give_up_ms = give_up_ms
@@ -83,6 +85,7 @@ class World:
                 refusals_max=3,
                 look=self._look,
                 dead_letter_ms=self._dead_letter_ms,
+                waits_for_ledger=self._waits_for_ledger,
             ),
         )
         self.dispatcher = Dispatcher(work, CommandReader(self.commands))

@@ -147,6 +147,7 @@ def purging(made: Engine) -> Iterator[None]:
                     made.writer.forget()
                     made.writer.commit()
                     ring.words[layout.RING_FORGOTTEN_AT] = ring.head
+                    ring.words[layout.RING_PURGED_AT] = asked
                     ring.words[layout.RING_PURGE_DONE_AT] = asked
 
     thread = threading.Thread(target=loop)

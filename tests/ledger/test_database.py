@@ -8,12 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pysqlite3.dbapi2 as sqlite3
 import pytest
 import sqlalchemy as sa
+from psycopg.sql import SQL
 
 from engine.ledger import queries, schema
 from engine.ledger.carry import carry
@@ -122,6 +124,20 @@ def test_only_the_ledger_process_checkpoints_and_nobody_maps_memory(path: str, i
     normal = open_ledger(f"sqlite:///{path}", name="engine", is_full=False)
     assert settings_of(normal)["synchronous"] == 1
     normal.close()
+
+
+def test_a_required_ledger_waits_for_the_disk_of_postgresql_and_weakens_nothing(postgresql: Server) -> None:
+    url = postgresql.new_database("waits")
+    for set_to, is_full, expected in (
+        ("off", True, "on"), ("off", False, "off"), ("remote_apply", True, "remote_apply"),
+    ):  # fmt: skip
+        with psycopg.connect(postgresql.url, autocommit=True) as own:
+            own.execute(SQL("ALTER DATABASE waits SET synchronous_commit = {}").format(set_to))
+        with closing(open_ledger(url, name="engine", is_full=is_full)) as database:
+            for _ in range(2):
+                with database.transaction() as connection:
+                    found = connection.exec_driver_sql("SHOW synchronous_commit").scalar()
+                assert found == expected
 
 
 def test_the_log_of_a_ledger_is_not_written_back_by_the_last_reader(path: str, in_file: Database) -> None:
