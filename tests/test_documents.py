@@ -19,7 +19,7 @@ CONNECTORS = (ROOT / "docs" / "connectors.md").read_text()
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_that_a_document_names_exist(path: Path) -> None:
-    named = set(re.findall(r"\./engine\.sh ([a-z]+)", path.read_text()))
+    named = set(re.findall(r"\./engine\.sh ([a-z-]+)", path.read_text()))
     assert named <= (PRODUCT | LABORATORY).keys()
 
 

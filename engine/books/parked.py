@@ -162,25 +162,6 @@ def change(books: BooksWriter, shape: Shape, place: int, payment: Payment, refus
     books.add(layout.BOOKS_DEAD_AT, (is_open and settled != 0) - was_dead)
 
 
-def changed_since(words: Words, shape: Shape, sequence: int) -> list[int]:
-    """The places whose last change has this number (PARKED_SEQUENCE), or a later one. Any process may ask."""
-    first = _at(shape, 0) + layout.PARKED_SEQUENCE
-    return [place for place in range(shape.parked_slots) if words[first + place * layout.PARKED_WORDS] >= sequence]
-
-
-def _number(books: BooksWriter, at: int) -> None:
-    """Gives a change of the place at word ``at`` its number, from 1 on."""
-    books.add(layout.BOOKS_PARKED_SEQUENCE_AT, 1)
-    books.put(0, at + layout.PARKED_SEQUENCE, books.value(layout.BOOKS_PARKED_SEQUENCE_AT))
-
-
-def _is_recorded(get: Callable[[int], int], at: int) -> bool:
-    """Whether SQL has the last change of the place at word ``at``, or the place was never used."""
-    if get(at + layout.PARKED_ERA_AND_STATE) == layout.PARKED_FREE:
-        return True
-    return get(at + layout.PARKED_SEQUENCE) < get(layout.BOOKS_LEDGER_AT)
-
-
 def reopen(books: BooksWriter, shape: Shape, place: int, origin: int) -> None:
     """The failed payment at ``place`` waits again, as part of the books' transaction; ``origin``: its new word."""
     at = _at(shape, place)
@@ -198,12 +179,12 @@ def _choose(books: BooksWriter, shape: Shape, payment: Payment, is_open: bool, w
     get = books.value
     places = bucket(get, shape, payment.id_high, payment.id_low)
     usable = [place for place in places if _code(get, _at(shape, place)) not in layout.PARKED_OPEN]
-    if waits_for_ledger:
-        usable = [place for place in usable if _is_recorded(get, _at(shape, place))]
     failed = [place for place in usable if _has_failed(get, _at(shape, place))]
     others = [place for place in usable if place not in failed]
     if not is_open and len(places) - len(others) >= TAKEN_MAX:
         others = []
+    if waits_for_ledger:
+        others, failed = ([one for one in some if _is_recorded(get, _at(shape, one))] for some in (others, failed))
     return min(others or failed, key=lambda place: _free_since(get, _at(shape, place)), default=None)
 
 
@@ -211,6 +192,25 @@ def _has_failed(get: Callable[[int], int], at: int) -> bool:
     """Whether the place has a payment that a person may have tried again."""
     reason = get(at + layout.PARKED_SETTLED) >> layout.REASON_SHIFT
     return _code(get, at) == 1 + layout.FAILED and reason not in layout.DECLARED
+
+
+def changed_since(words: Words, shape: Shape, sequence: int) -> list[int]:
+    """The places whose last change has this number (PARKED_SEQUENCE), or a later one. Any process may ask."""
+    first = _at(shape, 0) + layout.PARKED_SEQUENCE
+    return [place for place in range(shape.parked_slots) if words[first + place * layout.PARKED_WORDS] >= sequence]
+
+
+def _number(books: BooksWriter, at: int) -> None:
+    """Gives a change of the place at word ``at`` its number, from 1 on."""
+    books.add(layout.BOOKS_PARKED_SEQUENCE_AT, 1)
+    books.put(0, at + layout.PARKED_SEQUENCE, books.value(layout.BOOKS_PARKED_SEQUENCE_AT))
+
+
+def _is_recorded(get: Callable[[int], int], at: int) -> bool:
+    """Whether SQL has the last change of the place at word ``at``, or the place was never used."""
+    if get(at + layout.PARKED_ERA_AND_STATE) == layout.PARKED_FREE:
+        return True
+    return get(at + layout.PARKED_SEQUENCE) < get(layout.BOOKS_LEDGER_AT)
 
 
 def _dead_since(since_ms: int, reason: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -108,10 +108,22 @@ class BooksReader:
         words = self._words
         if not words[layout.BOOKS_PARKED_TAKEN_AT] and not words[layout.BOOKS_VERSION_AT] & 1:
             return None  # the first one that is parked ever may stand in the log alone
+        return self._at_one_moment(lambda get: parked.find(get, self._shape, id_high, id_low))
+
+    def all_parked(self) -> list[Payment]:
+        """Every payment of the parking table, each at one moment, but not all at the same. Raises BooksBusyError."""
+        found = (self._parked_at(place) for place in range(self._shape.parked_slots))
+        return [payment for payment in found if payment is not None]
+
+    def _parked_at(self, place: int) -> Payment | None:
+        return self._at_one_moment(lambda get: parked.read(get, self._shape, place))
+
+    def _at_one_moment(self, read: Callable[[Callable[[int], int]], Payment | None]) -> Payment | None:
+        words = self._words
         for _ in range(TRIES_MAX):
             version = words[layout.BOOKS_VERSION_AT]
             redo = self._redo() if version & 1 else {}
-            found = parked.find(partial(self._get, redo), self._shape, id_high, id_low)
+            found = read(partial(self._get, redo))
             if words[layout.BOOKS_VERSION_AT] == version:
                 return found
         raise BooksBusyError(f"the books changed during each of {TRIES_MAX} readings")

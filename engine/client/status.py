@@ -51,6 +51,8 @@ def words(url: str, health: Json, summary: Json) -> list[str]:
     lines.append(f"{'failed':10} {queues['failed']:9,} given up, and certainly not charged")
     if "ledger" in health:
         lines.append(f"{'ledger':10} {_ledger(health['ledger'])}")
+    if queues.get("declared"):
+        lines.append(f"{'declared':10} {queues['declared']:9,} whose outcome a person has declared")
     if queues["deadLetters"]:
         lines.append(f"{'dead':10} {queues['deadLetters']:9,} whose outcome only a person can find out")
     return lines

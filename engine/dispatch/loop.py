@@ -212,8 +212,8 @@ def loop_over(
         dispatch.park_seconds * 1000,
         dispatch.batch,
         dispatch.refusals_max,
-        waits_for_ledger=settings.ledger.is_required,
         dead_letter_ms=dispatch.dead_letter_seconds * 1000,
+        waits_for_ledger=settings.ledger.is_required,
     )
     writer = BooksWriter(books, shape, rings, ports.durability.before_books)
     history = None if journal is None else History(JournalWriter(journal))

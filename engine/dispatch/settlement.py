@@ -92,7 +92,8 @@ class Settlement:
         self._end(now, ring, payment, FAILED, reason)
         if ring != parked.RING:
             failed = payment._replace(state=FAILED, settled_ms=now.wall_ms, reason=reason)
-            parked.put(self._books, self._shape, failed, home=layout.pack_home(ring, payment.position))
+            home = layout.pack_home(ring, payment.position)
+            parked.put(self._books, self._shape, failed, home=home, waits_for_ledger=self._waits_for_ledger)
 
     def declare(self, now: Now, payment: Payment, is_charged: bool) -> None:
         """Ends a parked payment whose outcome nobody but a person knows."""

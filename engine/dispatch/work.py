@@ -46,9 +46,9 @@ class Limits(NamedTuple):
     ``give_up_ms``: the age at which a payment that was not charged is given up. ``park_ms``: the age at which an
     unresolved or delayed payment is parked. ``batch``: most attempts that one pass begins; lookups of overdue or
     unknown payments do not count. ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`. ``look``:
-    most positions at which one pass looks for what an earlier dispatcher has left. ``waits_for_ledger``: whether parked
-    places and purges wait until SQL has what became of their payments. ``dead_letter_ms``: how long an outcome may be
-    unknown before a person decides.
+    most positions at which one pass looks for what an earlier dispatcher has left. ``dead_letter_ms``: how long an
+    outcome may be unknown before a person decides. ``waits_for_ledger``: whether parked places and purges wait until
+    SQL has what became of their payments.
     """
 
     give_up_ms: int
@@ -56,8 +56,8 @@ class Limits(NamedTuple):
     batch: int
     refusals_max: int
     look: int = LOOK_AT_ONCE
-    waits_for_ledger: bool = False
     dead_letter_ms: int = NEVER_MS
+    waits_for_ledger: bool = False
 
 
 class Work:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from engine.acts.ring import CommandWriter
 from engine.books import listed
 from engine.books.levels import shape_of
-from engine.ledger.view import View
+from engine.books.reader import BooksReader
 from engine.memory import layout
 from engine.memory.acts_layout import Carried, Command
 from engine.memory.doorbell import Doorbell, Pipe
@@ -33,9 +33,7 @@ class Letters(NamedTuple):
 def letters(settings: Settings) -> Letters:
     """What the parking table holds now. Raises SegmentError and BooksBusyError."""
     with _books(settings) as books:
-        view = View(books.words, shape_of(books.words), [])
-        era = books.words[layout.BOOKS_PARKED_ERA_AT]
-        payments = [one.payment for one in view.parked_since(0)[1] if one.era == era]
+        payments = BooksReader(books.words, shape_of(books.words)).all_parked()
         return Letters(payments, listed.read(books.words), books.words[layout.BOOKS_FAILED_DROPPED_AT])
 
 

@@ -174,13 +174,14 @@ def test_a_connection_that_was_closed_in_between_is_made_anew() -> None:
 
 
 def test_every_state_of_a_processor_has_words() -> None:
-    queues = {"pending": 5, "failed": 1, "parked": 2, "deadLetters": 1}
+    queues = {"pending": 5, "failed": 1, "parked": 2, "deadLetters": 1, "declared": 3}
     calm = {"state": "healthy", "failing": False, "breaker": "closed", "inFlight": 0, "expectedMs": 7, "unresolved": 0}
     processors = {
         "one": calm | {"breaker": "open", "unresolved": 3},
         "two": calm | {"failing": True, "inFlight": 4},
         "three": calm,
         "four": calm | {"state": "silent", "expectedMs": 89, "inFlight": 2},
+        "five": calm | {"state": "paused"},
     }
     health = {
         "status": "degraded",
@@ -197,3 +198,4 @@ def test_every_state_of_a_processor_has_words() -> None:
     assert "does not answer, 2 in flight" in told
     assert "5 accepted and not yet settled, 2 of them parked" in told
     assert "1 whose outcome only a person can find out" in told
+    assert "3 whose outcome a person has declared" in told and "is paused by an operator" in told

@@ -36,13 +36,13 @@ class World:
         in_flight_max: int = 16,
         give_up_ms: int = 60_000,
         look: int = LOOK_AT_ONCE,
-        waits_for_ledger: bool = False,
         dead_letter_ms: int = NEVER_MS,
         parked_slots: int = SHAPE.parked_slots,
+        waits_for_ledger: bool = False,
     ) -> None:
-        self._waits_for_ledger = waits_for_ledger
         self.shape = shape(SHAPE.recent_seconds, SHAPE.horizon_hours, parked_slots, SHAPE.processors)
         self._dead_letter_ms = dead_letter_ms
+        self._waits_for_ledger = waits_for_ledger
         self._look = look
         self._in_flight_max = in_flight_max
         self._give_up_ms = give_up_ms
@@ -84,8 +84,8 @@ class World:
                 batch=64,
                 refusals_max=3,
                 look=self._look,
-                waits_for_ledger=self._waits_for_ledger,
                 dead_letter_ms=self._dead_letter_ms,
+                waits_for_ledger=self._waits_for_ledger,
             ),
         )
         self.dispatcher = Dispatcher(work, CommandReader(self.commands))

@@ -38,6 +38,8 @@ REACHED = {
     **dict.fromkeys(("ends: too old", "another amount", "unconfirmed", "dead letters"), OFTEN),
     **dict.fromkeys(("ends: refused", "ends: amount differs", "ends: unconfirmed"), SELDOM),
     **dict.fromkeys(("dead letter: contradictory answers", "dead letter: internal error"), SELDOM),
+    **dict.fromkeys(("PAUSE DONE", "RESUME DONE", "ASK DONE", "RETRY NOT_DEAD"), OFTEN),
+    **dict.fromkeys(("RETRY DONE", "RETRY MAY_BE_CHARGED", "CHARGED DONE"), SELDOM),
     "dead letter: no lookup to be had": 1,
 }
 
