@@ -80,10 +80,13 @@ class Check:
         return difference.less(self._known.within(self._processor, span))
 
     def _look_at(self, maybes: Sequence[Maybe]) -> Asks[list[Charged]]:
-        """Those of the payments whose end is not known that the processor has."""
+        """Those of the payments whose end is not known that the processor has, as far as it answers."""
         there = list[Charged]()
         for one in maybes[:LOOKED_UP_MAX]:
-            outcome = yield from look(self._processor, one.id)
+            try:
+                outcome = yield from look(self._processor, one.id)
+            except UnansweredError:
+                break  # what is not looked up is tolerated by number
             if outcome.verdict is Verdict.FOUND:
                 there.append(Charged(one.id, outcome.requested_ms, outcome.cents))
         return there

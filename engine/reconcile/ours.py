@@ -70,23 +70,20 @@ class Ours:
 
         They are open there, or were when their era ended, or it had them before; or nobody knows what became of them.
         """
-        ended = (PURGED, UNKNOWN_GAP, layout.CHARGED_BEFORE)
-        recent = _payment.accepted_ms.between(span.from_ms - EARLIER_MS, span.to_ms + EARLIER_MS)
-        states = sa.or_(_payment.state.in_(OPEN), sa.and_(_payment.state.in_(ended), recent))
         there = sa.and_(_payment.processor == processor, _payment.requested_ms.between(*span))
-        lost = sa.and_(
-            _payment.state == UNKNOWN_GAP, _payment.accepted_ms <= span.to_ms, _payment.updated_ms >= span.from_ms
-        )
-        query = sa.select(*_CHARGED, _payment.accepted_ms, _payment.updated_ms, lost.label("is_lost")).where(
-            _NOT_COMPLETED, states, sa.or_(there, lost)
-        )
-        with self._database.transaction() as connection:
-            return [
-                Maybe(bytes(row.id), row.accepted_ms, row.updated_ms, row.cents)
-                if row.is_lost
-                else Maybe(bytes(row.id), row.requested_ms, row.requested_ms, row.cents)
-                for row in connection.execute(query)
-            ]
+        recent = _payment.accepted_ms.between(span.from_ms - EARLIER_MS, span.to_ms + EARLIER_MS)
+        found = list[Maybe]()
+        with self._database.transaction() as connection:  # a query for each state: each is found by the index of states
+            for state in (*OPEN, PURGED, layout.CHARGED_BEFORE):
+                query = sa.select(*_CHARGED).where(_NOT_COMPLETED, _payment.state == state, there)
+                for row in connection.execute(query if state in OPEN else query.where(recent)):
+                    found.append(Maybe(bytes(row.id), row.requested_ms, row.requested_ms, row.cents))
+            lost = sa.select(_payment.id, _payment.cents, _payment.accepted_ms, _payment.updated_ms).where(
+                _NOT_COMPLETED, _payment.state == UNKNOWN_GAP, recent, _payment.updated_ms >= span.from_ms
+            )
+            for gone in connection.execute(lost):  # anywhere, until it was seen that its slot was given away
+                found.append(Maybe(bytes(gone.id), gone.accepted_ms, gone.updated_ms, gone.cents))
+        return found
 
     def suspects(self, processor: int, at_ms: int) -> list[bytes]:
         """Ids of payments that were sent there under this time, and that we do not have as charged there."""

@@ -23,6 +23,9 @@ from engine.ledger.reports import REPORTS, STEPS_MS, Make, Stretch
 from engine.ledger.retention import tend
 from engine.ledger.rows import Batch, EraRow
 from engine.memory import layout
+from engine.reconcile import asks
+from engine.reconcile.ours import Ours
+from engine.reconcile.span import Span
 from tests.ledger import making
 from tests.ledger.conftest import KINDS
 from tests.ledger.making import NOW_MS, attempt, payment
@@ -174,6 +177,7 @@ class Plans:
 
 
 STRETCH = Stretch(MIDDLE_MS, MIDDLE_MS + HOUR_MS, STEPS_MS["minute"])
+WINDOW = Span(MIDDLE_MS, MIDDLE_MS + HOUR_MS // 6 - 1)
 Act = Callable[[Database], object]
 
 
@@ -195,6 +199,13 @@ ASKED: dict[str, Act] = {
     "page of open": lambda one: queries.page(one, states=(layout.QUEUED, layout.PROCESSING, layout.ALREADY)),
     "page of a processor": lambda one: queries.page(one, processor=1),
     "page of completed at a processor": lambda one: queries.page(one, states=(layout.COMPLETED,), processor=1),
+    "fees": lambda one: [queries.fees(one)],
+    "era": lambda one: [queries.era_began_ms(one)],
+    "sum there": lambda one: Ours(one).sum(1, WINDOW, [asks.Charged(ONE.id, MIDDLE_MS, 1)]),
+    "page there": lambda one: Ours(one).page(1, WINDOW, asks.Place(MIDDLE_MS, ONE.id)),
+    "one there": lambda one: Ours(one).one(0, ONE.id),
+    "unknown there": lambda one: [Ours(one).maybes(0, WINDOW)],
+    "sent there": lambda one: [Ours(one).suspects(1, MIDDLE_MS)],
     **{f"report {name}": partial(reported, make) for name, make in REPORTS.items()},
 }  # fmt: skip
 

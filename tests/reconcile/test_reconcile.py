@@ -13,9 +13,10 @@ from engine.lab.simulate import routes
 from engine.ledger.carry import carry
 from engine.ledger.database import Database
 from engine.ledger.reports import REPORTS, STEPS_MS, Stretch
+from engine.ledger.retention import tend
 from engine.ledger.rows import PURGED, UNKNOWN_GAP, Batch, EraRow, PaymentRow
 from engine.memory import layout
-from engine.reconcile import cases
+from engine.reconcile import cases, driver
 from engine.reconcile.finding import (
     AMOUNT_DIFFERS,
     BY_A_PERSON,
@@ -265,6 +266,41 @@ def test_a_processor_that_cannot_be_asked_keeps_nobody_from_asking_the_other(wor
     world.client.silent = set()
     assert world.reconcile()[1] == 2
     assert cases.reached_ms(world.database) == STRETCH.to_ms
+
+
+def test_unknown_outcomes_that_cannot_be_looked_up_are_tolerated_by_number(world: World) -> None:
+    open_row = payment(9001, state=layout.PROCESSING, accepted_ms=NOW_MS + 10, requested_ms=NOW_MS + 77, cents=55)
+    world.carry(open_row)
+    world.charge(open_row)
+    world.apply()
+    world.client.mute = True
+    assert world.reconcile()[1] == 0
+    assert world.states() == [EXPECTED]
+
+
+def test_with_too_many_exceptions_no_more_are_looked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "OPEN_MAX", 3)
+    for number in range(3):
+        world.add(1, NOW_MS + 100_000 * number, 7 + number)
+    world.apply()
+    assert world.reconcile()[1] == 3
+    world.add(1, NOW_MS + 555_555, 5)
+    world.apply()
+    run, count = world.reconcile()
+    assert count == 3 and run.failure == "fallback: 3 exceptions are known there: nothing is looked for beside them"
+
+
+def test_an_exception_of_a_time_that_the_ledger_has_forgotten_stays_as_it_is(world: World) -> None:
+    row = alone(world)
+    del world.charged[row.processor or 0][row.id]
+    world.apply()
+    world.reconcile()
+    day = 86_400_000
+    world.database.now_ms = lambda: NOW_MS + 9 * day
+    while tend(world.database, 2):
+        pass
+    assert world.reconcile(Span(NOW_MS + day, NOW_MS + day))[1] == 1
+    assert only(world).state == MISSING_THERE
 
 
 def test_a_late_row_is_waited_for(world: World) -> None:
