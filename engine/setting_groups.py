@@ -154,8 +154,9 @@ class LedgerSettings:
     """Whether what happens is recorded, where, and for how long."""
 
     mode: str = variable(
-        "ENGINE_LEDGER", "off", "", 3, 4,
-        "`off`: nothing is recorded; `best`: what happens is recorded, and nothing waits for it.", "off|best",
+        "ENGINE_LEDGER", "off", "", 3, 7,
+        "`off`: nothing is recorded; `best`: what happens is recorded, and nothing waits for it; `require`: a slot is "
+        "used again, and a purge carried out, only when SQL has what was there.", "off|best|require",
     )
     journal_slots: int = variable(
         "ENGINE_JOURNAL_SLOTS", 1 << 18, "records", 1024, 1 << 24,
@@ -176,6 +177,11 @@ class LedgerSettings:
     def is_on(self) -> bool:
         """Whether anything is recorded."""
         return self.mode != "off"
+
+    @property
+    def is_required(self) -> bool:
+        """Whether slots, parked places and purges wait until SQL has what became of their payments."""
+        return self.mode == "require"
 
 
 @dataclass(frozen=True)

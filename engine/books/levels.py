@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.memory import layout
+from engine.memory.errors import other_version
 from engine.memory.words import Words
 from engine.processors import PROCESSORS_MAX
 
@@ -93,7 +94,7 @@ def check_books(words: Words, books: Shape) -> str:
     if words[layout.BOOKS_MAGIC_AT] != layout.BOOKS_MAGIC:
         return "unfinished" if words[layout.BOOKS_MAGIC_AT] == 0 else "it is not an engine's books"
     if words[layout.BOOKS_LAYOUT_AT] != layout.LAYOUT_VERSION:
-        return layout.other_version(words[layout.BOOKS_LAYOUT_AT])
+        return other_version(words[layout.BOOKS_LAYOUT_AT])
     have = words[layout.BOOKS_RECENT_SECONDS_AT], words[layout.BOOKS_HORIZON_HOURS_AT]
     if have != (books.recent_seconds, books.horizon_hours):
         return (

@@ -4,6 +4,7 @@ A payment is parked when its outcome has been unknown for long, when its process
 the code that decides about it has raised. It is settled, sent again or given up from there. The table is part of the
 books, so each change of a payment is one transaction. The table has buckets of a few places each: no payment is ever
 moved, and finding one takes a bounded number of steps. A payment that is done is remembered until its place is needed.
+Changes of places are numbered, so that the ledger finds what is new, and can say how far SQL has come.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from engine.books.levels import Shape
 from engine.books.writer import BooksWriter
 from engine.memory import layout
 from engine.memory.hashing import mix
+from engine.memory.words import Words
 from engine.payment import Payment
 
 # The ring of a Payment in the table; its position is the number of its parking place.
@@ -35,8 +37,17 @@ def read(get: Callable[[int], int], shape: Shape, place: int) -> Payment | None:
     """The payment at ``place``, None when the place is free."""
     at = _at(shape, place)
     code = _code(get, at)
-    if code == layout.PARKED_FREE:
-        return None
+    return None if code == layout.PARKED_FREE else _payment(get, at, place, code)
+
+
+def read_of_any_era(get: Callable[[int], int], shape: Shape, place: int) -> tuple[int, Payment] | None:
+    """The payment that ``place`` has held last, with the books' era that it belongs to; None: it was never used."""
+    at = _at(shape, place)
+    era, code = divmod(get(at + layout.PARKED_ERA_AND_STATE), 1 << 8)
+    return None if code == layout.PARKED_FREE else (era, _payment(get, at, place, code))
+
+
+def _payment(get: Callable[[int], int], at: int, place: int, code: int) -> Payment:
     progress, settled = get(at + layout.PARKED_PROGRESS), get(at + layout.PARKED_SETTLED)
     return Payment(
         place,
@@ -75,15 +86,24 @@ def open_payments(get: Callable[[int], int], shape: Shape) -> Iterator[Payment]:
             yield payment
 
 
-def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, home: int = 0) -> int | None:
+def put(
+    books: BooksWriter,
+    shape: Shape,
+    payment: Payment,
+    refused: int = 0,
+    home: int = 0,
+    waits_for_ledger: bool = False,
+) -> int | None:
     """Parks an open payment as part of the books' transaction. Returns its place, None if its bucket is full.
 
     ``refused``, ``home``: its words PARKED_REFUSALS and PARKED_HOME. With a ``payment.reason`` it is a dead letter,
-    since ``payment.settled_ms``.
+    since ``payment.settled_ms``. ``waits_for_ledger``: only a place of which SQL has the last change is used again.
     """
     assert 1 + payment.state in layout.PARKED_OPEN
     places = bucket(books.value, shape, payment.id_high, payment.id_low)
     usable = [place for place in places if _code(books.value, _at(shape, place)) not in layout.PARKED_OPEN]
+    if waits_for_ledger:
+        usable = [place for place in usable if _is_recorded(books.value, _at(shape, place))]
     if not usable:
         return None
     place = min(usable, key=lambda place: _free_since(books.value, _at(shape, place)))
@@ -100,6 +120,7 @@ def put(books: BooksWriter, shape: Shape, payment: Payment, refused: int = 0, ho
     books.put(0, at + layout.PARKED_FIRST_MS, payment.first_ms)
     books.put(0, at + layout.PARKED_REFUSALS, refused)
     books.put(0, at + layout.PARKED_HOME, home)
+    _number(books, at)
     books.add(layout.BOOKS_PARKED_KEPT_AT, 1)
     books.add(layout.BOOKS_PARKED_TAKEN_AT, 1)
     books.add(layout.BOOKS_DEAD_AT, payment.reason != layout.REASON_NONE)
@@ -126,9 +147,29 @@ def change(books: BooksWriter, shape: Shape, place: int, payment: Payment, refus
     books.put(0, at + layout.PARKED_FIRST_MS, payment.first_ms)
     if refused is not None:
         books.put(0, at + layout.PARKED_REFUSALS, refused)
+    _number(books, at)
     if not is_open:
         books.add(layout.BOOKS_PARKED_KEPT_AT, -1)
     books.add(layout.BOOKS_DEAD_AT, (is_open and settled != 0) - was_dead)
+
+
+def changed_since(words: Words, shape: Shape, sequence: int) -> list[int]:
+    """The places whose last change has this number (PARKED_SEQUENCE), or a later one. Any process may ask."""
+    first = _at(shape, 0) + layout.PARKED_SEQUENCE
+    return [place for place in range(shape.parked_slots) if words[first + place * layout.PARKED_WORDS] >= sequence]
+
+
+def _number(books: BooksWriter, at: int) -> None:
+    """Gives a change of the place at word ``at`` its number, from 1 on."""
+    books.add(layout.BOOKS_PARKED_SEQUENCE_AT, 1)
+    books.put(0, at + layout.PARKED_SEQUENCE, books.value(layout.BOOKS_PARKED_SEQUENCE_AT))
+
+
+def _is_recorded(get: Callable[[int], int], at: int) -> bool:
+    """Whether SQL has the last change of the place at word ``at``, or the place was never used."""
+    if get(at + layout.PARKED_ERA_AND_STATE) == layout.PARKED_FREE:
+        return True
+    return get(at + layout.PARKED_SEQUENCE) < get(layout.BOOKS_LEDGER_AT)
 
 
 def _dead_since(since_ms: int, reason: int) -> int:

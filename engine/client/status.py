@@ -49,9 +49,18 @@ def words(url: str, health: Json, summary: Json) -> list[str]:
     parked = f", {queues['parked']:,} of them parked" if queues["parked"] else ""
     lines.append(f"{'waiting':10} {waiting:9,} accepted and not yet settled{parked}")
     lines.append(f"{'failed':10} {queues['failed']:9,} given up, and certainly not charged")
+    if "ledger" in health:
+        lines.append(f"{'ledger':10} {_ledger(health['ledger'])}")
     if queues["deadLetters"]:
         lines.append(f"{'dead':10} {queues['deadLetters']:9,} whose outcome only a person can find out")
     return lines
+
+
+def _ledger(ledger: Json) -> str:
+    """How the ledger is, in words."""
+    if ledger["lagMs"] is None:
+        return ledger["state"] if ledger["state"] != "carrying" else "begins"
+    return f"{ledger['state']}: SQL has what happened up to {ledger['lagMs'] / 1000:,.1f} s ago"
 
 
 def _state(processor: Json) -> str:

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from engine.books.writer import SETTLEMENTS_MAX
 from engine.connectors.answers import Outcome
 from engine.dispatch import ending, starting
-from engine.dispatch.asked import Asked
+from engine.dispatch.asked import LOOK_MS, Asked
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.work import Work
 from engine.memory import layout
@@ -41,7 +41,8 @@ class Dispatcher:
         self._books = work.books
         self._router = work.router
         self._batch = work.limits.batch
-        self._asked = Asked(work.rings)
+        self._asked = Asked(work.rings, work.limits.waits_for_ledger)
+        self._is_purge_waiting = False
         self._overdue_ms = 0
         self._sweep_ms = 0
 
@@ -148,20 +149,35 @@ class Dispatcher:
         if not self.work.scan.is_over:
             return now_ms
         times = [self._overdue_ms] if self.work.in_flight else []
+        if self._is_purge_waiting:  # for the ledger, which rings no bell
+            times.append(now_ms + LOOK_MS)
         for wake_ms in (starting.wake_ms(self.work, now_ms), self._router.wake_ms(now_ms, self.waiting)):
             if wake_ms is not None:
                 times.append(wake_ms)
         return min(times, default=None)
 
     def purge_if_asked(self, now: Now) -> bool:
-        """Forgets every payment if an API process asked for it. True: the caller must abandon all requests."""
-        if not self._asked.is_purge_asked():
+        """Forgets every payment if an API process asked for it. True: the caller must abandon all requests.
+
+        Where the ledger is waited for, the purge may be carried out in a later pass, or be refused.
+        """
+        asked = self._asked
+        if not asked.is_purge_asked():
             return False
-        purges = self._asked.purges()
+        purges = asked.purges()
+        if not asked.may_purge(purges):
+            refused = asked.refused(now, purges)
+            if refused:
+                self._books.begin(now.wall_ms)
+                asked.put_refused(self._books, purges, refused)
+                self._books.commit()
+            self._is_purge_waiting = asked.is_purge_asked()
+            return False
+        self._is_purge_waiting = False
         self._books.begin(now.wall_ms)
         self._books.forget()
         below = self.work.backlog.forget()
-        self._asked.put_purged(self._books, purges, below)
+        asked.put_purged(self._books, purges, below)
         self._books.commit()
         if self.work.history is not None:
             for attempt in self.work.in_flight.values():

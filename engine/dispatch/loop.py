@@ -186,7 +186,11 @@ def loop_over(
     status = StatusBlock(books)
     router = Router(settings.routing, believed_ppm(*fees_ppm), dispatch.request_timeout_ms)
     limits = Limits(
-        dispatch.give_up_seconds * 1000, dispatch.park_seconds * 1000, dispatch.batch, dispatch.refusals_max
+        dispatch.give_up_seconds * 1000,
+        dispatch.park_seconds * 1000,
+        dispatch.batch,
+        dispatch.refusals_max,
+        waits_for_ledger=settings.ledger.is_required,
     )
     writer = BooksWriter(books, shape, rings, ports.durability.before_books)
     history = None if journal is None else History(JournalWriter(journal))

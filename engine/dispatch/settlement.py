@@ -23,11 +23,20 @@ _POSITION_MASK = (1 << layout.ADDRESS_SEGMENT_SHIFT) - 1
 
 
 class Settlement:
-    """Writes into the slots of ``rings`` and into ``books``, which have the shape ``shape``; tells ``history``."""
+    """Writes into the slots of ``rings`` and into ``books``, which have the shape ``shape``; tells ``history``.
+
+    ``waits_for_ledger``: a parked place is used again only when SQL has what became of its payment.
+    """
 
     def __init__(
-        self, rings: Sequence[RingReader], books: BooksWriter, shape: Shape, history: History | None = None
+        self,
+        rings: Sequence[RingReader],
+        books: BooksWriter,
+        shape: Shape,
+        history: History | None = None,
+        waits_for_ledger: bool = False,
     ) -> None:
+        self._waits_for_ledger = waits_for_ledger
         self._history = history
         self._rings = rings
         self._books = books
@@ -83,7 +92,8 @@ class Settlement:
     def park(self, now: Now, ring: int, payment: Payment, refused: int = 0) -> int | None:
         """Parks an open payment and gives its slot back. Returns its parking place, None if there is no room."""
         assert ring != parked.RING and self._is_there(ring, payment.position, payment)
-        place = parked.put(self._books, self._shape, payment, refused, layout.pack_home(ring, payment.position))
+        home = layout.pack_home(ring, payment.position)
+        place = parked.put(self._books, self._shape, payment, refused, home, self._waits_for_ledger)
         if place is not None:
             at = self._rings[ring].offset(payment.position) + layout.SLOT_PROGRESS
             word = layout.pack_progress(payment.position, PARKED, payment.processor, payment.attempts)

@@ -44,7 +44,8 @@ class Limits(NamedTuple):
     ``give_up_ms``: the age at which a payment that was not charged is given up. ``park_ms``: the age at which an
     unresolved or delayed payment is parked. ``batch``: most attempts that one pass begins; lookups of overdue or
     unknown payments do not count. ``refusals_max``: see :func:`engine.dispatch.life.is_refused_for_good`. ``look``:
-    most positions at which one pass looks for what an earlier dispatcher has left.
+    most positions at which one pass looks for what an earlier dispatcher has left. ``waits_for_ledger``: whether parked
+    places and purges wait until SQL has what became of their payments.
     """
 
     give_up_ms: int
@@ -52,6 +53,7 @@ class Limits(NamedTuple):
     batch: int
     refusals_max: int
     look: int = LOOK_AT_ONCE
+    waits_for_ledger: bool = False
 
 
 class Work:
@@ -80,7 +82,7 @@ class Work:
         self.router = router
         self.limits = limits
         self.processors = range(len(router.observed))
-        self.settlement = Settlement(rings, books, shape, history)
+        self.settlement = Settlement(rings, books, shape, history, limits.waits_for_ledger)
         self.backlog = Backlog(rings)
         self.scan = Scan(rings, limits.look)
         self.unresolved = tuple(UnresolvedPayments() for _ in self.processors)

@@ -46,6 +46,7 @@ class Verdict(enum.Enum):
     CONFLICT = enum.auto()  # its correlationId was accepted before, for another amount
     FAILED = enum.auto()  # it was accepted before, and has failed: a correlationId is used only once
     FULL = enum.auto()  # the ring has no room until its oldest payment is settled
+    UNRECORDED = enum.auto()  # ... or, where that is asked for, until SQL has its oldest payment
 
 
 class Usage(NamedTuple):
@@ -54,6 +55,7 @@ class Usage(NamedTuple):
     accepted: int  # since the last purge
     refused: int  # because the ring was full, ever
     full: bool  # whether the next payment would be refused
+    unrecorded: bool = False  # ... only because SQL does not have the ring's oldest payment yet
 
 
 class Place(NamedTuple):
@@ -184,12 +186,12 @@ class Acceptor:
                 return Verdict.CONFLICT
             return Verdict.FAILED if known.state == layout.FAILED else Verdict.SAME
         if not self._own.has_room():
-            return Verdict.FULL  # before the id is remembered: a payment that is refused comes again
+            # Before the id is remembered: a payment that is refused comes again.
+            return Verdict.UNRECORDED if self._own.is_full_of_unrecorded else Verdict.FULL
         origin = clock_ms
         if self.memory is not None and self.memory.remember(id_high, id_low):
             origin |= layout.ORIGIN_SEEN
-        is_put = self._own.put(id_high, id_low, cents, now_ms, origin)
-        assert is_put
+        self._own.fill(id_high, id_low, cents, now_ms, origin)
         return Verdict.ACCEPTED
 
     def find(self, id_high: int, id_low: int) -> Payment | None:
@@ -236,6 +238,5 @@ class Acceptor:
 
 
 def _usage(ring: RingReader) -> Usage:
-    head = ring.head
-    full = head >= ring.slots and not ring.is_done(head - ring.slots)
-    return Usage(head - ring.forgotten_below, ring.words[layout.RING_REFUSED_AT], full)
+    refused = ring.words[layout.RING_REFUSED_AT]
+    return Usage(ring.head - ring.forgotten_below, refused, ring.is_full, ring.is_full_of_unrecorded)

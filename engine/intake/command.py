@@ -71,8 +71,9 @@ def serve(settings: Settings, index: int) -> None:
     mapping.hold(segments[index], "another API process with this --index runs; a ring has one writer")
     mode.api_takes(segments[index])
     books = mapping.open_books(settings)
-    own = RingWriter(segments[index].words, is_synced=mode.sends_released_only)
-    rings = [own if number == index else RingReader(segment.words) for number, segment in enumerate(segments)]
+    waits = settings.ledger.is_required
+    own = RingWriter(segments[index].words, mode.sends_released_only, waits)
+    rings = [own if number == index else RingReader(segment.words, waits) for number, segment in enumerate(segments)]
     pipe = Pipe(settings.host.doorbell_path)
     doorbell = Doorbell(pipe, books.words)
     reader = BooksReader(books.words, mapping.books_shape(settings))

@@ -30,7 +30,8 @@ enum { ID_BYTES = 36 };
 
 // What the code below assumes of the layout.
 _Static_assert(LAYOUT_RING_HEADER_WORDS % 8 == 0 && LAYOUT_RING_HEAD_AT < LAYOUT_RING_HEADER_WORDS &&
-                   LAYOUT_RING_READY_AT < LAYOUT_RING_HEADER_WORDS && LAYOUT_RING_FORGOTTEN_AT < LAYOUT_RING_HEADER_WORDS,
+                   LAYOUT_RING_READY_AT < LAYOUT_RING_HEADER_WORDS && LAYOUT_RING_FORGOTTEN_AT < LAYOUT_RING_HEADER_WORDS &&
+                   LAYOUT_RING_LEDGER_AT < LAYOUT_RING_HEADER_WORDS,
                "a ring's own words are in its header");
 _Static_assert(LAYOUT_SLOT_SEQUENCE < LAYOUT_SLOT_PROGRESS && LAYOUT_SLOT_CHECK < LAYOUT_SLOT_PROGRESS &&
                    LAYOUT_SLOT_ORIGIN < LAYOUT_SLOT_PROGRESS && LAYOUT_SLOT_PROGRESS < LAYOUT_SLOT_WORDS,
@@ -253,10 +254,14 @@ static bool is_done(const uint64_t *ring, const uint64_t *slot, uint64_t positio
 }
 
 // RingWriter.has_room(), which also counts what is refused.
-static bool has_room(uint64_t *ring)
+static bool has_room(const struct fast_path *fast_path, uint64_t *ring)
 {
     uint64_t position = load(ring + LAYOUT_RING_HEAD_AT), slots = ring[LAYOUT_RING_SLOTS_AT];
-    return position < slots || is_done(ring, slot_of(ring, position), position - slots);
+    if (position < slots)
+        return true;
+    if (fast_path->waits_for_ledger && position - slots >= load(ring + LAYOUT_RING_LEDGER_AT))
+        return false;
+    return is_done(ring, slot_of(ring, position), position - slots);
 }
 
 // RingWriter.put() where there is room, store by store: a kill between any two must leave what the next writer can take
@@ -347,7 +352,7 @@ bool fast_path_accept(const struct fast_path *fast_path, const struct fast_path_
     }
     // The books come last: a payment is there before its slot is given away.
     is_new = is_new && is_not_parked(fast_path, id_high, id_low);
-    bool is_accepted = is_new && has_room(ring);
+    bool is_accepted = is_new && has_room(fast_path, ring);
     if (is_accepted) {
         // Before it is published: every payment that is accepted must be remembered.
         bool is_seen = ids != NULL && remember(ids, mixed);

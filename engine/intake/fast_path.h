@@ -9,6 +9,7 @@ struct fast_path {
     const uint64_t *books; // the words of the books
     uint64_t parked_at;    // the word of the books at which the parking table begins
     uint64_t *ids;         // the words of the id memory, NULL when there is none
+    bool waits_for_ledger; // a slot is used again only when SQL has what became of its payment
     int lock;              // descriptor of the file of the locks of engine/intake/acceptor.py
     int doorbell;          // descriptor of the pipe of engine/memory/doorbell.py
     uint64_t cents_max;

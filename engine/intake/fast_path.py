@@ -69,6 +69,7 @@ class FastPath:
                 "books": books_words,
                 "ids": ids_words,
                 "parked_at": shape.parked_at,
+                "waits_for_ledger": own.waits_for_ledger,
                 "lock": acceptor.lock_descriptor,
                 "doorbell": doorbell.descriptor,
                 "cents_max": settings.intake.amount_cents_max,

@@ -8,7 +8,7 @@ from typing import Any
 from engine.books.reader import Totals
 from engine.intake.acceptor import Usage
 from engine.memory import layout
-from engine.memory.status import ProcessorStatus, StatusBlock
+from engine.memory.status import LedgerState, LedgerStatus, ProcessorStatus, StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
 from engine.situation import Condition, condition_of_word, of_word
@@ -16,6 +16,12 @@ from engine.situation import Condition, condition_of_word, of_word
 # Beside what its own health answer and its breaker say.
 TROUBLES = {Condition.SLOW: "is slow", Condition.LATE: "is late", Condition.SILENT: "does not answer"}
 DOWN = "payments wait until a dispatcher is back; none is lost"
+LEDGER_TROUBLES = {
+    "away": "the ledger's database is away",
+    "silent": "the ledger process is down",
+    "stopped": "the ledger process is down",
+}
+LEDGER_SILENT_MS = 15_000  # a transaction of the ledger process may take 10 s
 HEARTBEAT_MS_MAX = 3000  # a dispatcher whose last heartbeat is older is down
 
 
@@ -50,8 +56,10 @@ def report(
         reasons.append(f"dead letters: {books[layout.BOOKS_DEAD_AT]}")
     if books[layout.BOOKS_DISCREPANCIES_AT]:
         reasons.append(f"payments with another amount at their processor: {books[layout.BOOKS_DISCREPANCIES_AT]}")
-    reasons += [f"ring {index} is full" for index, ring in enumerate(rings) if ring.full]
-    return {
+    ledger = _ledger(books, clock_ms) if settings.ledger.is_on else None
+    reasons += [LEDGER_TROUBLES[ledger["state"]]] if ledger and ledger["state"] in LEDGER_TROUBLES else []
+    reasons += [f"ring {index} {_why_full(ring)}" for index, ring in enumerate(rings) if ring.full]
+    document = {
         "status": "degraded" if reasons else "ok",
         "reasons": reasons,
         "payments": of_word(status.situation, len(names)).sentence(names) if alive else DOWN,
@@ -85,6 +93,7 @@ def report(
             "refusalsMax": settings.dispatch.refusals_max,
         },
     }
+    return document if ledger is None else document | {"ledger": ledger}
 
 
 def unready(books: Words, lost: str, ring: Usage, now_ms: int) -> list[str]:
@@ -98,9 +107,24 @@ def unready(books: Words, lost: str, ring: Usage, now_ms: int) -> list[str]:
     """
     heartbeat_ms = StatusBlock(books).heartbeat_ms
     reasons = [lost] if lost else []
-    reasons += ["the ring is full"] if ring.full else []
+    reasons += [f"the ring {_why_full(ring)}"] if ring.full else []
     is_down = not heartbeat_ms or now_ms - heartbeat_ms > HEARTBEAT_MS_MAX
     return [*reasons, "dispatcher is down"] if is_down else reasons
+
+
+def _ledger(books: Words, clock_ms: int) -> dict[str, Any]:
+    """How the ledger is. ``lagMs``: SQL has everything that is older than that; null while that is not known."""
+    status = LedgerStatus(books)
+    state = LedgerState(status.state).name.lower()
+    is_silent = status.heartbeat_ms and clock_ms - status.heartbeat_ms > LEDGER_SILENT_MS
+    return {
+        "state": "silent" if is_silent and status.state != LedgerState.STOPPED else state,
+        "lagMs": max(0, clock_ms - status.complete_ms) if status.complete_ms else None,
+    }
+
+
+def _why_full(ring: Usage) -> str:
+    return "is full until the ledger has recorded more" if ring.unrecorded else "is full"
 
 
 def _processor(status: ProcessorStatus, condition: Condition, clock_ms: int) -> dict[str, Any]:

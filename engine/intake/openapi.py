@@ -12,6 +12,7 @@ import orjson
 
 from engine.intake import payment, problem, window
 from engine.memory import layout
+from engine.memory.status import LedgerState
 from engine.settings import Settings
 from engine.situation import Condition
 from engine.version import VERSION
@@ -213,6 +214,12 @@ def _health(settings: Settings) -> Json:
         "giveUpSeconds",
         "refusalsMax",
     )
+    ledger = _object(
+        {
+            "state": {"enum": [*(state.name.lower() for state in LedgerState), "silent"]},
+            "lagMs": {"type": ["integer", "null"], "minimum": 0},
+        }
+    )
     schema = _object(
         {
             "status": {"enum": ["ok", "degraded"]},
@@ -230,6 +237,7 @@ def _health(settings: Settings) -> Json:
             ),
             "rings": {"type": "array", "items": _object({"full": {"type": "boolean"}, "refused": INTEGER})},
             "limits": _object(dict.fromkeys(limits, INTEGER)),
+            **({"ledger": ledger} if settings.ledger.is_on else {}),
         }
     )
     return _operation(
@@ -246,6 +254,12 @@ def _purge(settings: Settings) -> Json:
         {
             200: _json("Done.", _object({"message": {"type": "string"}})),
             403: _problem("It is switched off, or the token is wrong."),
+            503: _problem(
+                "Without a ledger that is required: no dispatcher has answered, and the purge will be done when one is "
+                "back. With ENGINE_LEDGER=require: nothing was purged, because the ledger does not have everything, "
+                f"or because no dispatcher has answered. Or: {COMMON[503]}"
+            )
+            | {"headers": RETRY_AFTER},
         },
     )
     return operation | {"security": [{"token": []}, {}] if settings.intake.purge else [{"token": []}]}

@@ -80,6 +80,9 @@ HAS_FAILED: Final = {
     )
 }
 FULL: Final = problem(503, "Too many payments are waiting; none that was accepted is lost.", "", (b"Retry-After", b"1"))
+UNRECORDED: Final = problem(
+    503, "The ledger is behind; none of the payments that were accepted is lost.", "", (b"Retry-After", b"1")
+)
 BUSY: Final = problem(503, "The books are busy.", "", (b"Retry-After", b"1"))
 STUCK: Final = problem(503, "Another process stands still with this correlationId.", "", (b"Retry-After", b"1"))
 LOST: Final = problem(503, "The disk has refused what it should keep.", "", (b"Retry-After", b"1"))
@@ -94,6 +97,12 @@ FORBIDDEN: Final = problem(403, "Purging needs ENGINE_PURGE=1, or the token of E
 PURGED: Final = json_answer(b'{"message":"All payments purged."}')
 NOT_YET_PURGED: Final = problem(
     503, "The purge is asked for and will be done when the dispatcher is back.", "", (b"Retry-After", b"1")
+)
+PURGE_REFUSED: Final = problem(
+    503, "The ledger does not have everything yet, so nothing was purged.", "", (b"Retry-After", b"1")
+)
+PURGE_WITHDRAWN: Final = problem(
+    503, "No dispatcher has answered, so the purge was called off.", "", (b"Retry-After", b"1")
 )
 STOPPING: Final = problem(503, "This process is stopping.", "", (b"Retry-After", b"1"))
 BROKEN: Final = problem(500, "The request could not be handled.")

@@ -11,7 +11,7 @@ import orjson
 
 from engine.books.reader import BooksBusyError, BooksReader
 from engine.correlation import format_id
-from engine.intake import health, openapi, payment, problem, window
+from engine.intake import health, openapi, payment, problem, purging, window
 from engine.intake.acceptor import Acceptor, StripeBusyError, Verdict
 from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath
@@ -24,7 +24,6 @@ from engine.memory.words import Words
 from engine.ring.ring import LostError, RingWriter
 from engine.settings import Settings
 
-PURGE_SECONDS = 5.0  # how long a purge waits for the dispatcher
 # A refusal that is said at once leaves this process the fewest open requests, and nginx comes here first (least_conn).
 # Held for longer than an acceptance takes, it lets nginx go to one that has room.
 FULL_HELD_MS = 5
@@ -34,6 +33,7 @@ ANSWERS = {
     Verdict.SAME: problem.ACCEPTED,
     Verdict.CONFLICT: problem.CONFLICT,
 }
+HELD = {Verdict.FULL: problem.FULL, Verdict.UNRECORDED: problem.UNRECORDED}
 
 
 class Server:
@@ -107,8 +107,8 @@ class Server:
         if verdict is Verdict.ACCEPTED:
             self._doorbell.ring_if_asleep()
             return problem.ACCEPTED
-        if verdict is Verdict.FULL:
-            return Held(lambda: problem.FULL, FULL_HELD_MS)
+        if verdict in HELD:
+            return Held(lambda: HELD[verdict], FULL_HELD_MS)
         if verdict is Verdict.FAILED:
             return self._has_failed(id_high, id_low)
         return ANSWERS[verdict]
@@ -226,17 +226,8 @@ class Server:
         token = request.header(b"x-engine-token")
         if not self._settings.intake.purge and not (self._token and hmac.compare_digest(token, self._token)):
             return problem.FORBIDDEN
-        words = self._ring.words
-        asked = words[layout.RING_PURGE_ASKED_AT] + 1
-        words[layout.RING_PURGE_ASKED_AT] = asked
+        done = purging.ask(self._ring.words, is_withdrawn=self._ring.waits_for_ledger)
         self._doorbell.ring_if_asleep()
-        deadline = time.monotonic() + PURGE_SECONDS
-
-        def done() -> Answer | None:
-            if words[layout.RING_PURGE_DONE_AT] >= asked:
-                return problem.PURGED
-            return problem.NOT_YET_PURGED if time.monotonic() > deadline else None
-
         return done
 
 

@@ -4,44 +4,39 @@ tells what happened. Pure: a view of memory and the time in, batches out.
 A batch is made from one look, and carried until it is in SQL; only then comes the next look. So what the carrier holds
 is what SQL has, and after a crash a new carrier goes on from SQL's cursor. It may carry a payment again, which changes
 nothing, because a payment is one row.
-
-*Eras.* A purge ends an era: what is below the positions that it forgot belongs to earlier ones. The journal has every
-purge; where it was written over, what lies between two purges is counted to the earlier one, and a gap says so.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from engine.ledger.follow import OVER, RingFollower
+from engine.books.reader import BooksBusyError
+from engine.ledger.eras import Eras
+from engine.ledger.follow import OVER, RingFollower, Seen
 from engine.ledger.history import Records
+from engine.ledger.parking import ParkingFollower
 from engine.ledger.rows import (
+    PURGED,
     UNKNOWN_GAP,
     Batch,
     Cursor,
-    EraRow,
     FeeRow,
     GapRow,
     PaymentRow,
     RingCursor,
 )
 from engine.ledger.samples import Samples
-from engine.ledger.view import Moment, View
+from engine.ledger.view import View
 from engine.memory import layout
 from engine.memory.journal_layout import Kind
 from engine.payment import Payment
 
 PAYMENTS_MAX: Final = 4000  # new ones of each ring in a batch
 RECORDS_MAX: Final = 10_000  # of the journal in a batch
-PARKED_EVERY_MS: Final = 1000  # between two looks at the parking table
-
-
-class Boundary(NamedTuple):
-    """From ``position`` of ring ``ring`` on, payments belong to the ledger's era ``era``."""
-
-    ring: int
-    position: int
-    era: int
+SLOT_GONE: Final = "its slot was given away before its last state was carried"
+SLOTS_GONE: Final = "their slots were given away before they were carried"
+PLACE_GONE: Final = "its parked place was given away before its last state was carried"
 
 
 class Carrier:
@@ -50,44 +45,69 @@ class Carrier:
     Parameters:
       fees_ppm: what is known of the processors' fees, by number; None: not known.
       now_ms: the wall clock.
+      parked: the payments of this era that SQL has as open although they need their slots no more
+        (:func:`engine.ledger.carry.open_parked`).
+
+    Raises BooksBusyError.
     """
 
-    def __init__(self, view: View, cursor: Cursor, fees_ppm: list[int | None], now_ms: int) -> None:
+    def __init__(
+        self,
+        view: View,
+        cursor: Cursor,
+        fees_ppm: list[int | None],
+        now_ms: int,
+        parked: Iterable[PaymentRow] = (),
+    ) -> None:
         self._view = view
         self._cursor = cursor
         self._fees_ppm = fees_ppm
-        self._era = cursor.era
-        self._boundaries: list[Boundary] = []
-        self._eras: list[EraRow] = []
-        self._gaps: list[GapRow] = []
-        self._records = Records(self._era_of)
-        self._parked: dict[bytes, PaymentRow] = {}  # those that SQL has, and that are not over
-        self._parked_ms = 0
-        self._purges = cursor.purges  # the books' era that belongs to the ledger's
+        self._eras = Eras(cursor, view.generation)
+        self._gaps = self._eras.gaps
+        self._records = Records(self._era_of_record)
+        self._found = list[PaymentRow]()  # when it began: rows for the first batch
+        self._is_whole = False
+        self._targets = 0, list[int]()  # of the last look: how far journal and rings were when it began
         self._samples = Samples()
         self._fees = [FeeRow(number, now_ms, ppm) for number, ppm in enumerate(fees_ppm) if ppm is not None]
         self._begin(now_ms)
+        self._find_parked(parked, now_ms)
 
-    def look(self, now_ms: int) -> Batch:
-        """What is to be carried now. The caller carries it, and then calls :meth:`carried`. Raises BooksBusyError."""
-        moment = self._view.moment()
+    def look(self, now_ms: int, is_whole: bool = False) -> Batch:
+        """What is to be carried now. The caller carries it, and then calls :meth:`carried`.
+
+        ``is_whole``: every open payment is looked at. Raises BooksBusyError: then another carrier begins anew.
+        """
+        view = self._view
+        # What was ready before this moment belongs to its era, even if a purge comes now; what comes later may not.
+        ready = [ring.ready for ring in view.rings]
+        self._targets = view.journal.head if view.journal is not None else 0, ready
+        moment = view.moment()
         journal = self._read_journal(now_ms)
-        self._look_for_purge(moment, now_ms)
-        payments = self._look_at_rings(now_ms)
+        self._eras.look(moment, now_ms)
+        found = [
+            follower.look(PAYMENTS_MAX, self._hints(number), ready[number], is_whole)
+            for number, follower in enumerate(self._followers)
+        ]
+        self._is_whole = all(one.is_whole for one in found) and journal >= self._targets[0]
+        payments = [*self._found, *self._rows_of_rings(found, now_ms)]
+        # After the rings: what has left them for the parking table is there now.
         payments += self._look_at_parking(now_ms)
-        heads = sum(ring.head for ring in self._view.rings)
+        if view.moment().purges != self._eras.purges:
+            raise BooksBusyError("a purge has come in the midst of a look")
         waiting = sum(follower.open for follower in self._followers)
-        samples = self._samples.look(now_ms, heads, moment.settled, waiting, payments)
+        samples = self._samples.look(now_ms, sum(ready), moment.settled, waiting, payments)
         records = self._records
         self._batch = Batch(
             self._cursor,
             self._cursor._replace(
                 generation=self._view.generation,
-                era=self._era,
+                era=self._eras.current,
                 journal=journal,
+                parked=self._parking.since,
                 rings=tuple(follower.cursor() for follower in self._followers),
                 journal_number=self._number,
-                purges=self._purges,
+                purges=self._eras.purges,
             ),
             tuple(payments),
             tuple(records.attempts),
@@ -95,7 +115,7 @@ class Carrier:
             tuple(records.states),
             (*self._fees, *records.fees),
             samples,
-            tuple(self._eras),
+            tuple(self._eras.rows),
             tuple(self._gaps),
         )
         return self._batch
@@ -104,9 +124,35 @@ class Carrier:
         """The last batch is in SQL."""
         self._cursor = self._batch.cursor
         self._records.clear()
+        self._found.clear()
         self._fees.clear()
-        self._eras.clear()
+        self._eras.rows.clear()
         self._gaps.clear()
+
+    @property
+    def cursor(self) -> Cursor:
+        """How far SQL has come."""
+        return self._cursor
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last look has found everything that had happened when it began."""
+        return self._is_whole
+
+    def unseen_ms(self) -> int | None:
+        """When the oldest of what the last look has left for the next one happened, by the wall clock; None: nothing
+        is left. Acceptances and the journal count; what has become of a payment is in the journal.
+        """
+        head, ready = self._targets
+        times = list[int]()
+        for ring, follower, below in zip(self._view.rings, self._followers, ready, strict=True):
+            payment = ring.read(follower.seen) if follower.seen < below else None
+            if payment is not None:
+                times.append(payment.accepted_ms)
+        journal = self._view.journal
+        if journal is not None and self._sequence < head:
+            times += [record.at_ms for record in journal.read(self._sequence, 1).records]
+        return min(times, default=None)
 
     @property
     def is_behind(self) -> bool:
@@ -115,7 +161,7 @@ class Carrier:
         if view.journal is not None and 2 * (view.journal.head - self._sequence) >= RECORDS_MAX:
             return True
         return any(
-            2 * (ring.head - follower.seen) >= PAYMENTS_MAX
+            2 * (ring.ready - follower.seen) >= PAYMENTS_MAX
             for ring, follower in zip(view.rings, self._followers, strict=True)
         )
 
@@ -127,17 +173,11 @@ class Carrier:
         if cursor.generation != view.generation:
             # All positions are new. Payments that the memory has taken over are carried again: each is one row.
             rings = {number: RingCursor(number, begin, begin) for number, begin in enumerate(moment.forgotten)}
-            self._purges = moment.purges
-            if not cursor.generation:
-                self._era += 1
-                self._eras.append(EraRow(self._era, now_ms, None, view.generation, "the ledger was made"))
-            elif cursor.generation != view.replaced:
-                self._next_era(now_ms, "the memory was made anew")
-        elif cursor.purges == moment.purges:
-            self._boundaries += [Boundary(ring, position, self._era) for ring, position in enumerate(moment.forgotten)]
+        self._eras.begin(cursor, view.ancestors, moment, now_ms)
         self._followers = [
             RingFollower(ring, rings.get(number, RingCursor(number, 0, 0))) for number, ring in enumerate(view.rings)
         ]
+        self._parking = ParkingFollower(view, cursor.parked if cursor.generation == view.generation else 0)
         journal = view.journal
         self._number = 0 if journal is None else journal.number
         self._sequence = cursor.journal
@@ -146,6 +186,20 @@ class Carrier:
             if cursor.journal_number:
                 why = "the journal was made anew: what its predecessor held beyond this was not read"
                 self._gaps.append(GapRow("journal", cursor.journal, cursor.journal, 0, now_ms, why))
+
+    def _find_parked(self, rows: Iterable[PaymentRow], now_ms: int) -> None:
+        """Finds the places of payments that SQL has as open and parked."""
+        view, cursor = self._view, self._cursor
+        if cursor.generation != view.generation or view.moment().purges != cursor.purges:
+            return  # they are purged, or carried anew
+        for row in rows:
+            parked = view.find_parked(row.id)
+            if parked is not None:
+                self._parking.keep(parked.place, row, is_open=True)
+            else:
+                self._found.append(self._last_seen(row, now_ms))
+        if view.moment().purges != cursor.purges:
+            raise BooksBusyError("a purge has come while the places of parked payments were looked for")
 
     def _read_journal(self, now_ms: int) -> int:
         """Turns records into rows; returns the sequence of the next one."""
@@ -158,74 +212,71 @@ class Carrier:
             self._gaps.append(GapRow("journal", self._sequence, last, missed, now_ms, "it was written over"))
         self._sequence += missed + len(records)
         for one in records:
-            if one.kind == Kind.PURGED and one.first >= self._purges:
-                if one.first > self._purges:
-                    self._purges = one.first
-                    self._next_era(one.at_ms, "purge")
-                self._boundaries.append(Boundary(one.ring - 1, one.position, self._era))
+            if one.kind == Kind.PURGED:
+                self._eras.take(one)
         self._records.take(records)
         return self._sequence
 
-    def _look_for_purge(self, moment: Moment, now_ms: int) -> None:
-        """A purge that the journal has not told: its record was written over, or comes in a moment."""
-        missing = moment.purges - self._purges
-        if missing <= 0:
-            return
-        if missing > 1:
-            why = "purges that the journal does not tell: their payments are counted to the era before"
-            self._gaps.append(GapRow("era", self._era, self._era, missing - 1, now_ms, why))
-        self._purges = moment.purges
-        self._next_era(now_ms, "purge")
-        self._boundaries += [Boundary(ring, position, self._era) for ring, position in enumerate(moment.forgotten)]
+    def _era_of_record(self, ring: int, position: int) -> int:
+        """The era of a payment that is kept at (1 + ring, position); of one that is parked the present one."""
+        return self._eras.of_slot(ring - 1, position)
 
-    def _next_era(self, now_ms: int, why: str) -> None:
-        if self._era:
-            self._eras.append(EraRow(self._era, now_ms, now_ms, self._view.generation, ""))
-        self._era += 1
-        self._eras.append(EraRow(self._era, now_ms, None, self._view.generation, why))
-        self._parked.clear()
+    def _hints(self, number: int) -> list[int]:
+        """Positions of this ring of which the journal has told something."""
+        return [position for ring, position in self._records.touched if ring == number]
 
-    def _era_of(self, ring: int, position: int) -> int:
-        """The era of a payment that is kept at (1 + ring, position)."""
-        eras = [one.era for one in self._boundaries if one.ring == ring - 1 and position < one.position]
-        return min(eras) - 1 if eras else self._era
-
-    def _look_at_rings(self, now_ms: int) -> list[PaymentRow]:
+    def _rows_of_rings(self, found: Sequence[Seen], now_ms: int) -> list[PaymentRow]:
         rows = list[PaymentRow]()
-        for number, follower in enumerate(self._followers):
-            hints = [position for ring, position in self._records.touched if ring == number]
-            found = follower.look(PAYMENTS_MAX, hints)
-            rows += [self._row(payment, number, payment.position) for payment in found.payments]
-            rows += [
-                self._row(one, number, one.position)._replace(state=UNKNOWN_GAP)
-                for one in found.lost
-                if self._era_of(number + 1, one.position) == self._era
-            ]
-            source = f"ring {number}"
-            for one in found.lost:
-                why = "its slot was given away before its last state was carried"
-                self._gaps.append(GapRow(source, one.position, one.position, 0, now_ms, why))
-            for begin, end in found.missed:
-                why = "their slots were given away before they were carried"
-                self._gaps.append(GapRow(source, begin, end - 1, end - begin, now_ms, why))
-            for boundary in self._boundaries:
+        for number, seen in enumerate(found):
+            for payment in seen.payments:
+                row = self._row(payment, number, payment.position)
+                if payment.state != layout.PARKED or row.era != self._eras.current:
+                    rows.append(row)
+                elif self._view.find_parked(row.id) is None:
+                    rows.append(self._last_seen(row, now_ms))
+            for one in seen.lost:
+                rows += self._lost(self._row(one, number, one.position), now_ms)
+            for begin, end in seen.missed:
+                self._gaps.append(GapRow(f"ring {number}", begin, end - 1, end - begin, now_ms, SLOTS_GONE))
+            for boundary in self._eras.boundaries:
                 if boundary.ring == number:
-                    follower.forget_open(boundary.position)
+                    self._followers[number].forget_open(boundary.position)
         return rows
+
+    def _lost(self, row: PaymentRow, now_ms: int) -> list[PaymentRow]:
+        """What is known of a payment whose slot was given away: perhaps it was parked meanwhile."""
+        if row.era == self._eras.current and self._view.find_parked(row.id) is not None:
+            return []
+        self._gaps.append(GapRow(f"ring {row.ring}", row.position, row.position, 0, now_ms, SLOT_GONE))
+        return [row._replace(state=UNKNOWN_GAP)] if row.era == self._eras.current else []
+
+    def _last_seen(self, row: PaymentRow, now_ms: int) -> PaymentRow:
+        """What is known of a payment whose parked place was given away: perhaps its slot tells its end."""
+        payment = self._view.rings[row.ring].read(row.position) if row.ring >= 0 else None
+        if payment is not None and payment.state in OVER:
+            told = self._row(payment, row.ring, row.position)
+            if told.id == row.id:
+                return told
+        self._gaps.append(GapRow("parked", row.position, row.position, 0, now_ms, PLACE_GONE))
+        return row._replace(state=UNKNOWN_GAP)
 
     def _look_at_parking(self, now_ms: int) -> list[PaymentRow]:
-        if now_ms - self._parked_ms < PARKED_EVERY_MS:
-            return []
-        self._parked_ms = now_ms
         rows = list[PaymentRow]()
-        for payment, ring, position in self._view.parked():
-            row = self._row(payment, ring, position)
-            if self._parked.get(row.id) != row:
-                self._parked[row.id] = row
-                rows.append(row)
+        for change in self._parking.look():
+            place, books_era, payment, ring, position = change.parked
+            if change.lost is not None and change.lost.era == self._eras.current:
+                rows.append(self._last_seen(change.lost, now_ms))
+            era = self._eras.of_purges(books_era)
+            if era is None:
+                continue  # of an era that ended before this carrier began
+            row = self._row(payment, ring, position, era)
+            self._parking.keep(place, row, era == self._eras.current and payment.state not in OVER)
+            rows.append(row)
         return rows
 
-    def _row(self, payment: Payment, ring: int, position: int) -> PaymentRow:
+    def _row(self, payment: Payment, ring: int, position: int, era: int | None = None) -> PaymentRow:
+        """``era``: that of the payment, where it is not told by (ring, position)."""
+        era = self._eras.of_slot(ring, position) if era is None else era
         is_sent, is_over = payment.attempts > 0, payment.state in OVER
         is_dead = payment.is_parked and payment.reason != layout.REASON_NONE
         has_processor = is_sent and payment.state not in (layout.QUEUED, layout.FAILED)
@@ -236,9 +287,9 @@ class Carrier:
             cents = payment.first_ms  # what the processor has charged
         fee_ppm = self._fees_ppm[processor] if processor is not None and payment.state == layout.COMPLETED else None
         return PaymentRow(
-            self._era if payment.is_parked else self._era_of(ring + 1, position),
+            era,
             (payment.id_high << 64 | payment.id_low).to_bytes(16, "big"),
-            payment.state,
+            payment.state if is_over or era == self._eras.current else PURGED,
             processor,
             payment.attempts,
             cents,

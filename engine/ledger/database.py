@@ -112,7 +112,7 @@ def open_ledger(
       engine: the engine's id, which must be the database's; None: whatever it has, in a new one a random id.
       processors: their names by number, for people.
       reads_only: for everybody but the ledger process: nothing is made, and the schema must be this program's.
-      is_full: whether each commit waits for SQLite's disk. PostgreSQL's own setting decides there.
+      is_full: each commit waits for the disk, also where PostgreSQL's own setting is `synchronous_commit = off`.
       limit_s: the longest that connecting, or a transaction, may take; a migration has MIGRATE_SECONDS.
 
     Raises AwayError, OtherEngineError, TooNewError or UnusableError.
@@ -147,7 +147,7 @@ def _backend(url: str, reads_only: bool, is_full: bool, limit_s: float) -> Backe
         if url.startswith("postgresql://"):
             from engine.ledger.postgres import Postgres
 
-            return Postgres(url, reads_only=reads_only, limit_s=limit_s)
+            return Postgres(url, reads_only=reads_only, is_full=is_full, limit_s=limit_s)
     except ImportError as error:
         raise UnusableError(
             f"{error.name} is not installed: `make setup` installs it (requirements-ops.lock names all)"

@@ -3,6 +3,9 @@
 A payment is in SQL from the first look at its slot on, and again whenever its slot says something new. The journal
 hints at slots that have changed; what no hint names is looked at in turn. A slot that was given to another payment
 before its last state was seen is a *gap*: nobody can tell any more what became of the payment from memory alone.
+
+A payment that is parked is over as far as its ring is concerned: the parking table has it from then on, and whoever
+looks at a ring looks at the table after it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from engine.payment import Payment
 from engine.ring.ring import RingReader
 
 OVER: Final = (layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE)  # nothing about the payment changes any more
+LEFT: Final = (*OVER, layout.PARKED)  # its slot says no more of it
 OPEN_LOOKED_AT: Final = 1000  # open payments without a hint that one look goes through
 
 
@@ -23,12 +27,14 @@ class Seen(NamedTuple):
     """What one look at a ring has found.
 
     ``payments``: new ones and changed ones; ``lost``: payments that SQL has as open, and whose slots have been given
-    away; ``missed``: intervals of positions (from, to; to excluded) whose payments were never seen.
+    away; ``missed``: intervals of positions (from, to; to excluded) whose payments were never seen. ``is_whole``: all
+    below the asked position were looked at, and all that are open.
     """
 
     payments: list[Payment]
     lost: list[Payment]
     missed: list[tuple[int, int]]
+    is_whole: bool = False
 
 
 class RingFollower:
@@ -53,18 +59,23 @@ class RingFollower:
         """Payments that have slots and are not over."""
         return len(self._open)
 
-    def look(self, most: int, hints: Iterable[int]) -> Seen:
-        """Looks at ``most`` new payments and at open ones: all that ``hints`` names, and some of the others."""
+    def look(self, most: int, hints: Iterable[int], ready: int, is_whole: bool = False) -> Seen:
+        """Looks at ``most`` new payments below ``ready``, and at open ones: all of ``hints``, and some of the others.
+
+        ``is_whole``: at all of the others.
+        """
         found = Seen([], [], [])
+        open_at_once = len(self._open) if is_whole else OPEN_LOOKED_AT
+        is_whole = open_at_once >= len(self._open)
         for position in self._unread:
             self._look_again(position, found)
         self._unread.clear()
         for position in {position for position in hints if position in self._open}:
             self._look_again(position, found)
-        for position in [position for position, _ in zip(self._open, range(OPEN_LOOKED_AT), strict=False)]:
+        for position in [position for position, _ in zip(self._open, range(open_at_once), strict=False)]:
             self._look_again(position, found)
-        self._look_at_new(most, found)
-        return found
+        self._look_at_new(most, ready, found)
+        return found._replace(is_whole=is_whole and self.seen >= ready)
 
     def cursor(self) -> RingCursor:
         """How far SQL has this ring, once what was found is there."""
@@ -81,13 +92,13 @@ class RingFollower:
         for position in [position for position in self._open if position < below]:
             del self._open[position]
 
-    def _look_at_new(self, most: int, found: Seen) -> None:
-        head, position = self._ring.head, self.seen
-        oldest = head - self._ring.slots
+    def _look_at_new(self, most: int, ready: int, found: Seen) -> None:
+        position = self.seen
+        oldest = min(ready, self._ring.head - self._ring.slots)
         if position < oldest:  # certainly given away
             found.missed.append((position, oldest))
             position = oldest
-        end = min(head, position + most)
+        end = min(ready, position + most)
         while position < end:
             payment = self._ring.read(position)
             if payment is None:
@@ -97,7 +108,7 @@ class RingFollower:
                     found.missed.append((position, position + 1))
             else:
                 found.payments.append(payment)
-                if payment.state not in OVER:
+                if payment.state not in LEFT:
                     self._open[position] = payment
             position += 1
         self.seen = max(self.seen, position)
@@ -106,10 +117,10 @@ class RingFollower:
         before = self._open.pop(position, None)
         payment = self._ring.read(position)
         if payment is None:
-            if before is not None and before.state != layout.PARKED:
+            if before is not None:
                 found.lost.append(before)
             return
         if payment != before:
             found.payments.append(payment)
-        if payment.state not in OVER:
+        if payment.state not in LEFT:
             self._open[position] = payment  # at the end: others come first next time

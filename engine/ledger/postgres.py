@@ -21,6 +21,9 @@ from engine.ledger.watchdog import watched
 CONNECT_SECONDS: Final = 5
 LOCK_MS: Final = 2000  # how long a lock is waited for, by migrations too: who waits for one blocks whoever comes later
 GRACE_SECONDS: Final = 1.0  # the server ends a statement by itself first; only a server that stands still is hung up on
+_WAIT_FOR_DISK: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
 WINDOW_MS: Final = 86_400_000  # an attempt that began earlier than this before its answer is not looked for
 
 
@@ -29,13 +32,15 @@ class Postgres:
 
     Parameters:
       reads_only: for everybody but the ledger process.
+      is_full: each commit waits for the server's disk, whatever the server is set to.
       limit_s: how long a statement may take.
     """
 
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
 
-    def __init__(self, url: str, *, reads_only: bool, limit_s: float) -> None:
+    def __init__(self, url: str, *, reads_only: bool, is_full: bool, limit_s: float) -> None:
         self._url = url
+        self._is_full = is_full
         self._shown = without_password(url)
         milliseconds = int(limit_s * 1000)
         settings = {
@@ -53,11 +58,15 @@ class Postgres:
         self._days: dict[sa.Table, set[int]] = {}
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(
+        connection = psycopg.connect(
             self._url, connect_timeout=CONNECT_SECONDS, options=self._options, application_name="engine ledger",
             keepalives_idle=10, keepalives_interval=5, keepalives_count=3,
             prepare_threshold=None,  # statements that were prepared are lost behind a pooler
         )  # fmt: skip
+        if self._is_full:
+            connection.execute(_WAIT_FOR_DISK)  # what waits for more, such as a standby, stays
+            connection.commit()
+        return connection
 
     @contextlib.contextmanager
     def limited(self, connection: sa.Connection, seconds: float) -> Iterator[None]:

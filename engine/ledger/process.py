@@ -1,7 +1,8 @@
 """The ledger process: looks at shared memory, and carries what is new into SQL, again and again.
 
-Nobody waits for it. When the database is away, or its disk is full, it tries again, ever more slowly up to RETRY_MAX_S;
-meanwhile slots and journal keep what they can, and what they cannot becomes a gap.
+When the database is away, or its disk is full, it tries again, ever more slowly up to RETRY_MAX_S. Meanwhile slots and
+journal keep what they can. With ENGINE_LEDGER=best nobody waits for it, and what they cannot keep becomes a gap. With
+`require` slots, parked places and purges wait for its marks (:mod:`engine.ledger.marks`).
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.books.reader import BooksBusyError
 from engine.journal.reader import JournalReader
 from engine.ledger.carrier import Carrier
-from engine.ledger.carry import carry
+from engine.ledger.carry import carry, open_parked
 from engine.ledger.database import Database, open_ledger, wall_ms
 from engine.ledger.errors import AwayError
+from engine.ledger.marks import Marks
 from engine.ledger.retention import tend
 from engine.ledger.rows import Batch
 from engine.ledger.view import View
+from engine.memory import clock
+from engine.memory.status import LedgerState, LedgerStatus
+from engine.memory.words import Words
 from engine.settings import Settings
 from engine.storage import journals, mapping
 from engine.storage.segment import Segment
@@ -33,6 +38,15 @@ RETRY_MAX_S: Final = 5.0
 LAST_LOOKS_S: Final = 4.0  # a stop waits so long for what is still to be carried
 
 log = logging.getLogger("engine.ledger")
+
+
+class Memory(NamedTuple):
+    """An engine's memory: what is read of it, the ledger's own words in it, and the segments that it consists of."""
+
+    view: View
+    marks: Marks
+    books: Words
+    segments: Sequence[Segment]
 
 
 class Process:
@@ -58,15 +72,15 @@ class Process:
         Raises LedgerError when it can never go on, and SegmentError.
         """
         while not self._is_asked():
-            with self._memory() as (view, segments):
-                self._carry_from(view, segments)
+            with self._memory() as memory:
+                self._carry_from(memory)
             if not self._is_asked():
                 log.warning("the engine's memory was made anew; the ledger follows it")
         if self._database is not None:
             self._database.close()
 
     @contextlib.contextmanager
-    def _memory(self) -> Iterator[tuple[View, list[Segment]]]:
+    def _memory(self) -> Iterator[Memory]:
         """The engine's memory as it is now, once a dispatcher has made the journal."""
         settings = self._settings
         with contextlib.ExitStack() as opened:
@@ -82,51 +96,74 @@ class Process:
                 reader = JournalReader(journal.words)
             books, *rings = segments[: 1 + settings.host.api_processes]
             shape = mapping.books_shape(settings)
-            yield View(books.words, shape, [ring.words for ring in rings], reader), segments
+            words = [ring.words for ring in rings]
+            view = View(books.words, shape, words, reader)
+            yield Memory(view, Marks(books.words, words), books.words, segments)
 
-    def _carry_from(self, view: View, segments: Sequence[Segment]) -> None:
+    def _carry_from(self, memory: Memory) -> None:
         """Carries from this memory, until another one is in use or a stop is asked for."""
         carrier, look_at, stop_at = None, time.monotonic() + LOOK_EVERY_S, 0.0
+        status = LedgerStatus(memory.books)
         while True:
             now = time.monotonic()
             if self._is_asked() and not stop_at:
                 stop_at = now + LAST_LOOKS_S
+            status.heartbeat_ms = clock.read_ms(memory.books)
             try:
                 if carrier is None:
-                    carrier = self._begin(view)
-                batch = carrier.look(wall_ms())
-                is_new = self._carry(batch)
-                carrier.carried()
+                    carrier = self._begin(memory)
+                is_new = self._look(memory, carrier)
+                status.state = LedgerState.CARRYING
                 self._tend(now)
             except (BooksBusyError, AwayError) as error:
                 if isinstance(error, AwayError):
                     self._is_away(error)
+                    status.state = LedgerState.AWAY
                 carrier = None  # the look may have been cut short: another one goes on from what the database has
                 is_new = False
             if stop_at and (now >= stop_at or (carrier is not None and not is_new)):
+                status.state = LedgerState.STOPPED
                 return
             if now >= look_at:
                 look_at = now + LOOK_EVERY_S
-                if mapping.lost(segments):
+                if mapping.lost(memory.segments):
                     return
             if carrier is None:
                 self._sleep(self._retry_s)
                 self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
-            elif not carrier.is_behind and not stop_at:
+            elif not carrier.is_behind and not stop_at and (carrier.is_whole or not memory.marks.is_purge_waiting):
                 self._sleep(PAUSE_S)
 
-    def _begin(self, view: View) -> Carrier:
+    def _look(self, memory: Memory, carrier: Carrier) -> bool:
+        """Carries what one look finds, and then says so; whether there was anything."""
+        asked, wall, clock_ms = memory.marks.asked(), wall_ms(), clock.read_ms(memory.books)
+        batch = carrier.look(wall, is_whole=memory.marks.is_purge_waiting)
+        is_new = self._carry(batch)
+        carrier.carried()
+        memory.marks.set(carrier.cursor)
+        if carrier.is_whole:
+            memory.marks.cover(asked)
+        unseen_ms = carrier.unseen_ms()
+        age_ms = 0 if unseen_ms is None else max(0, wall - unseen_ms)
+        LedgerStatus(memory.books).complete_ms = max(0, clock_ms - age_ms)
+        return is_new
+
+    def _begin(self, memory: Memory) -> Carrier:
         settings = self._settings
         if self._database is None:
             self._database = open_ledger(
-                settings.ledger_url, name=settings.host.name, processors=settings.processors.names, is_full=False
+                settings.ledger_url,
+                name=settings.host.name,
+                processors=settings.processors.names,
+                is_full=settings.ledger.is_required,
             )
         cursor = self._database.cursor()
+        memory.marks.begin(cursor)
         if self._away:
             log.warning("the ledger's database is back")
         self._away, self._retry_s = "", RETRY_FIRST_S
         fees = [one.fee_ppm if one.fee_ppm >= 0 else None for one in settings.processors.all]
-        return Carrier(view, cursor, fees, wall_ms())
+        return Carrier(memory.view, cursor, fees, wall_ms(), open_parked(self._database))
 
     def _carry(self, batch: Batch) -> bool:
         """Carries a batch; whether there was anything in it."""

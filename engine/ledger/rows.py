@@ -6,6 +6,7 @@ is its number in the list. None stands for what is not known, or not known yet.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final, NamedTuple
 
 from engine.memory import layout
@@ -184,14 +185,22 @@ class GapRow(NamedTuple):
 class RingCursor(NamedTuple):
     """How far a ring is in SQL.
 
-    Positions below ``mark`` are terminal there. Those from ``mark`` to ``seen`` are there, and terminal if they lie in
-    one of the intervals ``above`` (from, to; to excluded). Nothing from ``seen`` on is there.
+    Positions below ``mark`` are terminal there, or parked: then the cursor of parked places counts. Those from ``mark``
+    to ``seen`` are there, and terminal or parked if they lie in one of the intervals ``above`` (from, to; to excluded).
+    Nothing from ``seen`` on is there.
     """
 
     ring: int
     mark: int
     seen: int
     above: tuple[tuple[int, int], ...] = ()
+
+    def has_left(self, position: int) -> bool:
+        """Whether the ring has nothing more to tell of the payment at ``position``, which SQL has."""
+        if not self.mark <= position < self.seen:
+            return position < self.mark
+        before = bisect_right(self.above, (position, self.seen))
+        return before > 0 and position < self.above[before - 1][1]
 
 
 class Cursor(NamedTuple):

@@ -28,6 +28,16 @@ class Moment(NamedTuple):
     settled: int
 
 
+class Parked(NamedTuple):
+    """A parked payment: its place, the books' era of it, and the slot that it had (ring, position); (-1, 0): none."""
+
+    place: int
+    era: int
+    payment: Payment
+    ring: int
+    position: int
+
+
 class View:
     """The memory of one engine.
 
@@ -51,9 +61,10 @@ class View:
         return self._books[layout.BOOKS_GENERATION_AT]
 
     @property
-    def replaced(self) -> int:
-        """The generation whose payments this memory has taken over; 0 for none."""
-        return self._books[layout.BOOKS_REPLACED_AT]
+    def ancestors(self) -> tuple[int, ...]:
+        """The generations whose payments this memory has taken over, one after the other, the latest first."""
+        words = self._books
+        return tuple(words[at] for at in (layout.BOOKS_REPLACED_AT, *layout.BOOKS_ANCESTORS_AT) if words[at])
 
     def moment(self) -> Moment:
         """The books' words at one moment. Raises BooksBusyError."""
@@ -66,28 +77,34 @@ class View:
             )
         )
 
-    def parked(self) -> list[tuple[Payment, int, int]]:
-        """Every payment of the parking table, with its home (ring, position); (-1, 0) for none.
+    def parked_since(self, sequence: int) -> tuple[int, list[Parked]]:
+        """Parked places that have changed since the number ``sequence`` (PARKED_SEQUENCE), and where to go on.
 
-        Each is of one moment, but not all of the same. Raises BooksBusyError.
+        Each is of one moment, but not all of the same. A place that changes meanwhile comes again. Raises
+        BooksBusyError.
         """
-        if not self._books[layout.BOOKS_PARKED_TAKEN_AT]:
-            return []
-        found = []
-        for place in range(self._shape.parked_slots):
-            one = self._parked(place)
-            if one is not None:
-                found.append(one)
-        return found
+        words = self._books
+        last = self._at_one_moment(lambda: words[layout.BOOKS_PARKED_SEQUENCE_AT])
+        if last < sequence:
+            return sequence, []
+        found = [self._parked(place) for place in parked.changed_since(words, self._shape, sequence)]
+        return last + 1, [one for one in found if one is not None]
 
-    def _parked(self, place: int) -> tuple[Payment, int, int] | None:
+    def find_parked(self, identity: bytes) -> Parked | None:
+        """The parked payment with this id, of the present era; None: there is none. Raises BooksBusyError."""
+        get, shape = self._books.__getitem__, self._shape
+        id_high, id_low = int.from_bytes(identity[:8], "big"), int.from_bytes(identity[8:], "big")
+        found = self._at_one_moment(lambda: parked.find(get, shape, id_high, id_low))
+        return None if found is None else self._parked(found.position)
+
+    def _parked(self, place: int) -> Parked | None:
         get = self._books.__getitem__
-        payment, home = self._at_one_moment(
-            lambda: (parked.read(get, self._shape, place), parked.home(get, self._shape, place))
+        found, home = self._at_one_moment(
+            lambda: (parked.read_of_any_era(get, self._shape, place), parked.home(get, self._shape, place))
         )
-        if payment is None:
+        if found is None:
             return None
-        return payment, (home >> layout.ADDRESS_SEGMENT_SHIFT) - 1, home & _HOME_MASK
+        return Parked(place, *found, (home >> layout.ADDRESS_SEGMENT_SHIFT) - 1, home & _HOME_MASK)
 
     def _at_one_moment(self, read: Callable[[], T]) -> T:
         """What ``read`` reads of the books while no transaction is being applied. Raises BooksBusyError."""

@@ -9,7 +9,7 @@ words                 writer      content
 ====================  ==========  ===========================================================================
 0 .. 15               API         header: magic, layout version, sizes, hash seeds, head, counters
 16 .. 23              dispatcher  header: forgotten_below, purge_done
-24 .. 31              ledger      header: how far SQL has this ring (reserved)
+24 .. 31              ledger      header: how far SQL has this ring
 32 ..                 API         buckets, one word each: 1 + newest position whose id hashes there, 0 for none
 32 + slots ..         both        slots, SLOT_WORDS each: the first eight words are the API process's,
                                   the last four the dispatcher's
@@ -22,7 +22,7 @@ words                 writer      content
 ====================  ==========  ===========================================================================
 0 .. 55               dispatcher  header: magic, layout version, shape, version, redo count, floors and heads
                                   of levels, what stands beside the totals, spans of the wall clock
-56 .. 63              others      header: what ledger, console and cells keep here (reserved)
+56 .. 63              others      header: what the ledger shows; what console and cells keep here (reserved)
 64 .. 127             dispatcher  header: for each of PROCESSORS_MAX processors its name, total and address
 128 .. 255            dispatcher  status: what the dispatcher shows of itself (not part of any transaction)
 256 ..                dispatcher  redo log: REDO_ENTRIES pairs (address, value)
@@ -75,10 +75,13 @@ RING_CLOSED_AT: Final = 10  # API: how the API process has left it: UNCLEAN, CLE
 RING_SUMMARY_MS_AT: Final = 11  # when a summary was last requested here, perhaps by an audit
 RING_GENERATION_AT: Final = 12  # API: the engine's generation, the same in all of its segments; never 0
 RING_IDS_AT: Final = 13  # API: the number (IDS_NUMBER_AT) of the id memory that has all ids of this ring, 0 for none
+RING_PURGE_WITHDRAWN_AT: Final = 14  # API: the purge_asked that nobody waits for any more
 RING_FORGOTTEN_AT: Final = 16  # dispatcher: positions below it were purged
-RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been carried out
+RING_PURGE_DONE_AT: Final = 17  # dispatcher: the purge_asked that has been decided, and carried out if purged says so
 RING_CLEAN_AT: Final = 18  # dispatcher: how the dispatcher has left it: UNCLEAN, CLEAN or SYNCED (files only)
-RING_LEDGER_AT: Final = 24  # ledger (reserved): positions below it are in SQL with their last state
+RING_PURGED_AT: Final = 19  # dispatcher: the last purge_asked that was carried out; those up to purge_done were refused
+RING_LEDGER_AT: Final = 24  # ledger: positions below it are in SQL with their last state; it may go back
+RING_LEDGER_PURGE_AT: Final = 25  # ledger: SQL has all that had happened when this purge_asked was raised; 0: unknown
 RING_HEADER_WORDS: Final = 32
 
 # How a file was left, and what a loss of power then makes of it:
@@ -193,14 +196,6 @@ def slot_check(position: int, id_high: int, id_low: int, cents: int, accepted_ms
     return (mixed ^ position) & WORD_MAX
 
 
-def other_version(version: int) -> str:
-    """The message for memory of another layout version."""
-    return (
-        f"it has layout version {version}, this engine writes {LAYOUT_VERSION}, and cannot take over payments of "
-        "that version: let the engine that wrote it settle them"
-    )
-
-
 def lay_out_ring(words: Words, slots: int, seed_high: int, seed_low: int) -> None:
     """Turns zeroed memory into an empty ring. The seeds are odd."""
     words[RING_LAYOUT_AT] = LAYOUT_VERSION
@@ -247,13 +242,16 @@ BOOKS_BEFORE_AT: Final = 33  # payments that a processor had before they were ac
 BOOKS_BEFORE_CARRY_AT: Final = 35
 BOOKS_DECLARED_AT: Final = 36  # reserved: payments whose outcome a person has declared, with evidence
 BOOKS_DECLARED_CARRY_AT: Final = 38
-BOOKS_PARKED_SEQUENCE_AT: Final = 39  # reserved: changes of parked places so far, see PARKED_SEQUENCE
+BOOKS_PARKED_SEQUENCE_AT: Final = 39  # changes of parked places so far, see PARKED_SEQUENCE
 BOOKS_SET_BACK_AT: Final = 40  # SET_BACKS_MAX spans that the wall clock has shown twice: from, to (0, 0: none)
 SET_BACKS_MAX: Final = 4
 BOOKS_ACTS_AT: Final = 48  # reserved: operators' acts below this place of the command ring are done
 BOOKS_JOURNAL_AT: Final = 49  # reserved: the journal's sequence: records below it are published
-BOOKS_LEDGER_AT: Final = 56  # ledger (reserved): SQL has the parked places' changes below this PARKED_SEQUENCE
+BOOKS_ANCESTORS_AT: Final = range(50, 53)  # the generations before BOOKS_REPLACED_AT's, the latest first
+BOOKS_LEDGER_AT: Final = 56  # ledger: SQL has the changes below this PARKED_SEQUENCE; 0: none; it may go back
 BOOKS_EPOCH_AT: Final = 57  # cell's agent (reserved): the epoch in which this cell is a member; 0: of no cluster
+BOOKS_LEDGER_STATUS_AT: Final = 58  # ledger: LEDGER_STATUS_WORDS of what it shows of itself, see LedgerStatus
+LEDGER_STATUS_WORDS: Final = 3
 BOOKS_NAMES_AT: Final = 64  # for each processor its name, in NAME_WORDS words of ASCII with 0 behind it
 NAME_WORDS: Final = 4
 BOOKS_TOTALS_AT: Final = 96  # for each processor: count, cents
@@ -267,16 +265,8 @@ STATUS_CLOCK_MS: Final = STATUS_AT + 3  # the engine's clock at the last pass
 STATUS_ERRORS: Final = STATUS_AT + 4  # how often a decision has raised since the dispatcher started
 STATUS_SITUATION: Final = STATUS_AT + 5  # what happens to payments now (engine/situation.py); 0: not known yet
 STATUS_CONDITIONS: Final = STATUS_AT + 6  # what is known of each processor, 4 bits each (engine/situation.py)
-STATUS_PROCESSORS: Final = STATUS_AT + 8  # STATUS_PROCESSOR_WORDS for each processor
+STATUS_PROCESSORS: Final = STATUS_AT + 8  # STATUS_PROCESSOR_WORDS for each processor, see ProcessorStatus
 STATUS_PROCESSOR_WORDS: Final = 8
-STATUS_FAILING: Final = 0  # last health answer: 1 failing, 0 not
-STATUS_MIN_RESPONSE_MS: Final = 1  # last health answer
-STATUS_BREAKER_OPEN: Final = 2
-STATUS_IN_FLIGHT: Final = 3
-STATUS_EXPECTED_MS: Final = 4  # what an attempt is expected to take
-STATUS_UNRESOLVED: Final = 5  # payments whose outcome there is not known
-STATUS_HEALTH_MS: Final = 6  # the engine's clock at its last health answer; 0: there was none yet
-STATUS_HEALTH_FROM_MS: Final = 7  # its health may be queried again from this time of the engine's clock on
 REDO_AT: Final = 256
 REDO_ENTRIES: Final = 2048
 ADDRESS_SEGMENT_SHIFT: Final = 48  # a redo address is segment << 48 | word; segment 0: books, i + 1: ring i
@@ -299,7 +289,7 @@ PARKED_SETTLED: Final = 8  # as SLOT_SETTLED; of an open payment 0, of a dead le
 PARKED_FIRST_MS: Final = 9  # as SLOT_FIRST_MS
 PARKED_REFUSALS: Final = 10  # a byte for each processor: refusals, and << 4 those with others charged in between
 PARKED_HOME: Final = 11  # the slot that it had: 1 + ring << ADDRESS_SEGMENT_SHIFT | position; 0 for none
-PARKED_SEQUENCE: Final = 12  # reserved: the number of this place's last change, among all changes of parked places
+PARKED_SEQUENCE: Final = 12  # the number of this place's last change, from 1 on, among those of all places
 
 # --- id memory -------------------------------------------------------------------------------------------------------
 
@@ -327,14 +317,15 @@ IDS_BUCKET_MEAN: Final = 216  # mean ids of a bucket, among the ids that the mem
 
 # No two fields of a header share a word: each begins where the one before it ends, at the earliest.
 _RING_HEADER: Final = (
-    (RING_MAGIC_AT, RING_IDS_AT + 1), (RING_FORGOTTEN_AT, 3), (RING_LEDGER_AT, 1), (RING_HEADER_WORDS, 0),
+    (RING_MAGIC_AT, RING_PURGE_WITHDRAWN_AT + 1), (RING_FORGOTTEN_AT, 4), (RING_LEDGER_AT, 2), (RING_HEADER_WORDS, 0),
 )  # fmt: skip
 _BOOKS_HEADER: Final = (
     (BOOKS_MAGIC_AT, BOOKS_CLOCK_OFFSET_AT + 1), (BOOKS_LEVELS_AT, 2 * LEVELS_MAX),
     *((at, 1) for at in range(BOOKS_PARKED_KEPT_AT, BOOKS_UNCONFIRMED_AT + 1)), (BOOKS_FAILED_AT, 2),
     (BOOKS_FAILED_CARRY_AT, 1), (BOOKS_BEFORE_AT, 2), (BOOKS_BEFORE_CARRY_AT, 1), (BOOKS_DECLARED_AT, 2),
     (BOOKS_DECLARED_CARRY_AT, 1), (BOOKS_PARKED_SEQUENCE_AT, 1), (BOOKS_SET_BACK_AT, 2 * SET_BACKS_MAX),
-    (BOOKS_ACTS_AT, 1), (BOOKS_JOURNAL_AT, 1), (BOOKS_LEDGER_AT, 1), (BOOKS_EPOCH_AT, 1),
+    (BOOKS_ACTS_AT, 1), (BOOKS_JOURNAL_AT, 1), (BOOKS_ANCESTORS_AT[0], 3), (BOOKS_LEDGER_AT, 1), (BOOKS_EPOCH_AT, 1),
+    (BOOKS_LEDGER_STATUS_AT, LEDGER_STATUS_WORDS),
     (BOOKS_NAMES_AT, NAME_WORDS * PROCESSORS_MAX), (BOOKS_TOTALS_AT, 2 * PROCESSORS_MAX),
     (BOOKS_CARRIES_AT, PROCESSORS_MAX), (BOOKS_FINGERPRINTS_AT, PROCESSORS_MAX), (STATUS_AT, 8),
     (STATUS_PROCESSORS, STATUS_PROCESSOR_WORDS * PROCESSORS_MAX), (REDO_AT, 2 * REDO_ENTRIES),

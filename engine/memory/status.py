@@ -1,9 +1,12 @@
-"""The status block: what the dispatcher shows to every process. It gives names to words of the books.
+"""The status blocks: what the dispatcher and the ledger show to every process. They give names to words of the books.
 
-Only the dispatcher writes it. Each word is stored by itself, so words that are read together may be of two moments.
+Only the dispatcher writes the one, and only the ledger the other. Each word is stored by itself, so words that are read
+together may be of two moments.
 """
 
 from __future__ import annotations
+
+from enum import IntEnum
 
 from engine.memory import layout
 from engine.memory.words import Words
@@ -39,14 +42,36 @@ class ProcessorStatus(_Block):
 
     __slots__ = ()
 
-    failing = _Word(layout.STATUS_FAILING)  # its last health answer: 1 failing, 0 not
-    min_response_ms = _Word(layout.STATUS_MIN_RESPONSE_MS)  # its last health answer
-    health_ms = _Word(layout.STATUS_HEALTH_MS)  # when its last health answer came; 0: there was none yet
-    health_from_ms = _Word(layout.STATUS_HEALTH_FROM_MS)  # its health may be queried again from this time on
-    breaker_open = _Word(layout.STATUS_BREAKER_OPEN)  # 1 or 0
-    in_flight = _Word(layout.STATUS_IN_FLIGHT)  # requests in flight
-    expected_ms = _Word(layout.STATUS_EXPECTED_MS)  # what an attempt is expected to take
-    unresolved = _Word(layout.STATUS_UNRESOLVED)  # payments whose outcome there is not known
+    failing = _Word(0)  # its last health answer: 1 failing, 0 not
+    min_response_ms = _Word(1)  # its last health answer
+    breaker_open = _Word(2)  # 1 or 0
+    in_flight = _Word(3)  # requests in flight
+    expected_ms = _Word(4)  # what an attempt is expected to take
+    unresolved = _Word(5)  # payments whose outcome there is not known
+    health_ms = _Word(6)  # when its last health answer came; 0: there was none yet
+    health_from_ms = _Word(7)  # its health may be queried again from this time on
+
+
+class LedgerState(IntEnum):
+    """What the ledger process does."""
+
+    STARTING = 0  # it has not opened its database yet
+    CARRYING = 1
+    AWAY = 2  # its database is away, and it tries again
+    STOPPED = 3
+
+
+class LedgerStatus(_Block):
+    """What the ledger shows of itself in the books. Times are the engine's clock in ms."""
+
+    __slots__ = ()
+
+    state = _Word(0)  # a LedgerState
+    complete_ms = _Word(1)  # SQL has what happened before; 0: not known
+    heartbeat_ms = _Word(2)  # its last look, or its last try to reach the database
+
+    def __init__(self, books: Words) -> None:
+        super().__init__(books, layout.BOOKS_LEDGER_STATUS_AT)
 
 
 class StatusBlock(_Block):

@@ -54,6 +54,7 @@ def repair(words: Words) -> None:
             _mend_time(ring, position)
     # No client waits any more for a purge that was asked for, and a purge that was done must not be done again.
     words[layout.RING_PURGE_ASKED_AT] = words[layout.RING_PURGE_DONE_AT]
+    words[layout.RING_LEDGER_PURGE_AT] = 0  # the numbers of purges may come again
     words[layout.RING_HEAD_AT] = head
     words[layout.RING_READY_AT] = head
 

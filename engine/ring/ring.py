@@ -11,11 +11,13 @@ holds the next older position of its bucket, and a chain ends at the slots that 
 from __future__ import annotations
 
 from engine.memory import layout
+from engine.memory.errors import other_version
 from engine.memory.hashing import mix
 from engine.memory.layout import (
     RING_FORGOTTEN_AT,
     RING_HEAD_AT,
     RING_HEADER_WORDS,
+    RING_LEDGER_AT,
     RING_READY_AT,
     SLOT_ACCEPTED_MS,
     SLOT_CENTS,
@@ -49,17 +51,22 @@ def check_ring(words: Words, slots: int) -> str:
     if words[layout.RING_MAGIC_AT] != layout.RING_MAGIC:
         return "unfinished" if words[layout.RING_MAGIC_AT] == 0 else "it is not a ring"
     if words[layout.RING_LAYOUT_AT] != layout.LAYOUT_VERSION:
-        return layout.other_version(words[layout.RING_LAYOUT_AT])
+        return other_version(words[layout.RING_LAYOUT_AT])
     if words[layout.RING_SLOTS_AT] != slots:
         return f"it has {words[layout.RING_SLOTS_AT]} slots, ENGINE_RING_SLOTS says {slots}"
     return ""
 
 
 class RingReader:
-    """Reading a ring from any process."""
+    """Reading a ring from any process.
 
-    def __init__(self, words: Words) -> None:
+    Parameters:
+      waits_for_ledger: a slot may be used again only when SQL has what became of its payment.
+    """
+
+    def __init__(self, words: Words, waits_for_ledger: bool = False) -> None:
         self.words = words
+        self.waits_for_ledger = waits_for_ledger
         self.slots = words[layout.RING_SLOTS_AT]
         self._mask = self.slots - 1
         self._base = RING_HEADER_WORDS + self.slots
@@ -166,9 +173,22 @@ class RingReader:
         words[bucket] = position + 1
 
     def is_done(self, position: int) -> bool:
-        """Whether the slot of ``position`` may be used again."""
+        """Whether the payment at ``position``, which has its slot still, needs the slot no more."""
         word = self.words[self.offset(position) + SLOT_PROGRESS]
         return position < self.forgotten_below or layout.unpack_progress(position, word)[0] in DONE
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no slot for the next payment."""
+        oldest = self.words[RING_HEAD_AT] - self.slots
+        if oldest < 0:
+            return False
+        return not self.is_done(oldest) or (self.waits_for_ledger and oldest >= self.words[RING_LEDGER_AT])
+
+    @property
+    def is_full_of_unrecorded(self) -> bool:
+        """Whether there is no slot for the next payment only because SQL does not have the oldest payment yet."""
+        return self.is_full and self.is_done(self.words[RING_HEAD_AT] - self.slots)
 
     def bucket(self, id_high: int, id_low: int) -> int:
         """The word that has the newest position of those whose ids have the same mix as this one."""
@@ -182,10 +202,11 @@ class RingWriter(RingReader):
 
     Parameters:
       is_synced: payments may be sent only after :meth:`release`, when the caller has brought them to disk.
+      waits_for_ledger: see :class:`RingReader`.
     """
 
-    def __init__(self, words: Words, is_synced: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, words: Words, is_synced: bool = False, waits_for_ledger: bool = False) -> None:
+        super().__init__(words, waits_for_ledger)
         self._is_synced = is_synced
         head = words[RING_HEAD_AT]
         at = self.offset(head)
@@ -198,23 +219,28 @@ class RingWriter(RingReader):
             words[RING_READY_AT] = head
 
     def has_room(self) -> bool:
-        """Whether a payment can be put in; if not, it counts as refused. Room stays until a payment is put in."""
-        position = self.words[RING_HEAD_AT]
-        if position < self.slots or self.is_done(position - self.slots):
+        """Whether a payment can be put in; if not, it counts as refused. Who was told so may :meth:`fill` a slot."""
+        if not self.is_full:
             return True
         self.words[layout.RING_REFUSED_AT] += 1
         return False
 
     def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
-        """Accepts a payment. False: the ring is full, its oldest payment is not settled yet. ``origin``: SLOT_ORIGIN.
+        """Accepts a payment where there is room, as :meth:`fill` does. False: the ring is full."""
+        if not self.has_room():
+            return False
+        self.fill(id_high, id_low, cents, accepted_ms, origin)
+        return True
 
-        If it returns True, the payment survives the death of every process. The caller has made sure that the
-        correlationId is not in any ring.
+    def fill(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> None:
+        """Accepts a payment; ``origin``: SLOT_ORIGIN. From then on it survives the death of every process.
+
+        The caller has made sure that the correlationId is not in any ring, and that :meth:`has_room`, which is not
+        looked at again: the ledger's word may go back meanwhile.
         """
         # The head is not cached here: engine/intake/fast_path.c, in this same process, puts payments in too.
         words, position = self.words, self.words[RING_HEAD_AT]
-        if not self.has_room():
-            return False
+        assert position < self.slots or self.is_done(position - self.slots), "its slot is in use"
         assert 0 < cents <= WORD_MAX and 0 <= origin <= WORD_MAX
         at = self.offset(position)
         assert words[at + SLOT_SEQUENCE] != position + 1, "it is there already"
@@ -235,7 +261,6 @@ class RingWriter(RingReader):
         if not self._is_synced:
             words[RING_READY_AT] = position + 1
         assert words[RING_READY_AT] <= words[RING_HEAD_AT]
-        return True
 
     def note_summary(self, now_ms: int) -> None:
         """Tells the dispatcher that a summary was requested."""

@@ -147,7 +147,7 @@ def _make(store: Store, engine: str, asked: Sizes, durability: Durability, old: 
         if plan is not None and old is not None:
             new = Memory(books.words, books_shape, [ring.words for ring in rings])
             migration.carry_over(plan, old.memory, new)
-            books.words[layout.BOOKS_REPLACED_AT] = old.generation
+            _descend(books.words, old)
         for segment in made:
             segment.sync()
     except (SegmentError, OSError) as error:
@@ -158,6 +158,14 @@ def _make(store: Store, engine: str, asked: Sizes, durability: Durability, old: 
             segment.close()
     store.rename(names.books_name(engine) + names.NEW, names.books_name(engine))  # now the new memory is in force
     _finish(store, engine)
+
+
+def _descend(books: Words, old: Taken) -> None:
+    """New books say whose payments they have taken over, and whose those had taken over before."""
+    had, places = old.memory.books, (layout.BOOKS_REPLACED_AT, *layout.BOOKS_ANCESTORS_AT)
+    ancestors = [old.generation, *(had[at] for at in places)]
+    for at, generation in zip(places, ancestors, strict=False):
+        books[at] = generation
 
 
 def _seeds(old: Taken | None) -> tuple[int, int] | None:

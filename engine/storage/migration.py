@@ -41,6 +41,9 @@ _OWN_WORDS = frozenset(
         layout.BOOKS_RINGS_AT,
         layout.BOOKS_REPLACED_AT,
         layout.BOOKS_PROCESSORS_AT,
+        *layout.BOOKS_ANCESTORS_AT,
+        layout.BOOKS_LEDGER_AT,
+        *range(layout.BOOKS_LEDGER_STATUS_AT, layout.BOOKS_NAMES_AT),
         *range(layout.BOOKS_NAMES_AT, layout.BOOKS_TOTALS_AT),
     )
 )

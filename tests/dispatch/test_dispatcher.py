@@ -350,6 +350,24 @@ def test_with_no_room_parked_a_payment_keeps_its_slot() -> None:
     assert states.count(PARKED) + states.count(PROCESSING) == 200
 
 
+def test_where_no_parked_place_is_recorded_a_payment_keeps_its_slot_and_is_still_settled() -> None:
+    world = World(slots=256, in_flight_max=256, waits_for_ledger=True)
+    for number in range(200):
+        world.accept(number)
+    attempts = [attempt for _ in range(4) for attempt in world.start()]
+    world.end(attempts, outcome.UNKNOWN)
+    world.start(later_ms=20_000)
+    parked = [number for number in range(200) if world.payment(number).state == PARKED]
+    assert 32 <= len(parked) <= 64
+    world.router.observed[DEFAULT].health(world.mono_ms, False, 0)
+    for _ in range(8):
+        world.end(world.start(later_ms=3000), outcome.CHARGED)
+    assert world.totals()[0] == Sum(200, 200 * 1990)
+    assert [world.books.parked(number, number) is not None for number in parked] == [True] * len(parked), (
+        "SQL has none of them, so none is forgotten"
+    )
+
+
 def test_a_purge_forgets_what_is_parked() -> None:
     world = World()
     _unknown_for_long(world)
@@ -358,6 +376,73 @@ def test_a_purge_forgets_what_is_parked() -> None:
     assert world.books.parked(1, 1) is None
     world.restart()
     assert not world.dispatcher.has_work
+
+
+def _ask_for_a_purge(world: World, ring: int = 0) -> int:
+    world.writers[ring].words[layout.RING_PURGE_ASKED_AT] += 1
+    return world.writers[ring].words[layout.RING_PURGE_ASKED_AT]
+
+
+def _decided(world: World, ring: int = 0) -> tuple[int, int]:
+    """Up to which number purges are decided, and which was the last that was carried out."""
+    words = world.writers[ring].words
+    return words[layout.RING_PURGE_DONE_AT], words[layout.RING_PURGED_AT]
+
+
+def test_where_the_ledger_is_waited_for_a_purge_is_carried_out_when_sql_has_what_was_there() -> None:
+    world = World(rings=2, waits_for_ledger=True)
+    world.accept(1)
+    asked = _ask_for_a_purge(world)
+    assert not world.dispatcher.purge_if_asked(world.now)
+    wake_ms = world.dispatcher.wake_ms(world.mono_ms)
+    assert wake_ms is not None and wake_ms <= world.mono_ms + 20, "the ledger rings no bell"
+    world.writers[0].words[layout.RING_LEDGER_PURGE_AT] = asked + 1  # of other memory, perhaps
+    world.mono_ms += 1999
+    assert not world.dispatcher.purge_if_asked(world.now)
+    assert world.writers[0].forgotten_below == 0 and _decided(world) == (0, 0)
+    world.writers[0].words[layout.RING_LEDGER_PURGE_AT] = asked
+    assert world.dispatcher.purge_if_asked(world.now)
+    assert world.writers[0].forgotten_below == 1 and _decided(world) == (1, 1)
+    assert not world.dispatcher.purge_if_asked(world.now)
+
+
+def test_a_purge_that_the_ledger_does_not_cover_in_time_is_refused_and_nothing_of_it_happens() -> None:
+    world = World(waits_for_ledger=True)
+    world.accept(1)
+    (attempt,) = world.start()
+    _ask_for_a_purge(world)
+    assert not world.dispatcher.purge_if_asked(world.now)
+    world.mono_ms += 2000
+    assert not world.dispatcher.purge_if_asked(world.now)
+    assert _decided(world) == (1, 0) and world.writers[0].forgotten_below == 0
+    world.writers[0].words[layout.RING_LEDGER_PURGE_AT] = 1
+    assert not world.dispatcher.purge_if_asked(world.now), "it was refused"
+    world.end([attempt], outcome.CHARGED)
+    assert world.totals()[0] == Sum(1, 1990)
+    second = _ask_for_a_purge(world)
+    assert not world.dispatcher.purge_if_asked(world.now), "the next one has its own time"
+    world.writers[0].words[layout.RING_LEDGER_PURGE_AT] = second
+    assert world.dispatcher.purge_if_asked(world.now)
+    assert _decided(world) == (2, 2) and world.totals()[0] == NOTHING
+
+
+def test_a_purge_that_nobody_waits_for_any_more_does_not_happen_when_a_dispatcher_comes_back() -> None:
+    world = World(waits_for_ledger=True)
+    world.accept(1)
+    asked = _ask_for_a_purge(world)
+    words = world.writers[0].words
+    words[layout.RING_PURGE_WITHDRAWN_AT] = words[layout.RING_LEDGER_PURGE_AT] = asked
+    world.restart()
+    assert not world.dispatcher.purge_if_asked(world.now)
+    assert _decided(world) == (1, 0) and world.writers[0].forgotten_below == 0
+
+
+def test_without_a_ledger_a_purge_waits_for_nothing() -> None:
+    world = World()
+    world.accept(1)
+    _ask_for_a_purge(world)
+    assert world.dispatcher.purge_if_asked(world.now)
+    assert _decided(world) == (1, 1)
 
 
 def test_a_processor_that_does_not_answer_in_its_usual_time_is_asked_whether_it_has_charged() -> None:

@@ -33,7 +33,9 @@ class World:
         in_flight_max: int = 16,
         give_up_ms: int = 60_000,
         look: int = LOOK_AT_ONCE,
+        waits_for_ledger: bool = False,
     ) -> None:
+        self._waits_for_ledger = waits_for_ledger
         self._look = look
         self._in_flight_max = in_flight_max
         self._give_up_ms = give_up_ms
@@ -66,7 +68,14 @@ class World:
             SHAPE,
             StatusBlock(self._books_words),
             self.router,
-            Limits(give_up_ms=self._give_up_ms, park_ms=20_000, batch=64, refusals_max=3, look=self._look),
+            Limits(
+                give_up_ms=self._give_up_ms,
+                park_ms=20_000,
+                batch=64,
+                refusals_max=3,
+                look=self._look,
+                waits_for_ledger=self._waits_for_ledger,
+            ),
         )
         self.dispatcher = Dispatcher(work)
         self.dispatcher.recover(self.now)

@@ -144,6 +144,7 @@ def purging(made: Engine) -> Iterator[None]:
                 asked = ring.words[layout.RING_PURGE_ASKED_AT]
                 if asked != ring.words[layout.RING_PURGE_DONE_AT]:
                     ring.words[layout.RING_FORGOTTEN_AT] = ring.head
+                    ring.words[layout.RING_PURGED_AT] = asked
                     ring.words[layout.RING_PURGE_DONE_AT] = asked
 
     thread = threading.Thread(target=loop)

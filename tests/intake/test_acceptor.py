@@ -170,7 +170,7 @@ def test_a_process_that_dies_while_it_accepts_leaves_no_lock_behind(world: Engin
     context = multiprocessing.get_context("fork")
 
     class DyingRing(RingWriter):
-        def put(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
+        def fill(self, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> None:
             os._exit(9)
 
     def die() -> None:

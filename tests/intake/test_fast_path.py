@@ -25,7 +25,7 @@ from engine import settings as settings_module
 from engine.books import levels
 from engine.books.reader import BooksReader
 from engine.intake import build, payment
-from engine.intake.acceptor import STUCK_SECONDS, Acceptor, FileLock, StripeBusyError, Verdict
+from engine.intake.acceptor import STUCK_SECONDS, Acceptor, FileLock, StripeBusyError, Usage, Verdict
 from engine.intake.fast_path import FastPath, NotBuiltError
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell, Pipe
@@ -68,10 +68,12 @@ class Maker:
         self._directory = directory
         self._made: list[tuple[FastPath, Acceptor, Doorbell]] = []
 
-    def __call__(self, *memories: memoryview[int], ids: memoryview[int] | None = None) -> World:
+    def __call__(
+        self, *memories: memoryview[int], ids: memoryview[int] | None = None, waits_for_ledger: bool = False
+    ) -> World:
         books: Words = blank(SHAPE.words)  # type: ignore[assignment]
         levels.lay_out_books(books, SHAPE, SPREAD[0])
-        own = RingWriter(memories[0])  # type: ignore[arg-type]
+        own = RingWriter(memories[0], waits_for_ledger=waits_for_ledger)  # type: ignore[arg-type]
         rings = [own, *(RingReader(memory) for memory in memories[1:])]  # type: ignore[arg-type]
         memory = None if ids is None else IdMemory(ids)  # type: ignore[arg-type]
         acceptor = Acceptor(rings, own, BooksReader(books, SHAPE), FileLock(lock_file(self._directory)), memory)
@@ -166,6 +168,7 @@ steps = st.lists(
         st.tuples(st.just("pay"), st.integers(0, 30)),
         st.tuples(st.just("pay elsewhere"), st.integers(0, 30)),
         st.tuples(st.just("finish"), st.integers(0, SLOTS - 1)),
+        st.tuples(st.just("record"), st.integers(0, SLOTS)),
         st.tuples(st.just("purge"), st.just(0)),
     ),
     max_size=60,
@@ -173,13 +176,17 @@ steps = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps, st.sampled_from([ONE_BUCKET, SPREAD]), st.booleans(), st.booleans())
+@given(steps, st.sampled_from([ONE_BUCKET, SPREAD]), st.booleans(), st.booleans(), st.booleans())
 def test_whatever_happens_the_fast_path_leaves_the_same_words_as_python_and_takes_all_that_is_new(
-    make: Maker, steps: list[Step], seeds: tuple[int, int], is_alone: bool, has_ids: bool
+    make: Maker, steps: list[Step], seeds: tuple[int, int], is_alone: bool, has_ids: bool, waits: bool
 ) -> None:
     count = 1 if is_alone else 2
     ours, twin = (
-        make(*(make_ring(seeds=seeds) for _ in range(count)), ids=make_ids(seeds=seeds) if has_ids else None)
+        make(
+            *(make_ring(seeds=seeds) for _ in range(count)),
+            ids=make_ids(seeds=seeds) if has_ids else None,
+            waits_for_ledger=waits,
+        )
         for _ in range(2)
     )
     for what, number in steps:
@@ -190,6 +197,8 @@ def test_whatever_happens_the_fast_path_leaves_the_same_words_as_python_and_take
                 position = RingReader(memory).head - 1 - number
                 if position >= 0:
                     finish(memory, position)
+            elif what == "record":  # also backwards
+                memory[layout.RING_LEDGER_AT] = max(0, RingReader(memory).head - number)
             elif what == "purge":
                 memory[layout.RING_FORGOTTEN_AT] = memory[layout.RING_HEAD_AT]
             elif what == "pay elsewhere" and not is_alone and twin.acceptor.find(7, number) is None:
@@ -232,6 +241,22 @@ def test_only_a_payment_that_is_done_gives_its_slot_to_the_fast_path(make: Maker
             finish(memory, position, state)  # type: ignore[arg-type]
             assert world.fast_path.accept(0, SLOTS + position, 100, NOW_MS, CLOCK_MS)
         assert not world.fast_path.accept(0, 2 * SLOTS, 100, NOW_MS, CLOCK_MS)
+
+
+def test_where_the_ledger_is_waited_for_the_fast_path_takes_no_slot_whose_payment_sql_does_not_have(
+    make: Maker,
+) -> None:
+    memory: Words = make_ring()  # type: ignore[assignment]
+    world = make(memory, waits_for_ledger=True)  # type: ignore[arg-type]
+    for position in range(SLOTS):
+        assert world.fast_path.accept(0, position, 100, NOW_MS, CLOCK_MS)
+        finish(memory, position)
+    assert not world.fast_path.accept(0, SLOTS, 100, NOW_MS, CLOCK_MS)
+    assert world.acceptor.accept(0, SLOTS, 100, NOW_MS, CLOCK_MS) is Verdict.UNRECORDED
+    assert world.acceptor.own_usage() == Usage(SLOTS, 1, full=True, unrecorded=True)
+    memory[layout.RING_LEDGER_AT] = 1
+    assert world.fast_path.accept(0, SLOTS, 100, NOW_MS, CLOCK_MS)
+    assert not world.fast_path.accept(0, SLOTS + 1, 100, NOW_MS, CLOCK_MS)
 
 
 def test_the_fast_path_refuses_more_than_the_largest_amount(make: Maker) -> None:

@@ -9,9 +9,9 @@ import pytest
 from engine import settings as settings_module
 from engine.books.reader import Sum, Totals
 from engine.intake.acceptor import Usage
-from engine.intake.health import HEARTBEAT_MS_MAX, report
+from engine.intake.health import HEARTBEAT_MS_MAX, report, unready
 from engine.memory import layout
-from engine.memory.status import StatusBlock
+from engine.memory.status import LedgerState, LedgerStatus, StatusBlock
 from engine.memory.words import Words, zeros
 from engine.processors import DEFAULT, FALLBACK
 from engine.situation import Condition, Flow, Situation, conditions_word
@@ -121,6 +121,37 @@ def test_pending_is_what_was_accepted_less_what_is_settled_or_failed(books: Word
     assert shown["queues"] == {"pending": 9, "failed": 3, "parked": 2, "deadLetters": 0, "chargedBefore": 1}
     assert shown["rings"] == [{"full": False, "refused": 0}, {"full": True, "refused": 4}]
     assert shown["reasons"] == ["ring 1 is full"]
+
+
+def test_a_ring_that_waits_for_the_ledger_says_so(books: Words) -> None:
+    ring = Usage(8, 4, full=True, unrecorded=True)
+    assert show(books, rings=[ring])["reasons"] == ["ring 0 is full until the ledger has recorded more"]
+    StatusBlock(books).heartbeat_ms = NOW_MS
+    assert unready(books, "", ring, NOW_MS) == ["the ring is full until the ledger has recorded more"]
+
+
+@pytest.mark.parametrize(
+    ("state", "age_ms", "shown", "reasons"),
+    [
+        (LedgerState.STARTING, None, {"state": "starting", "lagMs": None}, []),
+        (LedgerState.CARRYING, 200, {"state": "carrying", "lagMs": 1200}, []),
+        (LedgerState.AWAY, 4000, {"state": "away", "lagMs": 1200}, ["the ledger's database is away"]),
+        (LedgerState.CARRYING, 15_001, {"state": "silent", "lagMs": 1200}, ["the ledger process is down"]),
+        (LedgerState.STOPPED, 15_001, {"state": "stopped", "lagMs": 1200}, ["the ledger process is down"]),
+    ],
+)
+def test_where_a_ledger_is_on_its_state_and_lag_are_shown(
+    books: Words, state: LedgerState, age_ms: int | None, shown: dict[str, Any], reasons: list[str]
+) -> None:
+    ledger = LedgerStatus(books)
+    ledger.state = state
+    if age_ms is not None:
+        ledger.heartbeat_ms, ledger.complete_ms = CLOCK_MS - age_ms, CLOCK_MS - 1200
+    for mode in ("best", "require"):
+        settings = settings_module.read({"ENGINE_LEDGER": mode})
+        document = report(books, NOTHING, IDLE, settings, NOW_MS, CLOCK_MS)
+        assert (document["ledger"], document["reasons"]) == (shown, reasons)
+    assert "ledger" not in show(books), "without a ledger the document is what it was"
 
 
 def test_what_only_a_person_can_resolve_is_a_reason(books: Words) -> None:

@@ -287,8 +287,7 @@ def test_an_engine_with_three_processors_shows_all_of_them_by_their_names(tmp_pa
             )
             status = client.get(f"/payments/{identity}/status").json()
             assert (status["status"], status["processor"]) == ("completed", "third")
-            at = layout.STATUS_PROCESSORS + 2 * layout.STATUS_PROCESSOR_WORDS
-            world.books.words[at + layout.STATUS_BREAKER_OPEN] = 1
+            StatusBlock(world.books.words).processor(2).breaker_open = 1
             health = client.get("/health").json()
             assert list(health["processors"]) == ["near", "far", "third"]
             assert "breaker of third is open" in health["reasons"]

@@ -17,8 +17,9 @@ from engine.connectors.answers import Outcome
 from engine.journal.reader import JournalReader
 from engine.ledger import queries, schema
 from engine.ledger.carrier import Carrier
-from engine.ledger.carry import carry
+from engine.ledger.carry import carry, open_parked
 from engine.ledger.database import Database, open_ledger
+from engine.ledger.marks import Marks
 from engine.ledger.process import Process
 from engine.ledger.rows import DROPPED, PURGED, UNKNOWN_GAP
 from engine.ledger.view import View
@@ -46,12 +47,20 @@ class Ledger:
         shape = mapping.books_shape(place.settings)
         reader = JournalReader(place.journal.words)
         view = View(place.books.words, shape, [place.ring.words], reader)
-        self.carrier = Carrier(view, self.database.cursor(), list(FEES_PPM), place.now.wall_ms)
+        self.marks = Marks(place.books.words, [place.ring.words])
+        cursor = self.database.cursor()
+        self.marks.begin(cursor)
+        parked = open_parked(self.database)
+        self.carrier = Carrier(view, cursor, list(FEES_PPM), place.now.wall_ms, parked)
 
     def look(self) -> None:
-        """One look, carried."""
-        assert carry(self.database, self.carrier.look(self.place.now.wall_ms)) == 0
+        """One look, carried, and said in shared memory."""
+        asked, is_waiting = self.marks.asked(), self.marks.is_purge_waiting
+        assert carry(self.database, self.carrier.look(self.place.now.wall_ms, is_waiting)) == 0
         self.carrier.carried()
+        self.marks.set(self.carrier.cursor)
+        if self.carrier.is_whole:
+            self.marks.cover(asked)
 
     def rows(self, table: sa.Table, *columns: str) -> list[tuple[Any, ...]]:
         """These columns of all rows, in order."""
@@ -179,12 +188,12 @@ def test_a_look_that_is_cut_short_loses_no_payment(place: Place, monkeypatch: py
     assert place.accept(7)
     busy, looks = iter([True]), iter([False, False])
 
-    def parked(_: View) -> list[Any]:
+    def parked_since(_: View, sequence: int) -> tuple[int, list[Any]]:
         if next(busy, False):
             raise BooksBusyError("after the rings were looked at")
-        return []
+        return sequence, []
 
-    monkeypatch.setattr(View, "parked", parked)
+    monkeypatch.setattr(View, "parked_since", parked_since)
     process = Process(place.settings, lambda: next(looks, True), lambda _: None)
     process.run()
     url = place.settings.ledger_url
@@ -248,7 +257,6 @@ def test_whatever_dies_every_payment_is_there_once_and_sums_are_those_of_the_boo
         if not place.loop.dispatcher.has_work:
             break
     place.step()
-    place.now_ms += 2000  # the parking table is looked at once a second
     ledger.look()
     rows = ledger.payments("era", "id", "state", "processor", "cents")
     by_era = {era: {row[1] for row in rows if row[0] == era} for era in accepted}

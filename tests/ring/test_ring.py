@@ -96,6 +96,45 @@ def test_a_slot_is_given_away_when_its_payment_is_completed_failed_or_parked() -
         assert writer.put(0, 99, 100, 1, 0) is may
 
 
+def test_where_the_ledger_is_waited_for_a_slot_is_given_away_only_when_sql_has_its_payment() -> None:
+    words: Words = make_ring()  # type: ignore[assignment]
+    writer, careless = RingWriter(words, waits_for_ledger=True), RingReader(words)
+    fill(writer, SLOTS)
+    words[layout.RING_LEDGER_AT] = 1
+    assert not writer.put(0, 99, 100, 1, 0), "SQL has it, and it is not done"
+    assert (writer.is_full, writer.is_full_of_unrecorded) == (True, False)
+    finish(words, 0)
+    finish(words, 1)
+    assert writer.put(0, 99, 100, 1, 0)
+    assert not writer.put(0, 100, 100, 1, 0), "it is done, and SQL does not have it"
+    assert writer.is_full_of_unrecorded and words[layout.RING_REFUSED_AT] == 2
+    assert not careless.is_full
+    words[layout.RING_LEDGER_AT] = 2
+    assert writer.put(0, 100, 100, 1, 0)
+
+
+def test_what_was_purged_gives_its_slots_back_only_when_sql_has_it_where_the_ledger_is_waited_for() -> None:
+    words: Words = make_ring()  # type: ignore[assignment]
+    writer = RingWriter(words, waits_for_ledger=True)
+    fill(writer, SLOTS)
+    words[layout.RING_FORGOTTEN_AT] = writer.head
+    assert not writer.put(0, 99, 100, 1, 0)
+    words[layout.RING_LEDGER_AT] = SLOTS
+    fill(writer, SLOTS)
+
+
+def test_a_ledger_that_goes_back_takes_no_room_from_who_was_told_that_there_is_some() -> None:
+    words: Words = make_ring()  # type: ignore[assignment]
+    writer = RingWriter(words, waits_for_ledger=True)
+    fill(writer, SLOTS)
+    finish(words, 0)
+    words[layout.RING_LEDGER_AT] = SLOTS
+    assert writer.has_room()
+    words[layout.RING_LEDGER_AT] = 0
+    writer.fill(0, 99, 100, 1, 0)
+    assert writer.find(0, 99) is not None
+
+
 def test_progress_of_an_older_payment_in_the_slot_never_passes_for_this_ones() -> None:
     words: Words = make_ring()  # type: ignore[assignment]
     writer = RingWriter(words)

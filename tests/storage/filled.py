@@ -149,7 +149,8 @@ def _counters(get: Callable[[int], int]) -> list[int]:
         *range(layout.BOOKS_TOTALS_AT, layout.STATUS_AT),
         layout.STATUS_CLOCK_MS,
     ]
-    return [get(at) for at in places]
+    own = (*layout.BOOKS_ANCESTORS_AT, *range(layout.BOOKS_LEDGER_AT, layout.BOOKS_NAMES_AT))  # of this memory alone
+    return [get(at) for at in places if at not in own]
 
 
 def _buckets(memory: Memory) -> dict[tuple[int, int, int], tuple[int, int]]:

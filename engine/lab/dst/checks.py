@@ -215,7 +215,7 @@ class Checks:
     def check_refusal(self, index: int) -> None:
         """A payment was refused by ring ``index``, which therefore must be full."""
         ring = self._rings[index]
-        if ring.head < ring.slots or ring.is_done(ring.head - ring.slots):
+        if not ring.is_full:
             raise ViolationError(f"ring {index} refused a payment and is not full")
 
     def _check_window(self, masks: Masks, from_ms: int | None, to_ms: int | None) -> None:

@@ -60,7 +60,7 @@ MUTANTS = {
     ),
     "no-redo-log": Mutant("a transaction of the books is stored without its log", BooksWriter, "commit", wrong.commit),
     "redo-forgotten": Mutant("a new writer drops what was committed", BooksWriter, "recover", wrong.recover_books),
-    "head-first": Mutant("a payment is published before its slot is whole", RingWriter, "put", wrong.put_head_first),
+    "head-first": Mutant("a payment is published before its slot is whole", RingWriter, "fill", wrong.fill_head_first),
     "sent-before-stored": Mutant(
         "PROCESSING is stored after the request was sent",
         starting,

@@ -51,14 +51,12 @@ def recover_books(self: BooksWriter) -> None:
     self._words[layout.BOOKS_VERSION_AT] += self._words[layout.BOOKS_VERSION_AT] & 1
 
 
-_put = RingWriter.put
+_fill = RingWriter.fill
 
 
-def put_head_first(self: RingWriter, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> bool:
-    position = self.head
-    if position < self.slots or self.is_done(position - self.slots):
-        self.words[layout.RING_HEAD_AT] = self.words[layout.RING_READY_AT] = position + 1
-    return _put(self, id_high, id_low, cents, accepted_ms, origin)
+def fill_head_first(self: RingWriter, id_high: int, id_low: int, cents: int, accepted_ms: int, origin: int) -> None:
+    self.words[layout.RING_HEAD_AT] = self.words[layout.RING_READY_AT] = self.head + 1
+    _fill(self, id_high, id_low, cents, accepted_ms, origin)
 
 
 _begin = starting.begin

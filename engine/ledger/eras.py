@@ -1,0 +1,90 @@
+"""Which of the ledger's eras a payment belongs to. Pure.
+
+A purge ends an era: what is below the positions that it forgot belongs to earlier ones. The journal has every purge.
+Where it was written over, what lies between two purges is counted to the earlier one, and a gap says so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.journal.reader import Record
+from engine.ledger.rows import Cursor, EraRow, GapRow
+from engine.ledger.view import Moment
+
+
+class Boundary(NamedTuple):
+    """From ``position`` of ring ``ring`` on, payments belong to the ledger's era ``era``."""
+
+    ring: int
+    position: int
+    era: int
+
+
+class Eras:
+    """The eras from that of ``cursor`` on, in the memory called ``generation``.
+
+    ``current``: the ledger's era; ``purges``: what the books count as theirs then; ``rows``, ``gaps``: to be carried,
+    and then cleared; ``boundaries``: where the eras of each ring begin.
+    """
+
+    def __init__(self, cursor: Cursor, generation: int) -> None:
+        self._generation = generation
+        self.current = cursor.era
+        self.purges = cursor.purges
+        self.boundaries = list[Boundary]()
+        self.rows = list[EraRow]()
+        self.gaps = list[GapRow]()
+        self._by_purges = {cursor.purges: cursor.era}
+
+    def begin(self, cursor: Cursor, ancestors: tuple[int, ...], moment: Moment, now_ms: int) -> None:
+        """Finds out how this memory, which has taken over that of the ``ancestors``, goes on from ``cursor``."""
+        if cursor.generation != self._generation:
+            self.purges = moment.purges
+            self._by_purges = {moment.purges: self.current}
+            if not cursor.generation:
+                self._next(now_ms, "the ledger was made")
+            elif cursor.generation not in ancestors:
+                self._next(now_ms, "the memory was made anew")
+        elif cursor.purges == moment.purges:
+            self._forget(moment)
+
+    def take(self, record: Record) -> None:
+        """The journal tells of a purge."""
+        if record.first < self.purges:
+            return
+        if record.first > self.purges:
+            self.purges = record.first
+            self._next(record.at_ms, "purge")
+        self.boundaries.append(Boundary(record.ring - 1, record.position, self.current))
+
+    def look(self, moment: Moment, now_ms: int) -> None:
+        """A purge that the journal has not told: its record was written over, or comes in a moment."""
+        missing = moment.purges - self.purges
+        if missing <= 0:
+            return
+        if missing > 1:
+            why = "purges that the journal does not tell: their payments are counted to the era before"
+            self.gaps.append(GapRow("era", self.current, self.current, missing - 1, now_ms, why))
+        self.purges = moment.purges
+        self._next(now_ms, "purge")
+        self._forget(moment)
+
+    def of_slot(self, ring: int, position: int) -> int:
+        """The era of the payment that was accepted at ``position`` of ``ring``."""
+        eras = [one.era for one in self.boundaries if one.ring == ring and position < one.position]
+        return min(eras) - 1 if eras else self.current
+
+    def of_purges(self, purges: int) -> int | None:
+        """The era of what the books count to this era of theirs; None: it ended before :meth:`begin`."""
+        return self._by_purges.get(purges)
+
+    def _forget(self, moment: Moment) -> None:
+        self.boundaries += [Boundary(ring, position, self.current) for ring, position in enumerate(moment.forgotten)]
+
+    def _next(self, now_ms: int, why: str) -> None:
+        if self.current:
+            self.rows.append(EraRow(self.current, now_ms, now_ms, self._generation, ""))
+        self.current += 1
+        self.rows.append(EraRow(self.current, now_ms, None, self._generation, why))
+        self._by_purges[self.purges] = self.current
