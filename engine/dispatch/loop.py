@@ -106,11 +106,10 @@ class Loop:
         for word in words:
             self._queries.heard(now, word)
         dispatcher.finish(now, ended)
-        dropped = dispatcher.take_dropped()
-        for attempt in dropped:
+        for attempt in dispatcher.take_dropped():
             transport.drop(attempt)
         if history is not None:
-            history.answered(now, ended, dropped, words)
+            history.told(now, words)
         self._queries.ask(now)
         # A payment that has no time left to be answered is not begun: it waits in the ring for the next dispatcher.
         drain = self.drain
