@@ -185,7 +185,7 @@ def test_a_purge_waits_until_all_that_was_begun_is_known(place: Place, monkeypat
         assert place.accept(number)
     begun = len(place.step())
     place.told()
-    monkeypatch.setattr(loop, "Limits", lambda *words, **named: work.Limits(*words, **named, look=2))
+    monkeypatch.setattr(loop, "Limits", lambda *words, **named: work.Limits(*words, **named | {"look": 2}))
     place.start()
     place.ring.words[layout.RING_PURGE_ASKED_AT] += 1
     for _ in range(10):

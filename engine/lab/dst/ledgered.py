@@ -189,7 +189,6 @@ class LedgerProcess(Process):
                 self.carrier = Carrier(view, cursor, [50_000, None], self._now_ms(), rows)
             asked = marks.asked()
             batch = self.carrier.look(self._now_ms(), is_whole=marks.is_purge_waiting)
-            self._stands()
             if batch.cursor != batch.expected or any(batch[2:]):
                 self._sql.carry(batch)
                 self._stands()
@@ -264,6 +263,7 @@ class Ledgered:
         self._ancestors: list[int] = []  # generations of memory that was replaced, the latest first
         self.journals: dict[int, int] = {}  # for each journal that there was: records that were published
         self.sql = Unsure(self.plan, chance)
+        self.sql.stands = self._stand
         self.process = LedgerProcess(self.sql, self._open, self._wall_ms, self._stand)
         if self.is_on:
             self._books[layout.BOOKS_GENERATION_AT] = chance.getrandbits(63) | 1

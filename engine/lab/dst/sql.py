@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from engine.ledger.errors import AwayError, CursorMovedError
@@ -25,7 +26,7 @@ class Gap(NamedTuple):
 
 
 class Sql:
-    """The tables. A batch goes in as a whole, or not at all.
+    """The tables. A batch goes in as a whole, or not at all. ``stands``: called before it does.
 
     ``eras_of``: the ledger's era, by the number of purges that the books had counted when it was carried.
     """
@@ -38,8 +39,8 @@ class Sql:
         self.eras: dict[int, EraRow] = {}
         self.gaps: list[Gap] = []
         self.eras_of: dict[int, int] = {}
-        self.unread: list[int] = []  # for each journal that was left for another one: records of it that were read
         self.is_away = False
+        self.stands: Callable[[], None] = lambda: None
         self.carried: list[Batch] = []
 
     def read_cursor(self) -> Cursor:
@@ -59,6 +60,17 @@ class Sql:
             raise AwayError("it is away")
         if self.cursor != batch.expected:
             raise CursorMovedError(f"the ledger is at {self.cursor} and was expected at {batch.expected}")
+        self.stands()
+        self.write(batch)
+        self.carried.append(batch)
+
+    def write(self, batch: Batch) -> None:
+        """The transaction."""
+        self.write_rows(batch)
+        self.write_cursor(batch)
+
+    def write_rows(self, batch: Batch) -> None:
+        """All but the cursor."""
         for row in last_rows(batch.payments):
             self.put_payment(row)
         self._put_attempts(batch)
@@ -68,8 +80,6 @@ class Sql:
         for era in batch.eras:
             self._put_era(era)
         self.gaps += [Gap(batch.cursor.generation, row) for row in batch.gaps]
-        self.write_cursor(batch)
-        self.carried.append(batch)
 
     def write_cursor(self, batch: Batch) -> None:
         """The last step of a batch."""
@@ -101,9 +111,13 @@ class Sql:
             if key in self.attempts:
                 if sequence >= begin:
                     raise DoubleRowError(f"an attempt is inserted a second time: {row}")
-                self.attempts[key] = _completed(self.attempts[key], row)
+                self.complete(key, row)
             else:
                 self.attempts[key] = row
+
+    def complete(self, key: tuple[int, int], row: AttemptRow) -> None:
+        """Adds what is known now to an attempt that is there."""
+        self.attempts[key] = _completed(self.attempts[key], row)
 
     def _insert(self, table: str, number: int, row: NamedTuple) -> None:
         key = table, number, row[0]
