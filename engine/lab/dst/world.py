@@ -313,13 +313,14 @@ class World:
     def _restart_all(self) -> None:
         """Stopping and starting an engine that is at rest changes nothing."""
         open_payments = self._dispatcher.dispatcher.open_payments()
-        self._carried.died(self._dispatcher.dispatcher.in_flight)
+        in_flight = self._dispatcher.in_flight
+        self._carried.died(len(in_flight))
         for process in (*self._apis, self._dispatcher, *self.ledger.processes):
             process.boot()
         if self._dispatcher.dispatcher.open_payments() != open_payments:
             raise ViolationError("a dispatcher started over settled payments finds something to do")
         self._checks.quiet()
-        self._carried.quiet(self._dispatcher.in_flight)
+        self._carried.quiet(in_flight)  # they are still shown by their slots
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
