@@ -206,6 +206,11 @@ def _number(books: BooksWriter, at: int) -> None:
     books.put(0, at + layout.PARKED_SEQUENCE, books.value(layout.BOOKS_PARKED_SEQUENCE_AT))
 
 
+def is_recorded(get: Callable[[int], int], shape: Shape, place: int) -> bool:
+    """Whether SQL has the last change of a place."""
+    return _is_recorded(get, _at(shape, place))
+
+
 def _is_recorded(get: Callable[[int], int], at: int) -> bool:
     """Whether SQL has the last change of the place at word ``at``, or the place was never used."""
     if get(at + layout.PARKED_ERA_AND_STATE) == layout.PARKED_FREE:

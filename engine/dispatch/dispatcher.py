@@ -144,11 +144,15 @@ class Dispatcher:
 
     def finish(self, now: Now, ended: Sequence[tuple[Attempt, Outcome]]) -> None:
         """Takes the outcomes of attempts. Each payment is settled, put back, or kept as unknown."""
-        self.work.clocks.look(now)
+        work = self.work
+        work.clocks.look(now)
         for begin in range(0, len(ended), SETTLEMENTS_MAX):
+            part, dropped = ended[begin : begin + SETTLEMENTS_MAX], len(work.dropped)
             self._books.begin(now.wall_ms)
-            for attempt, outcome in ended[begin : begin + SETTLEMENTS_MAX]:
-                ending.finish(self.work, now, attempt, outcome)
+            for attempt, outcome in part:
+                ending.finish(work, now, attempt, outcome)
+            if work.history is not None:
+                work.history.answered(now, part, work.dropped[dropped:], ended)
             self._books.commit()
 
     def take_dropped(self) -> list[Attempt]:
@@ -176,6 +180,8 @@ class Dispatcher:
         asked = self._asked
         if not asked.is_purge_asked():
             return False
+        if self.work.history is not None and not self.work.scan.is_over:
+            return False  # the journal must have the requests that an earlier dispatcher had sent, before they go
         purges = asked.purges()
         if not asked.may_purge(purges):
             refused = asked.refused(now, purges)
@@ -190,10 +196,10 @@ class Dispatcher:
         self._books.forget()
         below = self.work.backlog.forget()
         asked.put_purged(self._books, purges, below)
+        if self.work.history is not None:
+            self.work.history.abandon(now, self.work.in_flight.values())
         self._books.commit()
         if self.work.history is not None:
-            for attempt in self.work.in_flight.values():
-                self.work.history.drop(now, attempt)
             self.work.history.purged(now, enumerate(below), self._books.value(layout.BOOKS_PARKED_ERA_AT))
         self.work.clear()
         self._router.forget_requests()

@@ -1,9 +1,10 @@
 """What the dispatcher tells the journal: every end of a request, and what changed. Records are made here only.
 
-A request that no slot shows is recorded before it leaves; ends are recorded after the books have them. So after a crash
-the journal may lack ends of the last pass. The next dispatcher records what it finds begun (LEFT), and that it has
-started. Whatever else is told waits for :meth:`History.sent`, which comes in every pass: part of it is decided in the
-midst of the books' transactions.
+A request that no slot shows is recorded before it leaves; its end is recorded before the books have it. So a crash
+takes no request away: the slot still shows it, or the journal has it. What the next dispatcher finds begun it records
+(LEFT), and that it has started; a request whose end was recorded, and did not reach the books, is recorded twice.
+Whatever else is told waits for :meth:`History.sent`, which comes in every pass: part of it is decided in the midst of
+the books' transactions.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from engine.memory.journal_layout import DROPPED, TOOK_BITS, TOOK_MASK, Kind, Se
 from engine.payment import Payment
 from engine.routing.observed import ObservedProcessor
 from engine.routing.state import ProcessorState
+
+Ends = Sequence[tuple[Attempt, Outcome]]
 
 _ANSWERED = int(Kind.ANSWERED)
 
@@ -47,25 +50,30 @@ class History:
             # Nearly all are first requests: while they are in flight, their slots show them.
             if attempt.lookup or attempt.tries or attempt.is_delayed:
                 self._send(now, attempt)
+        self.flush()
+
+    def flush(self) -> None:
+        """Appends what waits. Called too before words are stored that a record would be made of."""
         if self._waiting:
             self._journal.append(self._waiting)
             self._waiting.clear()
 
+    def told(self, now: Now, words: Iterable[Word]) -> None:
+        """These queries have ended."""
+        for word in words:
+            self._hear(now, word)
+
     def answered(
         self,
         now: Now,
+        part: Sequence[tuple[Attempt, Outcome]],
+        dropped: Iterable[Attempt],
         ended: Sequence[tuple[Attempt, Outcome]],
-        dropped: Sequence[Attempt],
-        words: Sequence[Word],
     ) -> None:
-        """These requests and queries have ended, and the books know it. ``dropped``: nobody waits for their ends."""
-        for word in words:
-            self._hear(now, word)
-        for attempt in dropped:
-            if all(attempt is not one for one, _ in ended):  # else its end came in this very pass
-                self.drop(now, attempt)
-        if not ended:
-            return
+        """The requests of ``part`` have ended, and the books are about to know it; it is a part of what has ``ended``.
+
+        ``dropped``: nobody waits for their ends any more, because of that.
+        """
         wall_ms, records = now.wall_ms, list[Record]()
         for attempt, outcome in ended:
             if attempt.lookup:
@@ -91,17 +99,15 @@ class History:
                     took_us,
                 )
             )
+        for attempt in dropped:
+            if all(attempt is not one for one, _ in ended):  # else its end came in this very pass
+                records.append(_dropped(wall_ms, attempt))
         self._journal.append(records)
 
-    def drop(self, now: Now, one: Attempt) -> None:
-        """The end of a request is not waited for: another answer has decided, or everything is forgotten."""
-        kind = Kind.LOOKED_UP if one.lookup else Kind.ANSWERED
-        self._waiting.append(
-            (
-                kind, one.processor, DROPPED, one.ring + 1, one.attempts, 0, now.wall_ms, one.id_high, one.id_low,
-                one.requested_ms, one.position, one.recorded << TOOK_BITS,
-            )
-        )  # fmt: skip
+    def abandon(self, now: Now, attempts: Iterable[Attempt]) -> None:
+        """Everything is about to be forgotten, and with it these attempts and what an earlier dispatcher has left."""
+        self._waiting += [_dropped(now.wall_ms, attempt) for attempt in attempts]
+        self.flush()
 
     def ended(self, now: Now, ring: int, payment: Payment, state: int, reason: int) -> None:
         """A payment has ended, and not by the answer of its own request alone."""
@@ -167,6 +173,15 @@ class History:
                 self._waiting.append(
                     (Kind.STATE, number, one.state, 0, 0, 0, now.wall_ms, 0, 0, one.failure_ppm, 0, expected_ms)
                 )
+
+
+def _dropped(wall_ms: int, one: Attempt) -> Record:
+    """The end of a request is not waited for: another answer has decided, or everything is forgotten."""
+    kind = Kind.LOOKED_UP if one.lookup else Kind.ANSWERED
+    return (
+        kind, one.processor, DROPPED, one.ring + 1, one.attempts, 0, wall_ms, one.id_high, one.id_low,
+        one.requested_ms, one.position, one.recorded << TOOK_BITS,
+    )  # fmt: skip
 
 
 def _looked_up(wall_ms: int, attempt: Attempt, outcome: Outcome) -> Record:

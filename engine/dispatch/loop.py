@@ -114,11 +114,10 @@ class Loop:
         for word in words:
             self._queries.heard(now, word)
         dispatcher.finish(now, ended)
-        dropped = dispatcher.take_dropped()
-        for attempt in dropped:
+        for attempt in dispatcher.take_dropped():
             transport.drop(attempt)
         if history is not None:
-            history.answered(now, ended, dropped, words)
+            history.told(now, words)
         if ended and self._meter is not None:
             self._meter.passed(now)
         self._queries.ask(now)

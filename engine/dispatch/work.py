@@ -142,6 +142,8 @@ class Work:
                 self.backlog.add(found.ring, waiting, found.is_joined)
             for position in found.sent:
                 self._take_up(now, found.ring, self.settlement.payment(found.ring, position))
+        if self.history is not None:
+            self.history.flush()  # before their slots show another request
         if self.scan.is_over:
             log.info("looked through the rings: %d payments to settle", self.open_payments())
 
@@ -291,7 +293,7 @@ class Work:
         """Takes up a payment that an earlier dispatcher had sent. After a crash its outcome counts as unknown, if
         nothing else is known.
         """
-        if self.history is not None:
+        if self.history is not None and ring != parked.RING:  # each request of a parked payment has a record
             self.history.left(now, ring, payment)
         is_told = payment.state == ALREADY
         one = Unresolved(

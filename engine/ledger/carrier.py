@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from engine.books.reader import BooksBusyError
+from engine.ledger import takeover
 from engine.ledger.eras import Eras
 from engine.ledger.fees import Fees
 from engine.ledger.follow import OVER, RingFollower, Seen
@@ -37,6 +38,8 @@ PAYMENTS_MAX: Final = 4000  # new ones of each ring in a batch
 RECORDS_MAX: Final = 10_000  # of the journal in a batch
 SLOT_GONE: Final = "its slot was given away before its last state was carried"
 SLOTS_GONE: Final = "their slots were given away before they were carried"
+LEFT_OUT: Final = "memory of other sizes had no room for what was over, and it had not been carried"
+PURGE_UNSEEN: Final = "a purge, and then memory of other sizes: what was not carried before is not counted"
 PLACE_GONE: Final = "its parked place was given away before its last state was carried"
 
 
@@ -46,8 +49,7 @@ class Carrier:
     Parameters:
       fees_ppm: what is known of the processors' fees now, by number; None: not known.
       now_ms: the wall clock.
-      parked: the payments of this era that SQL has as open although they need their slots no more
-        (:func:`engine.ledger.carry.open_parked`).
+      open_rows: the payments of this era that SQL has as open (:func:`engine.ledger.carry.open_payments`).
       fees: what SQL has of fees of before.
 
     Raises BooksBusyError.
@@ -59,7 +61,7 @@ class Carrier:
         cursor: Cursor,
         fees_ppm: list[int | None],
         now_ms: int,
-        parked: Iterable[PaymentRow] = (),
+        open_rows: Iterable[PaymentRow] = (),
         fees: Iterable[FeeRow] = (),
     ) -> None:
         self._view = view
@@ -69,6 +71,9 @@ class Carrier:
         self._gaps = self._eras.gaps
         self._records = Records(self._era_of_record)
         self._found = list[PaymentRow]()  # when it began: rows for the first batch
+        # Until the first look is carried: what SQL has as open, by ring and position; ids that it sees elsewhere soon.
+        self._unread = dict[tuple[int, int], list[PaymentRow]]()
+        self._coming = set[bytes]()
         self._is_whole = False
         self._targets = 0, list[int]()  # of the last look: how far journal and rings were when it began
         self._samples = Samples()
@@ -78,7 +83,7 @@ class Carrier:
                 self._fees.append(FeeRow(number, now_ms, ppm))
                 self._known.add(self._fees[-1])
         self._begin(now_ms)
-        self._find_parked(parked, now_ms)
+        self._find_open(open_rows, now_ms)
 
     def look(self, now_ms: int, is_whole: bool = False) -> Batch:
         """What is to be carried now. The caller carries it, and then calls :meth:`carried`.
@@ -134,6 +139,7 @@ class Carrier:
         self._cursor = self._batch.cursor
         self._records.clear()
         self._found.clear()
+        self._unread.clear()
         self._fees.clear()
         self._eras.rows.clear()
         self._gaps.clear()
@@ -181,7 +187,9 @@ class Carrier:
         rings = {ring.ring: ring for ring in cursor.rings}
         if cursor.generation != view.generation:
             # All positions are new. Payments that the memory has taken over are carried again: each is one row.
-            rings = {number: RingCursor(number, begin, begin) for number, begin in enumerate(moment.forgotten)}
+            rings = {number: RingCursor(number, at, at, (), at) for number, at in enumerate(moment.forgotten)}
+        if cursor.generation in view.ancestors:
+            rings = {ring.ring: ring for ring in takeover.rings(view)}
         self._eras.begin(cursor, view.ancestors, moment, now_ms)
         self._followers = [
             RingFollower(ring, rings.get(number, RingCursor(number, 0, 0))) for number, ring in enumerate(view.rings)
@@ -196,19 +204,51 @@ class Carrier:
                 why = "the journal was made anew: what its predecessor held beyond this was not read"
                 self._gaps.append(GapRow("journal", cursor.journal, cursor.journal, 0, now_ms, why))
 
-    def _find_parked(self, rows: Iterable[PaymentRow], now_ms: int) -> None:
-        """Finds the places of payments that SQL has as open and parked."""
+    def _find_open(self, rows: Iterable[PaymentRow], now_ms: int) -> None:
+        """Finds in memory the payments that SQL has as open."""
         view, cursor = self._view, self._cursor
-        if cursor.generation != view.generation or view.moment().purges != cursor.purges:
-            return  # they are purged, or carried anew
+        purges = view.moment().purges
+        if cursor.generation in view.ancestors:
+            self._find_taken_over(rows, purges != cursor.purges, now_ms)
+        elif cursor.generation == view.generation:
+            self._find_parked(rows, purges != cursor.purges, now_ms)
+        if view.moment().purges != purges:
+            raise BooksBusyError("a purge has come while open payments were looked for")
+
+    def _find_parked(self, rows: Iterable[PaymentRow], is_purged: bool, now_ms: int) -> None:
+        view, rings = self._view, {one.ring: one for one in self._cursor.rings}
+        lost = list[PaymentRow]()
+        # A purge frees all places: until they are taken again, they still have what it has ended.
+        ended = {one.identity: one for one in view.parked_since(0)[1]} if is_purged else {}
         for row in rows:
-            parked = view.find_parked(row.id)
-            if parked is not None:
-                self._parking.keep(parked.place, row, is_open=True)
+            if row.ring in rings and not rings[row.ring].has_left(row.position):
+                self._unread.setdefault((row.ring, row.position), []).append(row)
+                continue
+            parked = ended.get(row.id) if is_purged else view.find_parked(row.id)
+            if parked is None:
+                lost.append(row)
             else:
-                self._found.append(self._last_seen(row, now_ms))
-        if view.moment().purges != cursor.purges:
-            raise BooksBusyError("a purge has come while the places of parked payments were looked for")
+                self._parking.keep(parked.place, row, is_open=True)
+        if self._unread or lost:
+            # Rows may still name the slots of memory of other sizes: these payments come when their slots are seen.
+            self._coming = takeover.held(view, rings.values())
+        for row in lost:
+            self._found += [] if row.id in self._coming else self._last_seen(row, now_ms)
+
+    def _find_taken_over(self, rows: Iterable[PaymentRow], is_purged: bool, now_ms: int) -> None:
+        """In memory of other sizes; what is not there nobody knows any more."""
+        if is_purged:
+            self._gaps.append(GapRow("memory", 0, 0, 0, now_ms, PURGE_UNSEEN))
+            return
+        view, still_open, begins = self._view, 0, [follower.cursor() for follower in self._followers]
+        held = takeover.held(view, begins)
+        for row in rows:
+            still_open += row.id in held
+            if row.id not in held and view.find_parked(row.id) is None:
+                self._found.append(row._replace(state=UNKNOWN_GAP))
+        missing = takeover.missing(view, self._cursor, begins, still_open)
+        if missing or self._found:
+            self._gaps.append(GapRow("memory", 0, 0, missing, now_ms, LEFT_OUT))
 
     def _read_journal(self, now_ms: int) -> int:
         """Turns records into rows; returns the sequence of the next one."""
@@ -244,9 +284,12 @@ class Carrier:
                 if payment.state != layout.PARKED or row.era != self._eras.current:
                     rows.append(row)
                 elif self._view.find_parked(row.id) is None:
-                    rows.append(self._last_seen(row, now_ms))
+                    rows += self._last_seen(row, now_ms)
             for one in seen.lost:
                 rows += self._lost(self._row(one, number, one.position), now_ms)
+            for position in seen.gone:
+                for row in self._unread.get((number, position), ()):
+                    rows += [] if row.id in self._coming else self._lost(row, now_ms)
             for begin, end in seen.missed:
                 self._gaps.append(GapRow(f"ring {number}", begin, end - 1, end - begin, now_ms, SLOTS_GONE))
             for boundary in self._eras.boundaries:
@@ -261,22 +304,24 @@ class Carrier:
         self._gaps.append(GapRow(f"ring {row.ring}", row.position, row.position, 0, now_ms, SLOT_GONE))
         return [row._replace(state=UNKNOWN_GAP)] if row.era == self._eras.current else []
 
-    def _last_seen(self, row: PaymentRow, now_ms: int) -> PaymentRow:
-        """What is known of a payment whose parked place was given away: perhaps its slot tells its end."""
+    def _last_seen(self, row: PaymentRow, now_ms: int) -> list[PaymentRow]:
+        """What is known of a payment whose parked place was given away, perhaps because a purge had ended it."""
         payment = self._view.rings[row.ring].read(row.position) if row.ring >= 0 else None
         if payment is not None and payment.state in OVER:
             told = self._row(payment, row.ring, row.position)
             if told.id == row.id:
-                return told
+                return [told]
+        if row.era != self._eras.current or self._view.moment().purges != self._eras.purges:
+            return []
         self._gaps.append(GapRow("parked", row.position, row.position, 0, now_ms, PLACE_GONE))
-        return row._replace(state=UNKNOWN_GAP)
+        return [row._replace(state=UNKNOWN_GAP)]
 
     def _look_at_parking(self, now_ms: int) -> list[PaymentRow]:
         rows = list[PaymentRow]()
         for change in self._parking.look():
             place, books_era, payment, ring, position = change.parked
-            if change.lost is not None and change.lost.era == self._eras.current:
-                rows.append(self._last_seen(change.lost, now_ms))
+            if change.lost is not None:
+                rows += self._last_seen(change.lost, now_ms)
             era = self._eras.of_purges(books_era)
             if era is None:
                 continue  # of an era that ended before this carrier began

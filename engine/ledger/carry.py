@@ -70,20 +70,14 @@ def carry(database: Database, batch: Batch) -> int:
     return carrying.apart
 
 
-def open_parked(database: Database) -> list[PaymentRow]:
-    """The payments of the current era that are open, and of which the rings have nothing more to tell: they are parked.
-
-    Raises LedgerError.
-    """
+def open_payments(database: Database) -> list[PaymentRow]:
+    """The payments of the current era that are open. Raises LedgerError."""
     own = schema.payment.c
     with database.transaction() as connection:
-        cursor = read_cursor(connection)
-        rings = {one.ring: one for one in cursor.rings}
         query = sa.select(*(own[name] for name in PaymentRow._fields)).where(
-            own.era == cursor.era, _NOT_COMPLETED, _OPEN
+            own.era == read_cursor(connection).era, _NOT_COMPLETED, _OPEN
         )
-        rows = (PaymentRow(*row)._replace(id=bytes(row.id)) for row in connection.execute(query))
-        return [row for row in rows if row.ring not in rings or rings[row.ring].has_left(row.position)]
+        return [PaymentRow(*row)._replace(id=bytes(row.id)) for row in connection.execute(query)]
 
 
 class _Carrying:

@@ -204,8 +204,8 @@ def read_cursor(connection: sa.Connection, *, locks: bool = False) -> Cursor:
     """The cursor. ``locks``: nobody else may move it until the end of the transaction."""
     row = connection.execute(_READ_LOCKED if locks else _READ).one()
     rings = [
-        RingCursor(ring, mark, seen, tuple((begin, end) for begin, end in above))
-        for ring, mark, seen, above in json.loads(row.rings)
+        RingCursor(ring, mark, seen, tuple((begin, end) for begin, end in above), *begins)
+        for ring, mark, seen, above, *begins in json.loads(row.rings)
     ]
     return Cursor(
         bytes(row.engine), schema.unsigned(row.generation), row.era, row.journal, row.parked, tuple(rings),

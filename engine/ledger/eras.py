@@ -40,14 +40,15 @@ class Eras:
 
     def begin(self, cursor: Cursor, ancestors: tuple[int, ...], moment: Moment, now_ms: int) -> None:
         """Finds out how this memory, which has taken over that of the ``ancestors``, goes on from ``cursor``."""
+        if cursor.generation in ancestors:
+            return  # a purge that the memory of before has had is found by look()
         if cursor.generation != self._generation:
             self.purges = moment.purges
             self._by_purges = {moment.purges: self.current}
-            if not cursor.generation:
-                self._next(now_ms, "the ledger was made")
-            elif cursor.generation not in ancestors:
-                self._next(now_ms, "the memory was made anew")
-        elif cursor.purges == moment.purges:
+            self._next(now_ms, "the memory was made anew" if cursor.generation else "the ledger was made")
+            return
+        self.boundaries += [Boundary(ring.ring, ring.begin, self.current) for ring in cursor.rings]
+        if cursor.purges == moment.purges:  # a cursor of an older version has no such positions
             self._forget(moment)
 
     def take(self, record: Record) -> None:

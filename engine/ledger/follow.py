@@ -27,12 +27,14 @@ class Seen(NamedTuple):
     """What one look at a ring has found.
 
     ``payments``: new ones and changed ones; ``lost``: payments that SQL has as open, and whose slots have been given
-    away; ``missed``: intervals of positions (from, to; to excluded) whose payments were never seen. ``is_whole``: all
-    below the asked position were looked at, and all that are open.
+    away; ``gone``: positions of such payments that this follower has never seen; ``missed``: intervals of positions
+    (from, to; to excluded) whose payments were never seen. ``is_whole``: all below the asked position were looked at,
+    and all that are open.
     """
 
     payments: list[Payment]
     lost: list[Payment]
+    gone: list[int]
     missed: list[tuple[int, int]]
     is_whole: bool = False
 
@@ -43,6 +45,7 @@ class RingFollower:
     def __init__(self, ring: RingReader, cursor: RingCursor) -> None:
         self._ring = ring
         self._number = cursor.ring
+        self._begin = cursor.begin
         self.seen = cursor.seen
         self._open: dict[int, Payment] = {}  # as SQL has them, by position; in the order in which they are looked at
         over = iter(cursor.above)
@@ -64,7 +67,7 @@ class RingFollower:
 
         ``is_whole``: at all of the others.
         """
-        found = Seen([], [], [])
+        found = Seen([], [], [], [])
         open_at_once = len(self._open) if is_whole else OPEN_LOOKED_AT
         is_whole = open_at_once >= len(self._open)
         for position in self._unread:
@@ -80,15 +83,16 @@ class RingFollower:
     def cursor(self) -> RingCursor:
         """How far SQL has this ring, once what was found is there."""
         if not self._open:
-            return RingCursor(self._number, self.seen, self.seen)
+            return RingCursor(self._number, self.seen, self.seen, (), self._begin)
         still_open, above = sorted(self._open), list[tuple[int, int]]()
         for position, following in zip(still_open, (*still_open[1:], self.seen), strict=True):
             if following > position + 1:
                 above.append((position + 1, following))
-        return RingCursor(self._number, still_open[0], self.seen, tuple(above))
+        return RingCursor(self._number, still_open[0], self.seen, tuple(above), self._begin)
 
     def forget_open(self, below: int) -> None:
-        """A purge has ended what was open below this position."""
+        """A purge has ended what was open below this position, where the next era begins."""
+        self._begin = max(self._begin, below)
         for position in [position for position in self._open if position < below]:
             del self._open[position]
 
@@ -119,6 +123,8 @@ class RingFollower:
         if payment is None:
             if before is not None:
                 found.lost.append(before)
+            else:
+                found.gone.append(position)
             return
         if payment != before:
             found.payments.append(payment)

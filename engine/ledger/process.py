@@ -17,7 +17,7 @@ from engine.books.reader import BooksBusyError
 from engine.journal.reader import JournalReader
 from engine.ledger import queries
 from engine.ledger.carrier import Carrier
-from engine.ledger.carry import carry, open_parked
+from engine.ledger.carry import carry, open_payments
 from engine.ledger.database import Database, open_ledger, wall_ms
 from engine.ledger.errors import AwayError
 from engine.ledger.marks import Marks
@@ -196,7 +196,7 @@ class Process:
         self._away, self._retry_s = "", RETRY_FIRST_S
         fees = [one.fee_ppm if one.fee_ppm >= 0 else None for one in settings.processors.all]
         known = queries.fees(self._database)
-        return Carrier(memory.view, cursor, fees, wall_ms(), open_parked(self._database), known)
+        return Carrier(memory.view, cursor, fees, wall_ms(), open_payments(self._database), known)
 
     def _carry(self, batch: Batch) -> bool:
         """Carries a batch; whether there was anything in it."""

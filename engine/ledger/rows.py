@@ -204,13 +204,14 @@ class RingCursor(NamedTuple):
 
     Positions below ``mark`` are terminal there, or parked: then the cursor of parked places counts. Those from ``mark``
     to ``seen`` are there, and terminal or parked if they lie in one of the intervals ``above`` (from, to; to excluded).
-    Nothing from ``seen`` on is there.
+    Nothing from ``seen`` on is there. ``begin``: where the era began.
     """
 
     ring: int
     mark: int
     seen: int
     above: tuple[tuple[int, int], ...] = ()
+    begin: int = 0
 
     def has_left(self, position: int) -> bool:
         """Whether the ring has nothing more to tell of the payment at ``position``, which SQL has."""

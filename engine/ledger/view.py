@@ -38,6 +38,11 @@ class Parked(NamedTuple):
     ring: int
     position: int
 
+    @property
+    def identity(self) -> bytes:
+        """Its id as SQL has it."""
+        return (self.payment.id_high << 64 | self.payment.id_low).to_bytes(16, "big")
+
 
 class View:
     """The memory of one engine.

@@ -40,11 +40,14 @@ _SUPERVISED = 1  # held by `engine up` for as long as it runs
 
 
 class Taken(NamedTuple):
-    """What is taken over: memory that no process uses, its sizes, and the identity of its segments."""
+    """What is taken over: memory that no process uses, its sizes, the identity of its segments, and whether what SQL
+    does not have must be kept.
+    """
 
     memory: Memory
     sizes: Sizes
     generation: int
+    waits_for_ledger: bool
 
 
 def locked(store: Store, engine: str) -> AbstractContextManager[None]:
@@ -57,10 +60,13 @@ def supervising(store: Store, engine: str) -> AbstractContextManager[None]:
     return store.holding(names.lock_name(engine), _SUPERVISED, wait=False)
 
 
-def make_ready(store: Store, engine: str, asked: Sizes | None, durability: Durability) -> None:
+def make_ready(
+    store: Store, engine: str, asked: Sizes | None, durability: Durability, waits_for_ledger: bool = False
+) -> None:
     """Makes the segments, or gives existing ones the sizes ``asked`` and today's layout, with all that they hold.
 
-    ``asked``: None leaves the sizes as they are, and makes no segments. Raises SegmentError if the segments cannot be
+    ``asked``: None leaves the sizes as they are, and makes no segments. ``waits_for_ledger``: payments that are over
+    are left out only if SQL has them. Raises SegmentError if the segments cannot be
     made or used, if unfinished payments do not fit, if the memory cannot go on with the new list of processors, and if
     a change is needed while the engine is in use.
     """
@@ -88,7 +94,7 @@ def make_ready(store: Store, engine: str, asked: Sizes | None, durability: Durab
         if problem:
             raise SegmentError(f"{engine}: {problem}")
         generation = old_layouts.generations_of_books(old.books.words)[0]
-        _make(store, engine, asked, durability, Taken(memory, have, generation))
+        _make(store, engine, asked, durability, Taken(memory, have, generation, waits_for_ledger))
 
 
 def unfinished(store: Store, engine: str, durability: Durability) -> Unfinished:
@@ -131,7 +137,14 @@ def _make(store: Store, engine: str, asked: Sizes, durability: Durability, old: 
     plan = None
     if old is not None:
         try:
-            plan = migration.plan(old.memory, asked.api_processes, asked.ring_slots, books_shape, random_odd_word)
+            plan = migration.plan(
+                old.memory,
+                asked.api_processes,
+                asked.ring_slots,
+                books_shape,
+                random_odd_word,
+                old.waits_for_ledger,
+            )
         except MisfitError as error:
             others = old.sizes.differences(asked) or f"its memory becomes one of layout {layout.LAYOUT_VERSION}"
             raise SegmentError(f"{engine}: {others}, but {error}") from error

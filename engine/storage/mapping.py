@@ -230,7 +230,9 @@ def _ready(settings: Settings) -> Iterator[Store]:
             held.enter_context(making.locked(kept, settings.host.name))
         except OSError as error:
             raise SegmentError(f"{names.lock_name(settings.host.name)}: {error}") from error
-        making.make_ready(kept, settings.host.name, sizes.asked(settings), durability.of(settings))
+        making.make_ready(
+            kept, settings.host.name, sizes.asked(settings), durability.of(settings), settings.ledger.is_required
+        )
         yield kept
 
 

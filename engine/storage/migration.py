@@ -94,15 +94,25 @@ def unfinished(memory: Memory) -> Unfinished:
     return Unfinished(len(waiting), sum(1 for _ in parked.open_payments(memory.books.__getitem__, memory.shape)))
 
 
-def plan(old: Memory, ring_count: int, ring_slots: int, shape: Shape, draw: Callable[[], int]) -> Plan:
+def plan(
+    old: Memory,
+    ring_count: int,
+    ring_slots: int,
+    shape: Shape,
+    draw: Callable[[], int],
+    waits_for_ledger: bool = False,
+) -> Plan:
     """Where everything goes in ``ring_count`` rings of ``ring_slots`` and books of ``shape``; ``draw`` gives seeds.
 
-    Raises MisfitError.
+    ``waits_for_ledger``: what is over, and not in SQL, has room as if it were not over. Raises MisfitError.
     """
-    waiting, done = _payments(old.rings)
+    if waits_for_ledger and any(ring[layout.RING_LEDGER_AT] < ring[layout.RING_FORGOTTEN_AT] for ring in old.rings):
+        raise MisfitError("payments that a purge has ended are not in the ledger yet: start once with the old sizes")
+    waiting, done = _payments(old.rings, waits_for_ledger)
     if len(waiting) > ring_count * ring_slots:
+        what = "unfinished, or not in the ledger" if waits_for_ledger else "unfinished"
         raise MisfitError(
-            f"{len(waiting)} payments are unfinished, and ENGINE_API_PROCESSES x ENGINE_RING_SLOTS has room for "
+            f"{len(waiting)} payments are {what}, and ENGINE_API_PROCESSES x ENGINE_RING_SLOTS has room for "
             f"{ring_count} x {ring_slots}"
         )
     # In each ring, payments that are done come first, so that it can reuse their slots before it has to wait.
@@ -113,7 +123,7 @@ def plan(old: Memory, ring_count: int, ring_slots: int, shape: Shape, draw: Call
     for slot, index in zip(reversed(done), targets, strict=False):
         remembered[index].append(slot)
     rings = [newest_first[::-1] + slots for newest_first, slots in zip(remembered, dealt, strict=True)]
-    return Plan(rings, *_plan_parked(old, shape, draw))
+    return Plan(rings, *_plan_parked(old, shape, draw, waits_for_ledger))
 
 
 def carry_over(plan: Plan, old: Memory, new: Memory) -> None:
@@ -133,8 +143,11 @@ def carry_over(plan: Plan, old: Memory, new: Memory) -> None:
     new.rings[0][layout.RING_REFUSED_AT] = sum(ring.words[layout.RING_REFUSED_AT] for ring in old_rings)
 
 
-def _payments(rings: Sequence[Words]) -> tuple[list[Slot], list[Slot]]:
-    """All payments that the rings hold, the oldest first: those that are not done, and those that are done."""
+def _payments(rings: Sequence[Words], waits_for_ledger: bool = False) -> tuple[list[Slot], list[Slot]]:
+    """All payments that the rings hold, the oldest first: those that are not done, and those that are done.
+
+    ``waits_for_ledger``: what SQL does not have is not done.
+    """
     waiting: list[Slot] = []
     done: list[Slot] = []
     for index, words in enumerate(rings):
@@ -149,7 +162,8 @@ def _payments(rings: Sequence[Words]) -> tuple[list[Slot], list[Slot]]:
                 raise MisfitError(f"ring {index} is damaged at position {position}")
             state = layout.unpack_progress(position, words[at + layout.SLOT_PROGRESS])[0]
             slot = Slot(words[at + layout.SLOT_ORIGIN] & layout.ORIGIN_CLOCK_MASK, index, position)
-            (done if state in DONE else waiting).append(slot)
+            is_recorded = not waits_for_ledger or position < words[layout.RING_LEDGER_AT]
+            (done if state in DONE and is_recorded else waiting).append(slot)
     return sorted(waiting), sorted(done)
 
 
@@ -235,13 +249,20 @@ def _spans(first: int, end: int, *lengths: int) -> Iterator[tuple[int, int]]:
         first = stop
 
 
-def _plan_parked(old: Memory, shape: Shape, draw: Callable[[], int]) -> tuple[int, dict[int, int]]:
+def _plan_parked(
+    old: Memory, shape: Shape, draw: Callable[[], int], waits_for_ledger: bool = False
+) -> tuple[int, dict[int, int]]:
     """A seed of the parking table with which every open payment finds a place, and what each new place gets."""
     get = old.books.__getitem__
     read = [parked.read(get, old.shape, place) for place in range(old.shape.parked_slots)]
     known = [payment for payment in read if payment is not None]
-    kept = [payment for payment in known if 1 + payment.state in layout.PARKED_OPEN]
-    done = [payment for payment in known if 1 + payment.state not in layout.PARKED_OPEN]
+    kept = [
+        payment
+        for payment in known
+        if 1 + payment.state in layout.PARKED_OPEN
+        or (waits_for_ledger and not parked.is_recorded(get, old.shape, payment.position))
+    ]
+    done = [payment for payment in known if payment not in kept]
     done.sort(key=lambda payment: payment.settled_ms, reverse=True)
     # With the old seed all find a place in a table of the same size, or of a multiple of it, but for that of an old
     # layout, whose buckets were others.

@@ -69,5 +69,5 @@ def move(settings: Settings, processor: int) -> None:
 
 def _attached(kept: Store, settings: Settings) -> Segment:
     """The books. Memory of an older layout is converted to today's, with the same sizes."""
-    making.make_ready(kept, settings.host.name, None, durability.of(settings))
+    making.make_ready(kept, settings.host.name, None, durability.of(settings), settings.ledger.is_required)
     return opening.attached(kept, mapping.books_name(settings))

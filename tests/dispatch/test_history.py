@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from engine import settings as settings_module
+from engine.books.writer import BooksWriter
 from engine.connectors import answers
 from engine.connectors.answers import Health, Query, Silence
+from engine.dispatch import loop, work
 from engine.journal.reader import Record
 from engine.memory import journal_layout, layout
 from engine.memory.journal_layout import DROPPED, STATUS_NO_ANSWER, TOOK_BITS, TOOK_MASK, Kind, Sent
@@ -110,12 +112,12 @@ def test_a_dispatcher_goes_on_with_the_journal_and_begins_anew_when_it_does_not_
     place.step()
     number, head = place.reader.number, place.reader.head
     place.start()
-    assert (place.reader.number, place.reader.head) == (number, head)
+    assert (place.reader.number, place.reader.head) == (number, head + 1)  # it says at once that it has started
     place.settings = settings_module.read(
         settings_module.as_environment(place.settings) | {"ENGINE_JOURNAL_SLOTS": "2048"}
     )
     place.start()
-    assert place.reader.number != number and place.reader.head == 0
+    assert place.reader.number != number and place.reader.head == 1
 
 
 def test_where_nothing_is_recorded_there_is_no_journal(place: Place) -> None:
@@ -124,3 +126,86 @@ def test_where_nothing_is_recorded_there_is_no_journal(place: Place) -> None:
     place.settings = settings_module.read(settings_module.as_environment(place.settings) | {"ENGINE_LEDGER": "off"})
     assert journals.open_to_write(place.settings, place.books) is None
     assert name not in store.names() and journals.open_to_read(place.settings) is None
+
+
+class KilledError(Exception):
+    """A dispatcher dies here."""
+
+
+def killed_before_the_commit(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that dies just before the books have what it has taken in, and another dispatcher."""
+
+    def die(_: BooksWriter) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(BooksWriter, "commit", die)
+        place.step()
+
+
+def test_an_end_is_recorded_before_the_books_have_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert place.accept(7)
+    (attempt,) = place.step()
+    place.network.end(attempt, answers.CHARGED)
+    killed_before_the_commit(place, monkeypatch)
+    assert [(one.id_high, one.number) for one in place.told(Kind.ANSWERED)] == [(7, 1)]
+
+
+def test_a_request_that_another_answer_has_decided_is_recorded_before_the_books_have_that(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place.accept(7)
+    (request,) = place.step()
+    while not (lookups := [one for one in place.step(100) if one.lookup]):
+        assert place.now_ms < 20_000
+    place.network.end(lookups[0], answers.found(request.requested_ms, 1990))
+    killed_before_the_commit(place, monkeypatch)
+    assert [(one.code, one.id_high) for one in place.told(Kind.ANSWERED)] == [(DROPPED, 7)]
+
+
+def test_what_a_purge_takes_away_is_recorded_before_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert place.accept(7)
+    place.step()
+    place.ring.words[layout.RING_PURGE_ASKED_AT] += 1
+    killed_before_the_commit(place, monkeypatch)
+    assert [(one.code, one.id_high) for one in place.told(Kind.ANSWERED, Kind.PURGED)] == [(DROPPED, 7)]
+
+
+def test_what_was_begun_is_recorded_before_its_slot_shows_another_request(place: Place) -> None:
+    assert place.accept(7)
+    place.step()
+    place.told()
+    place.start()  # and this dispatcher dies before its first pass
+    place.start()
+    assert [one.number for one in place.told(Kind.LEFT)] == [1, 1]
+
+
+def test_a_purge_waits_until_all_that_was_begun_is_known(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 9):
+        assert place.accept(number)
+    begun = len(place.step())
+    place.told()
+    monkeypatch.setattr(loop, "Limits", lambda *words, **named: work.Limits(*words, **named | {"look": 2}))
+    place.start()
+    place.ring.words[layout.RING_PURGE_ASKED_AT] += 1
+    for _ in range(10):
+        place.step()
+    kinds = [one.kind for one in place.told(Kind.LEFT, Kind.PURGED)]
+    assert kinds == [Kind.LEFT] * begun + [Kind.PURGED]
+
+
+def test_what_is_parked_is_not_recorded_again_by_each_dispatcher(tmp_path: Path) -> None:
+    place = Place(tmp_path, ENGINE_PARK_SECONDS="1")
+    try:
+        assert place.accept(7)
+        (attempt,) = place.step()
+        place.network.end(attempt, answers.UNKNOWN)
+        while not place.told(Kind.PARKED):
+            for one in place.step(100):
+                place.network.end(one, answers.UNKNOWN)
+            assert place.now_ms < 20_000
+        place.start()
+        place.step()
+        assert place.told(Kind.LEFT) == []
+    finally:
+        mapping.remove_all(place.settings)

@@ -17,7 +17,7 @@ from engine.connectors.answers import Fee, Outcome
 from engine.journal.reader import JournalReader
 from engine.ledger import queries, schema
 from engine.ledger.carrier import Carrier
-from engine.ledger.carry import carry, open_parked
+from engine.ledger.carry import carry, open_payments
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.marks import Marks
 from engine.ledger.process import Process, to_next_second_s
@@ -51,7 +51,7 @@ class Ledger:
         self.marks = Marks(place.books.words, [place.ring.words])
         cursor = self.database.cursor()
         self.marks.begin(cursor)
-        parked = open_parked(self.database)
+        parked = open_payments(self.database)
         self.carrier = Carrier(
             view, cursor, list(self.fees_ppm), place.now.wall_ms, parked, queries.fees(self.database)
         )

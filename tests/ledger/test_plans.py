@@ -200,7 +200,7 @@ ASKED: dict[str, Act] = {
     "page of a processor": lambda one: queries.page(one, processor=1),
     "page of completed at a processor": lambda one: queries.page(one, states=(layout.COMPLETED,), processor=1),
     "fees": lambda one: [queries.fees(one)],
-    "era": lambda one: [queries.era_began_ms(one)],
+    "era": lambda one: [queries.current_era_began_ms(one)],
     "sum there": lambda one: Ours(one).sum(1, WINDOW, [asks.Charged(ONE.id, MIDDLE_MS, 1)]),
     "page there": lambda one: Ours(one).page(1, WINDOW, asks.Place(MIDDLE_MS, ONE.id)),
     "one there": lambda one: Ours(one).one(0, ONE.id),

@@ -168,8 +168,12 @@ class Customers:
             if self._passes() == passes:  # else the dispatcher may have seen it while the bell was being rung
                 self._punctuality.rung(account)
         elif verdict is acceptor.Verdict.FULL:
-            if self._passes() == passes:  # else the oldest may have been settled since
+            # Else the oldest may have been settled, or carried, since.
+            if self._passes() == passes and not api.waits_for_ledger:
                 self._checks.check_refusal(api.index)
+        elif verdict is acceptor.Verdict.UNRECORDED:
+            if not api.waits_for_ledger:
+                raise ViolationError(f"payment {number} is refused for the sake of a ledger that nobody waits for")
         elif verdict is acceptor.Verdict.CONFLICT and others:
             pass
         elif account.position < 0:

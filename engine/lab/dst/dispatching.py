@@ -13,10 +13,12 @@ from engine.connectors.answers import Outcome
 from engine.dispatch.attempt import Attempt, Now
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.drain import Drain
+from engine.dispatch.history import History
 from engine.dispatch.loop import Loop, Ports
 from engine.dispatch.pacing import Rhythm
 from engine.dispatch.queries import Queries
 from engine.dispatch.work import Limits, Work
+from engine.journal.writer import JournalWriter
 from engine.lab.dst.memory import Points
 from engine.lab.dst.network import Network
 from engine.lab.dst.plan import Plan
@@ -131,6 +133,7 @@ class DispatcherProcess(Process):
     Parameters:
       segments: of the books and the rings, if they are to be brought to disk; none otherwise.
       commands: the command ring.
+      journal: opens the journal, where there is one. waits_for_ledger: ENGINE_LEDGER is `require`.
       wake_in: asks for :meth:`go_on` in so many ms, or earlier if that was asked for already.
     """
 
@@ -150,6 +153,8 @@ class DispatcherProcess(Process):
         segments: Sequence[VirtualSegment],
         commands: Words,
         watchers: Watchers,
+        journal: Callable[[], JournalWriter | None],
+        waits_for_ledger: bool,
         wake_in: Callable[[float], None],
         jitter: Callable[[], float],
     ) -> None:
@@ -165,12 +170,15 @@ class DispatcherProcess(Process):
         self._segments = segments
         self._watchers = watchers
         self._commands = commands
+        self._journal = journal
+        self._waits_for_ledger = waits_for_ledger
         self._wake_in = wake_in
         self._jitter = jitter
         self._status = StatusBlock(books)
         self.bell = Bell(self._wake, points)
         self._doorbell = Doorbell(self.bell, books)
         self.has_stopped = False
+        self._work: Work | None = None  # of the loop that runs, or has died
         self.network = self._new_network()
 
     def _new_network(self) -> Network:
@@ -188,13 +196,22 @@ class DispatcherProcess(Process):
         fees_ppm = [fee if known else -1 for fee, known in zip(plan.fees_ppm, plan.known_fees, strict=True)]
         router = Router(routing_settings(plan), believed_ppm(*fees_ppm), plan.request_timeout_ms)
         keeping = Syncing(self._segments[0], self._segments[1:]) if self._segments else Unkept(self._points)
+        journal = self._journal()
         work = Work(
             [RingReader(words) for words in self._rings],
             BooksWriter(self._books, self._shape, self._rings, keeping.before_books),
             self._shape,
             self._status,
             router,
-            Limits(plan.give_up_ms, plan.park_ms, plan.dispatch_batch, plan.refusals_max, look=plan.dispatch_batch),
+            Limits(
+                plan.give_up_ms,
+                plan.park_ms,
+                plan.dispatch_batch,
+                plan.refusals_max,
+                plan.dispatch_batch,
+                waits_for_ledger=self._waits_for_ledger,
+            ),
+            None if journal is None else History(journal),
         )
         self.network = network = self._new_network()
         queries = Queries(
@@ -206,6 +223,7 @@ class DispatcherProcess(Process):
             health_interval_ms=plan.health_interval_ms,
         )
         clock = VirtualClock(self._scheduler, self._points)
+        self._work = work
         self.loop = Loop(
             WatchedDispatcher(work, self._watchers, self._commands),
             queries,
@@ -220,6 +238,16 @@ class DispatcherProcess(Process):
         self._punctuality.starts()
         self.loop.begin(self._scheduler.now)
         self._watchers.recovered()
+
+    @property
+    def begun(self) -> int:
+        """Requests and lookups that it has begun, and whose ends it does not know."""
+        return 0 if self._work is None else len(self._work.in_flight) + len(self._work.dropped)
+
+    @property
+    def in_flight(self) -> list[Attempt]:
+        """Requests and lookups that have left, and whose ends it has not taken in."""
+        return [] if self._work is None else list(self._work.in_flight.values())
 
     @property
     def dispatcher(self) -> Dispatcher:

@@ -201,7 +201,7 @@ class Model:
 
     def mark_forgotten(self) -> None:
         """Takes over from the rings what was purged."""
-        if not self.plan.purges or not any(ring.words[layout.RING_PURGE_DONE_AT] for ring in self.rings):
+        if not self.plan.purges or not any(ring.words[layout.RING_PURGED_AT] for ring in self.rings):
             return
         self.has_base = False
         self._is_dirty = True

@@ -11,13 +11,16 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from engine.acts import rules
+from engine.books import parked
 from engine.books.reader import EXACT_MS, BooksReader
 from engine.books.writer import BooksWriter
 from engine.connectors import answers, rinha
 from engine.dispatch import ending, life, pacing, starting
 from engine.dispatch.acting import Acting
+from engine.dispatch.asked import Asked
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.drain import Drain
+from engine.dispatch.history import History
 from engine.dispatch.loop import Loop
 from engine.dispatch.queries import Queries
 from engine.dispatch.unresolved import Unresolved
@@ -25,7 +28,12 @@ from engine.dispatch.work import Work
 from engine.intake import acceptor
 from engine.intake.acceptor import Acceptor
 from engine.intake.committer import Committer
-from engine.lab.dst import processes, wrong
+from engine.journal.writer import JournalWriter
+from engine.lab.dst import processes, wrong, wrong_ledger
+from engine.lab.dst.sql import Sql
+from engine.ledger.carrier import Carrier
+from engine.ledger.eras import Eras
+from engine.ledger.marks import Marks
 from engine.memory.doorbell import Doorbell
 from engine.operate import carrying
 from engine.ring.ids import IdMemory
@@ -195,5 +203,35 @@ MUTANTS = {
     ),
     "result-untold": Mutant(
         "a result whose dispatcher died before it told it is never told", Acting, "recover", wrong.recover_untold
+    ),
+    "cursor-before-rows": Mutant(
+        "the ledger's cursor is committed before the rows", Sql, "write", wrong_ledger.write_cursor_first
+    ),
+    "sums-twice": Mutant(
+        "a payment that is carried again adds its amount", Sql, "put_payment", wrong_ledger.put_payment_again
+    ),
+    "rows-twice": Mutant("an attempt's answer is another row", Sql, "complete", wrong_ledger.add_answer),
+    "slot-given-unrecorded": Mutant(
+        "a slot is given away before SQL has its payment, though that is required",
+        RingReader,
+        "is_full",
+        property(wrong_ledger.is_full_of_open),
+    ),
+    "place-given-unrecorded": Mutant(
+        "a settled parked place is used again before SQL has its payment", parked, "_is_recorded", lambda *_: True
+    ),
+    "open-counts-as-recorded": Mutant(
+        "shared memory is told that SQL has the end of what it has seen", Marks, "set", wrong_ledger.marks_of_all_seen
+    ),
+    "era-forgotten": Mutant("a purge ends no era", Eras, "_next", wrong_ledger.no_next_era),
+    "purge-unrecorded": Mutant("a purge does not wait for SQL", Asked, "may_purge", lambda *_: True),
+    "published-first": Mutant(
+        "the journal publishes records before they are written", JournalWriter, "append", wrong_ledger.publish_first
+    ),
+    "recorded-late": Mutant(
+        "the end of a request is recorded after the books have it", History, "answered", wrong_ledger.answered_late
+    ),
+    "open-for-ever": Mutant(
+        "a new ledger process does not know what SQL has as open", Carrier, "_find_open", lambda *_: None
     ),
 }

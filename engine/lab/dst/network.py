@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from engine.books import parked
 from engine.connectors import answers
-from engine.connectors.answers import Fee, Health, Outcome, Query, Silence
+from engine.connectors.answers import Fee, Health, Outcome, Query, Silence, Verdict
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.ports import Word
 from engine.dispatch.starting import ASKING_MAX
@@ -14,7 +14,11 @@ from engine.lab.dst.memory import Points
 from engine.lab.dst.model import ViolationError
 from engine.lab.dst.processors import Processor
 from engine.lab.dst.scheduler import Scheduler
+from engine.memory.journal_layout import STATUS_NO_ANSWER
 from engine.routing.queries import ANSWER_MS_MAX
+
+# What the journal has of an end beside its verdict: here it is the same for all.
+ANSWERED, TIMED_OUT = 200, 28
 
 
 class Network:
@@ -119,6 +123,8 @@ class Network:
     def _end(self, attempt: Attempt, end: Outcome) -> None:
         if attempt.ticket in self._busy:
             self._busy.remove(attempt.ticket)
+            attempt.status = STATUS_NO_ANSWER + TIMED_OUT if end.verdict is Verdict.UNKNOWN else ANSWERED
+            attempt.took_us = 1000 * (self._scheduler.mono_ms - attempt.began_ms)
             self._ended.append((attempt, end))
             self._arrived()
 

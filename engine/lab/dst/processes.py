@@ -57,6 +57,7 @@ class ApiProcess(Process):
     Parameters:
       segments: of the books and all rings, where payments have their 202 only when they are on disk; none: at once.
       ids: the words of the id memory, if there is one.
+      waits_for_ledger: a slot is used again when SQL has what became of its payment.
       is_compared: whether the fast path goes through everything that it accepts once more.
       commit_in: asks the world for a commit in so many ms, see :class:`VirtualAlarm`.
     """
@@ -75,6 +76,7 @@ class ApiProcess(Process):
         segments: Sequence[VirtualSegment],
         ids: Words | None,
         is_compared: bool,
+        waits_for_ledger: bool,
         commit_in: Callable[[ApiProcess, Callable[[], None], int], None],
         committed: Callable[[ApiProcess], None],
     ) -> None:
@@ -91,6 +93,7 @@ class ApiProcess(Process):
         self._segments = segments
         self._ids = ids
         self._is_compared = is_compared
+        self.waits_for_ledger = waits_for_ledger
         self._commit_in = commit_in
         self._committed = committed
         self._starts = 0
@@ -101,7 +104,8 @@ class ApiProcess(Process):
     def boot(self) -> None:
         self._starts += 1
         self.waiting.clear()
-        self._own = own = RingWriter(self._rings[self.index], is_synced=bool(self._segments))
+        words, is_synced = self._rings[self.index], bool(self._segments)
+        self._own = own = RingWriter(words, is_synced, self.waits_for_ledger)
         rings = [own if index == self.index else RingReader(words) for index, words in enumerate(self._rings)]
         memory = IdMemory(self._ids) if self._ids is not None else None
         lock = self._locks.open(lock_file(self.index, self._starts))

@@ -6,6 +6,7 @@ from collections import Counter
 
 from engine.lab.dst.plan import DAY_STEP_MS, PROCESSORS
 from engine.lab.dst.world import World
+from engine.ledger.rows import PURGED
 from engine.memory import layout
 
 _DETAILED = ("is killed", "ended", "is here again", "is asked to stop", "stops")  # whose last detail is counted too
@@ -38,6 +39,11 @@ def reached(world: World) -> Counter[str]:
     for account in world.accounts:
         if account.final is not None:
             counts[f"ends: {layout.REASON_NAMES[account.final.reason]}"] += 1
+    sql = world.ledger.sql
+    for gap in sql.gaps:
+        counts[f"gap: {gap.row.source.partition(' ')[0]}"] += 1
+    counts["purged rows"] += sum(row.state == PURGED for row in sql.payments.values())
+    counts["eras after the first"] += max(0, len(sql.eras) - 1)
     for payment in world.dead_letters():
         counts[f"dead letter: {layout.REASON_NAMES[payment.reason]}"] += 1
     return counts

@@ -20,9 +20,11 @@ from engine.dispatch.starting import ASKING_MAX
 from engine.intake import acceptor
 from engine.intake.committer import Committer
 from engine.lab.dst.account import Account
+from engine.lab.dst.carried import Carried
 from engine.lab.dst.checks import Checks
 from engine.lab.dst.customers import Customers
-from engine.lab.dst.dispatching import DispatcherProcess, Watchers
+from engine.lab.dst.dispatching import DispatcherProcess, Ends, Watchers
+from engine.lab.dst.ledgered import Ledgered
 from engine.lab.dst.locks import VirtualLocks, VirtualTime
 from engine.lab.dst.memory import NEVER, UNTOLD, KilledError, Points, overwrite, shared_words
 from engine.lab.dst.model import Model, ViolationError
@@ -94,6 +96,18 @@ class World:
         self.operators = Operators(
             seed, plan, self.books, books_shape, self._model, self._scheduler, points, self._step
         )
+        memory = self.books, books_shape, self.rings
+        self.ledger = Ledgered(
+            seed,
+            plan,
+            memory,
+            self._model,
+            self._scheduler,
+            points,
+            step=self._step,
+            disturb=self._disturb_beside,
+            boot=self._boot,
+        )
         self._processors = [
             Processor(
                 number,
@@ -121,7 +135,9 @@ class World:
             self._punctuality,
             segments=self._segments,
             commands=self.operators.words,
-            watchers=Watchers(self._recovered, self._model.heard, self._model.settled, self._sends),
+            watchers=Watchers(self._recovered, self._heard, self._model.settled, self._sends),
+            journal=self.ledger.history_journal,
+            waits_for_ledger=self.ledger.is_required,
             wake_in=self._pass_in,
             jitter=chance.random,
         )
@@ -130,6 +146,7 @@ class World:
         self._ids = self._new_ids() if plan.id_memory else None
         self._apis = [self._new_api(index) for index in range(plan.api_processes)]
         self._checks = Checks(self.books, books_shape, self.rings, self._apis, self._model, self._scheduler, chance)
+        self._carried = Carried(self.ledger, *memory, self._model, self._checks)
         self._customers = Customers(
             self._apis,
             self._locks,
@@ -175,6 +192,7 @@ class World:
             segments=self._segments,
             ids=self._ids,
             is_compared=self.plan.is_compared,
+            waits_for_ledger=self.ledger.is_required,
             commit_in=self._commit_in,
             committed=self._committed,
         )
@@ -215,6 +233,7 @@ class World:
             mock.patch.object(rules, "UNDER_WAY_MS", UNDER_WAY_MS),
             mock.patch.object(acceptor, "locks", self._locks),
             mock.patch.object(acceptor, "time", self._time),
+            self.ledger.running(),
         ):
             try:
                 self._run()
@@ -244,6 +263,7 @@ class World:
             self._boot(process)
         self._customers.begin()
         self.operators.begin()
+        self.ledger.begin()
         for at_ms in plan.purges:
             scheduler.after(at_ms, self._purge)
         for at_ms in plan.audits:
@@ -270,6 +290,7 @@ class World:
             raise ViolationError(f"{QUIET_MS_MAX} ms after everything has healed there is still something to do")
         self._checks.quiet()
         self.operators.quiet()
+        self._carried.quiet(self._dispatcher.in_flight)
         self._restart_all()
 
     def _go_on(self, until_ms: int, over: Callable[[], bool]) -> None:
@@ -286,9 +307,10 @@ class World:
         self._troubled = False
         self._points.left = NEVER
         self.operators.heal()
+        self.ledger.heal()
 
     def _is_quiet(self) -> bool:
-        processes = (*self._apis, self._dispatcher)
+        processes = (*self._apis, self._dispatcher, *self.ledger.processes)
         if not all(process.alive for process in processes) or any(processor.handled for processor in self._processors):
             return False
         if any(words[layout.RING_PURGE_ASKED_AT] != words[layout.RING_PURGE_DONE_AT] for words in self.rings):
@@ -303,16 +325,20 @@ class World:
     def _restart_all(self) -> None:
         """Stopping and starting an engine that is at rest changes nothing."""
         open_payments = self._dispatcher.dispatcher.open_payments()
-        for process in (*self._apis, self._dispatcher):
+        in_flight = self._dispatcher.in_flight
+        self._carried.died(len(in_flight))
+        for process in (*self._apis, self._dispatcher, *self.ledger.processes):
             process.boot()
         if self._dispatcher.dispatcher.open_payments() != open_payments:
             raise ViolationError("a dispatcher started over settled payments finds something to do")
         self._checks.quiet()
+        self._carried.quiet(in_flight)  # they are still shown by their slots
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
     def _boot(self, process: Process) -> None:
-        if process.alive or process.busy or process not in (*self._apis, self._dispatcher):
+        processes = (*self._apis, self._dispatcher, *self.ledger.processes)
+        if process.alive or process.busy or process not in processes:
             return
         self._model.note("starts", None, process.name)
         if self._step(process, process.boot):
@@ -320,11 +346,13 @@ class World:
             if process is self._dispatcher:
                 self._starts += 1
                 self._pass_in(self._chance.random() * WAKE_MS)
+            elif process is self.ledger.process:
+                self.ledger.started()
 
     def _step(self, process: Process, action: Callable[[], object]) -> bool:
         """Lets ``process`` do something, even while others stand in the middle of a step; False when it was killed."""
         points = self._points
-        is_replayed = not self._stack and points.left < NEVER and self._chance.random() < self.plan.replay
+        is_replayed = self._is_replayed(process)
         if is_replayed:
             before = self._replay.remember(self.books, self.rings)
             points.journal = []
@@ -339,11 +367,18 @@ class World:
         finally:
             self._stack.pop()
             process.busy = False
+        if process is self._dispatcher:
+            self._carried.look_for_purge()
         if is_replayed:
             journal, points.journal = points.journal, None
             self._customers.notice_published()
             self._replay.read_beside(before, journal or [])
         return survived
+
+    def _is_replayed(self, process: Process) -> bool:
+        if self._stack or self._points.left >= NEVER or process is self.ledger.process:
+            return False
+        return self._chance.random() < self.plan.replay
 
     def _died(self, process: Process) -> None:
         process.alive = False
@@ -352,12 +387,13 @@ class World:
         if process is self.operators:
             return
         if process is self._dispatcher:
+            self._carried.died(process.begun)
             self._dispatcher.network.close()
         self._scheduler.after(self._chance.random() ** 2 * 3000, self._boot, process)
 
     def _crash_any(self) -> None:
         """Between two steps, one process dies, or all."""
-        processes = [*self._apis, self._dispatcher]
+        processes = [*self._apis, self._dispatcher, *self.ledger.processes]
         if self._chance.random() < 0.7:
             processes = [self._chance.choice(processes)]
         for process in processes:
@@ -388,11 +424,14 @@ class World:
         self._model.mark_forgotten()
         old = Memory(self.books, self._shape, self.rings)
         try:
-            plan = migration.plan(old, count, slots, self._shape, lambda: self._chance.getrandbits(64) | 1)
+            plan = migration.plan(
+                old, count, slots, self._shape, lambda: self._chance.getrandbits(64) | 1, self.ledger.is_required
+            )
         except migration.MisfitError:
             self._model.note("does not fit", None, count, slots)
             return
         self._model.note("has other sizes", None, count, slots)
+        self._carried.note_homes()
         books = shared_words(UNTOLD, self._shape.words, self._points)
         rings = []
         for index in range(count):
@@ -405,7 +444,9 @@ class World:
         self.rings[:] = rings
         if self._segments:
             self._segments[:] = self._new_segments()
+        self.ledger.resized()
         self._model.carried_over([RingReader(words) for words in rings])
+        self._carried.note_left_out()
         self._checks.carried_over([RingReader(words) for words in rings])
         self._apis[count:] = [self._new_api(index) for index in range(len(self._apis), count)]
         for process in (*self._apis, self._dispatcher):
@@ -431,9 +472,16 @@ class World:
             self._disturb()
         self._checks.look()
 
+    def _disturb_beside(self) -> None:
+        """The ledger stands between two loads, and another process runs."""
+        if len(self._stack) < DEPTH_MAX:
+            self._disturb()
+
     def _disturb(self) -> None:
         """Another process runs while this one stands still."""
         chance = self._chance
+        if self.ledger.looks_beside():
+            return
         if self._stack[-1] is not self._dispatcher and chance.random() < 0.3:
             self._pass()
             return
@@ -526,12 +574,18 @@ class World:
         self._checks.check_given_up()
         if process.has_stopped:
             self._model.note("stops", None, process.name)
+            self._carried.died(process.begun)
             process.alive = False
             process.network.close()
             self._scheduler.after(self._chance.random() ** 2 * 3000, self._boot, process)
 
+    def _heard(self, ended: Ends) -> None:
+        self._model.heard(ended)
+        self._carried.heard(ended)
+
     def _sends(self, attempt: Attempt) -> None:
         account = self._model.payment(attempt)
+        self._carried.sends(attempt)
         self._punctuality.sends(account)
         is_of_slot = self._segments and attempt.ring != parked.RING and not attempt.lookup
         if is_of_slot and not self._segments[attempt.ring + 1].has_sent(attempt):

@@ -1,0 +1,83 @@
+"""The simulated ledger: its model of SQL does what the real one does, and its runs reach what they are for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from engine.lab.dst.ledgered import BEST, OFF, REQUIRE
+from engine.lab.dst.reach import reached
+from engine.lab.dst.seed import run_seed
+from engine.lab.dst.sql import ENGINE
+from engine.lab.dst.world import World
+from engine.ledger import schema
+from engine.ledger.carry import carry, open_payments
+from engine.ledger.database import Database, open_ledger
+from engine.ledger.rows import AttemptRow, GapRow, HealthRow, PaymentRow, ProcessorStateRow
+
+SEEDS = range(20_000, 20_060)
+REACHED = {
+    **dict.fromkeys(("is killed ledger", "the ledger looks", "the journal is made anew", "SQL is away"), 10),
+    **dict.fromkeys(("gap: journal", "gap: ring", "purged rows", "eras after the first", "UNRECORDED"), 3),
+}
+
+
+def rows(database: Database, table: sa.Table, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """These columns of all rows, in some order that is the same each time."""
+    with database.transaction() as connection:
+        found = [tuple(row) for row in connection.execute(sa.select(*(table.c[name] for name in names)))]
+    return sorted(found, key=repr)
+
+
+@pytest.mark.timeout(300)
+def test_the_model_of_sql_does_what_sql_does(tmp_path: Path) -> None:
+    compared = 0
+    for seed in SEEDS:
+        if World(seed).ledger.plan.mode == OFF:
+            continue
+        sql = run_seed(seed).world.ledger.sql
+        url = f"sqlite:///{tmp_path}/{seed}.db"
+        with closing(open_ledger(url, name="engine", engine=ENGINE, is_full=False)) as database:
+            for batch in sql.carried:
+                assert carry(database, batch) == 0
+            assert database.cursor() == sql.cursor
+            assert sorted(open_payments(database)) == sorted(sql.open_payments())
+            payments = rows(database, schema.payment, PaymentRow._fields)
+            assert payments == sorted(map(tuple, sql.payments.values()), key=repr)
+            # When a request began whose record is lost, SQL tells from its end.
+            names = tuple(name for name in AttemptRow._fields if name != "began_ms")
+            attempts = rows(database, schema.attempt, names)
+            assert attempts == sorted(
+                (tuple(getattr(row, name) for name in names) for row in sql.attempts.values()), key=repr
+            )
+            assert rows(database, schema.gap, GapRow._fields) == sorted((tuple(one.row) for one in sql.gaps), key=repr)
+            eras = rows(database, schema.era, ("number", "ended_ms", "why"))
+            assert eras == sorted(((era.number, era.ended_ms, era.why) for era in sql.eras.values()), key=repr)
+            for table, name, kind in (
+                (schema.processor_health, "health", HealthRow),
+                (schema.processor_state, "states", ProcessorStateRow),
+            ):
+                told = sorted((tuple(row) for key, row in sql.told.items() if key[0] == name), key=repr)
+                assert rows(database, table, kind._fields) == told
+        compared += 1
+        if compared == 8:
+            return
+    raise AssertionError("too few seeds have a ledger")
+
+
+@pytest.mark.timeout(300)
+def test_seeds_with_a_ledger_reach_what_they_are_for() -> None:
+    counts: Counter[str] = Counter()
+    for seed in SEEDS:
+        result = run_seed(seed)
+        assert result.failure is None, f"seed {seed}: {result.failure}"
+        counts += reached(result.world)
+        counts[result.world.ledger.plan.mode] += 1
+    for what, least in REACHED.items():
+        assert counts[what] >= least, f"{what}: {counts[what]}"
+    assert min(counts[OFF], counts[BEST], counts[REQUIRE]) > 5
