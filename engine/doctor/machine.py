@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 from engine.doctor.finding import Finding, good, wrong
-from engine.memory import journal_layout, layout
+from engine.memory import acts_layout, journal_layout, layout
 from engine.memory.words import WORD_BYTES
 from engine.ring import ids
 from engine.settings import Settings
@@ -101,7 +101,7 @@ def needed_bytes(settings: Settings) -> int:
     if settings.storage.id_memory:
         words += ids.ids_words(ids.ids_buckets(settings.storage.id_memory))
     if settings.ledger.is_on:
-        words += journal_layout.journal_words(settings.ledger.journal_slots)
+        words += journal_layout.journal_words(settings.ledger.journal_slots) + acts_layout.acts_words(acts_layout.SLOTS)
     return words * WORD_BYTES
 
 

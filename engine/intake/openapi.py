@@ -20,6 +20,8 @@ from engine.version import VERSION
 Json = dict[str, Any]
 
 INTEGER: Json = {"type": "integer", "minimum": 0}
+BOOLEAN: Json = {"type": "boolean"}
+AGE_MS: Json = {"type": ["integer", "null"], "minimum": 0}
 MONEY: Json = {"type": "number", "minimum": 0, "description": "A decimal with 2 places, exact however large it is."}
 INSTANT: Json = {"type": "string", "format": "date-time", "description": "UTC with milliseconds."}
 ID: Json = {
@@ -172,10 +174,8 @@ def _status(settings: Settings) -> Json:
                 "enum": list(layout.REASON_NAMES),
                 "description": "Why it has failed, or what a person should know of it; null for nearly all.",
             },
-            "chargedBefore": {
-                "type": "boolean",
-                "description": "The processor had this id before: nothing was charged now, the summary leaves it out.",
-            },
+            "chargedBefore": BOOLEAN
+            | {"description": "The processor had this id before: nothing was charged now, the summary leaves it out."},
             "settledAmount": {
                 "anyOf": [MONEY, {"type": "null"}],
                 "description": "What the processor has stored, and the summary counts, where that is another amount.",
@@ -227,9 +227,9 @@ def _health(settings: Settings) -> Json:
     processor = _object(
         {
             "state": {"enum": [condition.name.lower() for condition in Condition]},
-            "failing": {"type": "boolean"},
+            "failing": BOOLEAN,
             "minResponseTime": INTEGER,
-            "healthAgeMs": {"type": ["integer", "null"], "minimum": 0},
+            "healthAgeMs": AGE_MS,
             "breaker": {"enum": ["open", "closed"]},
             "inFlight": INTEGER,
             "expectedMs": INTEGER,
@@ -250,7 +250,7 @@ def _health(settings: Settings) -> Json:
     ledger = _object(
         {
             "state": {"enum": [*(state.name.lower() for state in LedgerState), "silent"]},
-            "lagMs": {"type": ["integer", "null"], "minimum": 0},
+            "lagMs": AGE_MS,
         }
     )
     schema = _object(
@@ -261,14 +261,8 @@ def _health(settings: Settings) -> Json:
             "processors": _object(dict.fromkeys(settings.processors.names, processor)),
             "queues": _object(dict.fromkeys(QUEUES, INTEGER)),
             "discrepancies": _object({"amountDiffers": INTEGER, "unconfirmed": INTEGER}),
-            "dispatcher": _object(
-                {
-                    "alive": {"type": "boolean"},
-                    "heartbeatAgeMs": {"type": ["integer", "null"], "minimum": 0},
-                    "errors": INTEGER,
-                }
-            ),
-            "rings": {"type": "array", "items": _object({"full": {"type": "boolean"}, "refused": INTEGER})},
+            "dispatcher": _object({"alive": BOOLEAN, "heartbeatAgeMs": AGE_MS, "errors": INTEGER}),
+            "rings": {"type": "array", "items": _object({"full": BOOLEAN, "refused": INTEGER})},
             "limits": _object(dict.fromkeys(limits, INTEGER)),
             **({"ledger": ledger} if settings.ledger.is_on else {}),
         }
@@ -341,7 +335,7 @@ def _problem_schema() -> Json:
         "maxLength": window.NAME_SHOWN_MAX,
         "description": "What of the request is wrong: correlationId, amount, from, to, or an unknown query field.",
     }
-    schema["properties"] |= {"field": field, "certain": {"type": "boolean"}}
+    schema["properties"] |= {"field": field, "certain": BOOLEAN}
     return schema
 
 

@@ -17,9 +17,9 @@ from engine.ledger.eras import Eras
 from engine.ledger.fees import Fees
 from engine.ledger.follow import OVER, RingFollower, Seen
 from engine.ledger.history import Records
+from engine.ledger.memory_row import row_of
 from engine.ledger.parking import ParkingFollower
 from engine.ledger.rows import (
-    PURGED,
     UNKNOWN_GAP,
     Batch,
     Cursor,
@@ -333,29 +333,4 @@ class Carrier:
     def _row(self, payment: Payment, ring: int, position: int, era: int | None = None) -> PaymentRow:
         """``era``: that of the payment, where it is not told by (ring, position)."""
         era = self._eras.of_slot(ring, position) if era is None else era
-        is_sent, is_over = payment.attempts > 0, payment.state in OVER
-        is_dead = payment.is_parked and payment.reason != layout.REASON_NONE
-        has_processor = is_sent and payment.state not in (layout.QUEUED, layout.FAILED)
-        processor = payment.processor if has_processor or payment.state == layout.CHARGED_BEFORE else None
-        cents = payment.cents
-        reason = payment.reason if is_over or is_dead else layout.REASON_NONE
-        if is_over and reason == layout.REASON_AMOUNT:
-            cents = payment.first_ms  # what the processor has charged
-        fee_ppm = None
-        if processor is not None and payment.state == layout.COMPLETED:
-            fee_ppm = self._known.at(processor, payment.requested_ms)
-        return PaymentRow(
-            era,
-            (payment.id_high << 64 | payment.id_low).to_bytes(16, "big"),
-            payment.state if is_over or era == self._eras.current else PURGED,
-            processor,
-            payment.attempts,
-            cents,
-            payment.accepted_ms,
-            payment.requested_ms if is_sent or payment.state == layout.CHARGED_BEFORE else None,
-            payment.settled_ms if is_over else None,
-            fee_ppm,
-            reason,
-            ring,
-            position,
-        )
+        return row_of(payment, ring, position, era, era == self._eras.current, self._known)

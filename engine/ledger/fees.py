@@ -25,6 +25,8 @@ class Fees:
         known = self._known.get(processor)
         if not known:
             return None
+        if len(known) == 1:  # nearly always, and this is asked for every payment
+            return known[0][1]
         return known[max(bisect_right(known, at_ms, key=lambda one: one[0]) - 1, 0)][1]
 
     def cheapest(self, at_ms: int) -> int | None:

@@ -13,6 +13,7 @@ from engine.memory import acts_layout, layout
 from engine.memory.acts_layout import Act, Carried, Result
 from engine.memory.layout import CHARGED_BEFORE, COMPLETED, FAILED, PARKED, PROCESSING, QUEUED
 from engine.processors import DEFAULT, FALLBACK
+from engine.situation import Flow
 
 from .world import World
 
@@ -255,6 +256,7 @@ def test_a_paused_processor_gets_nothing_and_payments_do_not_wait_for_it(world: 
     for number in range(1, 6):
         world.accept(number)
     assert {one.processor for one in world.start(later_ms=10)} == {FALLBACK}
+    assert world.router.situation(world.mono_ms, []).flow is Flow.TO_OTHER
     world.restart()
     world.accept(6)
     assert [one.processor for one in world.start(later_ms=10) if one.id_low == 6] == [FALLBACK]
@@ -285,6 +287,33 @@ def test_with_all_paused_payments_wait(world: World) -> None:
     world.accept(1)
     assert live(world, 30_000) == [] and world.payment(1).state == QUEUED
     assert world.act(Act.PAUSE, processor=9).result == Result.NOT_KNOWN
+
+
+def test_a_purge_forgets_what_was_declared_and_leaves_what_is_paused(world: World) -> None:
+    dead(world)
+    assert world.act(Act.CHARGED, 1).result == Result.DONE
+    failed(world, 2)
+    world.act(Act.PAUSE, processor=DEFAULT)
+    waiting = world.ask(Act.RETRY, 2)
+    books = world.dispatcher.work.books
+    books.begin(world.now.wall_ms)
+    books.forget()
+    books.commit()
+    world.start(later_ms=1)
+    assert world.books.totals().payments == 0 and world.word(layout.BOOKS_PAUSED_AT) == 1
+    assert world.result(waiting) == Carried(Result.NOT_FOUND)
+    assert world.books.totals().failed == NOTHING
+
+
+def test_conservation_holds_between_any_two_acts(world: World) -> None:
+    dead(world, 1)
+    failed(world, 2)
+    unknown(world, 3)
+    for act in (Act.RETRY, Act.CHARGED, Act.CANCEL, Act.ASK):
+        for number in (1, 2, 3):
+            world.act(act, number)
+            totals = world.books.totals()
+            assert totals.payments + world.dispatcher.open_payments() == world.writers[0].head == 3
 
 
 # --- once ------------------------------------------------------------------------------------------------------------
