@@ -30,9 +30,9 @@ setup-run:
 setup-dev:
 	@scripts/setup.sh dev
 
-# With the ledger, which plain `up` has off.
+# With ledger and console, which plain `up` has off.
 run: setup-run ## the engine, its ledger and two simulated processors on this machine, until Ctrl-C
-	@ENGINE_LEDGER=$${ENGINE_LEDGER-best} ./engine.sh up --simulate
+	@ENGINE_LEDGER=$${ENGINE_LEDGER-best} ENGINE_CONSOLE=$${ENGINE_CONSOLE-1} ./engine.sh up --simulate
 
 status: setup-run ## how the engine is, in words
 	@./engine.sh status

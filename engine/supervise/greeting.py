@@ -36,6 +36,7 @@ def text(settings: Settings, before: Remembered, *, simulate: bool, is_there: Ca
         "Try:\n",
         *_examples(f"localhost:{settings.host.port}"),
         *([f"  {command('report', 'payments')}"] if settings.ledger.is_on else []),
+        *([f"  curl localhost:{settings.console.port}/metrics"] if settings.console.console else []),
         f"\n{url}/openapi.json describes every call. Ctrl-C stops it.",
     ]
     return "\n".join(parts)
