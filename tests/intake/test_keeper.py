@@ -87,7 +87,9 @@ def test_by_default_there_is_no_id_memory_and_an_id_that_left_its_ring_is_new(tm
         pay_and_settle(made, identity)
         lap(made)
         assert not pay_and_settle(made, identity).is_seen
-        assert segments_of(made) == {f"{made.settings.host.name}-{part}" for part in ("books", "ring-0", "ring-1")}
+        assert segments_of(made) == {
+            f"{made.settings.host.name}-{part}" for part in ("books", "metrics", "ring-0", "ring-1")
+        }
 
 
 @pytest.mark.parametrize("durability", ["memory", "disk", "sync"])

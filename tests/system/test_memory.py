@@ -171,7 +171,7 @@ def test_a_process_by_itself_notices_that_its_memory_was_made_anew(here: Place, 
         [sys.executable, "-m", "engine", *command], cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True
     )
     try:
-        wait_until(lambda: len(here.segments()) == 3 and _is_held(here), 20, "it holds its memory")
+        wait_until(lambda: len(here.segments()) == 4 and _is_held(here), 20, "it holds its memory")
         mapping.remove_all(settings)
         for segment in (mapping.open_books(settings), *mapping.open_rings(settings)):
             segment.close()

@@ -122,7 +122,7 @@ def test_up_settles_what_an_older_engine_had_accepted(
         health = shop.request("GET", "/health").json()
         assert health["queues"]["failed"] == told["totals"][2][0]
     names = sorted(path.name for path in SHARED_MEMORY.glob(f"{here.name}-*"))
-    assert names == [f"{here.name}-{part}" for part in ("books", "ring-0", "ring-1")]
+    assert names == [f"{here.name}-{part}" for part in ("books", "metrics", "ring-0", "ring-1")]
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -57,19 +57,19 @@ def all_checks(
     recorded: Recorded,
     account: Account,
     kills: Sequence[Kill],
-    in_flight_max: int,
+    begun: int,
 ) -> list[Check]:
     """Every promise.
 
     Parameters:
       charges: everything that each processor has charged, in the order of their numbers.
-      in_flight_max: requests that all processors had on hand at once, at most.
+      begun: payments that dispatchers had at a processor when they were killed, all kills together.
     """
     return [
         *payments(sent, recorded.payments),
         settled(charges, recorded.payments),
         requests(account, recorded.gaps),
-        extra(account, sum(kill.role == DISPATCHER for kill in kills), in_flight_max),
+        extra(account, sum(kill.role == DISPATCHER for kill in kills), begun),
         Check("no row was set apart", not recorded.rejected, f"{len(recorded.rejected)} rows"
               + examples(recorded.rejected)),
     ]  # fmt: skip
@@ -122,12 +122,11 @@ def requests(account: Account, gaps: Collection[Gap]) -> Check:
     return Check("every request has an attempt or lies in a counted gap", len(account.missing) <= counted, detail)
 
 
-def extra(account: Account, kills: int, in_flight_max: int) -> Check:
-    """Attempts that no processor saw are what a killed dispatcher was about to send."""
-    limit = kills * in_flight_max
-    detail = f"{len(account.extra)}, at most {kills} kills of the dispatcher x {in_flight_max} in flight = {limit:,}"
+def extra(account: Account, kills: int, begun: int) -> Check:
+    """Attempts that no processor saw are what a killed dispatcher was about to send, or to keep."""
+    detail = f"{len(account.extra)}, at most the {begun:,} that were in flight at {kills} kills of the dispatcher"
     name = "attempts without a request are at most what kills cut off"
-    return Check(name, len(account.extra) <= limit, detail + examples(list(map(_shown, account.extra))))
+    return Check(name, len(account.extra) <= begun, detail + examples(list(map(_shown, account.extra))))
 
 
 def carried(caught_up_s: float | None, limit_s: float, lags: Sequence[Behind]) -> Check:

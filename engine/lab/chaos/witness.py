@@ -57,13 +57,11 @@ class Witness:
         """
         world, watch = self._world, self._watch
         caught_up_s = watch.await_nothing(CAUGHT_UP_S)
-        stats = [processor.stats() for processor in world.processors.values()]
-        in_flight_max = sum(one["in_flight_max"] + one["waiting_max"] for one in stats)
         heard = {number: list(one.heard()) for number, one in enumerate(world.processors.values())}
         found = recorded.read(world.settings)
         account = record.compare(heard, found.attempts)
         done = [
-            *record.all_checks(sent, evidence.charges(world.processors), found, account, kills, in_flight_max),
+            *record.all_checks(sent, evidence.charges(world.processors), found, account, kills, world.begun),
             record.carried(caught_up_s, CAUGHT_UP_S, watch.seen),
         ]
         return Story(

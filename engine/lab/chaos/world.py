@@ -23,7 +23,7 @@ from engine.lab.chaos.plan import Trouble
 from engine.lab.chaos.proxy import Proxy
 from engine.lab.contest.run import ContestError
 from engine.lab.launch import Child, healthy
-from engine.lab.ledger import place
+from engine.lab.ledger import gauge, place
 from engine.lab.machine import processes
 from engine.lab.services.addresses import Addresses
 from engine.lab.services.engine import Engine
@@ -94,6 +94,7 @@ class World:
         self._environment: dict[str, str] = {}
         self._engine: Child | None = None
         self._restart_at_s = 0.0  # monotonic
+        self.begun = 0  # payments that dispatchers had at a processor when they were killed, all kills together
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> World:
@@ -196,7 +197,10 @@ class World:
             return None if server is None else server.kill()
         if role == processes.DATABASE_BACKEND:
             return None if server is None else server.kill_backend(place.DATABASE)
-        return self.signal(role, signal.SIGKILL)
+        pid = self.signal(role, signal.SIGKILL)
+        if pid is not None and role == processes.DISPATCHER and self.has_ledger:
+            self.begun += gauge.begun(self.settings)  # nobody changes it before the next dispatcher has started
+        return pid
 
     def signal(self, role: str, number: signal.Signals) -> int | None:
         """Sends a signal to the process with this role; its process id, None when there is none at the moment."""

@@ -16,6 +16,7 @@ from engine.journal.reader import JournalReader
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.errors import LedgerError
 from engine.ledger.rows import Cursor
+from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.ring.ring import RingReader
 from engine.settings import Settings
@@ -25,6 +26,7 @@ from engine.storage.segment import Segment
 LIMIT_S: Final = 2.0  # a database that says nothing for so long is away
 EVERY_S: Final = 0.5
 MADE_S_MAX: Final = 30.0
+UNDER_WAY: Final = (layout.PROCESSING, layout.ALREADY)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,22 @@ class Behind:
     def is_nothing(self) -> bool:
         """Whether SQL has all, and all is over."""
         return not (self.payments or self.records or self.open or self.is_away)
+
+
+def begun(settings: Settings) -> int:
+    """How many payments the slots have at a processor, without an end: their last request may be in flight.
+
+    Raises SegmentError.
+    """
+    with contextlib.ExitStack() as held:
+        count = 0
+        for segment in mapping.open_rings(settings):
+            held.callback(segment.close)
+            ring = RingReader(segment.words)
+            for position in range(max(ring.forgotten_below, ring.head - ring.slots), ring.head):
+                word = segment.words[ring.offset(position) + layout.SLOT_PROGRESS]
+                count += layout.unpack_progress(position, word)[0] in UNDER_WAY
+        return count
 
 
 class Gauge:
