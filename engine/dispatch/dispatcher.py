@@ -146,13 +146,16 @@ class Dispatcher:
         """Takes the outcomes of attempts. Each payment is settled, put back, or kept as unknown."""
         work = self.work
         work.clocks.look(now)
+        history = work.history
+        if ended and history is not None:
+            history.answered(now, ended)
         for begin in range(0, len(ended), SETTLEMENTS_MAX):
             part, dropped = ended[begin : begin + SETTLEMENTS_MAX], len(work.dropped)
             self._books.begin(now.wall_ms)
             for attempt, outcome in part:
                 ending.finish(work, now, attempt, outcome)
-            if work.history is not None:
-                work.history.answered(now, part, work.dropped[dropped:], ended)
+            if history is not None:
+                history.dropped(now, work.dropped[dropped:], ended)
             self._books.commit()
 
     def take_dropped(self) -> list[Attempt]:

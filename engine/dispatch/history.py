@@ -1,10 +1,10 @@
 """What the dispatcher tells the journal: every end of a request, and what changed. Records are made here only.
 
-A request that no slot shows is recorded before it leaves; its end is recorded before the books have it. So a crash
-takes no request away: the slot still shows it, or the journal has it. What the next dispatcher finds begun it records
-(LEFT), and that it has started; a request whose end was recorded, and did not reach the books, is recorded twice.
-Whatever else is told waits for :meth:`History.sent`, which comes in every pass: part of it is decided in the midst of
-the books' transactions.
+A request that no slot shows is recorded before it leaves; its end is recorded before its slot or the books have it. So
+a crash takes no request away: the slot still shows it, or the journal has it. What the next dispatcher finds begun it
+records (LEFT), and that it has started; a request whose end was recorded, and did not reach the books, is recorded
+twice. Whatever else is told waits for :meth:`History.sent`, which comes in every pass: part of it is decided in the
+midst of the books' transactions.
 """
 
 from __future__ import annotations
@@ -63,17 +63,8 @@ class History:
         for word in words:
             self._hear(now, word)
 
-    def answered(
-        self,
-        now: Now,
-        part: Sequence[tuple[Attempt, Outcome]],
-        dropped: Iterable[Attempt],
-        ended: Sequence[tuple[Attempt, Outcome]],
-    ) -> None:
-        """The requests of ``part`` have ended, and the books are about to know it; it is a part of what has ``ended``.
-
-        ``dropped``: nobody waits for their ends any more, because of that.
-        """
+    def answered(self, now: Now, ended: Ends) -> None:
+        """These requests have ended. Called before any word says so: a slot that is put back says it at once."""
         wall_ms, records = now.wall_ms, list[Record]()
         for attempt, outcome in ended:
             if attempt.lookup:
@@ -99,10 +90,16 @@ class History:
                     took_us,
                 )
             )
-        for attempt in dropped:
-            if all(attempt is not one for one, _ in ended):  # else its end came in this very pass
-                records.append(_dropped(wall_ms, attempt))
         self._journal.append(records)
+
+    def dropped(self, now: Now, attempts: Iterable[Attempt], ended: Ends) -> None:
+        """Nobody waits for the ends of these attempts any more, because of what has ``ended``; the books are about to
+        know it.
+        """
+        # Else its end came in this very pass, and has its record.
+        waited_for = [one for one in attempts if all(one is not other for other, _ in ended)]
+        if waited_for:
+            self._journal.append([_dropped(now.wall_ms, one) for one in waited_for])
 
     def abandon(self, now: Now, attempts: Iterable[Attempt]) -> None:
         """Everything is about to be forgotten, and with it these attempts and what an earlier dispatcher has left."""

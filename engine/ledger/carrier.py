@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from engine.books.reader import BooksBusyError
+from engine.journal.reader import Record
 from engine.ledger import takeover
 from engine.ledger.eras import Eras
 from engine.ledger.fees import Fees
@@ -94,14 +95,15 @@ class Carrier:
         # What was ready before this moment belongs to its era, even if a purge comes now; what comes later may not.
         ready = [ring.ready for ring in view.rings]
         self._targets = view.journal.head if view.journal is not None else 0, ready
-        moment = view.moment()
-        journal = self._read_journal(now_ms)
+        history = self._read_journal(now_ms)
+        moment = view.moment()  # after the journal: where the era begins that it tells of, in every ring
         self._eras.look(moment, now_ms)
+        self._take(history)
         found = [
-            follower.look(PAYMENTS_MAX, self._hints(number), ready[number], is_whole)
+            follower.look(PAYMENTS_MAX, self._hints(number), ready[number], self._eras.begin_of(number), is_whole)
             for number, follower in enumerate(self._followers)
         ]
-        self._is_whole = all(one.is_whole for one in found) and journal >= self._targets[0]
+        self._is_whole = all(one.is_whole for one in found) and self._sequence >= self._targets[0]
         payments = [*self._found, *self._rows_of_rings(found, now_ms)]
         # After the rings: what has left them for the parking table is there now.
         payments += self._look_at_parking(now_ms)
@@ -116,7 +118,7 @@ class Carrier:
             self._cursor._replace(
                 generation=self._view.generation,
                 era=self._eras.current,
-                journal=journal,
+                journal=self._sequence,
                 parked=self._parking.since,
                 rings=tuple(follower.cursor() for follower in self._followers),
                 journal_number=self._number,
@@ -250,11 +252,11 @@ class Carrier:
         if missing or self._found:
             self._gaps.append(GapRow("memory", 0, 0, missing, now_ms, LEFT_OUT))
 
-    def _read_journal(self, now_ms: int) -> int:
-        """Turns records into rows; returns the sequence of the next one."""
+    def _read_journal(self, now_ms: int) -> list[Record]:
+        """The next records, of which eras are told already."""
         journal = self._view.journal
         if journal is None:
-            return self._sequence
+            return []
         missed, records = journal.read(self._sequence, RECORDS_MAX)
         if missed:
             last = self._sequence + missed - 1
@@ -263,10 +265,13 @@ class Carrier:
         for one in records:
             if one.kind == Kind.PURGED:
                 self._eras.take(one)
-        self._records.take(records)
+        return records
+
+    def _take(self, history: list[Record]) -> None:
+        """Turns records into rows."""
+        self._records.take(history)
         for row in self._records.fees:
             self._known.add(row)
-        return self._sequence
 
     def _era_of_record(self, ring: int, position: int) -> int:
         """The era of a payment that is kept at (1 + ring, position); of one that is parked the present one."""
@@ -292,9 +297,7 @@ class Carrier:
                     rows += [] if row.id in self._coming else self._lost(row, now_ms)
             for begin, end in seen.missed:
                 self._gaps.append(GapRow(f"ring {number}", begin, end - 1, end - begin, now_ms, SLOTS_GONE))
-            for boundary in self._eras.boundaries:
-                if boundary.ring == number:
-                    self._followers[number].forget_open(boundary.position)
+            self._followers[number].forget_open(self._eras.begin_of(number))
         return rows
 
     def _lost(self, row: PaymentRow, now_ms: int) -> list[PaymentRow]:

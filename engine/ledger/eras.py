@@ -37,6 +37,7 @@ class Eras:
         self.gaps = list[GapRow]()
         self._by_purges = {cursor.purges: cursor.era}
         self._last = dict[int, int]()  # by ring: where its present era begins
+        self._is_new = False  # the journal has told of the present era, perhaps not yet for each ring
 
     def begin(self, cursor: Cursor, ancestors: tuple[int, ...], moment: Moment, now_ms: int) -> None:
         """Finds out how this memory, which has taken over that of the ``ancestors``, goes on from ``cursor``."""
@@ -47,30 +48,34 @@ class Eras:
             self._by_purges = {moment.purges: self.current}
             self._next(now_ms, "the memory was made anew" if cursor.generation else "the ledger was made")
             return
-        self.boundaries += [Boundary(ring.ring, ring.begin, self.current) for ring in cursor.rings]
+        for ring in cursor.rings:
+            self._add(Boundary(ring.ring, ring.begin, self.current))
         if cursor.purges == moment.purges:  # a cursor of an older version has no such positions
             self._forget(moment)
 
     def take(self, record: Record) -> None:
-        """The journal tells of a purge."""
+        """The journal tells of a purge, for one ring."""
         if record.first < self.purges:
             return
         if record.first > self.purges:
-            self.purges = record.first
-            self._next(record.at_ms, "purge")
+            self._purge(record.first, record.at_ms)
         self._add(Boundary(record.ring - 1, record.position, self.current))
 
     def look(self, moment: Moment, now_ms: int) -> None:
-        """A purge that the journal has not told: its record was written over, or comes in a moment."""
-        missing = moment.purges - self.purges
-        if missing <= 0:
-            return
-        if missing > 1:
-            why = "purges that the journal does not tell: their payments are counted to the era before"
-            self.gaps.append(GapRow("era", self.current, self.current, missing - 1, now_ms, why))
-        self.purges = moment.purges
-        self._next(now_ms, "purge")
-        self._forget(moment)
+        """Makes the present era that of ``moment``, which is not older than what the journal has told.
+
+        A purge that the journal has not told: its record was written over, or comes in a moment. Nor need it have told
+        of each ring.
+        """
+        if moment.purges > self.purges:
+            self._purge(moment.purges, now_ms)
+        if self._is_new:
+            self._is_new = False
+            self._forget(moment)
+
+    def begin_of(self, ring: int) -> int:
+        """Where the present era begins in this ring, as far as it is known; 0: no purge is known."""
+        return self._last.get(ring, 0)
 
     def of_slot(self, ring: int, position: int) -> int:
         """The era of the payment that was accepted at ``position`` of ``ring``."""
@@ -82,6 +87,16 @@ class Eras:
     def of_purges(self, purges: int) -> int | None:
         """The era of what the books count to this era of theirs; None: it ended before :meth:`begin`."""
         return self._by_purges.get(purges)
+
+    def _purge(self, purges: int, now_ms: int) -> None:
+        """The books count ``purges`` now, which is more than before."""
+        missing = purges - self.purges - 1
+        if missing:
+            why = "purges that the journal does not tell: their payments are counted to the era before"
+            self.gaps.append(GapRow("era", self.current, self.current, missing, now_ms, why))
+        self._by_purges |= dict.fromkeys(range(self.purges + 1, purges), self.current)
+        self.purges, self._is_new = purges, True
+        self._next(now_ms, "purge")
 
     def _forget(self, moment: Moment) -> None:
         for ring, position in enumerate(moment.forgotten):

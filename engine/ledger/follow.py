@@ -62,10 +62,10 @@ class RingFollower:
         """Payments that have slots and are not over."""
         return len(self._open)
 
-    def look(self, most: int, hints: Iterable[int], ready: int, is_whole: bool = False) -> Seen:
+    def look(self, most: int, hints: Iterable[int], ready: int, begin: int = 0, is_whole: bool = False) -> Seen:
         """Looks at ``most`` new payments below ``ready``, and at open ones: all of ``hints``, and some of the others.
 
-        ``is_whole``: at all of the others.
+        ``begin``: where the era begins; if that is new, all open ones below are looked at. ``is_whole``: at all.
         """
         found = Seen([], [], [], [])
         open_at_once = len(self._open) if is_whole else OPEN_LOOKED_AT
@@ -75,6 +75,9 @@ class RingFollower:
         self._unread.clear()
         for position in {position for position in hints if position in self._open}:
             self._look_again(position, found)
+        if begin > self._begin:  # a purge has ended what is open below, and what was over before it must be seen
+            for position in [position for position in self._open if position < begin]:
+                self._look_again(position, found)
         for position in [position for position, _ in zip(self._open, range(open_at_once), strict=False)]:
             self._look_again(position, found)
         self._look_at_new(most, ready, found)

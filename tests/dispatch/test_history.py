@@ -11,7 +11,8 @@ from engine import settings as settings_module
 from engine.books.writer import BooksWriter
 from engine.connectors import answers
 from engine.connectors.answers import Health, Query, Silence
-from engine.dispatch import loop, work
+from engine.dispatch import dispatcher, loop, work
+from engine.dispatch.settlement import Settlement
 from engine.journal.reader import Record
 from engine.memory import journal_layout, layout
 from engine.memory.journal_layout import DROPPED, STATUS_NO_ANSWER, TOOK_BITS, TOOK_MASK, Kind, Sent
@@ -149,6 +150,39 @@ def test_an_end_is_recorded_before_the_books_have_it(place: Place, monkeypatch: 
     place.network.end(attempt, answers.CHARGED)
     killed_before_the_commit(place, monkeypatch)
     assert [(one.id_high, one.number) for one in place.told(Kind.ANSWERED)] == [(7, 1)]
+
+
+def test_an_end_is_recorded_before_its_slot_says_that_the_payment_waits_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place.accept(7)
+    (attempt,) = place.step()
+    store_state = Settlement.store_state
+
+    def store_and_die(self: Settlement, ring: int, position: int, state: int, processor: int, attempts: int) -> None:
+        store_state(self, ring, position, state, processor, attempts)
+        raise KilledError
+
+    place.network.end(attempt, answers.FAILED, 500)
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(Settlement, "store_state", store_and_die)
+        place.step()
+    place.start()
+    place.step()  # another dispatcher, and no slot shows the request any more
+    assert [(one.code, one.number) for one in place.told(Kind.ANSWERED, Kind.LEFT)] == [(answers.FAILED.verdict, 1)]
+
+
+def test_each_end_is_recorded_once_however_many_come_in_one_pass(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "SETTLEMENTS_MAX", 2)  # of one transaction
+    numbers = [1, 2, 3, 4, 5]
+    for number in numbers:
+        assert place.accept(number)
+    in_flight = place.step()
+    assert len(in_flight) == len(numbers)
+    for attempt in in_flight:
+        place.network.end(attempt, answers.CHARGED)
+    place.step()
+    assert [one.id_high for one in place.told(Kind.ANSWERED)] == numbers
 
 
 def test_a_request_that_another_answer_has_decided_is_recorded_before_the_books_have_that(

@@ -15,7 +15,8 @@ from engine.books.reader import BooksBusyError, BooksReader
 from engine.connectors import answers
 from engine.connectors.answers import Fee, Outcome
 from engine.journal.reader import JournalReader
-from engine.ledger import queries, schema
+from engine.ledger import carrier as carrier_module
+from engine.ledger import follow, queries, schema
 from engine.ledger.carrier import Carrier
 from engine.ledger.carry import carry, open_payments
 from engine.ledger.database import Database, open_ledger
@@ -203,6 +204,22 @@ def test_a_purge_ends_the_era_and_the_same_id_is_another_payment_in_the_next(pla
     ledger.restart()
     ledger.look()
     assert ledger.payments("era", "id", "state") == found and len(ledger.rows(schema.era, "number")) == 2
+
+
+def test_what_was_over_before_a_purge_is_seen_though_no_look_has_come_to_it(
+    place: Place, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3, 4):
+        assert place.accept(number)
+    ledger.look()
+    monkeypatch.setattr(carrier_module, "RECORDS_MAX", 1)  # the journal's hints come later
+    monkeypatch.setattr(follow, "OPEN_LOOKED_AT", 1)
+    charge_all(place)
+    place.ring.words[layout.RING_PURGE_ASKED_AT] += 1
+    place.step()
+    for _ in range(20):
+        ledger.look()
+    assert ledger.payments("era", "state") == [(1, layout.COMPLETED)] * 4
 
 
 def test_what_was_given_away_unseen_is_a_counted_gap(place: Place, ledger: Ledger) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from engine.ledger.errors import AwayError, CursorMovedError
-from engine.ledger.rows import OPEN, PURGED, AttemptRow, Batch, Cursor, EraRow, GapRow, PaymentRow
+from engine.ledger.rows import OPEN, PURGED, ActRow, AttemptRow, Batch, Cursor, EraRow, GapRow, PaymentRow
+from engine.memory.acts_layout import Act, Result
+from engine.memory.layout import FAILED, QUEUED, REASON_NONE
 
 ENGINE = bytes(range(16))
 
@@ -71,6 +73,9 @@ class Sql:
 
     def write_rows(self, batch: Batch) -> None:
         """All but the cursor."""
+        for act in batch.acts:
+            if act.act == Act.RETRY and act.result == Result.DONE:
+                self._reopen(act, batch.cursor.era)
         for row in last_rows(batch.payments):
             self.put_payment(row)
         self._put_attempts(batch)
@@ -98,6 +103,12 @@ class Sql:
         before = self.payments.get(key)
         if before is None or row.rank >= before.rank:
             self.payments[key] = row
+
+    def _reopen(self, act: ActRow, era: int) -> None:
+        """See :func:`engine.ledger.acts.reopen`."""
+        row = self.payments.get((act.payment, era))
+        if row is not None and row.state == FAILED and row.settled_ms is not None and row.settled_ms <= act.at_ms:
+            self.payments[row.id, era] = row._replace(state=QUEUED, reason=REASON_NONE, settled_ms=None)
 
     def _put_attempts(self, batch: Batch) -> None:
         number, expected = batch.cursor.journal_number, batch.expected

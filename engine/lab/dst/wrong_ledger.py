@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.attempt import Now
 from engine.dispatch.history import Ends, History
 from engine.journal.writer import JournalWriter, Record
 from engine.lab.dst.sql import Sql
@@ -60,10 +60,10 @@ def publish_first(self: JournalWriter, records: Sequence[Record]) -> None:
     _append(self, records)
 
 
-def answered_late(self: History, now: Now, part: Ends, dropped: Iterable[Attempt], ended: Ends) -> None:
+def answered_late(self: History, now: Now, ended: Ends) -> None:
     journal: Any = self._journal
     self._journal = _Later(self._waiting)  # type: ignore[assignment]
-    _answered(self, now, part, dropped, ended)
+    _answered(self, now, ended)
     self._journal = journal
 
 

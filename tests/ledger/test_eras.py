@@ -1,0 +1,59 @@
+"""Which era a payment belongs to, when the journal tells of purges late, in parts, or not at all."""
+
+from __future__ import annotations
+
+from engine.journal.reader import Record
+from engine.ledger.eras import Eras
+from engine.ledger.rows import Cursor, RingCursor
+from engine.ledger.view import Moment
+from engine.memory.journal_layout import Kind
+
+GENERATION = 77
+NOW_MS = 5000
+
+
+def eras(begin: int = 0, purges: int = 0) -> Eras:
+    """In memory with two rings, of which SQL has era 1, that begins at ``begin`` in each."""
+    rings = tuple(RingCursor(ring, begin, begin, (), begin) for ring in (0, 1))
+    cursor = Cursor(bytes(16), GENERATION, 1, 0, 0, rings, 1, purges)
+    made = Eras(cursor, GENERATION)
+    made.begin(cursor, (), Moment(purges, (begin, begin), 0), NOW_MS)
+    return made
+
+
+def purged(ring: int, position: int, purges: int) -> Record:
+    """The journal's record of a purge, for one ring."""
+    return Record(0, Kind.PURGED, 0, 0, 1 + ring, 0, 0, NOW_MS, 0, 0, purges, position, 0)
+
+
+def test_a_purge_of_which_the_journal_has_told_for_one_ring_has_ended_the_era_in_all_rings() -> None:
+    one = eras()
+    one.take(purged(0, 4, 1))  # the record for the other ring is in the next batch
+    one.look(Moment(1, (4, 6), 0), NOW_MS)
+    assert [one.of_slot(1, 5), one.of_slot(1, 6), one.of_slot(0, 3), one.of_slot(0, 4)] == [1, 2, 1, 2]
+    one.take(purged(1, 6, 1))
+    one.look(Moment(1, (4, 6), 0), NOW_MS)
+    assert one.current == 2 and one.gaps == [] and [row.number for row in one.rows] == [1, 2]
+
+
+def test_a_purge_whose_record_was_written_over_before_another_is_counted() -> None:
+    one = eras()
+    one.take(purged(0, 9, 2))
+    one.look(Moment(2, (9, 9), 0), NOW_MS)
+    assert one.current == 2 and [(gap.source, gap.missing) for gap in one.gaps] == [("era", 1)]
+    assert [one.of_purges(purges) for purges in (0, 1, 2, 3)] == [1, 1, 2, None]
+
+
+def test_purges_that_no_record_tells_leave_no_era_of_the_books_without_one_of_the_ledger() -> None:
+    one = eras()
+    one.look(Moment(3, (9, 9), 0), NOW_MS)
+    assert one.current == 2 and [gap.missing for gap in one.gaps] == [2]
+    assert [one.of_purges(purges) for purges in range(4)] == [1, 1, 1, 2]
+
+
+def test_what_the_era_before_has_left_unseen_is_of_that_era_for_a_new_process_too() -> None:
+    rings = (RingCursor(0, 5, 5, (), 5), RingCursor(1, 2, 2, (), 7))
+    cursor = Cursor(bytes(16), GENERATION, 3, 0, 0, rings, 1, 2)
+    one = Eras(cursor, GENERATION)
+    one.begin(cursor, (), Moment(3, (8, 9), 0), NOW_MS)  # a purge that is not told yet
+    assert [one.of_slot(1, 6), one.of_slot(1, 7)] == [2, 3]
