@@ -79,6 +79,11 @@ class PaymentRow(NamedTuple):
         return RANKS.get(self.state, RANK_OPEN)
 
     @property
+    def accepted(self) -> tuple[bytes, int]:
+        """Which payment it is: its id, and when it was accepted. An id that is accepted again is another payment."""
+        return self.id, self.accepted_ms
+
+    @property
     def waited_ms(self) -> int | None:
         """From its acceptance until it was done; less than 0 if the wall clock was set back between."""
         return None if self.settled_ms is None else self.settled_ms - self.accepted_ms
