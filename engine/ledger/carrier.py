@@ -120,7 +120,7 @@ class Carrier:
                 era=self._eras.current,
                 journal=self._sequence,
                 parked=self._parking.since,
-                rings=tuple(follower.cursor() for follower in self._followers),
+                rings=tuple(self._eras.cursor(follower.cursor()) for follower in self._followers),
                 journal_number=self._number,
                 purges=self._eras.purges,
             ),
