@@ -30,7 +30,7 @@ from engine.ledger.rows import (
     RingCursor,
 )
 from engine.ledger.samples import Samples
-from engine.ledger.view import View
+from engine.ledger.view import Accepted, View
 from engine.memory import layout
 from engine.memory.journal_layout import Kind
 from engine.payment import Payment
@@ -72,9 +72,9 @@ class Carrier:
         self._gaps = self._eras.gaps
         self._records = Records(self._era_of_record)
         self._found = list[PaymentRow]()  # when it began: rows for the first batch
-        # Until the first look is carried: what SQL has as open, by ring and position; ids that it sees elsewhere soon.
+        # Until the first look is carried: what SQL has as open, by ring and position; what it sees elsewhere soon.
         self._unread = dict[tuple[int, int], list[PaymentRow]]()
-        self._coming = set[bytes]()
+        self._coming = set[Accepted]()
         self._is_whole = False
         self._targets = 0, list[int]()  # of the last look: how far journal and rings were when it began
         self._samples = Samples()
@@ -120,7 +120,7 @@ class Carrier:
                 era=self._eras.current,
                 journal=self._sequence,
                 parked=self._parking.since,
-                rings=tuple(follower.cursor() for follower in self._followers),
+                rings=tuple(self._eras.cursor(follower.cursor()) for follower in self._followers),
                 journal_number=self._number,
                 purges=self._eras.purges,
             ),
@@ -221,12 +221,12 @@ class Carrier:
         view, rings = self._view, {one.ring: one for one in self._cursor.rings}
         lost = list[PaymentRow]()
         # A purge frees all places: until they are taken again, they still have what it has ended.
-        ended = {one.identity: one for one in view.parked_since(0)[1]} if is_purged else {}
+        ended = {one.accepted: one for one in view.parked_since(0)[1]} if is_purged else {}
         for row in rows:
             if row.ring in rings and not rings[row.ring].has_left(row.position):
                 self._unread.setdefault((row.ring, row.position), []).append(row)
                 continue
-            parked = ended.get(row.id) if is_purged else view.find_parked(row.id)
+            parked = ended.get(row.accepted) if is_purged else view.find_parked(row.accepted)
             if parked is None:
                 lost.append(row)
             else:
@@ -235,7 +235,7 @@ class Carrier:
             # Rows may still name the slots of memory of other sizes: these payments come when their slots are seen.
             self._coming = takeover.held(view, rings.values())
         for row in lost:
-            self._found += [] if row.id in self._coming else self._last_seen(row, now_ms)
+            self._found += [] if row.accepted in self._coming else self._last_seen(row, now_ms)
 
     def _find_taken_over(self, rows: Iterable[PaymentRow], is_purged: bool, now_ms: int) -> None:
         """In memory of other sizes; what is not there nobody knows any more."""
@@ -245,8 +245,8 @@ class Carrier:
         view, still_open, begins = self._view, 0, [follower.cursor() for follower in self._followers]
         held = takeover.held(view, begins)
         for row in rows:
-            still_open += row.id in held
-            if row.id not in held and view.find_parked(row.id) is None:
+            still_open += row.accepted in held
+            if row.accepted not in held and view.find_parked(row.accepted) is None:
                 self._found.append(row._replace(state=UNKNOWN_GAP))
         missing = takeover.missing(view, self._cursor, begins, still_open)
         if missing or self._found:
@@ -288,13 +288,13 @@ class Carrier:
                 row = self._row(payment, number, payment.position)
                 if payment.state != layout.PARKED or row.era != self._eras.current:
                     rows.append(row)
-                elif self._view.find_parked(row.id) is None:
+                elif self._view.find_parked(row.accepted) is None:
                     rows += self._last_seen(row, now_ms)
             for one in seen.lost:
                 rows += self._lost(self._row(one, number, one.position), now_ms)
             for position in seen.gone:
                 for row in self._unread.get((number, position), ()):
-                    rows += [] if row.id in self._coming else self._lost(row, now_ms)
+                    rows += [] if row.accepted in self._coming else self._lost(row, now_ms)
             for begin, end in seen.missed:
                 self._gaps.append(GapRow(f"ring {number}", begin, end - 1, end - begin, now_ms, SLOTS_GONE))
             self._followers[number].forget_open(self._eras.begin_of(number))
@@ -302,7 +302,7 @@ class Carrier:
 
     def _lost(self, row: PaymentRow, now_ms: int) -> list[PaymentRow]:
         """What is known of a payment whose slot was given away: perhaps it was parked meanwhile."""
-        if row.era == self._eras.current and self._view.find_parked(row.id) is not None:
+        if row.era == self._eras.current and self._view.find_parked(row.accepted) is not None:
             return []
         self._gaps.append(GapRow(f"ring {row.ring}", row.position, row.position, 0, now_ms, SLOT_GONE))
         return [row._replace(state=UNKNOWN_GAP)] if row.era == self._eras.current else []
@@ -312,7 +312,7 @@ class Carrier:
         payment = self._view.rings[row.ring].read(row.position) if row.ring >= 0 else None
         if payment is not None and payment.state in OVER:
             told = self._row(payment, row.ring, row.position)
-            if told.id == row.id:
+            if told.accepted == row.accepted:
                 return [told]
         if row.era != self._eras.current or self._view.moment().purges != self._eras.purges:
             return []

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -192,6 +192,7 @@ def _name_processors(connection: sa.Connection, names: Sequence[str], now_ms: in
 
 _READ: Final = sa.select(schema.cursor)
 _READ_LOCKED: Final = _READ.with_for_update()
+_Pairs = Iterable[tuple[int, int]]
 _WRITE: Final = sa.update(schema.cursor).values(
     {
         name: sa.bindparam(name)
@@ -203,14 +204,20 @@ _WRITE: Final = sa.update(schema.cursor).values(
 def read_cursor(connection: sa.Connection, *, locks: bool = False) -> Cursor:
     """The cursor. ``locks``: nobody else may move it until the end of the transaction."""
     row = connection.execute(_READ_LOCKED if locks else _READ).one()
-    rings = [
-        RingCursor(ring, mark, seen, tuple((begin, end) for begin, end in above), *begins)
-        for ring, mark, seen, above, *begins in json.loads(row.rings)
-    ]
+    rings = [_ring(*words) for words in json.loads(row.rings)]
     return Cursor(
         bytes(row.engine), schema.unsigned(row.generation), row.era, row.journal, row.parked, tuple(rings),
         schema.unsigned(row.journal_number), row.purges,
     )  # fmt: skip
+
+
+def _ring(ring: int, mark: int, seen: int, above: _Pairs, begin: int = 0, earlier: _Pairs = ()) -> RingCursor:
+    """What the database has of a ring; an older version has written fewer words."""
+    return RingCursor(ring, mark, seen, _pairs(above), begin, _pairs(earlier))
+
+
+def _pairs(words: _Pairs) -> tuple[tuple[int, int], ...]:
+    return tuple((first, second) for first, second in words)
 
 
 def write_cursor(connection: sa.Connection, cursor: Cursor, now_ms: int) -> None:

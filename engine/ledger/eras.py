@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.journal.reader import Record
-from engine.ledger.rows import Cursor, EraRow, GapRow
+from engine.ledger.rows import Cursor, EraRow, GapRow, RingCursor
 from engine.ledger.view import Moment
 
 
@@ -49,7 +49,8 @@ class Eras:
             self._next(now_ms, "the memory was made anew" if cursor.generation else "the ledger was made")
             return
         for ring in cursor.rings:
-            self._add(Boundary(ring.ring, ring.begin, self.current))
+            for position, era in (*ring.earlier, (ring.begin, self.current)):
+                self._add(Boundary(ring.ring, position, era))
         if cursor.purges == moment.purges:  # a cursor of an older version has no such positions
             self._forget(moment)
 
@@ -76,6 +77,14 @@ class Eras:
     def begin_of(self, ring: int) -> int:
         """Where the present era begins in this ring, as far as it is known; 0: no purge is known."""
         return self._last.get(ring, 0)
+
+    def cursor(self, ring: RingCursor) -> RingCursor:
+        """``ring`` with what must be known of earlier eras to go on from there."""
+        begins = dict[int, int]()
+        for one in self.boundaries:
+            if one.ring == ring.ring and one.position > ring.seen and one.era < self.current:
+                begins[one.position] = min(one.era, begins.get(one.position, one.era))
+        return ring._replace(earlier=tuple(sorted(begins.items())))
 
     def of_slot(self, ring: int, position: int) -> int:
         """The era of the payment that was accepted at ``position`` of ``ring``."""

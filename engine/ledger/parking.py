@@ -40,5 +40,4 @@ class ParkingFollower:
 
     def _other(self, one: Parked) -> PaymentRow | None:
         before = self._open.get(one.place)
-        is_same = before is None or int.from_bytes(before.id, "big") == one.payment.id_high << 64 | one.payment.id_low
-        return None if is_same else before
+        return None if before is None or before.accepted == one.accepted else before

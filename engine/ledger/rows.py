@@ -79,6 +79,11 @@ class PaymentRow(NamedTuple):
         return RANKS.get(self.state, RANK_OPEN)
 
     @property
+    def accepted(self) -> tuple[bytes, int]:
+        """Which payment it is: its id, and when it was accepted. An id that is accepted again is another payment."""
+        return self.id, self.accepted_ms
+
+    @property
     def waited_ms(self) -> int | None:
         """From its acceptance until it was done; less than 0 if the wall clock was set back between."""
         return None if self.settled_ms is None else self.settled_ms - self.accepted_ms
@@ -204,7 +209,8 @@ class RingCursor(NamedTuple):
 
     Positions below ``mark`` are terminal there, or parked: then the cursor of parked places counts. Those from ``mark``
     to ``seen`` are there, and terminal or parked if they lie in one of the intervals ``above`` (from, to; to excluded).
-    Nothing from ``seen`` on is there. ``begin``: where the era began.
+    Nothing from ``seen`` on is there. ``begin``: where the era began. ``earlier``: where those before it began, as far
+    as something below is not there yet (position, era).
     """
 
     ring: int
@@ -212,6 +218,7 @@ class RingCursor(NamedTuple):
     seen: int
     above: tuple[tuple[int, int], ...] = ()
     begin: int = 0
+    earlier: tuple[tuple[int, int], ...] = ()
 
     def has_left(self, position: int) -> bool:
         """Whether the ring has nothing more to tell of the payment at ``position``, which SQL has."""

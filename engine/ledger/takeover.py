@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.ledger.rows import Cursor, RingCursor
-from engine.ledger.view import View
+from engine.ledger.view import Accepted, View, accepted
 from engine.ring.ring import RingReader
 
 
@@ -23,8 +23,8 @@ def rings(view: View) -> list[RingCursor]:
     return found
 
 
-def held(view: View, begins: Iterable[RingCursor]) -> set[bytes]:
-    """The ids of the payments that SQL, which is at ``begins``, has not seen in the slots that they have."""
+def held(view: View, begins: Iterable[RingCursor]) -> set[Accepted]:
+    """The payments that SQL, which is at ``begins``, has not seen in the slots that they have."""
     seen = {ring.ring: ring.seen for ring in begins}
     payments = (
         ring.read(position)
@@ -32,7 +32,7 @@ def held(view: View, begins: Iterable[RingCursor]) -> set[bytes]:
         for position in _positions(ring)
         if position >= seen.get(number, 0)
     )
-    return {(one.id_high << 64 | one.id_low).to_bytes(16, "big") for one in payments if one is not None}
+    return {accepted(one) for one in payments if one is not None}
 
 
 def missing(view: View, before: Cursor, now: Iterable[RingCursor], still_open: int) -> int:
@@ -42,8 +42,8 @@ def missing(view: View, before: Cursor, now: Iterable[RingCursor], still_open: i
       before: how far SQL had the memory of before; now: where the rings begin.
       still_open: payments that SQL has as open, and that have slots.
     """
-    accepted = sum(ring.ready - ring.forgotten_below for ring in view.rings)
-    unseen = accepted - sum(ring.seen - ring.begin for ring in before.rings)
+    came = sum(ring.ready - ring.forgotten_below for ring in view.rings)
+    unseen = came - sum(ring.seen - ring.begin for ring in before.rings)
     slots = sum(view.rings[ring.ring].ready - ring.seen for ring in now)
     # The newest have room first, and what SQL has not seen is the newest: what it has seen is there if it is open.
     return max(0, unseen - slots + still_open)

@@ -29,6 +29,14 @@ class Moment(NamedTuple):
     settled: int
 
 
+Accepted = tuple[bytes, int]  # which payment: its id as SQL has it, and when it was accepted (ms, wall clock)
+
+
+def accepted(payment: Payment) -> Accepted:
+    """Which payment this is, wherever it is kept: an id that is accepted a second time is another one."""
+    return (payment.id_high << 64 | payment.id_low).to_bytes(16, "big"), payment.accepted_ms
+
+
 class Parked(NamedTuple):
     """A parked payment: its place, the books' era of it, and the slot that it had (ring, position); (-1, 0): none."""
 
@@ -39,9 +47,9 @@ class Parked(NamedTuple):
     position: int
 
     @property
-    def identity(self) -> bytes:
-        """Its id as SQL has it."""
-        return (self.payment.id_high << 64 | self.payment.id_low).to_bytes(16, "big")
+    def accepted(self) -> Accepted:
+        """Which payment it is."""
+        return accepted(self.payment)
 
 
 class View:
@@ -107,12 +115,20 @@ class View:
         found = [self._parked(place) for place in parked.changed_since(words, self._shape, sequence)]
         return last + 1, [one for one in found if one is not None]
 
-    def find_parked(self, identity: bytes) -> Parked | None:
-        """The parked payment with this id, of the present era; None: there is none. Raises BooksBusyError."""
-        get, shape = self._books.__getitem__, self._shape
+    def find_parked(self, one: Accepted) -> Parked | None:
+        """This payment in the parking table, of the present era; None: it is not there. Raises BooksBusyError."""
+        get, shape, identity = self._books.__getitem__, self._shape, one[0]
         id_high, id_low = int.from_bytes(identity[:8], "big"), int.from_bytes(identity[8:], "big")
-        found = self._at_one_moment(lambda: parked.find(get, shape, id_high, id_low))
-        return None if found is None else self._parked(found.position)
+
+        def find() -> int | None:
+            for place in parked.bucket(get, shape, id_high, id_low):
+                payment = parked.read(get, shape, place)
+                if payment is not None and accepted(payment) == one:
+                    return place
+            return None
+
+        place = self._at_one_moment(find)
+        return None if place is None else self._parked(place)
 
     def _parked(self, place: int) -> Parked | None:
         get = self._books.__getitem__

@@ -17,7 +17,7 @@ from engine.connectors.answers import Fee, Outcome
 from engine.journal.reader import JournalReader
 from engine.ledger import carrier as carrier_module
 from engine.ledger import follow, queries, schema
-from engine.ledger.carrier import Carrier
+from engine.ledger.carrier import SLOT_GONE, Carrier
 from engine.ledger.carry import carry, open_payments
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.marks import Marks
@@ -25,7 +25,7 @@ from engine.ledger.process import Process, to_next_second_s
 from engine.ledger.rows import DROPPED, PURGED, UNKNOWN_GAP
 from engine.ledger.view import View
 from engine.memory import layout
-from engine.memory.journal_layout import STATUS_NO_ANSWER
+from engine.memory.journal_layout import STATUS_NO_ANSWER, Kind
 from engine.storage import mapping
 from tests.dispatch.recorded import Place
 
@@ -233,6 +233,39 @@ def test_what_was_given_away_unseen_is_a_counted_gap(place: Place, ledger: Ledge
     missing = sum(count for source, count in ledger.rows(schema.gap, "source", "missing") if source == "ring 0")
     assert len(seen) + missing == 199 and len(seen) == 1 + 64
     assert seen[0] == (identity(1), UNKNOWN_GAP)
+
+
+def test_an_id_that_comes_again_hides_no_gap_of_the_payment_that_had_it_before(place: Place, ledger: Ledger) -> None:
+    assert place.accept(1)
+    ledger.look()
+    for number in range(2, 80):
+        assert place.accept(number)
+        charge_all(place)
+    assert place.accept(1)
+    ledger.restart()
+    ledger.look()
+    assert (SLOT_GONE, 0, 0) in ledger.rows(schema.gap, "why", "first", "missing")
+
+
+def test_a_parked_payment_hides_no_gap_of_the_payment_that_had_its_id_before(tmp_path: Path) -> None:
+    place = Place(tmp_path, ENGINE_PARK_SECONDS="1")
+    ledger = Ledger(place, tmp_path)
+    try:
+        assert place.accept(1)
+        ledger.look()
+        for number in range(2, 80):
+            assert place.accept(number)
+            charge_all(place)
+        assert place.accept(1)
+        while not place.told(Kind.PARKED):
+            for attempt in place.step(100):
+                place.network.end(attempt, answers.UNKNOWN)
+            assert place.now_ms < 20_000
+        ledger.look()
+        assert (SLOT_GONE, 0, 0) in ledger.rows(schema.gap, "why", "first", "missing")
+    finally:
+        ledger.database.close()
+        mapping.remove_all(place.settings)
 
 
 def test_a_look_that_is_cut_short_loses_no_payment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

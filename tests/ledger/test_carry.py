@@ -65,6 +65,14 @@ def carrier(ledger: Database) -> Carrier:
     return Carrier(ledger)
 
 
+def test_a_cursor_comes_back_as_it_was_written(ledger: Database) -> None:
+    after = ledger.cursor()._replace(
+        journal=1, rings=(RingCursor(0, 3, 9, ((4, 6),), 12, ((10, 2),)), RingCursor(1, 0, 0))
+    )
+    assert carry(ledger, Batch(ledger.cursor(), after)) == 0
+    assert ledger.cursor() == after
+
+
 def test_a_batch_is_there_with_its_cursor(ledger: Database) -> None:
     assert carry(ledger, batch(0, 300)) == 0
     assert carry(ledger, batch(300, 200)) == 0

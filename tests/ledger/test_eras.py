@@ -57,3 +57,17 @@ def test_what_the_era_before_has_left_unseen_is_of_that_era_for_a_new_process_to
     one = Eras(cursor, GENERATION)
     one.begin(cursor, (), Moment(3, (8, 9), 0), NOW_MS)  # a purge that is not told yet
     assert [one.of_slot(1, 6), one.of_slot(1, 7)] == [2, 3]
+
+
+def test_what_two_eras_have_left_unseen_is_of_its_own_era_for_a_new_process_too() -> None:
+    one = eras()
+    for purges, position in ((1, 5), (2, 8)):
+        one.take(purged(0, position, purges))
+        one.look(Moment(purges, (position, 0), 0), NOW_MS)
+    ring = one.cursor(RingCursor(0, 3, 3, (), 8))
+    assert ring.earlier == ((5, 2),)
+    cursor = Cursor(bytes(16), GENERATION, 3, 0, 0, (ring, RingCursor(1, 0, 0)), 1, 2)
+    again = Eras(cursor, GENERATION)
+    again.begin(cursor, (), Moment(2, (8, 0), 0), NOW_MS)
+    assert [again.of_slot(0, position) for position in (4, 5, 7, 8)] == [1, 2, 2, 3]
+    assert again.cursor(RingCursor(0, 6, 6, (), 8)).earlier == (), "all of the first era is there"
