@@ -15,10 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from engine.ledger import schema
 from engine.ledger.backend import Values
 from engine.ledger.database import Database
-from engine.ledger.rows import ActRow
+from engine.ledger.rows import OPEN, PURGED, ActRow, PaymentRow
 from engine.ledger.schema import BIG, ID, SMALL, metadata
 from engine.memory import layout
-from engine.memory.acts_layout import Act, Result
 
 ITEMS_MAX: Final = 10_000  # of one action
 
@@ -159,16 +158,23 @@ def add_results(connection: sa.Connection, rows: Sequence[Values]) -> None:
     connection.execute(make(result).on_conflict_do_nothing(), [dict(zip(names, row, strict=True)) for row in rows])
 
 
-def reopen(connection: sa.Connection, rows: Sequence[ActRow], era: int, now_ms: int) -> None:
-    """Payments that are tried again are open again. Only this takes back that a payment has failed."""
+def reopen(
+    connection: sa.Connection, rows: Sequence[ActRow], payments: Sequence[PaymentRow], era: int, now_ms: int
+) -> None:
+    """Payments that are tried again are open again. Only this takes back that a payment has failed.
+
+    A payment may have failed once more since, and SQL may have that already. Where ``payments``, which are carried with
+    the acts, do not say what it is now, the times of both tell.
+    """
     own = schema.payment.c
     for row in rows:
-        if row.act != Act.RETRY or row.result != Result.DONE:
+        if not row.is_retry:
             continue
-        failed = sa.and_(own.state == layout.FAILED, own.settled_ms <= row.at_ms)  # and not once more since
+        eras = {one.era for one in payments if one.id == row.payment and one.state in (*OPEN, PURGED)}
+        is_open = sa.or_(own.era.in_(eras), sa.and_(own.era == era, own.settled_ms <= row.at_ms))
         values = {"state": layout.QUEUED, "reason": layout.REASON_NONE, "settled_ms": None, "waited_ms": None}
         connection.execute(
             sa.update(schema.payment)
-            .where(own.id == row.payment, own.era == era, failed)
+            .where(own.id == row.payment, own.state == layout.FAILED, is_open)
             .values(**values, updated_ms=now_ms)
         )

@@ -30,7 +30,7 @@ from engine.ledger.rows import (
     RingCursor,
 )
 from engine.ledger.samples import Samples
-from engine.ledger.view import Accepted, View
+from engine.ledger.view import Accepted, Parked, View
 from engine.memory import layout
 from engine.memory.journal_layout import Kind
 from engine.payment import Payment
@@ -322,16 +322,25 @@ class Carrier:
     def _look_at_parking(self, now_ms: int) -> list[PaymentRow]:
         rows = list[PaymentRow]()
         for change in self._parking.look():
-            place, books_era, payment, ring, position = change.parked
             if change.lost is not None:
                 rows += self._last_seen(change.lost, now_ms)
-            era = self._eras.of_purges(books_era)
-            if era is None:
-                continue  # of an era that ended before this carrier began
-            row = self._row(payment, ring, position, era)
-            self._parking.keep(place, row, era == self._eras.current and payment.state not in OVER)
-            rows.append(row)
+            rows += self._parked_row(change.parked)
+        # Where SQL had a payment as failed it has refused what came of another try, until it knows of that.
+        for act in self._records.acts:
+            if act.is_retry:
+                for one in self._view.parked_with(act.payment):
+                    rows += self._parked_row(one)
         return rows
+
+    def _parked_row(self, parked: Parked) -> list[PaymentRow]:
+        """The row of a payment that is parked; none if its era had ended before this carrier began."""
+        place, books_era, payment, ring, position = parked
+        era = self._eras.of_purges(books_era)
+        if era is None:
+            return []
+        row = self._row(payment, ring, position, era)
+        self._parking.keep(place, row, era == self._eras.current and payment.state not in OVER)
+        return [row]
 
     def _row(self, payment: Payment, ring: int, position: int, era: int | None = None) -> PaymentRow:
         """``era``: that of the payment, where it is not told by (ring, position)."""

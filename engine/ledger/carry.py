@@ -50,7 +50,8 @@ def carry(database: Database, batch: Batch) -> int:
     with database.transaction() as connection:
         _compare(read_cursor(connection, locks=True), batch)
         backend, carrying = database.backend, _Carrying(database, connection, now_ms)
-        acts.reopen(connection, batch.acts, batch.cursor.era, now_ms)  # before what became of those payments by now
+        # Before what became of those payments by now.
+        acts.reopen(connection, batch.acts, batch.payments, batch.cursor.era, now_ms)
         carrying.write(schema.payment, _payments(batch.payments, now_ms), backend.upsert_payments)
         carrying.insert(schema.attempt, fresh)
         carrying.write(schema.attempt, late, backend.complete_attempts)

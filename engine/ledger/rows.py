@@ -10,6 +10,7 @@ from bisect import bisect_right
 from typing import Final, NamedTuple
 
 from engine.memory import layout
+from engine.memory.acts_layout import Act, Result
 from engine.processors import PPM
 
 # States are those of shared memory, and the ledger's own two.
@@ -158,6 +159,11 @@ class ActRow(NamedTuple):
     state_after: int
     reason_after: int
     at_ms: int
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether a payment that had failed waits again since then."""
+        return self.act == Act.RETRY and self.result == Result.DONE
 
 
 class FeeRow(NamedTuple):

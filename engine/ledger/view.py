@@ -130,6 +130,13 @@ class View:
         place = self._at_one_moment(find)
         return None if place is None else self._parked(place)
 
+    def parked_with(self, identity: bytes) -> list[Parked]:
+        """The payments with this id that places have held last, of any era. Raises BooksBusyError."""
+        get, shape = self._books.__getitem__, self._shape
+        id_high, id_low = int.from_bytes(identity[:8], "big"), int.from_bytes(identity[8:], "big")
+        found = [self._parked(place) for place in parked.bucket(get, shape, id_high, id_low)]
+        return [one for one in found if one is not None and accepted(one.payment)[0] == identity]
+
     def _parked(self, place: int) -> Parked | None:
         get = self._books.__getitem__
         found, home = self._at_one_moment(

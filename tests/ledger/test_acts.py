@@ -7,13 +7,13 @@ import sqlalchemy as sa
 
 from engine.journal.reader import JournalReader
 from engine.journal.writer import JournalWriter, lay_out_journal
-from engine.ledger import acts, queries
+from engine.ledger import acts, queries, schema
 from engine.ledger.acts import ActionRow, ItemRow
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.errors import LedgerError
 from engine.ledger.history import Records
-from engine.ledger.rows import ActRow, Batch
+from engine.ledger.rows import PURGED, ActRow, Batch
 from engine.memory import journal_layout, layout
 from engine.memory.acts_layout import Act, Carried, Command, Result, pack_result
 from engine.memory.words import zeros
@@ -95,6 +95,24 @@ def test_a_payment_that_has_failed_again_stays_failed_whichever_comes_first(ledg
         carry(ledger, Batch(making.cursor(1), making.cursor(3), again, acts=(act,)))
     found = queries.find(ledger, making.payment(1).id)
     assert found is not None and (found.state, found.settled_ms) == (layout.FAILED, making.NOW_MS + 900)
+
+
+def test_what_is_tried_again_after_the_clock_was_set_back_is_open(ledger: Database) -> None:
+    carry(ledger, failed(1, making.NOW_MS + 20_000))
+    waiting = making.payment(1, state=layout.PROCESSING, settled_ms=None)
+    act = retried(1, making.NOW_MS + 500)
+    carry(ledger, Batch(making.cursor(1), making.cursor(2), (waiting,), acts=(act,)))
+    found = queries.find(ledger, waiting.id)
+    assert found is not None and (found.state, found.settled_ms) == (layout.PROCESSING, None)
+
+
+def test_what_was_tried_again_and_then_purged_is_purged(ledger: Database) -> None:
+    carry(ledger, failed(1, making.NOW_MS + 20))
+    purged = making.payment(1, state=PURGED, settled_ms=None)
+    after = making.cursor(2)._replace(era=2, purges=1)
+    carry(ledger, Batch(making.cursor(1), after, (purged,), acts=(retried(1, making.NOW_MS + 500),)))
+    with ledger.transaction() as connection:
+        assert connection.execute(sa.select(schema.payment.c.state)).scalar_one() == PURGED
 
 
 def test_an_act_that_was_refused_opens_nothing(ledger: Database) -> None:

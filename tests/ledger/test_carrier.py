@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from engine.books import parked
 from engine.books.reader import BooksBusyError, BooksReader
 from engine.connectors import answers
 from engine.connectors.answers import Fee, Outcome
@@ -25,7 +26,9 @@ from engine.ledger.process import Process, to_next_second_s
 from engine.ledger.rows import DROPPED, PURGED, UNKNOWN_GAP
 from engine.ledger.view import View
 from engine.memory import layout
+from engine.memory.acts_layout import Act, Carried, Command, Result, pack_result
 from engine.memory.journal_layout import STATUS_NO_ANSWER, Kind
+from engine.payment import Payment
 from engine.storage import mapping
 from tests.dispatch.recorded import Place
 
@@ -52,10 +55,8 @@ class Ledger:
         self.marks = Marks(place.books.words, [place.ring.words])
         cursor = self.database.cursor()
         self.marks.begin(cursor)
-        parked = open_payments(self.database)
-        self.carrier = Carrier(
-            view, cursor, list(self.fees_ppm), place.now.wall_ms, parked, queries.fees(self.database)
-        )
+        rows = open_payments(self.database)
+        self.carrier = Carrier(view, cursor, list(self.fees_ppm), place.now.wall_ms, rows, queries.fees(self.database))
 
     def look(self) -> None:
         """One look, carried, and said in shared memory."""
@@ -266,6 +267,30 @@ def test_a_parked_payment_hides_no_gap_of_the_payment_that_had_its_id_before(tmp
     finally:
         ledger.database.close()
         mapping.remove_all(place.settings)
+
+
+def test_what_is_tried_again_is_what_it_is_now_though_sql_has_refused_that_before(place: Place, ledger: Ledger) -> None:
+    books, shape = place.loop.dispatcher.work.books, mapping.books_shape(place.settings)
+    wall_ms, reason = place.now.wall_ms, layout.REASON_TOO_OLD
+    payment = Payment(0, 7, 7, 1990, wall_ms, layout.FAILED, 0, 1, wall_ms, wall_ms, reason, 1000, wall_ms, True)
+    books.begin(wall_ms)
+    parking_place = parked.put(books, shape, payment)
+    assert parking_place is not None
+    books.commit()
+    ledger.look()
+    books.begin(wall_ms)
+    parked.reopen(books, shape, parking_place, payment.origin)
+    again = payment._replace(state=layout.PROCESSING, attempts=2, settled_ms=0, reason=layout.REASON_NONE)
+    parked.change(books, shape, parking_place, again)
+    books.commit()
+    ledger.look()  # the journal does not tell of the act yet
+    assert ledger.payments("state") == [(layout.FAILED,)]
+    assert place.loop.dispatcher.work.history is not None
+    carried = Carried(Result.DONE, layout.FAILED, reason, layout.QUEUED, layout.REASON_NONE)
+    place.loop.dispatcher.work.history.acted(place.now, Command(Act.RETRY, 1, 2, 7, 7), pack_result(carried))
+    place.step()
+    ledger.look()
+    assert ledger.payments("state", "attempts") == [(layout.PROCESSING, 2)]
 
 
 def test_a_look_that_is_cut_short_loses_no_payment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from engine.ledger.errors import AwayError, CursorMovedError
 from engine.ledger.rows import OPEN, PURGED, ActRow, AttemptRow, Batch, Cursor, EraRow, GapRow, PaymentRow
-from engine.memory.acts_layout import Act, Result
 from engine.memory.layout import FAILED, QUEUED, REASON_NONE
 
 ENGINE = bytes(range(16))
@@ -74,8 +73,8 @@ class Sql:
     def write_rows(self, batch: Batch) -> None:
         """All but the cursor."""
         for act in batch.acts:
-            if act.act == Act.RETRY and act.result == Result.DONE:
-                self._reopen(act, batch.cursor.era)
+            if act.is_retry:
+                self._reopen(act, batch)
         for row in last_rows(batch.payments):
             self.put_payment(row)
         self._put_attempts(batch)
@@ -104,11 +103,14 @@ class Sql:
         if before is None or row.rank >= before.rank:
             self.payments[key] = row
 
-    def _reopen(self, act: ActRow, era: int) -> None:
+    def _reopen(self, act: ActRow, batch: Batch) -> None:
         """See :func:`engine.ledger.acts.reopen`."""
-        row = self.payments.get((act.payment, era))
-        if row is not None and row.state == FAILED and row.settled_ms is not None and row.settled_ms <= act.at_ms:
-            self.payments[row.id, era] = row._replace(state=QUEUED, reason=REASON_NONE, settled_ms=None)
+        eras = {row.era for row in batch.payments if row.id == act.payment and row.state in (*OPEN, PURGED)}
+        for key, row in list(self.payments.items()):
+            if row.id == act.payment and row.state == FAILED:
+                is_older = row.era == batch.cursor.era and row.settled_ms is not None and row.settled_ms <= act.at_ms
+                if row.era in eras or is_older:
+                    self.payments[key] = row._replace(state=QUEUED, reason=REASON_NONE, settled_ms=None)
 
     def _put_attempts(self, batch: Batch) -> None:
         number, expected = batch.cursor.journal_number, batch.expected
