@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple, cast
 from unittest import mock
@@ -35,6 +36,7 @@ from engine.memory.words import WORD_BYTES, Words
 
 SALT = 1 << 40  # makes the ledger's Random another one than the world's
 OFF, BEST, REQUIRE = "off", "best", "require"
+PARK_SOON_MS = 50
 JOURNAL_MADE, LEDGER_LOOKED = "the journal is made anew", "the ledger looks"
 REOPENS_MS = 1000  # between two checks of a ledger process that this is still the engine's memory
 TRIES_MAX = 3  # readings of the books that change each time: the real 10,000 take as long as a short pass
@@ -93,6 +95,12 @@ class Memory(NamedTuple):
 
     view: View
     marks: Marks
+
+
+def pressed(seed: int, plan: Plan) -> Plan:
+    """The plan of a seed; in half of those with a required ledger payments are parked soon, so that places run out."""
+    is_required = draw_ledger(Random(seed + SALT), plan.length_ms).mode == REQUIRE
+    return replace(plan, park_ms=PARK_SOON_MS, parked_slots=layout.PARKED_WAYS) if is_required and seed % 2 else plan
 
 
 class Stands:

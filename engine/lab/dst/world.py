@@ -24,7 +24,7 @@ from engine.lab.dst.carried import Carried
 from engine.lab.dst.checks import Checks
 from engine.lab.dst.customers import Customers
 from engine.lab.dst.dispatching import DispatcherProcess, Ends, Watchers
-from engine.lab.dst.ledgered import Ledgered
+from engine.lab.dst.ledgered import Ledgered, pressed
 from engine.lab.dst.locks import VirtualLocks, VirtualTime
 from engine.lab.dst.memory import NEVER, UNTOLD, KilledError, Points, overwrite, shared_words
 from engine.lab.dst.model import Model, ViolationError
@@ -74,7 +74,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.trace = Trace()
         self._chance = chance = Random(seed)
-        self.plan = plan = draw(chance)
+        self.plan = plan = pressed(seed, draw(chance))
         self._scheduler = Scheduler(chance, plan.start_ms, plan.start_wall_ms)
         self._points = points = Points()
         books_shape = shape(plan.books_recent_seconds, 0, plan.parked_slots, len(CONTEST_NAMES))

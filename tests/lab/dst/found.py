@@ -12,7 +12,7 @@ from engine.lab.dst.mutants import MUTANTS, mutated
 from engine.lab.dst.seed import run_seed
 
 RECORD = Path(__file__).with_name("found.json")
-SEEDS = range(300)  # each mutant is found within so many
+SEEDS = range(1000)  # each mutant is found within so many
 
 
 def read() -> dict[str, int]:
