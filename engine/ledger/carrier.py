@@ -13,7 +13,7 @@ from typing import Final
 
 from engine.books.reader import BooksBusyError
 from engine.journal.reader import Record
-from engine.ledger import takeover
+from engine.ledger import gaps, takeover
 from engine.ledger.eras import Eras
 from engine.ledger.fees import Fees
 from engine.ledger.follow import OVER, RingFollower, Seen
@@ -37,11 +37,6 @@ from engine.payment import Payment
 
 PAYMENTS_MAX: Final = 4000  # new ones of each ring in a batch
 RECORDS_MAX: Final = 10_000  # of the journal in a batch
-SLOT_GONE: Final = "its slot was given away before its last state was carried"
-SLOTS_GONE: Final = "their slots were given away before they were carried"
-LEFT_OUT: Final = "memory of other sizes had no room for what was over, and it had not been carried"
-PURGE_UNSEEN: Final = "a purge, and then memory of other sizes: what was not carried before is not counted"
-PLACE_GONE: Final = "its parked place was given away before its last state was carried"
 
 
 class Carrier:
@@ -203,8 +198,7 @@ class Carrier:
         if self._number != cursor.journal_number:
             self._sequence = 0
             if cursor.journal_number:
-                why = "the journal was made anew: what its predecessor held beyond this was not read"
-                self._gaps.append(GapRow("journal", cursor.journal, cursor.journal, 0, now_ms, why))
+                self._gaps.append(GapRow("journal", cursor.journal, cursor.journal, 0, now_ms, gaps.MADE_ANEW))
 
     def _find_open(self, rows: Iterable[PaymentRow], now_ms: int) -> None:
         """Finds in memory the payments that SQL has as open."""
@@ -240,7 +234,7 @@ class Carrier:
     def _find_taken_over(self, rows: Iterable[PaymentRow], is_purged: bool, now_ms: int) -> None:
         """In memory of other sizes; what is not there nobody knows any more."""
         if is_purged:
-            self._gaps.append(GapRow("memory", 0, 0, 0, now_ms, PURGE_UNSEEN))
+            self._gaps.append(GapRow("memory", 0, 0, 0, now_ms, gaps.PURGE_UNSEEN))
             return
         view, still_open, begins = self._view, 0, [follower.cursor() for follower in self._followers]
         held = takeover.held(view, begins)
@@ -250,7 +244,7 @@ class Carrier:
                 self._found.append(row._replace(state=UNKNOWN_GAP))
         missing = takeover.missing(view, self._cursor, begins, still_open)
         if missing or self._found:
-            self._gaps.append(GapRow("memory", 0, 0, missing, now_ms, LEFT_OUT))
+            self._gaps.append(GapRow("memory", 0, 0, missing, now_ms, gaps.LEFT_OUT))
 
     def _read_journal(self, now_ms: int) -> list[Record]:
         """The next records, of which eras are told already."""
@@ -260,7 +254,7 @@ class Carrier:
         missed, records = journal.read(self._sequence, RECORDS_MAX)
         if missed:
             last = self._sequence + missed - 1
-            self._gaps.append(GapRow("journal", self._sequence, last, missed, now_ms, "it was written over"))
+            self._gaps.append(GapRow("journal", self._sequence, last, missed, now_ms, gaps.OVERWRITTEN))
         self._sequence += missed + len(records)
         for one in records:
             if one.kind == Kind.PURGED:
@@ -293,18 +287,25 @@ class Carrier:
             for one in seen.lost:
                 rows += self._lost(self._row(one, number, one.position), now_ms)
             for position in seen.gone:
-                for row in self._unread.get((number, position), ()):
-                    rows += [] if row.accepted in self._coming else self._lost(row, now_ms)
+                rows += self._gone(number, position, now_ms)
             for begin, end in seen.missed:
-                self._gaps.append(GapRow(f"ring {number}", begin, end - 1, end - begin, now_ms, SLOTS_GONE))
+                self._gaps.append(GapRow(f"ring {number}", begin, end - 1, end - begin, now_ms, gaps.SLOTS_GONE))
             self._followers[number].forget_open(self._eras.begin_of(number))
         return rows
+
+    def _gone(self, ring: int, position: int, now_ms: int) -> list[PaymentRow]:
+        """What is known of a payment whose slot was given away before this carrier began."""
+        known = self._unread.get((ring, position), ())
+        if not known and position >= self._eras.begin_of(ring):
+            # Its id was accepted again, and SQL has one row for both.
+            self._gaps.append(GapRow(f"ring {ring}", position, position, 0, now_ms, gaps.SLOT_GONE))
+        return [one for row in known if row.accepted not in self._coming for one in self._lost(row, now_ms)]
 
     def _lost(self, row: PaymentRow, now_ms: int) -> list[PaymentRow]:
         """What is known of a payment whose slot was given away: perhaps it was parked meanwhile."""
         if row.era == self._eras.current and self._view.find_parked(row.accepted) is not None:
             return []
-        self._gaps.append(GapRow(f"ring {row.ring}", row.position, row.position, 0, now_ms, SLOT_GONE))
+        self._gaps.append(GapRow(f"ring {row.ring}", row.position, row.position, 0, now_ms, gaps.SLOT_GONE))
         return [row._replace(state=UNKNOWN_GAP)] if row.era == self._eras.current else []
 
     def _last_seen(self, row: PaymentRow, now_ms: int) -> list[PaymentRow]:
@@ -316,7 +317,7 @@ class Carrier:
                 return [told]
         if row.era != self._eras.current or self._view.moment().purges != self._eras.purges:
             return []
-        self._gaps.append(GapRow("parked", row.position, row.position, 0, now_ms, PLACE_GONE))
+        self._gaps.append(GapRow("parked", row.position, row.position, 0, now_ms, gaps.PLACE_GONE))
         return [row._replace(state=UNKNOWN_GAP)]
 
     def _look_at_parking(self, now_ms: int) -> list[PaymentRow]:

@@ -18,9 +18,10 @@ from engine.connectors.answers import Fee, Outcome
 from engine.journal.reader import JournalReader
 from engine.ledger import carrier as carrier_module
 from engine.ledger import follow, queries, schema
-from engine.ledger.carrier import SLOT_GONE, Carrier
+from engine.ledger.carrier import Carrier
 from engine.ledger.carry import carry, open_payments
 from engine.ledger.database import Database, open_ledger
+from engine.ledger.gaps import SLOT_GONE
 from engine.ledger.marks import Marks
 from engine.ledger.process import Process, to_next_second_s
 from engine.ledger.rows import DROPPED, PURGED, UNKNOWN_GAP
@@ -243,6 +244,25 @@ def test_an_id_that_comes_again_hides_no_gap_of_the_payment_that_had_it_before(p
         assert place.accept(number)
         charge_all(place)
     assert place.accept(1)
+    ledger.restart()
+    ledger.look()
+    assert (SLOT_GONE, 0, 0) in ledger.rows(schema.gap, "why", "first", "missing")
+
+
+def test_an_id_that_comes_again_hides_no_gap_from_the_next_carrier(
+    place: Place, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place.accept(1)
+    ledger.look()
+    for number in range(2, 80):
+        assert place.accept(number)
+        charge_all(place)
+    assert place.accept(1)
+    with monkeypatch.context() as little:
+        little.setattr(follow, "OPEN_LOOKED_AT", 0)
+        little.setattr(carrier_module, "RECORDS_MAX", 0)
+        ledger.look()  # it carries the second payment, whose row replaces the first one's, and does not look at that
+    assert not [why for (why,) in ledger.rows(schema.gap, "why") if why == SLOT_GONE]
     ledger.restart()
     ledger.look()
     assert (SLOT_GONE, 0, 0) in ledger.rows(schema.gap, "why", "first", "missing")

@@ -17,8 +17,8 @@ from engine.lab.dst.checks import Checks
 from engine.lab.dst.ledgered import Ledgered
 from engine.lab.dst.model import BASE, Model, ViolationError
 from engine.lab.dst.plan import PROCESSORS
-from engine.ledger.carrier import PURGE_UNSEEN
 from engine.ledger.follow import OVER
+from engine.ledger.gaps import PURGE_UNSEEN
 from engine.ledger.rows import DROPPED, OPEN, PURGED, RANKS, UNKNOWN_GAP, AttemptRow, PaymentRow
 from engine.memory import layout
 from engine.memory.words import Words
