@@ -16,10 +16,10 @@ from engine.storage.durability import Keeping, Syncing
 from engine.storage.segment import Segment
 from tests.durability.machine import Machine, Mutant, small_settings
 
-SEEDS = range(200)
+SEEDS = range(130)
 STEPS = 120
 LOSSES = 5
-REFUSED_SEEDS = range(200, 300)
+REFUSED_SEEDS = range(200, 270)
 MUTANT_SEEDS = range(600)  # the mutant must be found within this many
 
 

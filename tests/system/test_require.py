@@ -153,7 +153,7 @@ def test_whenever_the_ledger_process_is_killed_no_payment_is_unseen(engine: tupl
     world, _ = engine
     chance = random.Random(7)
     with steady(world.engine.port) as told:
-        for _ in range(6):
+        for _ in range(4):
             told.wait_for_more(chance.randrange(20, 150), SECONDS_MAX)
             world.engine.wait_for_another("ledger", world.engine.send_signal("ledger", signal.SIGKILL))
         told.wait_for_more(300, SECONDS_MAX)
