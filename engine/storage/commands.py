@@ -16,7 +16,7 @@ from engine.memory import acts_layout, layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
 from engine.settings import Settings
-from engine.storage import locks, mapping, names, recovery
+from engine.storage import locks, making, mapping, names, recovery
 from engine.storage.segment import Segment
 
 log = logging.getLogger(__name__)
@@ -46,12 +46,13 @@ def open_to_write(settings: Settings, books: Segment) -> Segment | None:
     store.remove(name)
     length = acts_layout.acts_words(acts_layout.SLOTS)
     try:
-        # Beside, until it is whole: nobody finds half of it.
-        store.remove(name + names.NEW)
-        with contextlib.closing(store.create(name + names.NEW, length)) as made:
-            ring.lay_out_acts(made.words, secrets.randbits(63) | 1, recovery.boot(), generation, done)
-        store.rename(name + names.NEW, name)
-        return store.open(name)
+        # Beside, until it is whole, and under the engine's lock: as the journal.
+        with making.locked(store, settings.host.name):
+            store.remove(name + names.NEW)
+            with contextlib.closing(store.create(name + names.NEW, length)) as made:
+                ring.lay_out_acts(made.words, secrets.randbits(63) | 1, recovery.boot(), generation, done)
+            store.rename(name + names.NEW, name)
+            return store.open(name)
     except OSError as error:
         raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
 

@@ -15,7 +15,7 @@ from engine.memory import journal_layout, layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
 from engine.settings import Settings
-from engine.storage import mapping, names, recovery
+from engine.storage import making, mapping, names, recovery
 from engine.storage.segment import Segment
 
 log = logging.getLogger(__name__)
@@ -46,12 +46,15 @@ def open_to_write(settings: Settings, books: Segment) -> Segment | None:
         store.remove(name)
     length = journal_layout.journal_words(slots)
     try:
-        # Beside, until it is whole: a reader never finds half of it.
-        with contextlib.closing(store.create(name + names.NEW, length)) as made:
-            number = secrets.randbits(63) | 1
-            writer.lay_out_journal(made.words, slots, number, recovery.boot(), generation)
-        store.rename(name + names.NEW, name)
-        return store.open(name)
+        # Beside, until it is whole: a reader never finds half of it. Under the engine's lock, because a process that
+        # starts meanwhile removes what an earlier one has left half made.
+        with making.locked(store, settings.host.name):
+            store.remove(name + names.NEW)
+            with contextlib.closing(store.create(name + names.NEW, length)) as made:
+                number = secrets.randbits(63) | 1
+                writer.lay_out_journal(made.words, slots, number, recovery.boot(), generation)
+            store.rename(name + names.NEW, name)
+            return store.open(name)
     except OSError as error:
         raise SegmentError(f"{name}: it cannot be made with its {length * WORD_BYTES} bytes: {error}") from error
 

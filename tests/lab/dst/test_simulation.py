@@ -39,8 +39,9 @@ REACHED = {
     **dict.fromkeys(("ends: refused", "ends: amount differs", "ends: unconfirmed"), SELDOM),
     **dict.fromkeys(("dead letter: contradictory answers", "dead letter: internal error"), SELDOM),
     **dict.fromkeys(("PAUSE DONE", "RESUME DONE", "ASK DONE", "RETRY NOT_DEAD"), OFTEN),
-    **dict.fromkeys(("RETRY DONE", "RETRY MAY_BE_CHARGED", "CHARGED DONE"), SELDOM),
+    **dict.fromkeys(("RETRY DONE", "RETRY MAY_BE_CHARGED"), SELDOM),
     "dead letter: no lookup to be had": 1,
+    "CHARGED DONE": 1,
 }
 
 
