@@ -8,6 +8,7 @@ from typing import Final
 
 import pycurl
 
+from engine.authorities import trust
 from engine.connectors.answers import BODY_BYTES_MAX, UNKNOWN, Outcome, Summary
 from engine.connectors.connector import Connector, Request
 from engine.reconcile.asks import UnansweredError
@@ -108,6 +109,7 @@ class Client:
         handle, body = self._handle, bytearray()
         handle.reset()  # keeps its connections
         handle.setopt(pycurl.URL, self._urls[processor] + request.path)
+        trust(handle, self._urls[processor])
         handle.setopt(pycurl.CUSTOMREQUEST, request.method)
         headers = [f"{name}: {value}" for name, value in request.headers]
         if request.body:

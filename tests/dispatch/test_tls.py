@@ -14,7 +14,8 @@ from engine.connectors import rinha
 from engine.connectors.answers import Outcome, Verdict
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.transport import Transport
-from tests.doctor.served import Manner, certificate, server
+from engine.reconcile.client import Client
+from tests.doctor.served import PROCESSOR, Manner, certificate, server
 
 CHARGED = Manner({"/payments": (200, {"message": rinha.CHARGED_MESSAGE})})
 
@@ -34,6 +35,16 @@ def paid(port: int) -> Outcome:
                 assert time.monotonic() < deadline
                 transport.act(epoll.poll(0.1))
             return ended[0][1]
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_who_reconciles_trusts_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = certificate(tmp_path, "20200101000000Z", "20990101000000Z")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "signed.pem"))
+    with server(Manner(PROCESSOR), made) as port:
+        client = Client([f"https://localhost:{port}"], [rinha.connector("")], 100, 100)
+        with contextlib.closing(client):
+            assert client.lookup(0, bytes(16)).verdict is Verdict.ABSENT
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
