@@ -29,6 +29,7 @@ from engine.setting_groups import (
 from engine.variables import PREFIX, Variable
 
 PREFIXES = (PREFIX, "PAYMENT_PROCESSOR_")
+SPARE_DESCRIPTORS = 128  # of the dispatcher, in addition to the connections of payments
 NEAR = 0.84  # how much of two names must be equal for one to be taken for the other (difflib's ratio)
 PROCESSOR_URL_NAMES = ("PAYMENT_PROCESSOR_URL_DEFAULT", "PAYMENT_PROCESSOR_URL_FALLBACK")
 
@@ -61,6 +62,11 @@ class Settings:
         """The address of the ledger's database."""
         place = self.storage.data_dir or self.host.run_dir
         return self.ledger.url_set or f"sqlite:///{os.path.abspath(place)}/{self.host.name}-ledger.db"
+
+    @property
+    def descriptors_max(self) -> int:
+        """The most descriptors that the dispatcher may need."""
+        return len(self.processors.all) * self.routing.in_flight_max + SPARE_DESCRIPTORS
 
     def value(self, variable: Variable) -> int | str | bool:
         """The value of a variable."""

@@ -15,7 +15,7 @@ from engine.books.reader import BooksBusyError, BooksReader, Totals
 from engine.console.nginx_status import NginxStatus
 from engine.memory import clock, journal_layout, layout
 from engine.memory import metrics_layout as pages
-from engine.memory.status import LedgerStatus, StatusBlock
+from engine.memory.status import HEARTBEAT_MS_MAX, LedgerStatus, StatusBlock
 from engine.memory.words import Words
 from engine.metrics import times
 from engine.metrics.accepting import accepting
@@ -26,7 +26,6 @@ from engine.settings import VARIABLES, Settings
 from engine.storage.viewing import Seen
 from engine.version import VERSION
 
-HEARTBEAT_MS_MAX: Final = 3000  # a dispatcher whose last heartbeat is older is down
 RING_LOOKS: Final = 64  # slots of a ring that are looked at
 
 

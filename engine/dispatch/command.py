@@ -41,7 +41,6 @@ LOOK_EVERY_MS = 1000  # between two checks that rings and books are still those 
 LOST_DRAIN_MS = 5000  # if they are not, payments that other processes still accept are settled for this long
 # The C library reads it, unless people have set it: a name server that was silent is asked again after a second.
 RESOLVER_OPTIONS = "timeout:1 attempts:3"
-SPARE_DESCRIPTORS = 128  # in addition to the connections of payments
 
 log = logging.getLogger("engine.dispatch")
 
@@ -73,7 +72,7 @@ def run(_arguments: argparse.Namespace) -> int:
     for one, fee_ppm in zip(processors, believed_ppm(*(one.fee_ppm for one in processors)), strict=True):
         known = "" if one.fee_ppm >= 0 else ", assumed"
         log.info("%s is %s (fee %s%s)", one.name, normalized(one.url), percent(fee_ppm), known)
-    allow_descriptors(len(settings.processors.urls) * settings.routing.in_flight_max + SPARE_DESCRIPTORS)
+    allow_descriptors(settings.descriptors_max)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatch.nice)
     problem = Process(settings, books, rings, journal, acts, metrics).run()

@@ -16,7 +16,6 @@ from engine.storage import durability, filesystem, names, sizes
 from engine.storage.segment import SHARED_MEMORY_DIRECTORY
 from engine.supervise import others
 
-SPARE_DESCRIPTORS = 128  # of the dispatcher, in addition to the connections of payments
 _NOT_OURS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -83,7 +82,7 @@ def descriptors(settings: Settings, hard: int | None = None) -> Finding:
     """
     name = "descriptors"
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1] if hard is None else hard
-    needed = len(settings.processors.all) * settings.routing.in_flight_max + SPARE_DESCRIPTORS
+    needed = settings.descriptors_max
     if allowed == resource.RLIM_INFINITY or allowed >= needed:
         return good(name, f"{needed:,} are needed at most, and allowed")
     return wrong(

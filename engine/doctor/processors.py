@@ -25,7 +25,6 @@ from engine.settings import Settings
 CLOCK_MS_MAX = 2500  # a clock that differs by more is wrong; the Date header of an answer has whole seconds
 ANSWER_MS_MAX = 10_000
 BODY_BYTES_MAX = 1 << 20
-_PORTS = {"http": 80, "https": 443}
 # What libcurl says about certificates and TLS (curl/curl.h).
 _TLS = (pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE)
 
@@ -89,7 +88,7 @@ def same_place(processors: Sequence[Processor]) -> list[Finding]:
     for one in processors:
         parts = urlsplit(normalized(one.url))
         try:
-            addresses = socket.getaddrinfo(parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
         except OSError:
             continue  # said elsewhere
         for place in {(address[4][:2], parts.path) for address in addresses}:

@@ -14,11 +14,10 @@ from engine.client.api import Api, ApiError
 from engine.doctor.finding import Finding, good, note, wrong
 from engine.memory import layout
 from engine.memory.errors import SegmentError
-from engine.memory.status import StatusBlock
+from engine.memory.status import HEARTBEAT_MS_MAX, StatusBlock
 from engine.settings import Settings
 from engine.storage import mapping, names, opening, sizes
 
-HEARTBEAT_MS_MAX = 3000  # as /health has it
 PAY_SECONDS_MAX = 30.0
 PAY_AMOUNT = "0.01"
 LAG_SECONDS_MAX = 60

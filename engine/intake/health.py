@@ -8,7 +8,7 @@ from typing import Any
 from engine.books.reader import Totals
 from engine.intake.acceptor import Usage
 from engine.memory import layout
-from engine.memory.status import LedgerState, LedgerStatus, ProcessorStatus, StatusBlock
+from engine.memory.status import HEARTBEAT_MS_MAX, LedgerState, LedgerStatus, ProcessorStatus, StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
 from engine.situation import Condition, condition_of_word, of_word
@@ -27,7 +27,6 @@ LEDGER_TROUBLES = {
     "stopped": "the ledger process is down",
 }
 LEDGER_SILENT_MS = 15_000  # a transaction of the ledger process may take 10 s
-HEARTBEAT_MS_MAX = 3000  # a dispatcher whose last heartbeat is older is down
 
 
 def report(

@@ -11,6 +11,8 @@ from enum import IntEnum
 from engine.memory import layout
 from engine.memory.words import Words
 
+HEARTBEAT_MS_MAX = 3000  # a dispatcher whose last heartbeat is older is down
+
 
 class _Word:
     """A field of a block: the word at ``at`` from where the block begins."""

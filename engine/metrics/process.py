@@ -6,6 +6,7 @@ import os
 import time
 from typing import Final
 
+from engine.memory import clock
 from engine.memory import metrics_layout as layout
 from engine.memory.words import Words
 
@@ -32,7 +33,7 @@ class ProcessWords:
         if self._calls % DESCRIPTORS_EVERY == 0:
             words[at + layout.PROCESS_DESCRIPTORS] = len(os.listdir("/proc/self/fd")) - 1  # less that of listdir
         self._calls += 1
-        words[at + layout.PROCESS_SEEN_MS] = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+        words[at + layout.PROCESS_SEEN_MS] = clock.boot_ms()
 
 
 def _resident_pages() -> int:

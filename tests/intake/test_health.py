@@ -9,9 +9,9 @@ import pytest
 from engine import settings as settings_module
 from engine.books.reader import Sum, Totals
 from engine.intake.acceptor import Usage
-from engine.intake.health import HEARTBEAT_MS_MAX, report, unready
+from engine.intake.health import report, unready
 from engine.memory import layout
-from engine.memory.status import LedgerState, LedgerStatus, StatusBlock
+from engine.memory.status import HEARTBEAT_MS_MAX, LedgerState, LedgerStatus, StatusBlock
 from engine.memory.words import Words, zeros
 from engine.processors import DEFAULT, FALLBACK
 from engine.situation import Condition, Flow, Situation, conditions_word
