@@ -99,7 +99,8 @@ def test_the_time_begins_with_the_head_of_a_request_whose_body_comes_late(world:
             connection.sendall(part)
         assert answer.readline().startswith(b"HTTP/1.1 202 ")
     wait_until(lambda: page.accepted()[0] == 1, "the count")
-    assert page.accepted()[1] >= pieces * 50_000
+    # Not the whole rest: the head is read a moment after it was sent.
+    assert page.accepted()[1] > pieces * 50_000 - 25_000
 
 
 def test_a_process_that_starts_again_goes_on_counting_and_says_what_it_uses(tmp_path: Path) -> None:
