@@ -7,7 +7,6 @@ environment.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from engine.addresses import normalized
+from engine.log_settings import LogSettings
+from engine.logs import masking
+from engine.logs.logger import Logger
 from engine.processors import ROUTED_MAX, one_and_the_same, parse_fees
 from engine.setting_groups import (
     ConsoleSettings,
@@ -33,7 +35,7 @@ SPARE_DESCRIPTORS = 128  # of the dispatcher, in addition to the connections of 
 NEAR = 0.84  # how much of two names must be equal for one to be taken for the other (difflib's ratio)
 PROCESSOR_URL_NAMES = ("PAYMENT_PROCESSOR_URL_DEFAULT", "PAYMENT_PROCESSOR_URL_FALLBACK")
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 class SettingsError(Exception):
@@ -56,6 +58,7 @@ class Settings:
     dispatch: DispatchSettings = field(default_factory=DispatchSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
+    logs: LogSettings = field(default_factory=LogSettings)
 
     @property
     def ledger_url(self) -> str:
@@ -110,18 +113,23 @@ def read(environment: Mapping[str, str]) -> Settings:
                 problems.append(f"{variable.was} is the old name of {variable.name}, and both are set")
                 continue
             text, name = environment[variable.was], variable.was
-            log.warning("%s is called %s now", variable.was, variable.name)
+            log.warning("old_name", old=variable.was, new=variable.name)
         if text is not None:
             try:
                 values[variable.group][variable.field] = variable.parse(text)
             except ValueError as error:
-                problems.append(f"{name}={text!r}: {error}")
+                problems.append(_without_secrets(name, text, f"{name}={text!r}: {error}"))
     if not problems:
         settings = _made(values)
         problems = _contradictions(settings)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _without_secrets(name: str, text: str, problem: str) -> str:
+    """A problem of the variable ``name``, whose value ``text`` may be a secret, or have one in it."""
+    return masking.mask_of({name: text})(problem)
 
 
 def _strange(environment: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ The dispatcher decides and stores it; API processes show it in ``/health``, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 _BITS = 4  # of a condition, a flow or the number of a processor in a word of memory
@@ -39,6 +39,30 @@ class Flow(IntEnum):
     NOWHERE = 6  # they wait, because no processor is usable
 
 
+class Why(StrEnum):
+    """Why payments go where they go."""
+
+    UNKNOWN = "unknown"  # no dispatcher has said anything yet
+    DISPATCHER_DOWN = "dispatcher_down"  # they wait until there is one
+    CHEAPEST = "cheapest"  # it is healthy, and no other costs less
+    WAITS_FOR_CHEAPER = "waits_for_cheaper"  # for the first, which is not healthy; what has waited enough goes on
+    CHEAPER_SLOW = "cheaper_slow"
+    CHEAPER_LATE = "cheaper_late"
+    CHEAPER_FAILING = "cheaper_failing"
+    CHEAPER_SILENT = "cheaper_silent"
+    CHEAPER_PAUSED = "cheaper_paused"
+    NONE_HEALTHY = "none_healthy"  # it is slow
+    NONE_USABLE = "none_usable"  # they wait until a processor is back
+
+
+_OF_CHEAPER = {
+    Condition.SLOW: Why.CHEAPER_SLOW,
+    Condition.FAILING: Why.CHEAPER_FAILING,
+    Condition.SILENT: Why.CHEAPER_SILENT,
+    Condition.PAUSED: Why.CHEAPER_PAUSED,
+}
+
+
 class Situation(NamedTuple):
     """``first``, ``other``: numbers of processors; ``wait_ms``: the longest wait by choice (Flow.WAIT)."""
 
@@ -50,6 +74,36 @@ class Situation(NamedTuple):
     def word(self) -> int:
         """As a word of memory; never 0."""
         return self.flow | self.first << _BITS | self.other << 2 * _BITS | self.wait_ms << _WAIT_SHIFT
+
+    @property
+    def to(self) -> tuple[int, ...]:
+        """The numbers of the processors that get payments now, the one that gets them first, or gets most, before."""
+        return {
+            Flow.UNKNOWN: (),
+            Flow.TO_FIRST: (self.first,),
+            Flow.WAIT: (self.first, self.other),
+            Flow.TO_OTHER: (self.other,),
+            Flow.MOST_TO_OTHER: (self.other, self.first),
+            Flow.TO_SLOW: (self.first,),
+            Flow.NOWHERE: (),
+        }[self.flow]
+
+    def why(self, conditions: Sequence[Condition]) -> Why:
+        """Why that is so; ``conditions``: of all processors. One that is not trusted yet is late."""
+        if self.flow is Flow.TO_OTHER:
+            return _OF_CHEAPER.get(conditions[self.first], Why.CHEAPER_LATE)
+        return {
+            Flow.UNKNOWN: Why.UNKNOWN,
+            Flow.TO_FIRST: Why.CHEAPEST,
+            Flow.WAIT: Why.WAITS_FOR_CHEAPER,
+            Flow.MOST_TO_OTHER: Why.CHEAPER_SLOW,
+            Flow.TO_SLOW: Why.NONE_HEALTHY,
+            Flow.NOWHERE: Why.NONE_USABLE,
+        }[self.flow]
+
+    def is_like(self, other: Situation) -> bool:
+        """Whether payments go to the same processors in the same way, however long they wait."""
+        return self[:3] == other[:3]
 
     def sentence(self, names: Sequence[str]) -> str:
         """What happens to payments, with the ``names`` of the processors."""

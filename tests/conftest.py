@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# On a busy machine an example takes long for no reason of its own.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 TESTS = Path(__file__).parent
 # These drive whole processes, look at the machine or count what they cost: one after the other, so that they have a

@@ -15,6 +15,7 @@ LINES_MAX = 350
 # What stands at the top of `engine/` is known to every room, and of the rooms it knows the layout of memory at most.
 # `settings_table` is a command, as `__main__` is.
 ROOMS = {
+    "logs": set[str](),
     "memory": set[str](),
     "ring": {"memory"},
     "books": {"memory"},
@@ -34,7 +35,9 @@ ROOMS = {
     "client": set(),
     "doctor": {"memory", "ring", "storage", "connectors", "supervise", "client", "ledger"},
 }
-TOP = {"memory"}
+TOP = {"memory", "logs"}
+# Every room writes lines.
+OF_ALL = {"logs"}
 # A connector is handed plain values: of what stands at the top it knows this alone.
 CONNECTORS_KNOW = {"connectors", "correlation"}
 
@@ -76,7 +79,7 @@ def test_the_product_knows_nothing_of_the_laboratory(path: Path) -> None:
 @pytest.mark.parametrize("path", PRODUCT, ids=name)
 def test_no_room_knows_one_behind_it(path: Path) -> None:
     here = room(path)
-    allowed = ROOMS[here] | {here} if here else TOP
+    allowed = ROOMS[here] | OF_ALL | {here} if here else TOP
     known = {one.split(".")[0] for one in imports(path)} & ROOMS.keys()
     assert known <= allowed, f"{name(path)} must not know {', '.join(sorted(known - allowed))}"
 

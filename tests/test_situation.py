@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.memory.words import WORD_BYTES
 from engine.processors import PROCESSORS_MAX
 from engine.settings import VARIABLES
-from engine.situation import Condition, Flow, Situation, condition_of_word, conditions_word, of_word
+from engine.situation import Condition, Flow, Situation, Why, condition_of_word, conditions_word, of_word
 
 NAMES = [f"p{number}" for number in range(PROCESSORS_MAX)]
 WAIT_MS_MAX = next(one.high for one in VARIABLES if one.name == "ENGINE_WAIT_MAX_MS")
@@ -47,3 +47,26 @@ def test_a_word_of_another_kind_is_a_situation_that_can_be_said(word: int) -> No
 )
 def test_what_happens_to_payments_is_a_sentence(situation: Situation, said: str) -> None:
     assert situation.sentence(NAMES) == said
+
+
+@pytest.mark.parametrize(
+    ("situation", "to", "why"),
+    [
+        (Situation(Flow.UNKNOWN), (), Why.UNKNOWN),
+        (Situation(Flow.TO_FIRST, 1), (1,), Why.CHEAPEST),
+        (Situation(Flow.WAIT, 1, 0, 450), (1, 0), Why.WAITS_FOR_CHEAPER),
+        (Situation(Flow.TO_OTHER, 1, 0), (0,), Why.CHEAPER_SILENT),
+        (Situation(Flow.TO_OTHER, 0, 1), (1,), Why.CHEAPER_LATE),
+        (Situation(Flow.MOST_TO_OTHER, 1, 0), (0, 1), Why.CHEAPER_SLOW),
+        (Situation(Flow.TO_SLOW, 1), (1,), Why.NONE_HEALTHY),
+        (Situation(Flow.NOWHERE), (), Why.NONE_USABLE),
+    ],
+)
+def test_where_payments_go_and_why_are_of_closed_sets(situation: Situation, to: tuple[int, ...], why: Why) -> None:
+    assert situation.to == to
+    assert situation.why([Condition.HEALTHY, Condition.SILENT]) is why
+
+
+@given(st.builds(Situation, st.sampled_from(Flow), numbers, numbers), st.lists(st.sampled_from(Condition), min_size=8))
+def test_there_is_a_reason_for_every_situation(situation: Situation, conditions: list[Condition]) -> None:
+    assert situation.why(conditions) in Why

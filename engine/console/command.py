@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 
 import uvicorn
 
 from engine import settings as settings_module
 from engine.console.app import Console
 from engine.console.families import markdown
+from engine.logs import writing
+from engine.logs.logger import Logger
 
 HELP = "Serves /metrics to Prometheus on ENGINE_CONSOLE_PORT, until SIGTERM or Ctrl-C. It only reads."
 NICE = 10  # behind what serves clients; the dispatcher and the ledger are behind it
 OPEN_REQUESTS_MAX = 64
 
-log = logging.getLogger("engine.console")
+log = Logger("engine.console")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +31,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.markdown:
         print(markdown())
         return 0
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    writing.begin("console")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         settings = settings_module.read(os.environ)
     except settings_module.SettingsError as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 2
     os.nice(NICE)
     config = uvicorn.Config(
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         server_header=False,
         limit_concurrency=OPEN_REQUESTS_MAX,
     )
-    log.info("console on http://%s:%d", settings.console.host, settings.console.port)
+    log.info("console_serves", url=f"http://{settings.console.host}:{settings.console.port}")
     server = uvicorn.Server(config)
     try:
         server.run()

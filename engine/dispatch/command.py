@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import logging
 import os
 import resource
 import select
 import signal
-import sys
 from collections.abc import Sequence
 from functools import partial
 
@@ -24,6 +22,8 @@ from engine.dispatch.loop import Ports, loop_over
 from engine.dispatch.news import News, Sources
 from engine.dispatch.transport import Transport
 from engine.dispatch.world import EpollWaker, RealClock
+from engine.logs import writing
+from engine.logs.logger import Logger
 from engine.memory import metrics_layout
 from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.errors import SegmentError
@@ -42,7 +42,7 @@ LOST_DRAIN_MS = 5000  # if they are not, payments that other processes still acc
 # The C library reads it, unless people have set it: a name server that was silent is asked again after a second.
 RESOLVER_OPTIONS = "timeout:1 attempts:3"
 
-log = logging.getLogger("engine.dispatch")
+log = Logger("engine.dispatch")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def run(_arguments: argparse.Namespace) -> int:
 
     It returns 1 if rings or books were removed or made anew meanwhile.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    writing.begin("dispatcher")
     try:
         settings = settings_module.read(os.environ)
         settings_module.check_routable(settings)
@@ -66,18 +66,18 @@ def run(_arguments: argparse.Namespace) -> int:
         journal, acts = journals.open_to_write(settings, books), commands.open_to_write(settings, books)
         metrics = pages.open_to_write(settings)
     except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 2
     processors = settings.processors.all
     for one, fee_ppm in zip(processors, believed_ppm(*(one.fee_ppm for one in processors)), strict=True):
         known = "" if one.fee_ppm >= 0 else ", assumed"
-        log.info("%s is %s (fee %s%s)", one.name, normalized(one.url), percent(fee_ppm), known)
+        log.info("processor", processor=one.name, url=normalized(one.url), fee=percent(fee_ppm) + known)
     allow_descriptors(settings.descriptors_max)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatch.nice)
     problem = Process(settings, books, rings, journal, acts, metrics).run()
     if problem:
-        print(f"engine: {problem}", file=sys.stderr)
+        writing.fail(problem)
     return 1 if problem else 0
 
 
@@ -89,7 +89,7 @@ def allow_descriptors(wanted: int) -> None:
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
         if hard < wanted:
-            log.warning("at most %d descriptors are allowed; ENGINE_IN_FLIGHT_MAX asks for %d", hard, wanted)
+            log.warning("few_descriptors", allowed=hard, wanted=wanted)
 
 
 def trouble(urls: Sequence[str], processor: int, code: int) -> str:
@@ -158,7 +158,7 @@ class Process:
             signal.signal(number, lambda *_: loop.drain.ask(self._clock.now().mono_ms))
         loop.begin(self._clock.now())
         gc.freeze()
-        log.info("dispatcher ready")
+        log.info("dispatcher_ready")
         while loop.turn():
             if loop.pass_ms >= self._news_ms:
                 self._tell()
@@ -167,15 +167,15 @@ class Process:
         loop.end()
         self._transport.close()
         left = dispatcher.open_payments()
-        log.info("dispatcher stopped, %s", f"{counted(left, 'payment')} not settled" if left else "all settled")
+        log.info("dispatcher_stopped", left=f"{counted(left, 'payment')} not settled" if left else "all settled")
         return self._lost
 
     def _tell(self) -> None:
         """Logs what has changed about the processors."""
         now_ms = self._loop.pass_ms
         self._news_ms = now_ms + NEWS_EVERY_MS
-        for level, text in self._news.look(now_ms):
-            log.log(level, "%s", text)
+        for line in self._news.look(now_ms):
+            log.log(line.level, line.event, **line.fields)
 
     def _look(self) -> None:
         """Checks now and then that a process that starts now would share rings and books with this one; else it stops.
@@ -187,11 +187,12 @@ class Process:
         if now_ms < self._look_ms or self._lost:
             return
         self._look_ms = now_ms + LOOK_EVERY_MS
+        writing.tick()
         if self._shown is not None:
             self._shown.show()
         if self._pipe.renew():
             self._waker.hear_doorbell()
         self._lost = mapping.lost(self._segments)
         if self._lost:
-            log.critical("%s: stopping", self._lost)
+            log.critical("memory_lost", reason=self._lost)
             self._loop.drain.ask_whole(now_ms, LOST_DRAIN_MS)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from engine.memory.status import StatusBlock
 from engine.routing.observed import ObservedProcessor
 from engine.routing.router import Router
 from engine.routing.state import ProcessorState
-from engine.situation import Condition, Situation, conditions_word
+from engine.situation import Condition, Situation, conditions_word, of_word
 
 SETTLED_MS = 400
 GAP_FIRST_MS = 1_000  # between two lines about the same thing: twice as long after each line ...
@@ -28,7 +28,15 @@ _CONDITIONS = {
 }
 
 T = TypeVar("T")
-Line = tuple[int, str]  # the level of :mod:`logging`, and the text
+
+
+class Line(NamedTuple):
+    """What is to be said: the level of :mod:`logging`, the words, the event of the log and its other fields."""
+
+    level: int
+    text: str
+    event: str
+    fields: dict[str, Any]
 
 
 class Sources(NamedTuple):
@@ -102,10 +110,17 @@ class News:
         situation = self._router.situation(now_ms, silent)
         self._flow.see(now_ms, situation)
         self._status.conditions = conditions_word([told.shown for told in self._told])
-        self._status.situation = (self._flow.shown or situation).word()
+        self._show(self._flow.shown or situation, now_ms)
         lines = self._lines(now_ms)
         self._usual_order = self._order() if self._is_all_usual() else None
         return lines
+
+    def _show(self, situation: Situation, now_ms: int) -> None:
+        """Shows what happens to payments, and since when: also since before this dispatcher started."""
+        status = self._status
+        if not status.situation_ms or not situation.is_like(of_word(status.situation, len(self._names))):
+            status.situation_ms = min(now_ms, self._flow.seen_ms or now_ms)
+        status.situation = situation.word()
 
     def _is_as_it_was(self) -> bool:
         """Whether all was well at the last look, and nothing has changed since."""
@@ -139,19 +154,27 @@ class News:
         return self._router.observed[number].is_healthy
 
     def _lines(self, now_ms: int) -> list[Line]:
-        news = [number for number, told in enumerate(self._told) if told.is_news(now_ms)]
-        lines = [self._line(now_ms, number) for number in news]
+        changed = [number for number, told in enumerate(self._told) if told.is_news(now_ms)]
+        lines = [self._line(now_ms, number) for number in changed]
         flow = self._flow
         if flow.said is None and not lines:
             flow.said = flow.shown  # how it is at the start is nothing new
         if flow.shown is not None and (lines or flow.is_news(now_ms)):
             if flow.shown != flow.said:
                 flow.say(now_ms)
-            level = lines[-1][0] if lines else logging.INFO
-            lines.append((level, f"now {flow.shown.sentence(self._names)}"))
+            level = lines[-1].level if lines else logging.INFO
+            to = [self._names[number] for number in flow.shown.to]
+            why = flow.shown.why([told.shown for told in self._told])
+            news = flow.shown.sentence(self._names)
+            lines.append(Line(level, f"now {news}", "routing_changed", {"news": news, "to": to, "why": str(why)}))
         return lines
 
     def _line(self, now_ms: int, number: int) -> Line:
+        level, text = self._said_of(now_ms, number)
+        fields = {"processor": self._names[number], "condition": self._told[number].shown.name.lower(), "news": text}
+        return Line(level, text, "processor_changed", fields)
+
+    def _said_of(self, now_ms: int, number: int) -> tuple[int, str]:
         told, name = self._told[number], self._names[number]
         was, observed = told.said, self._router.observed[number]
         told.say(now_ms)

@@ -20,7 +20,6 @@ call for every payment. The timer's callback is a builtin function because libcu
 from __future__ import annotations
 
 import contextlib
-import logging
 import select
 import time
 from collections import deque
@@ -33,9 +32,11 @@ from engine.authorities import trust
 from engine.connectors import answers
 from engine.connectors.answers import Fee, Health, Outcome, Query, Silence
 from engine.connectors.connector import Connector, Request
+from engine.correlation import format_id
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.carrier import Carrier
 from engine.dispatch.names import Names
+from engine.logs.logger import Logger
 from engine.memory.journal_layout import STATUS_NO_ANSWER
 from engine.routing.queries import ANSWER_MS_MAX
 
@@ -45,7 +46,7 @@ SPARE_CONNECTIONS = 8  # for health and fee queries, in addition to those of pay
 # wait for permission before it sends a larger body.
 UNSAID = ("Expect:", "Accept:", "User-Agent:")
 
-log = logging.getLogger("engine.dispatch")
+log = Logger("engine.dispatch")
 
 
 class Transport:
@@ -307,7 +308,9 @@ def _outcome(carrier: Carrier, attempt: Attempt, status: int) -> Outcome:
         read_payment = carrier.connector.read_payment  # as in `send`
         return read_payment(status, carrier.body)
     except Exception:
-        log.exception("an answer with status %d that cannot be read", status)
+        correlation_id = format_id(attempt.id_high, attempt.id_low)
+        said = {"processor": carrier.processor, "status": status}
+        log.exception("payment_unreadable", correlation_id=correlation_id, **said)
         return answers.UNKNOWN
 
 
@@ -318,5 +321,5 @@ def _word(carrier: Carrier, status: int) -> Health | Fee | Silence:
     try:
         return read(processor, status, carrier.body) or Silence(processor, query)
     except Exception:
-        log.exception("an answer with status %d that cannot be read", status)
+        log.exception("query_unreadable", processor=processor, status=status)
         return Silence(processor, query)

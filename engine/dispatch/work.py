@@ -7,7 +7,6 @@ of their own). :mod:`engine.dispatch.starting` and :mod:`engine.dispatch.ending`
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -26,6 +25,7 @@ from engine.dispatch.scan import Scan
 from engine.dispatch.settlement import Settlement
 from engine.dispatch.unresolved import Unresolved, UnresolvedPayments
 from engine.dispatch.watch import ClockWatch
+from engine.logs.logger import Logger
 from engine.memory import layout
 from engine.memory.layout import ALREADY, QUEUED
 from engine.memory.status import StatusBlock
@@ -33,7 +33,7 @@ from engine.payment import Payment
 from engine.ring.ring import RingReader
 from engine.routing.router import Router
 
-log = logging.getLogger("engine.dispatch")
+log = Logger("engine.dispatch")
 T = TypeVar("T")
 
 NEVER_MS = 1 << 60
@@ -145,7 +145,7 @@ class Work:
         if self.history is not None:
             self.history.flush()  # before their slots show another request
         if self.scan.is_over:
-            log.info("looked through the rings: %d payments to settle", self.open_payments())
+            log.info("rings_seen", payments=self.open_payments())
 
     def clear(self) -> None:
         """Forgets everything that is under way, but not the backlog's payments."""
@@ -204,7 +204,7 @@ class Work:
             return decide()
         except Exception:
             self.errors += 1
-            log.exception("payment %s becomes a dead letter", format_id(attempt.id_high, attempt.id_low))
+            log.exception("dead_letter", correlation_id=format_id(attempt.id_high, attempt.id_low))
             return otherwise
 
     # --- where a payment is kept -------------------------------------------------------------------------------------

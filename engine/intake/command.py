@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,6 +21,8 @@ from engine.intake.keeper import Keeper
 from engine.intake.meter import Meter
 from engine.intake.questions import Questions
 from engine.intake.server import Server
+from engine.logs import writing
+from engine.logs.logger import Logger
 from engine.memory import layout, metrics_layout
 from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.errors import SegmentError
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
 LOOK_MS = 2000  # between two checks that rings and books are still those that other processes use
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serves until SIGTERM or SIGINT. Returns 2 if settings or shared memory cannot be used, 1 for other errors."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    writing.begin(f"api-{arguments.index}")
     try:
         settings = settings_module.read(os.environ)
         if not 0 <= arguments.index < settings.host.api_processes:
@@ -61,10 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         run_dir.prepare(settings.host.run_dir, settings.host.run_group)
         serve(settings, arguments.index)
     except (settings_module.SettingsError, SegmentError) as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 2
     except (HeldError, OSError) as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 1
     return 0
 
@@ -119,7 +119,7 @@ def serve(settings: Settings, index: int) -> None:
                 settings, rings, own, books.words, shape, acceptor, doorbell, times, leaves_seen=records is not None
             )
         except NotBuiltError as error:
-            log.warning("every payment takes the way through Python, at four times the CPU: %s", error)
+            log.warning("fast_path_off", reason=str(error))
     opened = segments if ids is None else [*segments, ids]
     used = (*opened, books)
     lost = partial(mapping.lost, used)
@@ -132,11 +132,12 @@ def serve(settings: Settings, index: int) -> None:
 
     def look() -> None:
         pipe.renew()
+        writing.tick()
         if shown is not None:
             shown.show()
         problem = mapping.lost(used)
         if problem:
-            log.critical("%s: stopping", problem)
+            log.critical("memory_lost", reason=problem)
             http.stop()
         else:
             alarm.set(LOOK_MS)
@@ -144,9 +145,9 @@ def serve(settings: Settings, index: int) -> None:
     alarm = http.alarm(look)
     alarm.set(LOOK_MS)
     path = settings.host.api_socket(index)
-    log.info("api %d on %s", index, path)
+    log.info("api_serves", index=index, socket=path)
     http.serve(path, run_dir.SOCKET_MODE, settings.host.run_group)
-    log.info("api %d stopped", index)
+    log.info("api_stopped", index=index)
     if records is not None:
         records.close()
     problem = mapping.lost(used)
@@ -170,7 +171,7 @@ def _records(
     try:
         from engine.intake.recorded import Records
     except ImportError as error:
-        log.error("%s is not installed, so this process cannot read the ledger: see requirements-ops.lock", error.name)
+        log.error("package_missing", package=error.name, lock="requirements-ops.lock")
         return None
     questions = Questions()
 

@@ -6,12 +6,12 @@ all payments that have come by then are committed together.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 
 from engine.intake.alarm import Alarm
 from engine.intake.keeper import Keeper
+from engine.logs.logger import Logger
 from engine.memory import layout
 from engine.memory.words import SECTOR_WORDS
 from engine.ring.ring import RingWriter
@@ -19,7 +19,7 @@ from engine.storage.segment import Segment
 
 GATHER_MS = 1  # from the first payment to its commit: others may join
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 class Committer:
@@ -75,7 +75,7 @@ class Committer:
             if self._keeper is not None:
                 self._keeper.keep(head)
         except OSError as error:
-            log.critical("the ring or the id memory cannot be brought to disk: %s", error)
+            log.critical("disk_failed", reason=str(error))
             os._exit(1)
         self._ring.release(head)
         self._committed()

@@ -7,11 +7,12 @@ from typing import Any
 
 from engine.books.reader import Totals
 from engine.intake.acceptor import Usage
+from engine.intake.shown import instant
 from engine.memory import layout
 from engine.memory.status import HEARTBEAT_MS_MAX, LedgerState, LedgerStatus, ProcessorStatus, StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
-from engine.situation import Condition, condition_of_word, of_word
+from engine.situation import Condition, Situation, Why, condition_of_word, of_word
 
 # Beside what its own health answer and its breaker say.
 TROUBLES = {
@@ -63,10 +64,12 @@ def report(
     ledger = _ledger(books, clock_ms) if settings.ledger.is_on else None
     reasons += [LEDGER_TROUBLES[ledger["state"]]] if ledger and ledger["state"] in LEDGER_TROUBLES else []
     reasons += [f"ring {index} {_why_full(ring)}" for index, ring in enumerate(rings) if ring.full]
+    situation = of_word(status.situation, len(names))
     document = {
         "status": "degraded" if reasons else "ok",
         "reasons": reasons,
-        "payments": of_word(status.situation, len(names)).sentence(names) if alive else DOWN,
+        "payments": situation.sentence(names) if alive else DOWN,
+        "routing": _routing(status, situation, conditions, names, (now_ms, clock_ms)) if alive else _down(status),
         "processors": processors,
         "queues": {
             # The books were read first, so every payment that counts as settled also counts as accepted. The 0 is for
@@ -119,6 +122,28 @@ def unready(books: Words, lost: str, ring: Usage, now_ms: int) -> list[str]:
     reasons += [f"the ring {_why_full(ring)}"] if ring.full else []
     is_down = not heartbeat_ms or now_ms - heartbeat_ms > HEARTBEAT_MS_MAX
     return [*reasons, "dispatcher is down"] if is_down else reasons
+
+
+def _routing(
+    status: StatusBlock,
+    situation: Situation,
+    conditions: Sequence[Condition],
+    names: Sequence[str],
+    now: tuple[int, int],
+) -> dict[str, Any]:
+    """Where payments go, since when and why. ``now``: by the wall clock, and by the engine's."""
+    now_ms, clock_ms = now
+    since_ms = now_ms - max(0, clock_ms - status.situation_ms) if status.situation_ms else None
+    return {
+        "to": [names[number] for number in situation.to],
+        "since": instant(since_ms),
+        "why": situation.why(conditions),
+    }
+
+
+def _down(status: StatusBlock) -> dict[str, Any]:
+    """Nowhere, since the last heartbeat."""
+    return {"to": [], "since": instant(status.heartbeat_ms or None), "why": Why.DISPATCHER_DOWN}
 
 
 def _ledger(books: Words, clock_ms: int) -> dict[str, Any]:

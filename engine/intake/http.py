@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import os
 import re
 import time
@@ -29,6 +28,7 @@ from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
 from engine.intake.request import Pointer, Request
 from engine.intake.signals import SignalWatch
 from engine.intake.watch import Watch
+from engine.logs.logger import Logger
 
 PLAIN = 0  # the native functions' first argument: no TLS
 ON_REQUEST = "void(uws_res_t*, uws_req_t*, void*)"
@@ -64,7 +64,7 @@ class ForHead:
 
 OnRequest = Callable[[Pointer, Pointer, Pointer], None]
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 class Http:
@@ -293,7 +293,7 @@ class Http:
             return handler(argument)
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("%s: %r at %s:%d", path, error, place.filename, place.lineno or 0)
+            log.error("request_broke", path=path, error=repr(error), place=f"{place.filename}:{place.lineno or 0}")
             return BROKEN
 
     def _hold(self, response: Pointer, what: bytes | Later) -> None:

@@ -6,24 +6,26 @@ It also has the answers that nginx gives by itself: a client sees one API, which
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 
-from engine.intake import payment, problem, shown, window
+from engine.intake import openapi_health, payment, problem, shown, window
+from engine.intake.openapi_types import (
+    ALLOW,
+    BOOLEAN,
+    INSTANT,
+    INSTANT_OR_NONE,
+    INTEGER,
+    MONEY,
+    RETRY_AFTER,
+    Json,
+    object_of,
+    problem_schema,
+)
 from engine.memory import layout
-from engine.memory.status import LedgerState
 from engine.settings import Settings
-from engine.situation import Condition
 from engine.version import VERSION
 
-Json = dict[str, Any]
-
-INTEGER: Json = {"type": "integer", "minimum": 0}
-BOOLEAN: Json = {"type": "boolean"}
-AGE_MS: Json = {"type": ["integer", "null"], "minimum": 0}
-MONEY: Json = {"type": "number", "minimum": 0, "description": "A decimal with 2 places, exact however large it is."}
-INSTANT: Json = {"type": "string", "format": "date-time", "description": "UTC with milliseconds."}
 ID: Json = {
     "type": "string",
     "format": "uuid",
@@ -37,9 +39,6 @@ BOUND: Json = {
     "description": "ISO 8601: a date, which is its midnight, or a date and time to the minute, the second or any "
     "fraction. Without an offset it is UTC. Inclusive; empty or absent: no bound.",
 }
-RETRY_AFTER: Json = {"Retry-After": {"required": True, "description": "Seconds.", "schema": INTEGER}}
-INSTANT_OR_NONE: Json = INSTANT | {"type": ["string", "null"]}
-ALLOW: Json = {"Allow": {"required": True, "description": "The methods it serves.", "schema": {"type": "string"}}}
 RESOLUTION: Json = {
     window.RESOLUTION_HEADER: {
         "description": "Absent when the answer is exact. Else a bound is too old for milliseconds and was moved to the "
@@ -50,7 +49,6 @@ RESOLUTION: Json = {
     }
 }
 # The errors that any request can get. Status: why.
-QUEUES = ("pending", "failed", "parked", "deadLetters", "chargedBefore", "declared", "failedInLedgerOnly")
 COMMON: Mapping[int, str] = {
     400: "The request is not valid HTTP, or its headers are too long.",
     413: "The body is too long.",
@@ -93,7 +91,7 @@ def document(settings: Settings) -> Json:
                     "isReady",
                     "Whether this process can accept payments: memory whole, ring not full, dispatcher alive.",
                     {
-                        200: _json("It can.", _object({"status": {"const": "ready"}})),
+                        200: _json("It can.", object_of({"status": {"const": "ready"}})),
                         503: _problem(f"`detail` has the reasons. Or: {COMMON[503]}") | {"headers": RETRY_AFTER},
                     },
                 )
@@ -104,7 +102,7 @@ def document(settings: Settings) -> Json:
             "/purge-payments": {"post": _purge(settings)},
         },
         "components": {
-            "schemas": {"Problem": _problem_schema()},
+            "schemas": {"Problem": problem_schema()},
             "responses": _common_responses(),
             "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Engine-Token"}},
         },
@@ -112,7 +110,7 @@ def document(settings: Settings) -> Json:
 
 
 def _pay(settings: Settings) -> Json:
-    body = _object(
+    body = object_of(
         {
             "correlationId": ID,
             "amount": {
@@ -146,8 +144,8 @@ def _pay(settings: Settings) -> Json:
 
 
 def _summary(settings: Settings) -> Json:
-    processor = _object({"totalRequests": INTEGER, "totalAmount": MONEY})
-    schema = _object(dict.fromkeys(settings.processors.names, processor))
+    processor = object_of({"totalRequests": INTEGER, "totalAmount": MONEY})
+    schema = object_of(dict.fromkeys(settings.processors.names, processor))
     operation = _operation(
         "summarize",
         "What was settled where, by the time at which it was sent to its processor.",
@@ -160,7 +158,7 @@ def _summary(settings: Settings) -> Json:
 
 
 def _status(settings: Settings) -> Json:
-    schema = _object(
+    schema = object_of(
         {
             "correlationId": ID,
             "status": {"enum": [*sorted(set(layout.STATE_NAMES)), shown.UNKNOWN]},
@@ -186,7 +184,7 @@ def _status(settings: Settings) -> Json:
 
 
 def _attempts(settings: Settings) -> Json:
-    attempt = _object(
+    attempt = object_of(
         {
             "number": {"type": ["integer", "null"], "minimum": 0},
             "processor": {"enum": [*settings.processors.names, None]},
@@ -199,7 +197,7 @@ def _attempts(settings: Settings) -> Json:
             "latencyMs": {"type": ["number", "null"], "minimum": 0},
         }
     )
-    schema = _object(
+    schema = object_of(
         {
             "correlationId": ID,
             "attempts": {"type": "array", "items": attempt, "description": "In their order, the last ones."},
@@ -224,53 +222,10 @@ def _of_payment(name: str, summary: str, schema: Json) -> Json:
 
 
 def _health(settings: Settings) -> Json:
-    processor = _object(
-        {
-            "state": {"enum": [condition.name.lower() for condition in Condition]},
-            "failing": BOOLEAN,
-            "minResponseTime": INTEGER,
-            "healthAgeMs": AGE_MS,
-            "breaker": {"enum": ["open", "closed"]},
-            "inFlight": INTEGER,
-            "expectedMs": INTEGER,
-            "unresolved": INTEGER,
-        }
-    )
-    limits = (
-        "ringSlots",
-        "pendingMax",
-        "inFlightMax",
-        "bodyBytesMax",
-        "amountCentsMax",
-        "parkedMax",
-        "giveUpSeconds",
-        "refusalsMax",
-        "deadLetterSeconds",
-    )
-    ledger = _object(
-        {
-            "state": {"enum": [*(state.name.lower() for state in LedgerState), "silent"]},
-            "lagMs": AGE_MS,
-        }
-    )
-    schema = _object(
-        {
-            "status": {"enum": ["ok", "degraded"]},
-            "reasons": {"type": "array", "items": {"type": "string"}},
-            "payments": {"type": "string", "description": "What happens to payments now, for people."},
-            "processors": _object(dict.fromkeys(settings.processors.names, processor)),
-            "queues": _object(dict.fromkeys(QUEUES, INTEGER)),
-            "discrepancies": _object({"amountDiffers": INTEGER, "unconfirmed": INTEGER}),
-            "dispatcher": _object({"alive": BOOLEAN, "heartbeatAgeMs": AGE_MS, "errors": INTEGER}),
-            "rings": {"type": "array", "items": _object({"full": BOOLEAN, "refused": INTEGER})},
-            "limits": _object(dict.fromkeys(limits, INTEGER)),
-            **({"ledger": ledger} if settings.ledger.is_on else {}),
-        }
-    )
     return _operation(
         "health",
         "How the engine is. Payments are accepted also when it is degraded, except into a ring that is full.",
-        {200: _json("The state of processors, queues and limits.", schema)},
+        {200: _json("The state of processors, routing, queues and limits.", openapi_health.schema(settings))},
     )
 
 
@@ -279,7 +234,7 @@ def _purge(settings: Settings) -> Json:
         "purge",
         "Forgets every payment: the ones that wait as well as what was settled.",
         {
-            200: _json("Done.", _object({"message": {"type": "string"}})),
+            200: _json("Done.", object_of({"message": {"type": "string"}})),
             403: _problem("It is switched off, or the token is wrong."),
             503: _problem(
                 "Without a ledger that is required: no dispatcher has answered, and the purge will be done when one is "
@@ -321,29 +276,3 @@ def _json(description: str, schema: Json) -> Json:
 def _problem(description: str) -> Json:
     reference = {"$ref": "#/components/schemas/Problem"}
     return {"description": description, "content": {"application/problem+json": {"schema": reference}}}
-
-
-def _problem_schema() -> Json:
-    text = {"type": "string", "minLength": 1}
-    status = {"type": "integer", "minimum": 400, "maximum": 599}
-    schema = _object(
-        {"type": {"const": "about:blank"}, "title": text, "status": status, "detail": text},
-    )
-    field = {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": window.NAME_SHOWN_MAX,
-        "description": "What of the request is wrong: correlationId, amount, from, to, or an unknown query field.",
-    }
-    schema["properties"] |= {"field": field, "certain": BOOLEAN}
-    return schema
-
-
-def _object(properties: Mapping[str, Any]) -> Json:
-    """An object that has all of ``properties`` and no others."""
-    return {
-        "type": "object",
-        "required": list(properties),
-        "properties": dict(properties),
-        "additionalProperties": False,
-    }

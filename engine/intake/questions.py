@@ -7,7 +7,6 @@ ticket, and are woken when it has its answer.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -16,12 +15,14 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final, Generic, TypeVar
 
+from engine.logs.logger import Logger
+
 T = TypeVar("T")
 
 STUCK_SECONDS: Final = 1.0  # a question that takes longer keeps others from being asked
 END_SECONDS: Final = 2.0  # how long the end waits for the question that is being answered
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 class Kind(IntEnum):
@@ -110,6 +111,6 @@ class Questions:
             try:
                 ticket.answer_now()
             except Exception:
-                log.exception("a question could not be answered")
+                log.exception("question_broke")
             self._began = 0.0
             os.eventfd_write(self.descriptor, 1)

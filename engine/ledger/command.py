@@ -6,13 +6,14 @@ import argparse
 import logging
 import os
 import signal
-import sys
 import threading
 
 from engine import settings as settings_module
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.errors import LedgerError, UnusableError
 from engine.ledger.process import Process
+from engine.logs import writing
+from engine.logs.logger import Logger
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage.segment import HeldError
@@ -21,7 +22,7 @@ HELP = "Records every payment and attempt in SQL, until SIGTERM or Ctrl-C; or wr
 LIMIT_SECONDS = 3600.0  # a backup may take long
 NICE = 19  # whatever serves a client goes first
 
-log = logging.getLogger("engine.ledger")
+log = Logger("engine.ledger")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,16 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the process, or carries out the act. Returns 0 after a clean end, 1 if it could not go on, 2 for bad
     settings.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    writing.begin("ledger")
     try:
         settings = settings_module.read(os.environ)
     except settings_module.SettingsError as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 2
     if arguments.act == "backup":
         return _backup(settings, arguments.file)
     if not settings.ledger.is_on:
-        print("engine: ENGINE_LEDGER is off, so nothing is recorded: set ENGINE_LEDGER=best", file=sys.stderr)
+        writing.fail("ENGINE_LEDGER is off, so nothing is recorded: set ENGINE_LEDGER=best")
         return 2
     return _carry(settings)
 
@@ -74,9 +75,9 @@ def _carry(settings: Settings) -> int:
     try:
         process.run()
     except (LedgerError, SegmentError, HeldError) as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 1
-    log.info("ledger stopped")
+    log.info("ledger_stopped")
     return 0
 
 
@@ -88,7 +89,7 @@ def _backup(settings: Settings, path: str) -> int:
         finally:
             database.close()
     except LedgerError as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 1
     print(f"the ledger is in {path}")
     return 0

@@ -25,6 +25,8 @@ from engine.ledger.meter import Meter
 from engine.ledger.retention import tend
 from engine.ledger.rows import Batch
 from engine.ledger.view import View
+from engine.logs import writing
+from engine.logs.logger import Logger
 from engine.memory import clock
 from engine.memory.status import LedgerState, LedgerStatus
 from engine.memory.words import Words
@@ -41,7 +43,7 @@ RETRY_MAX_S: Final = 5.0
 HOLD_TRIES: Final = 40  # with PAUSE_S between them: the time that a predecessor has to end
 LAST_LOOKS_S: Final = 4.0  # a stop waits so long for what is still to be carried
 
-log = logging.getLogger("engine.ledger")
+log = Logger("engine.ledger")
 
 
 class Memory(NamedTuple):
@@ -89,7 +91,7 @@ class Process:
             with self._memory() as memory:
                 self._carry_from(memory)
             if not self._is_asked():
-                log.warning("the engine's memory was made anew; the ledger follows it")
+                log.warning("memory_renewed")
         if self._database is not None:
             self._database.close()
 
@@ -156,6 +158,7 @@ class Process:
                 return
             if now >= look_at:
                 look_at = now + LOOK_EVERY_S
+                writing.tick()
                 if self._meter is not None:
                     self._meter.show()
                 if mapping.lost(memory.segments):
@@ -192,7 +195,7 @@ class Process:
         cursor = self._database.cursor()
         memory.marks.begin(cursor)
         if self._away:
-            log.warning("the ledger's database is back")
+            log.warning("database_back")
         self._away, self._retry_s = "", RETRY_FIRST_S
         fees = [one.fee_ppm if one.fee_ppm >= 0 else None for one in settings.processors.all]
         known = queries.fees(self._database)
@@ -207,10 +210,10 @@ class Process:
         if self._meter is not None:
             self._meter.carried(batch, rejected)
         if rejected:
-            log.error("%d rows cannot be written and were set apart (table rejected)", rejected)
+            log.error("rows_rejected", rows=rejected)
         for gap in batch.gaps:
             level = logging.WARNING if gap.missing else logging.INFO
-            log.log(level, "%s, %d to %d: %s", gap.source, gap.first, gap.last, gap.why)
+            log.log(level, "gap", source=gap.source, first=gap.first, last=gap.last, why=gap.why)
         return True
 
     def _tend(self, now: float) -> None:
@@ -222,4 +225,4 @@ class Process:
     def _is_away(self, error: AwayError) -> None:
         if str(error) != self._away:
             self._away = str(error)
-            log.error("%s; trying again", error)
+            log.error("database_away", reason=str(error))

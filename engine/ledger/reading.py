@@ -13,7 +13,6 @@ left alone for RETRY_SECONDS, so that who asks learns at once that it is away.
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -26,6 +25,7 @@ from engine.ledger import database, queries
 from engine.ledger.database import Database, open_ledger, read_cursor, wall_ms
 from engine.ledger.errors import AwayError, LedgerError
 from engine.ledger.rows import PURGED, AttemptRow, Cursor, PaymentRow
+from engine.logs.logger import Logger
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import journals
@@ -37,7 +37,7 @@ ATTEMPTS_SHOWN: Final = 100  # the last ones: nginx takes some 30 kB of an answe
 BEHIND_MS_MAX: Final = 5000  # what a sum that nothing else confirms may lack at its end: the ledger looks more often
 NOTICED_LATE_MS: Final = 10_000  # a gap bears the time at which the look began that noticed it
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 class Memory(NamedTuple):
@@ -170,11 +170,11 @@ class Reading:
         except LedgerError as error:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             if str(error) != self._said:
-                log.warning("%s", error)
+                log.warning("database_away", reason=str(error))
             self._said = str(error)
             raise
         if self._said:
-            log.warning("the ledger's database is back")
+            log.warning("database_back")
             self._said = ""
 
     def _heads(self) -> tuple[int, int] | None:

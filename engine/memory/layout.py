@@ -273,6 +273,7 @@ STATUS_CLOCK_MS: Final = STATUS_AT + 3  # the engine's clock at the last pass
 STATUS_ERRORS: Final = STATUS_AT + 4  # how often a decision has raised since the dispatcher started
 STATUS_SITUATION: Final = STATUS_AT + 5  # what happens to payments now (engine/situation.py); 0: not known yet
 STATUS_CONDITIONS: Final = STATUS_AT + 6  # what is known of each processor, 4 bits each (engine/situation.py)
+STATUS_SITUATION_MS: Final = STATUS_AT + 7  # the engine's clock when that began: other processors, or another reason
 STATUS_PROCESSORS: Final = STATUS_AT + 8  # STATUS_PROCESSOR_WORDS for each processor, see ProcessorStatus
 STATUS_PROCESSOR_WORDS: Final = 8
 REDO_AT: Final = 256

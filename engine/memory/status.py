@@ -88,6 +88,7 @@ class StatusBlock(_Block):
     errors = _Word(layout.STATUS_ERRORS)  # how often a decision has raised since the dispatcher started
 
     situation = _Word(layout.STATUS_SITUATION)  # what happens to payments now, see engine/situation.py
+    situation_ms = _Word(layout.STATUS_SITUATION_MS)  # the engine's clock when that began; 0: not known
     conditions = _Word(layout.STATUS_CONDITIONS)  # what is known of each processor, see engine/situation.py
 
     def __init__(self, books: Words) -> None:

@@ -20,6 +20,8 @@ from engine.ledger.database import Database, open_ledger, wall_ms
 from engine.ledger.errors import LedgerError
 from engine.ledger.report_command import moment
 from engine.ledger.report_text import FORMATS
+from engine.logs import writing
+from engine.logs.logger import Logger
 from engine.reconcile import cases, text
 from engine.reconcile.books import Books
 from engine.reconcile.cases import Run
@@ -40,7 +42,7 @@ LIMIT_SECONDS: Final = 300.0
 NICE: Final = 19  # whatever serves a client goes first
 OPEN, BAD, NOT_ENDED = 1, 2, 3
 
-log = logging.getLogger("engine.reconcile")
+log = Logger("engine.reconcile")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,10 +70,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carries out what is asked for; see HELP for what it returns."""
+    if arguments.again:
+        writing.begin("reconcile")
     try:
         settings = settings_module.read(os.environ)
     except settings_module.SettingsError as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return BAD
     if arguments.begin is not None and arguments.end is not None and arguments.begin > arguments.end:
         print("engine: the end lies before the beginning", file=sys.stderr)
@@ -83,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _resolve(settings, arguments)
         return _again(settings, arguments) if arguments.again else _once(settings, arguments)
     except LedgerError as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return NOT_ENDED
 
 
@@ -102,10 +106,9 @@ def _once(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _again(settings: Settings, arguments: argparse.Namespace) -> int:
     """Until SIGTERM, which ends it at once: what is not kept yet is compared again later."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     every = settings.ledger.reconcile_seconds
     if not every:
-        print("engine: ENGINE_RECONCILE_SECONDS is 0: it says how often", file=sys.stderr)
+        writing.fail("ENGINE_RECONCILE_SECONDS is 0: it says how often")
         return BAD
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.nice(NICE)
@@ -116,9 +119,9 @@ def _again(settings: Settings, arguments: argparse.Namespace) -> int:
                 span = stretch(settings, database, arguments)
                 done, count = _reconcile(settings, database, span, arguments)
                 level = logging.WARNING if count or done.failure else logging.INFO
-                log.log(level, "%s", text.summary(done, count).replace("\n", " "))
+                log.log(level, "reconciled", summary=text.summary(done, count).replace("\n", " "))
         except LedgerError as error:
-            log.error("%s", error)
+            log.error("database_away", reason=str(error))
 
 
 def stretch(settings: Settings, database: Database, arguments: argparse.Namespace) -> Span:

@@ -6,12 +6,12 @@ It holds nothing that anybody was promised: a ring that does not fit is made ane
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import secrets
 from collections.abc import Iterator
 
 from engine.acts import ring
+from engine.logs.logger import Logger
 from engine.memory import acts_layout, layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
@@ -19,7 +19,7 @@ from engine.settings import Settings
 from engine.storage import locks, making, mapping, names, recovery
 from engine.storage.segment import Segment
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 LOCKED_BYTE = 0  # of the segment: who puts a command holds its lock
 
 
@@ -38,11 +38,11 @@ def open_to_write(settings: Settings, books: Segment) -> Segment | None:
         if not problem:
             return found
         found.close()
-        log.warning("%s: %s; it begins anew", name, problem)
+        log.warning("segment_replaced", segment=name, reason=problem)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        log.warning("%s: it cannot be opened (%s); it begins anew", name, error)
+        log.warning("segment_replaced", segment=name, reason=f"it cannot be opened ({error})")
     store.remove(name)
     length = acts_layout.acts_words(acts_layout.SLOTS)
     try:

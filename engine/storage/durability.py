@@ -6,19 +6,19 @@ Other code uses these objects and compares no names of modes. A new mode is one 
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from engine.books.writer import seal_log
+from engine.logs.logger import Logger
 from engine.memory import layout
 from engine.memory.words import PAGE_WORDS
 from engine.ring import repair
 from engine.settings import Settings
 from engine.storage.segment import FileStore, Segment, SharedMemoryStore, Store
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 class Keeping(ABC):
@@ -209,7 +209,7 @@ class Sync(Disk):
         """See the base class."""
         lost = repair.take_back(ring.words)
         if lost:
-            log.critical("%s: the disk has lost %d payments, none of which had its 202", ring.name, lost)
+            log.critical("payments_lost", segment=ring.name, payments=lost)
 
     def api_begins(self, ring: Segment) -> None:
         """See the base class."""

@@ -7,10 +7,10 @@ and its readers say what they have missed.
 from __future__ import annotations
 
 import contextlib
-import logging
 import secrets
 
 from engine.journal import writer
+from engine.logs.logger import Logger
 from engine.memory import journal_layout, layout
 from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
@@ -18,7 +18,7 @@ from engine.settings import Settings
 from engine.storage import making, mapping, names, recovery
 from engine.storage.segment import Segment
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 def open_to_write(settings: Settings, books: Segment) -> Segment | None:
@@ -37,12 +37,12 @@ def open_to_write(settings: Settings, books: Segment) -> Segment | None:
         if not problem:
             return journal
         journal.close()
-        log.warning("%s: %s; it begins anew", name, problem)
+        log.warning("segment_replaced", segment=name, reason=problem)
         store.remove(name)
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        log.warning("%s: it cannot be opened (%s); it begins anew", name, error)
+        log.warning("segment_replaced", segment=name, reason=f"it cannot be opened ({error})")
         store.remove(name)
     length = journal_layout.journal_words(slots)
     try:

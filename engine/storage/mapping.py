@@ -7,11 +7,11 @@ recovers them after the machine went down (:mod:`engine.storage.recovery`).
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from engine.books.levels import Shape
+from engine.logs.logger import Logger
 from engine.memory import layout, ordering
 from engine.memory.errors import SegmentError
 from engine.memory.words import WORD_BYTES
@@ -24,7 +24,7 @@ from engine.storage.segment import EmptyError, HeldError, Segment, Store
 HOLD_TRIES = 40  # with HOLD_PAUSE_SECONDS between them: the time that a predecessor has to end
 HOLD_PAUSE_SECONDS = 0.1
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 def ring_name(settings: Settings, index: int) -> str:
@@ -95,7 +95,7 @@ def open_ids(settings: Settings, ring: Segment) -> Segment | None:
             segment.close()
             if not is_free:
                 raise SegmentError(f"{name}: {complaint}, and a process uses it as it is; stop all API processes first")
-            log.warning("%s: %s; it is made anew and knows what the rings remember", name, complaint)
+            log.warning("ids_replaced", segment=name, reason=complaint)
             kept.remove(name)
             segment = _make_ids(kept, name, buckets, ring)
         if segment.words[layout.IDS_BOOT_AT] != recovery.boot():  # it may lack ids that were not on disk

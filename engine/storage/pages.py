@@ -7,15 +7,15 @@ shared memory whatever ENGINE_DURABILITY says, because nobody needs it after the
 from __future__ import annotations
 
 import contextlib
-import logging
 
+from engine.logs.logger import Logger
 from engine.memory import metrics_layout as layout
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import durability, making, names
 from engine.storage.segment import EmptyError, Segment, SharedMemoryStore
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 def open_to_write(settings: Settings) -> Segment | None:
@@ -36,7 +36,7 @@ def open_to_write(settings: Settings) -> Segment | None:
             store.rename(name + names.NEW, name)
             return store.open(name)
     except (OSError, SegmentError) as error:
-        log.warning("%s: it cannot be made, so nothing is counted: %s", name, error)
+        log.warning("metrics_off", segment=name, reason=str(error))
         return None
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import errno
 import http.client
-import logging
 import socket
 import time
 from collections.abc import Sequence
 
+from engine.logs.logger import Logger
 from engine.supervise.pulse import Sign
 
 READY_SECONDS = 10.0  # so long a start waits for API processes that answer and are not ready
 ANSWER_SECONDS = 0.2  # longest wait for an answer that only finds out whether a process is there; it asks again
 _NOBODY = (errno.ECONNREFUSED, errno.ENOENT, errno.ENOTDIR)
 
-log = logging.getLogger("engine.up")
+log = Logger("engine.up")
 
 
 def is_alive(host: str, port: int) -> bool:
@@ -69,7 +69,7 @@ class Readiness:
         self._until_s = self._until_s or now_s + READY_SECONDS
         unready = [path for path in self._paths if not is_ready(path)]
         if unready and now_s >= self._until_s:
-            log.warning("not ready, see /readyz: %s", ", ".join(unready))
+            log.warning("not_ready", sockets=", ".join(unready))
         return not unready or now_s >= self._until_s
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
+from engine.logs.logger import Logger
 from engine.supervise import pulse
 from engine.supervise.pulse import Pulse, Sign
 
@@ -20,7 +20,7 @@ STOPPED_STOP_MS = 1_000  # ... and one that was stopped this long: it may be sto
 GOES_ON_MS = 10_000  # one that is stopped again within this time after it was let go on is started anew
 _PR_SET_PDEATHSIG = 1
 
-log = logging.getLogger("engine.up")
+log = Logger("engine.up")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -83,7 +83,7 @@ class Child:
             self._process = None
             self._deaths = 1 if now_ms - self._started_ms >= STEADY_MS else self._deaths + 1
             self._start_ms = now_ms + backoff_ms(self._deaths)
-            log.warning("%s ended with %s; starts again in %d ms", self.name, code, self._start_ms - now_ms)
+            log.warning("process_ended", child=self.name, code=code, in_ms=self._start_ms - now_ms)
         if now_ms >= self._start_ms:
             self._started_ms = now_ms
             self._pulse = Pulse(now_ms)
@@ -111,10 +111,10 @@ class Child:
         if not complaint:
             return
         if complaint == pulse.STOPPED and (self._went_on_ms is None or now_ms - self._went_on_ms > GOES_ON_MS):
-            log.warning("%s %s; it is let go on", self.name, complaint)
+            log.warning("process_goes_on", child=self.name, complaint=complaint)
             self._went_on_ms = now_ms
         else:
-            log.warning("%s %s; starts anew", self.name, complaint)
+            log.warning("process_renewed", child=self.name, complaint=complaint)
             self._kill_ms = now_ms + (STOPPED_STOP_MS if complaint == pulse.STOPPED else STOP_MS)
             self.ask_to_stop()
         # One that is stopped handles no other signal before this one. Then it can end in good order, with its locks
@@ -138,7 +138,7 @@ class Child:
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            log.warning("%s did not stop within %.0f s: killed", self.name, seconds)
+            log.warning("process_killed", child=self.name, seconds=round(seconds))
             os.killpg(self._process.pid, signal.SIGKILL)
             code = self._process.wait()
         self._process = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
 
+from engine.logs.logger import Logger
 from engine.settings import Settings
 from engine.supervise.child import Child
 from engine.wording import counted
@@ -17,7 +17,7 @@ ANSWERS_SECONDS = 1  # how long the dispatcher waits for answers after the drain
 STOP_SECONDS = 5.0  # for nginx and an API process to finish their requests
 LOOK_SECONDS = 0.02
 
-log = logging.getLogger("engine.up")
+log = Logger("engine.up")
 
 
 class Stop:
@@ -56,20 +56,20 @@ def stop_all(
 
 def _tell_first(settings: Settings, pending: int, forgets: bool) -> None:
     if not pending:
-        log.info("stopping")
+        log.info("stopping", what="")
         return
     seconds = settings.dispatch.drain_seconds + ANSWERS_SECONDS
     left = "what is left is forgotten (--discard)" if forgets else "nothing is lost"
-    log.info("stopping: %s settled yet, waiting %d s at most", _are_not(pending), seconds)
-    log.info("Ctrl-C again ends it at once: %s", left)
+    log.info("stopping", what=f": {_are_not(pending)} settled yet, waiting {seconds} s at most")
+    log.info("stop_can_hurry", left=left)
 
 
 def _tell_last(pending: int, forgets: bool) -> None:
     if pending:
         then = "forgotten (--discard)" if forgets else "kept for the next start"
-        log.info("stopped: %s settled, and %s", _are_not(pending), then)
+        log.info("stopped", what=f": {_are_not(pending)} settled, and {then}")
     else:
-        log.info("stopped")
+        log.info("stopped", what="")
 
 
 def _are_not(pending: int) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import shutil
 import signal
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine import settings as settings_module
+from engine.logs import writing
+from engine.logs.logger import Logger
 from engine.memory.errors import SegmentError
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words
@@ -41,7 +42,7 @@ TEND_SECONDS = 0.1
 # Between two checks that rings, books and run directory are still those that the processes use, and that these serve.
 LOOK_SECONDS = 0.5
 
-log = logging.getLogger("engine.up")
+log = Logger("engine.up")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs until SIGTERM or Ctrl-C. Returns 0 after a clean end, 1 if it could not start, 2 for bad settings."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    writing.begin("up")
     try:
         settings = settings_module.read(os.environ)
         settings_module.check_routable(settings)
     except settings_module.SettingsError as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 2
     if arguments.simulate:
         settings = simulated.with_fees(settings)
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             ready = _made_ready(settings, held, simulate=arguments.simulate, discard=arguments.discard)
         except (UpError, SegmentError, HeldError, nginx.ConfError) as error:
-            print(f"engine: {_explained(settings, error, simulate=arguments.simulate)}", file=sys.stderr)
+            writing.fail(_explained(settings, error, simulate=arguments.simulate))
             return 1
         return _serve(settings, ready)
 
@@ -121,13 +122,13 @@ def _serve(settings: Settings, ready: _Ready) -> int:
     try:
         children = _children(settings, place, books.words, ready.spots)
     except (UpError, nginx.ConfError) as error:
-        print(f"engine: {error}", file=sys.stderr)
+        writing.fail(error)
         return 1
     stop = Stop()
     try:
         problem = _start(settings, children, stop, ready.spots)
         if problem:
-            print(f"engine: {problem}", file=sys.stderr)
+            writing.fail(problem)
             return 1
         if not stop.asked:
             _greet(settings, children, ready)
@@ -138,7 +139,7 @@ def _serve(settings: Settings, ready: _Ready) -> int:
                 look_at += LOOK_SECONDS
                 problem = mapping.lost(ready.segments) or _look(place, children)
                 if problem:
-                    print(f"engine: {problem}", file=sys.stderr)
+                    writing.fail(problem)
                     return 1
             time.sleep(TEND_SECONDS)
         return 0
@@ -273,7 +274,10 @@ def _tend(children: list[Child]) -> None:
 
 def _greet(settings: Settings, children: list[Child], ready: _Ready) -> None:
     url = f"http://127.0.0.1:{settings.host.port}"
-    log.info("serving on %s (%s)", url, ", ".join(f"{child.name}: {child.pid}" for child in children))
+    processes = ", ".join(f"{child.name}: {child.pid}" for child in children)
+    log.info("serving", url=url, processes=processes)
+    if not writing.is_for_people():
+        return
     text = greeting.text(settings, ready.before, simulate=bool(ready.spots), is_there=greeting.is_there)
     print(f"\n{text}\n", flush=True)
 

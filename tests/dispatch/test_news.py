@@ -40,7 +40,7 @@ class Told(World):
             self.now_ms += STEP_MS
             for observed in self.router.observed:
                 observed.observe(self.now_ms)
-        return [text for _, text in self.said[before:]]
+        return [line.text for line in self.said[before:]]
 
     def shown(self, processor: int) -> Condition:
         return condition_of_word(self.status.conditions, processor)
@@ -64,13 +64,13 @@ def test_a_change_is_said_once_with_what_happens_to_payments_and_so_is_its_end()
     told.fail(DEFAULT)
     assert told.after(SETTLED_MS) == []
     assert told.after(1_000) == ["default fails: it answers with errors, or says so itself", WAIT]
-    assert {level for level, _ in told.said} == {logging.WARNING}
+    assert {line.level for line in told.said} == {logging.WARNING}
     assert told.shown(DEFAULT) is Condition.FAILING
     assert of_word(told.status.situation, 2).flow is Flow.WAIT
     assert told.after(2_500) == []
     told.back(DEFAULT)
     assert told.after(1_000) == ["default is healthy again, after 3.9 s", "now payments go to default"]
-    assert told.said[-1][0] == logging.INFO
+    assert told.said[-1].level == logging.INFO
     assert told.shown(DEFAULT) is Condition.HEALTHY
 
 
@@ -178,3 +178,36 @@ def test_one_that_hangs_is_late() -> None:
     told.hang(FALLBACK)
     assert told.after(1_000) == ["fallback is late: answers are overdue", "now payments go to default"]
     assert news.GAP_FIRST_MS >= SETTLED_MS
+
+
+def test_since_when_payments_go_where_they_go_is_shown_and_outlives_a_restart() -> None:
+    told = Told()
+    told.after(1_000)
+    since_ms = told.status.situation_ms
+    assert since_ms
+    told.fail(DEFAULT)
+    failed_ms = told.now_ms
+    told.after(2_000)
+    assert since_ms < told.status.situation_ms == failed_ms, "they wait"
+    told.after(2_000)
+    assert told.status.situation_ms == failed_ms
+    sources = Sources(told.troubles, lambda *_: "", told.charged.__getitem__)
+    told.news = News(told.router, told.status, NAMES, sources)  # another dispatcher
+    told.after(1_000)
+    assert told.status.situation_ms == failed_ms
+    told.after(5_000)
+    assert of_word(told.status.situation, 2).flow is Flow.TO_OTHER and told.status.situation_ms > failed_ms
+
+
+def test_a_change_of_routing_is_an_event_with_its_processors_and_its_reason() -> None:
+    told = Told()
+    told.after(1_000)
+    told.fail(DEFAULT)
+    told.after(2_000)
+    processor, routing = told.said
+    assert (processor.event, processor.fields["condition"]) == ("processor_changed", "failing")
+    assert (routing.event, routing.fields["to"], routing.fields["why"]) == (
+        "routing_changed",
+        list(NAMES),
+        "waits_for_cheaper",
+    )

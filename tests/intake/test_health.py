@@ -179,3 +179,15 @@ def test_every_limit_is_shown(books: Words) -> None:
         "refusalsMax": SETTINGS.dispatch.refusals_max,
         "deadLetterSeconds": SETTINGS.dispatch.dead_letter_seconds,
     }
+
+
+def test_routing_says_where_payments_go_since_when_and_why(books: Words) -> None:
+    status = StatusBlock(books)
+    status.situation = Situation(Flow.TO_OTHER, DEFAULT, FALLBACK).word()
+    status.conditions = conditions_word([Condition.FAILING, Condition.HEALTHY])
+    status.situation_ms = CLOCK_MS - 61_500
+    assert show(books)["routing"] == {"to": ["fallback"], "since": "2026-07-16T11:58:58.500Z", "why": "cheaper_failing"}
+    status.situation_ms = 0  # written by an older program
+    assert show(books)["routing"]["since"] is None
+    status.heartbeat_ms = NOW_MS - HEARTBEAT_MS_MAX - 1
+    assert show(books)["routing"] == {"to": [], "since": "2026-07-16T11:59:56.999Z", "why": "dispatcher_down"}
