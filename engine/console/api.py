@@ -11,17 +11,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from engine.console import recorded as recorded_module
+from engine.console import wishes
+from engine.console.acting import Acting
 from engine.console.guard import BODY_BYTES_MAX, Guard, is_https, is_loopback
 from engine.console.keys import Key, KeysError
 from engine.console.live import FullError, Live
 from engine.console.looking import Looking
 from engine.console.parameters import BY, between, number, one_of, only, text
-from engine.console.problem import BadRequestError, problem
+from engine.console.problem import BadRequestError, ConflictError, ForbiddenError, problem
 from engine.console.recorded import PAGE, PAGE_MAX, STATES, Recorded
 from engine.console.sessions import HOURS, LOOPBACK_COOKIE, SECURE_COOKIE
 from engine.ledger.errors import LedgerError
@@ -38,6 +41,7 @@ class Api:
 
     def __init__(self, settings: Settings, looking: Looking, recorded: Recorded, guard: Callable[[], Guard]) -> None:
         self._settings = settings
+        self._acting = Acting(settings)
         self._looking = looking
         self._recorded = recorded
         self._guard = guard
@@ -57,6 +61,10 @@ class Api:
         }
         return [
             *(Route(PREFIX + path, _answering(handler), methods=["GET"]) for path, handler in reading.items()),
+            Route(PREFIX + "/actions/waiting", _answering(self.waiting), methods=["GET"]),
+            Route(PREFIX + "/actions/{id}", _answering(self.action), methods=["GET"]),
+            Route(PREFIX + "/actions", self.act, methods=["POST"]),
+            Route(PREFIX + "/actions/{id}/confirm", _answering(self.confirm), methods=["POST"]),
             Route(PREFIX + "/events", self.events, methods=["GET"]),
             Route(PREFIX + "/session", self.who, methods=["GET"]),
             Route(PREFIX + "/session", self.sign_in, methods=["POST"]),
@@ -155,12 +163,15 @@ class Api:
     def payment(self, request: Request) -> dict[str, Any] | Response:
         """GET /payments/{id}: its life, every attempt, and what people did."""
         only(request)
-        try:
-            identity = uuid.UUID(request.path_params["id"])
-        except ValueError as error:
-            raise BadRequestError("id", "it is no correlationId") from error
+        identity = _id_of(request)
         found = self._recorded.payment(identity)
-        return problem(404, "The ledger has no such payment.") if found is None else found
+        if found is None:
+            return problem(404, "The ledger has no such payment.")
+        try:
+            offered = recorded_module.offered(self._settings, identity)
+        except recorded_module.UNREADABLE:
+            offered = []  # without memory nothing can be done
+        return found | {"offered": offered}
 
     def actions(self, request: Request) -> dict[str, Any]:
         """GET /actions: the audit trail, the newest first."""
@@ -182,6 +193,41 @@ class Api:
         from_ms, to_ms = between(request, back_ms=BY[by])
         return self._recorded.report(name, from_ms, to_ms, by)
 
+    # --- what people do ----------------------------------------------------------------------------------------------
+
+    async def act(self, request: Request) -> Response:
+        """POST /actions: does something, or with ``isDryRun`` says what it would come to."""
+        try:
+            body = await _body(request)
+        except BadRequestError as error:
+            return problem(413, str(error))
+
+        def begin(_: Request) -> Response:
+            wish, is_dry = wishes.wish(body)
+            if is_dry:
+                return _json(self._acting.dry_run(wish))
+            return _json(self._acting.propose(wish, request.state.key).document(), 202)
+
+        return await run_in_threadpool(_answering(begin), request)
+
+    def action(self, request: Request) -> dict[str, Any]:
+        """GET /actions/{id}: how far one of the last quarter of an hour is."""
+        return self._acting.get(_id_of(request)).document()
+
+    def confirm(self, request: Request) -> Response:
+        """POST /actions/{id}/confirm: a second person agrees."""
+        return _json(self._acting.confirm(_id_of(request), request.state.key).document(), 202)
+
+    def waiting(self, request: Request) -> dict[str, Any]:
+        """GET /actions/waiting: those that a second person must confirm."""
+        only(request)
+        return {
+            "items": [
+                one.document() | {"reason": one.wish.reason, "evidence": one.wish.evidence}
+                for one in self._acting.waiting()
+            ]
+        }
+
 
 def _answering(handler: Handler) -> Handler:
     @functools.wraps(handler)
@@ -190,6 +236,12 @@ def _answering(handler: Handler) -> Handler:
             found = handler(request)
         except BadRequestError as error:
             return problem(400, f"{error.field}: {error}", error.field)
+        except ForbiddenError as error:
+            return problem(403, str(error))
+        except ConflictError as error:
+            return problem(409, str(error))
+        except LookupError:
+            return problem(404, "There is no such act in the last quarter of an hour.")
         except LedgerError as error:
             return problem(503, f"The ledger cannot be read: {error}", Retry_After="1")
         except recorded_module.UNREADABLE as error:
@@ -199,8 +251,15 @@ def _answering(handler: Handler) -> Handler:
     return answer
 
 
-def _json(document: Any) -> Response:
-    return Response(orjson.dumps(document), media_type="application/json")
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status, media_type="application/json")
+
+
+def _id_of(request: Request) -> uuid.UUID:
+    try:
+        return uuid.UUID(request.path_params["id"])
+    except ValueError as error:
+        raise BadRequestError("id", "it is no id like 0ce90854-8cef-417c-b8ac-fb67ccd36dab") from error
 
 
 async def _body(request: Request) -> bytes:
@@ -214,11 +273,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _key_of(body: bytes) -> str:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError("", "the body is no JSON") from error
-    key = document.get("key") if isinstance(document, dict) else None
+    key = wishes.document(body).get("key")
     if not isinstance(key, str) or not key:
         raise BadRequestError("key", "a key is text like owner.4f...")
     return key

@@ -11,7 +11,7 @@ from engine.console.overview import Look, Overview
 from engine.console.recorded import Recorded
 from engine.console.scrape import Sample, Scrape
 from engine.ledger.errors import LedgerError
-from engine.memory import metrics_layout
+from engine.memory import layout, metrics_layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
 from engine.metrics.process import ProcessWords
@@ -44,18 +44,19 @@ class Looking:
     def document(self) -> dict[str, Any]:
         """The first screen of this moment; asked for once a second, it knows what happened since."""
         with self._one_at_a_time:
-            samples, said = self._samples()
+            samples, said, paused = self._samples()
             look = Look(time.monotonic(), time.time_ns() // 1_000_000, samples)
             if look.at_s - self._summary_at_s >= SUMMARY_EVERY_S:
                 self._summary, self._summary_at_s = self._ledger(), look.at_s
-            return self._overview.document(look, said, self._summary)
+            return self._overview.document(look, said, paused, self._summary)
 
-    def _samples(self) -> tuple[list[Sample], str]:
+    def _samples(self) -> tuple[list[Sample], str, int]:
         self._process.show()
         nginx = nginx_status.read(self._settings.host.port) if self._settings.console.console else None
         with seen(self._settings) as memory:
             samples = list(Scrape(self._settings, memory, self._own, nginx).samples())
-            return samples, self._said(samples, memory)
+            paused = memory.books[layout.BOOKS_PAUSED_AT] if memory.books is not None else 0
+            return samples, self._said(samples, memory), paused
 
     def _said(self, samples: list[Sample], memory: Seen) -> str:
         """Where payments go just now, in words."""

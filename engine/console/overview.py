@@ -68,12 +68,13 @@ class Overview:
         self._names = names
         self._looks: deque[Look] = deque(maxlen=LOOKS_MAX)
 
-    def document(self, look: Look, said: str, ledger: dict[str, Any]) -> dict[str, Any]:
+    def document(self, look: Look, said: str, paused: int, ledger: dict[str, Any]) -> dict[str, Any]:
         """The document of a moment.
 
         Parameters:
           look: its samples.
           said: where payments go just now, in words.
+          paused: a bit for each processor that a person has paused.
           ledger: what SQL says beside it (:func:`engine.console.recorded.summary`).
         """
         self._keep(look)
@@ -123,16 +124,19 @@ class Overview:
             },
             "ledger": ledger | {"lagSeconds": look.value("engine_ledger_lag_seconds")},
             "now": said,
-            "processors": [self._processor(look, rate, window, number) for number in range(len(self._names))],
+            "processors": [self._processor(look, rate, window, paused, number) for number in range(len(self._names))],
         }
 
-    def _processor(self, look: Look, rate: Look | None, window: Look | None, number: int) -> dict[str, Any]:
+    def _processor(
+        self, look: Look, rate: Look | None, window: Look | None, paused: int, number: int
+    ) -> dict[str, Any]:
         name = self._names[number]
         states = [one for one in ProcessorState if look.number("engine_processor_state", name, one.name.lower())]
         expected = look.value("engine_expected_answer_seconds", name)
         return {
             "name": name,
             "state": states[0].name.lower() if states else "unknown",
+            "isPaused": bool(paused >> number & 1),
             "isFailing": bool(look.number("engine_health_failing", name)),
             "healthAgeSeconds": look.value("engine_health_age_seconds", name),
             "inFlight": look.number("engine_in_flight_requests", name),

@@ -17,6 +17,14 @@ def problem(status: int, detail: str, field: str = "", **headers: str) -> Respon
     )
 
 
+class ForbiddenError(Exception):
+    """Who asks may not do that; the text says who may."""
+
+
+class ConflictError(Exception):
+    """It cannot be done as things are."""
+
+
 class BadRequestError(Exception):
     """A parameter is wrong. ``field``: which one."""
 

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from engine.acts import rules
 from engine.books.reader import BooksBusyError
 from engine.console.overview import amount
 from engine.console.problem import BadRequestError
@@ -30,6 +31,7 @@ from engine.memory import layout
 from engine.memory.acts_layout import Act, Result
 from engine.memory.errors import SegmentError
 from engine.operate import memory as operate_memory
+from engine.operate.carrying import SENTENCES, halves
 from engine.operate.selection import Selection, dead_letters
 from engine.operate.text import WORDS, why
 from engine.payment import Payment
@@ -244,6 +246,19 @@ def _letter(one: Payment, names: Sequence[str]) -> dict[str, Any]:
         "acceptedAt": iso(one.accepted_ms),
         "since": iso(one.settled_ms),
     }
+
+
+def offered(settings: Settings, identity: uuid.UUID) -> list[dict[str, Any]]:
+    """What may be done now with a payment that memory holds as one that a person may decide, and why not more."""
+    wanted = halves(identity.bytes)
+    found = [one for one in operate_memory.letters(settings).payments if (one.id_high, one.id_low) == wanted]
+    if not found or found[0].state not in (*OPEN, layout.FAILED):
+        return []
+    decided = {act: rules.decide(act, found[0], now_ms()) for act in (Act.ASK, Act.RETRY, Act.CHARGED, Act.CANCEL)}
+    return [
+        {"act": WORDS[act], "isOffered": result is Result.DONE, "why": SENTENCES[result]}
+        for act, result in decided.items()
+    ]
 
 
 def place_of(cursor: str) -> Place:

@@ -32,5 +32,6 @@ export const get = (path, parameters = {}) => {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined));
   return call("GET", path + (query.size ? `?${query}` : ""));
 };
+export const post = (path, body) => call("POST", path, body);
 export const signIn = (key) => call("POST", "/session", { key });
 export const signOut = () => call("DELETE", "/session");

@@ -87,7 +87,7 @@ function frame(who) {
     links.forEach((link, at) => (VIEWS[at][0] === path ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current")));
     document.title = `${title} - Payment engine`;
     const detail = path === "payments" && parts[1];
-    leave = (detail ? payment : view)({ main, live, query, id: detail }) ?? (() => {});
+    leave = (detail ? payment : view)({ main, live, query, who, id: detail }) ?? (() => {});
     main.focus({ preventScroll: true });
     scrollTo(0, 0);
   };

@@ -1,11 +1,12 @@
 // Money first, then how quickly, then each processor.
+import { askFor } from "../acting.js";
 import { badge, h, show, tile } from "../dom.js";
 import { age, count, duration, moment, money, rate } from "../format.js";
 import { Chart } from "../charts.js";
 
 const TONES = { healthy: "good", slow: "warn", suspect: "warn", open: "bad", unknown: "" };
 
-export function overview({ main, live }) {
+export function overview({ main, live, who }) {
   const status = h("span", { role: "status" }, "connecting");
   const dot = h("span", { class: "dot" });
   const pause = h("button", { "aria-pressed": "false", onclick: () => live.pause(!live.isPaused) }, "Pause");
@@ -34,7 +35,7 @@ export function overview({ main, live }) {
     const now = live.last;
     if (!now) return;
     const { payments, unknown, ledger } = now;
-    const troubled = now.processors.some((one) => one.state !== "healthy" || one.isFailing);
+    const troubled = now.processors.some((one) => one.state !== "healthy" || one.isFailing || one.isPaused);
     banner.className = `banner ${!now.isUp || now.ring.isFull ? "bad" : troubled ? "warn" : ""}`;
     banner.firstChild.textContent = now.isUp ? (troubled ? "A processor is not well" : "All is well") : "No dispatcher is at work";
     banner.lastChild.textContent = now.now;
@@ -52,7 +53,7 @@ export function overview({ main, live }) {
     tiles.ring.set(now.ring.unfinished === null ? "-" : `${(100 * now.ring.unfinished).toFixed(1)} %`, now.ring.isFull ? "full: payments are refused" : "unfinished", now.ring.isFull ? "bad" : "");
     for (const one of now.processors) {
       if (!cards.has(one.name)) {
-        cards.set(one.name, card(one.name));
+        cards.set(one.name, card(one.name, who.role !== "viewer"));
         processors.append(cards.get(one.name).element);
       }
       cards.get(one.name).set(one);
@@ -67,16 +68,20 @@ export function overview({ main, live }) {
   return () => { live.listeners.delete(update); flow.destroy(); times.destroy(); };
 }
 
-function card(name) {
+function card(name, mayAct) {
   const state = h("span");
   const bar = h("i");
   const used = h("p", { class: "note" });
   const facts = h("dl", { class: "facts" });
-  const element = h("article", { class: "card processor" }, h("header", {}, h("h2", {}, name), state), h("div", {}, used, h("div", { class: "meter", "aria-hidden": "true" }, bar)), facts);
+  const act = h("button", { onclick: () => askFor({ act: isPaused ? "resume" : "pause", processor: name }, name) }, "Pause ...");
+  let isPaused = false;
+  const element = h("article", { class: "card processor" }, h("header", {}, h("h2", {}, name), state), h("div", {}, used, h("div", { class: "meter", "aria-hidden": "true" }, bar)), facts, mayAct && h("div", {}, act));
   return {
     element,
     set(one) {
-      show(state, badge(one.isFailing ? `${one.state}, says it fails` : one.state, one.isFailing ? "bad" : TONES[one.state] ?? ""));
+      isPaused = one.isPaused;
+      act.textContent = isPaused ? "Resume ..." : "Pause ...";
+      show(state, isPaused && badge("paused", "warn"), " ", badge(one.isFailing ? `${one.state}, says it fails` : one.state, one.isFailing ? "bad" : TONES[one.state] ?? ""));
       used.textContent = `${count(one.inFlight)} of ${count(one.capacity)} requests in flight`;
       bar.style.width = `${one.capacity ? Math.min(100, (100 * one.inFlight) / one.capacity) : 0}%`;
       const rows = [["Settled", money(one.amount)], ["Payments", `${count(one.settled)} (${rate(one.settledPerSecond)}/s)`], ["Fee", `${one.feePercent} %`], ["Net", money(one.net)],

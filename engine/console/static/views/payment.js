@@ -1,4 +1,5 @@
 // One payment: its whole life, every attempt, and what people have done with it.
+import { askFor, titleOf } from "../acting.js";
 import { get } from "../api.js";
 import { badge, empty, h, show, table } from "../dom.js";
 import { between, duration, instant, money } from "../format.js";
@@ -7,7 +8,7 @@ import { TONES } from "./payments.js";
 const GOOD = new Set(["charged", "already there", "found"]);
 const AGAIN_MS = 1000;
 
-export function payment({ main, id }) {
+export function payment({ main, id, who }) {
   const body = h("div", { class: "pair" });
   const title = h("div", { class: "head" }, h("h1", {}, "Payment"), h("a", { href: "#/payments" }, "All payments"));
   show(main, title, h("p", { class: "mono" }, id), body);
@@ -30,8 +31,11 @@ export function payment({ main, id }) {
     show(body,
       h("section", { class: "card" }, h("h2", {}, "What is known"), h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))),
       h("section", { class: "card" }, h("h2", {}, "Its life"), h("ol", { class: "life" }, life(one).map(step))),
+      one.offered.length > 0 && h("section", { class: "card whole" }, h("h2", {}, "What can be done"), h("ul", { class: "acts" }, one.offered.map(offer))),
       h("section", { class: "card table whole" }, one.attempts.length ? attempts(one.attempts) : empty("Nothing was sent yet.")));
   }
+
+  const offer = ({ act, isOffered, why }) => h("li", {}, h("button", { disabled: !isOffered || who.role === "viewer" || (who.role === "operator" && act !== "ask"), onclick: () => askFor({ act, ids: [id] }, id, load) }, `${titleOf(act)} ...`), !isOffered && h("span", { class: "note" }, why));
 
   load();
   return () => clearTimeout(timer);
