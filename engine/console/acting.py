@@ -108,8 +108,9 @@ class Acting:
         self._proposals: dict[bytes, Proposal] = {}
         self._workers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="act")
 
-    def dry_run(self, wish: Wish) -> dict[str, Any]:
-        """What it would come to now. Raises SegmentError, BooksBusyError, BadRequestError."""
+    def dry_run(self, wish: Wish, key: Key) -> dict[str, Any]:
+        """What it would come to now. Raises SegmentError, BooksBusyError, BadRequestError, ForbiddenError."""
+        self._check_role(wish.act, key)
         if wish.act in ON_PROCESSORS:
             self._number(wish)
             return {"payments": 0, "amount": "0.00", "refused": [], "isCut": False, "needsSecond": False}
@@ -125,10 +126,10 @@ class Acting:
         }
 
     def propose(self, wish: Wish, key: Key) -> Proposal:
-        """Begins it, or keeps it until a second person confirms. Raises what ``dry_run`` raises, and ForbiddenError,
+        """Begins it, or keeps it until a second person confirms. Raises what ``dry_run`` raises, and
         ConflictError.
         """
-        self._check_role(wish, key)
+        self._check_role(wish.act, key)
         if wish.act in ON_PROCESSORS:
             self._number(wish)
             cents, chosen = 0, frozenset[tuple[int, int]]()
@@ -149,8 +150,8 @@ class Acting:
 
     def confirm(self, identity: uuid.UUID, key: Key) -> Proposal:
         """Begins what somebody else has asked for. Raises LookupError, ForbiddenError, ConflictError."""
+        self._check_role(Act.RETRY, key)  # only acts on money wait for somebody
         one = self.get(identity)
-        self._check_role(one.wish, key)
         with self._lock:
             if one.state != "waiting for a second person":
                 raise ConflictError(f"it is {one.state}")
@@ -226,8 +227,8 @@ class Acting:
         limit = self._settings.console.four_eyes_cents
         return wish.act in ON_MONEY and 0 < limit < cents
 
-    def _check_role(self, wish: Wish, key: Key) -> None:
-        needed = Role.TREASURER if wish.act in ON_MONEY else Role.OPERATOR
+    def _check_role(self, act: Act, key: Key) -> None:
+        needed = Role.TREASURER if act in ON_MONEY else Role.OPERATOR
         if key.role < needed:
             raise ForbiddenError(f"this needs the role {needed.name.lower()}; yours is {key.role.name.lower()}")
 

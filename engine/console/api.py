@@ -6,9 +6,10 @@ Handlers are plain functions, which Starlette calls in threads, but for the live
 from __future__ import annotations
 
 import functools
+import inspect
 import uuid
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from starlette.concurrency import run_in_threadpool
@@ -16,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from engine.console import openapi, wishes
 from engine.console import recorded as recorded_module
-from engine.console import wishes
 from engine.console.acting import Acting
 from engine.console.guard import BODY_BYTES_MAX, Guard, is_https, is_loopback
 from engine.console.keys import Key, KeysError
@@ -55,7 +56,6 @@ class Api:
             "/payments/{id}": self.payment,
             "/dead-letters": self.dead_letters,
             "/exceptions": self.exceptions,
-            "/actions": self.actions,
             "/reports/{report}": self.report,
             "/settings": self.settings,
         }
@@ -63,13 +63,16 @@ class Api:
             *(Route(PREFIX + path, _answering(handler), methods=["GET"]) for path, handler in reading.items()),
             Route(PREFIX + "/actions/waiting", _answering(self.waiting), methods=["GET"]),
             Route(PREFIX + "/actions/{id}", _answering(self.action), methods=["GET"]),
-            Route(PREFIX + "/actions", self.act, methods=["POST"]),
             Route(PREFIX + "/actions/{id}/confirm", _answering(self.confirm), methods=["POST"]),
             Route(PREFIX + "/events", self.events, methods=["GET"]),
-            Route(PREFIX + "/session", self.who, methods=["GET"]),
-            Route(PREFIX + "/session", self.sign_in, methods=["POST"]),
-            Route(PREFIX + "/session", self.sign_out, methods=["DELETE"]),
+            Route(PREFIX + "/openapi.json", self.described, methods=["GET"]),
+            _several("/actions", GET=self.actions, POST=self.act),
+            _several("/session", GET=self.who, POST=self.sign_in, DELETE=self.sign_out),
         ]
+
+    def described(self, _: Request) -> Response:
+        """GET /openapi.json: this API."""
+        return _json(openapi.document())
 
     # --- who is there ------------------------------------------------------------------------------------------------
 
@@ -205,7 +208,7 @@ class Api:
         def begin(_: Request) -> Response:
             wish, is_dry = wishes.wish(body)
             if is_dry:
-                return _json(self._acting.dry_run(wish))
+                return _json(self._acting.dry_run(wish, request.state.key))
             return _json(self._acting.propose(wish, request.state.key).document(), 202)
 
         return await run_in_threadpool(_answering(begin), request)
@@ -227,6 +230,18 @@ class Api:
                 for one in self._acting.waiting()
             ]
         }
+
+
+def _several(path: str, **handlers: Handler) -> Route:
+    """A path with several methods: one route, so that a refusal tells all of them."""
+
+    async def answer(request: Request) -> Response:
+        handler = handlers["GET" if request.method == "HEAD" else request.method]
+        if inspect.iscoroutinefunction(handler):
+            return cast(Response, await handler(request))
+        return await run_in_threadpool(_answering(handler), request)
+
+    return Route(PREFIX + path, answer, methods=list(handlers))
 
 
 def _answering(handler: Handler) -> Handler:

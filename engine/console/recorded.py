@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import datetime
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,7 @@ class Recorded:
         with self._opened() as database:
             reached_ms = cases.reached_ms(database)
             still_open = [one for one in cases.newest(database) if cases.is_open(one.finding)]
-        return {"reconciledUntil": None if reached_ms is None else iso(reached_ms), "exceptions": len(still_open)}
+        return {"reconciledUntil": None if reached_ms is None else at(reached_ms), "exceptions": len(still_open)}
 
     def payments(
         self,
@@ -109,7 +110,7 @@ class Recorded:
                     "who": one.who,
                     "why": one.why,
                     "evidence": one.evidence,
-                    "at": iso(one.created_ms),
+                    "at": at(one.created_ms),
                     "result": None if one.result is None else _words(Result(one.result).name),
                 }
                 for one in acts
@@ -134,7 +135,7 @@ class Recorded:
                 "selection": one.selection,
                 "payments": one.payments,
                 "amount": amount(one.cents),
-                "at": iso(one.created_ms),
+                "at": at(one.created_ms),
             }
             for one in rows[:limit]
         ]
@@ -154,19 +155,19 @@ class Recorded:
                 "isOpen": cases.is_open(one.finding),
                 "against": one.finding.against,
                 "processor": self._name(one.finding.processor),
-                "from": iso(one.finding.span.from_ms),
-                "to": iso(one.finding.span.to_ms),
+                "from": at(one.finding.span.from_ms),
+                "to": at(one.finding.span.to_ms),
                 "payments": one.finding.difference.payments,
                 "amount": amount(one.finding.difference.cents),
                 "id": None if one.finding.id is None else str(uuid.UUID(bytes=one.finding.id)),
                 "evidence": one.finding.evidence,
                 "decidedBy": one.decided_by,
-                "at": iso(one.created_ms),
+                "at": at(one.created_ms),
             }
             for one in reversed(found)
             if not only_open or cases.is_open(one.finding)
         ]
-        return {"reconciledUntil": None if reached_ms is None else iso(reached_ms), "items": items[:PAGE_MAX]}
+        return {"reconciledUntil": None if reached_ms is None else at(reached_ms), "items": items[:PAGE_MAX]}
 
     def report(self, name: str, from_ms: int, to_ms: int, by: str) -> dict[str, Any]:
         """A report of the ledger; money and durations as its columns say."""
@@ -185,9 +186,9 @@ class Recorded:
             "processor": None if row.processor is None else self._name(row.processor),
             "attemptCount": row.attempts,
             "amount": amount(row.cents),
-            "acceptedAt": iso(row.accepted_ms),
-            "requestedAt": None if row.requested_ms is None else iso(row.requested_ms),
-            "settledAt": None if row.settled_ms is None else iso(row.settled_ms),
+            "acceptedAt": at(row.accepted_ms),
+            "requestedAt": None if row.requested_ms is None else at(row.requested_ms),
+            "settledAt": None if row.settled_ms is None else at(row.settled_ms),
             "feePpm": row.fee_ppm,
         }
 
@@ -196,8 +197,8 @@ class Recorded:
             "number": one.number,
             "processor": self._name(one.processor),
             "isLookup": one.is_lookup,
-            "beganAt": None if one.began_ms is None else iso(one.began_ms),
-            "endedAt": None if one.ended_ms is None else iso(one.ended_ms),
+            "beganAt": None if one.began_ms is None else at(one.began_ms),
+            "endedAt": None if one.ended_ms is None else at(one.ended_ms),
             "outcome": None if one.outcome is None else OUTCOME_NAMES.get(one.outcome, str(one.outcome)),
             "status": one.status,
             "error": one.error,
@@ -243,8 +244,8 @@ def _letter(one: Payment, names: Sequence[str]) -> dict[str, Any]:
         "processor": None if has_failed else names[one.processor],
         "attemptCount": one.attempts,
         "amount": amount(one.cents),
-        "acceptedAt": iso(one.accepted_ms),
-        "since": iso(one.settled_ms),
+        "acceptedAt": at(one.accepted_ms),
+        "since": at(one.settled_ms),
     }
 
 
@@ -259,6 +260,11 @@ def offered(settings: Settings, identity: uuid.UUID) -> list[dict[str, Any]]:
         {"act": WORDS[act], "isOffered": result is Result.DONE, "why": SENTENCES[result]}
         for act, result in decided.items()
     ]
+
+
+def at(ms: int) -> str:
+    """A time as the API has it: ISO 8601, UTC, always with milliseconds, so that its order is that of its text."""
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03}Z"
 
 
 def place_of(cursor: str) -> Place:

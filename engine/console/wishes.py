@@ -10,7 +10,6 @@ import orjson
 
 from engine.console.acting import ACTS, ON_PROCESSORS, WITH_EVIDENCE, Wish
 from engine.console.problem import BadRequestError
-from engine.ledger.acts import ITEMS_MAX
 from engine.operate.carrying import halves
 from engine.operate.command import WHYS, WORDS_MAX
 from engine.operate.selection import FAILED, UNKNOWN, Selection
@@ -18,6 +17,7 @@ from engine.operate.selection import FAILED, UNKNOWN, Selection
 FIELDS: Final = frozenset(
     {"act", "ids", "state", "processor", "why", "olderThanSeconds", "reason", "evidence", "isDryRun"}
 )
+IDS_MAX: Final = 1000  # that are named; all that match may be more
 SECONDS_MAX: Final = 10**9
 
 
@@ -72,8 +72,8 @@ def _selection(asked: dict[str, Any]) -> Selection:
 
 def _ids(asked: dict[str, Any]) -> frozenset[tuple[int, int]]:
     found = asked.get("ids", [])
-    if not isinstance(found, list) or len(found) > ITEMS_MAX or ("ids" in asked and not found):
-        raise BadRequestError("ids", f"a list of 1 to {ITEMS_MAX} correlationIds; without it, all that match")
+    if not isinstance(found, list) or len(found) > IDS_MAX or ("ids" in asked and not found):
+        raise BadRequestError("ids", f"a list of 1 to {IDS_MAX} correlationIds; without it, all that match")
     try:
         return frozenset(halves(uuid.UUID(one).bytes) for one in found)
     except (ValueError, AttributeError, TypeError) as error:

@@ -42,8 +42,5 @@ export function moment(iso) {
   return `${at.getUTCDate()} ${month}${year} ${iso.slice(11, 19)}${iso.includes(".") ? "." + ms : ""}`;
 }
 
-/** The same with its milliseconds, also where there are none. */
-export const instant = (iso) => (iso && !iso.includes(".") ? moment(iso) + ".000" : moment(iso));
-
 /** The milliseconds from one ISO time to another. */
 export const between = (from, to) => (from && to ? new Date(to) - new Date(from) : null);

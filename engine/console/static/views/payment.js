@@ -2,7 +2,7 @@
 import { askFor, titleOf } from "../acting.js";
 import { get } from "../api.js";
 import { badge, empty, h, show, table } from "../dom.js";
-import { between, duration, instant, money } from "../format.js";
+import { between, duration, moment, money } from "../format.js";
 import { TONES } from "./payments.js";
 
 const GOOD = new Set(["charged", "already there", "found"]);
@@ -26,7 +26,7 @@ export function payment({ main, id, who }) {
 
   function draw(one) {
     const facts = [["Amount", money(one.amount)], ["State", badge(one.state, TONES[one.state] ?? "")], ["Processor", one.processor ?? "-"],
-      ["Accepted (UTC)", instant(one.acceptedAt)], ["Settled after", duration(between(one.acceptedAt, one.settledAt))],
+      ["Accepted (UTC)", moment(one.acceptedAt)], ["Settled after", duration(between(one.acceptedAt, one.settledAt))],
       ["Fee", one.feePpm === null ? "-" : `${one.feePpm / 10000} %`], ["Reason", one.reason ?? "-"]];
     show(body,
       h("section", { class: "card" }, h("h2", {}, "What is known"), h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))),
@@ -57,7 +57,7 @@ function life(one) {
   return steps.sort((a, b) => new Date(a.at ?? 0) - new Date(b.at ?? 0));
 }
 
-const step = (one) => h("li", { class: one.tone }, h("strong", {}, one.title), h("time", { datetime: one.at }, instant(one.at)), one.more && h("p", {}, one.more));
+const step = (one) => h("li", { class: one.tone }, h("strong", {}, one.title), h("time", { datetime: one.at }, moment(one.at)), one.more && h("p", {}, one.more));
 
 function attempts(rows) {
   return table("Attempts", [
@@ -66,7 +66,7 @@ function attempts(rows) {
     { title: "Outcome", cell: (row) => badge(row.outcome ?? "under way", GOOD.has(row.outcome) ? "good" : "warn") },
     { title: "HTTP", right: true, cell: (row) => row.status },
     { title: "Took", right: true, cell: (row) => duration(row.latencyMs) },
-    { title: "Began (UTC)", class: "nowrap", cell: (row) => instant(row.beganAt) },
+    { title: "Began (UTC)", class: "nowrap", cell: (row) => moment(row.beganAt) },
     { title: "Error", cell: (row) => row.error },
   ], rows);
 }

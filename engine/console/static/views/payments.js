@@ -1,7 +1,7 @@
 // Search: by id, state, processor and time; a page at a time.
 import { get } from "../api.js";
 import { badge, empty, h, show, table } from "../dom.js";
-import { between, count, duration, instant, money } from "../format.js";
+import { between, count, duration, moment, money } from "../format.js";
 
 export const TONES = { completed: "good", failed: "bad", processing: "warn", queued: "", unknown: "bad" };
 const STATES = ["", "open", "completed", "failed", "charged-before"];
@@ -56,7 +56,7 @@ function list(rows) {
     { title: "State", cell: (row) => badge(row.state, TONES[row.state] ?? "") },
     { title: "Processor", cell: (row) => row.processor },
     { title: "Attempts", right: true, cell: (row) => count(row.attemptCount) },
-    { title: "Accepted (UTC)", class: "nowrap", cell: (row) => instant(row.acceptedAt) },
+    { title: "Accepted (UTC)", class: "nowrap", cell: (row) => moment(row.acceptedAt) },
     { title: "Settled after", right: true, cell: (row) => duration(between(row.acceptedAt, row.settledAt)) },
   ], rows);
 }
