@@ -31,7 +31,7 @@ export function table(caption, columns, rows) {
 export function tile(title, id) {
   const value = h("p", { class: "value", id }, "-");
   const note = h("p", { class: "note" }, "\u00a0");
-  const element = h("div", { class: "card tile" }, h("h3", {}, title), value, note);
+  const element = h("div", { class: "card tile" }, h("h2", {}, title), value, note);
   return {
     element,
     set(text, more = "", tone = "") {

@@ -47,7 +47,7 @@ export function deadLetters({ main, who }) {
   }
 
   const list = (rows) => table("Dead letters, the oldest first", [
-    { title: "", cell: (row) => h("input", { type: "checkbox", "aria-label": `Choose ${row.id}`, checked: chosen.has(row.id), onchange: (event) => (event.target.checked ? chosen.add(row.id) : chosen.delete(row.id)) }) },
+    { title: "Choose", cell: (row) => h("input", { type: "checkbox", "aria-label": `Choose ${row.id}`, checked: chosen.has(row.id), onchange: (event) => (event.target.checked ? chosen.add(row.id) : chosen.delete(row.id)) }) },
     { title: "Payment", cell: (row) => h("a", { href: `#/payments/${row.id}`, class: "mono nowrap" }, row.id) },
     { title: "Amount", right: true, cell: (row) => money(row.amount) },
     { title: "State", cell: (row) => badge(row.state, row.state === "unknown" ? "bad" : "warn") },

@@ -61,7 +61,7 @@ const step = (one) => h("li", { class: one.tone }, h("strong", {}, one.title), h
 
 function attempts(rows) {
   return table("Attempts", [
-    { title: "", cell: (row) => (row.isLookup ? "lookup" : `request ${row.number ?? ""}`) },
+    { title: "What", cell: (row) => (row.isLookup ? "lookup" : `request ${row.number ?? ""}`) },
     { title: "Processor", cell: (row) => row.processor },
     { title: "Outcome", cell: (row) => badge(row.outcome ?? "under way", GOOD.has(row.outcome) ? "good" : "warn") },
     { title: "HTTP", right: true, cell: (row) => row.status },
