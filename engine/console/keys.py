@@ -15,6 +15,7 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from threading import Lock
 from typing import Final, NamedTuple
@@ -64,6 +65,8 @@ class Keys:
         self._version: tuple[int, ...] | None = None
         self._keys: dict[str, Key] = {}
         self._verified: dict[bytes, str] = {}
+        # Each hash takes 19 MiB, which the C library keeps for the thread: one thread, and one hash after the other.
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
     def all(self) -> dict[str, Key]:
         """The keys, by name. Raises KeysError."""
@@ -84,7 +87,7 @@ class Keys:
             if key is not None and self._verified.get(seen) == key.mark:
                 return key
         with contextlib.suppress(VerificationError, InvalidHashError):
-            _HASHER.verify(key.hash if key is not None else _nobodys(), secret)
+            self._hashing.submit(_HASHER.verify, key.hash if key is not None else _nobodys(), secret).result()
             if key is not None and len(text) <= KEY_CHARACTERS_MAX:
                 with self._lock:
                     if len(self._verified) >= VERIFIED_MAX:
