@@ -36,8 +36,9 @@ export function overview({ main, live, who }) {
     if (!now) return;
     const { payments, unknown, ledger } = now;
     const troubled = now.processors.some((one) => one.state !== "healthy" || one.isFailing || one.isPaused);
-    banner.className = `banner ${!now.isUp || now.ring.isFull ? "bad" : troubled ? "warn" : ""}`;
-    banner.firstChild.textContent = now.isUp ? (troubled ? "A processor is not well" : "All is well") : "No dispatcher is at work";
+    const allDown = now.processors.every((one) => one.state === "open" || one.isFailing || one.isPaused);
+    banner.className = `banner ${!now.isUp || now.ring.isFull || allDown ? "bad" : troubled ? "warn" : ""}`;
+    banner.firstChild.textContent = now.isUp ? (allDown ? "No processor takes payments" : troubled ? "A processor is not well" : "All is well") : "No dispatcher is at work";
     banner.lastChild.textContent = now.now;
     tiles.accepted.set(count(payments.accepted), `${rate(payments.acceptedPerSecond)}/s` + (payments.refused ? `, ${count(payments.refused)} refused` : ""));
     tiles.settled.set(money(now.money.settled), `${count(payments.settled)} payments, ${rate(payments.settledPerSecond)}/s`);
