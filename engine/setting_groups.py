@@ -199,16 +199,24 @@ class ConsoleSettings:
     )
     console: bool = variable(
         "ENGINE_CONSOLE", False, "", 0, 1,
-        "1: `up` starts the console, which serves `/metrics`.",
+        "1: `up` starts the console, which serves operators, and `/metrics`.",
     )
     host: str = variable(
         "ENGINE_CONSOLE_HOST", "127.0.0.1", "", 1, 255,
-        "The address at which the console listens. Nothing there asks who one is: keep it away from the public.",
+        "The address at which the console listens. Nobody needs a key for `/metrics`: keep it away from the public.",
         "printable",
     )
     port: int = variable(
         "ENGINE_CONSOLE_PORT", 9998, "TCP port", 1, 65_535,
         "Where the console listens.",
+    )
+    keys_file_set: str = variable(
+        "ENGINE_CONSOLE_KEYS_FILE", "", "", 0, 200,
+        "Who may sign in to the console; empty: `NAME-console-keys` in ENGINE_DATA_DIR, or else in ENGINE_RUN_DIR.",
+    )
+    four_eyes_cents: int = variable(
+        "ENGINE_FOUR_EYES_CENTS", 0, "cents", 0, 10**15,
+        "A second treasurer must confirm an act of the console on more money than this; 0: on none.",
     )
 
 

@@ -67,6 +67,12 @@ class Settings:
         return self.ledger.url_set or f"sqlite:///{os.path.abspath(place)}/{self.host.name}-ledger.db"
 
     @property
+    def console_keys_file(self) -> str:
+        """The file of the console's keys."""
+        place = self.storage.data_dir or self.host.run_dir
+        return self.console.keys_file_set or f"{os.path.abspath(place)}/{self.host.name}-console-keys"
+
+    @property
     def descriptors_max(self) -> int:
         """The most descriptors that the dispatcher may need."""
         return len(self.processors.all) * self.routing.in_flight_max + SPARE_DESCRIPTORS

@@ -47,6 +47,23 @@ def in_force(settings: Settings) -> list[str]:
     return [*lines, f"{len(changed)} of {len(VARIABLES)} differ from their defaults" + (": see *" if changed else "")]
 
 
+def listed(settings: Settings) -> list[dict[str, str | bool]]:
+    """Each variable as the console shows it; of a secret only whether it is set."""
+    return [
+        {
+            "name": variable.name,
+            "group": variable.group,
+            "value": _shown(variable, settings.value(variable)),
+            "default": _shown(variable, variable.default),
+            "isChanged": settings.value(variable) != variable.default,
+            "unit": variable.unit,
+            "bounds": variable.bounds,
+            "effect": variable.effect,
+        }
+        for variable in VARIABLES
+    ]
+
+
 def markdown() -> str:
     """All variables as a table in Markdown."""
     rows = ["| Variable | Default | Unit | Bounds | Effect |", "|---|---|---|---|---|"]

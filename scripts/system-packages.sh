@@ -3,7 +3,8 @@
 # there. Reads $PYTHON: the Python that .venv is made with.
 #   run  nginx, libuv (socketify loads it), a C compiler (the intake's compiled part), Python's venv module
 #   lab  wrk, the load of `make bench` at saturation
-#   dev  valgrind, with which `make test` counts instructions; PostgreSQL, for the ledger's tests
+#   dev  valgrind, with which `make test` counts instructions; PostgreSQL, for the ledger's tests;
+#        Chromium, for the tests of the console's page
 set -euo pipefail
 level=$1
 PATH=$PATH:/usr/sbin:/sbin
@@ -16,6 +17,7 @@ echo '#include <stdlib.h>' | "${CC:-cc}" -E - >/dev/null 2>&1 || missing+=(gcc l
 [ "$level" = run ] || command -v wrk >/dev/null || missing+=(wrk)
 [ "$level" != dev ] || command -v valgrind >/dev/null || missing+=(valgrind)
 [ "$level" != dev ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+[ "$level" != dev ] || command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 # give_up WHY: says what to install, for somebody who can.

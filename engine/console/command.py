@@ -11,12 +11,16 @@ import uvicorn
 from engine import settings as settings_module
 from engine.console.app import Console
 from engine.console.families import markdown
+from engine.console.keys import Keys, KeysError, Role
 from engine.logs import writing
 from engine.logs.logger import Logger
+from engine.settings import Settings
 
-HELP = "Serves /metrics to Prometheus on ENGINE_CONSOLE_PORT, until SIGTERM or Ctrl-C. It only reads."
+HELP = "Serves operators: the page, its API and /metrics, on ENGINE_CONSOLE_PORT, until SIGTERM or Ctrl-C."
 NICE = 10  # behind what serves clients; the dispatcher and the ledger are behind it
-OPEN_REQUESTS_MAX = 64
+OPEN_REQUESTS_MAX = 128  # the pages that are open among them
+STOP_SECONDS = 1  # for pages that are open
+FIRST_KEY = "owner"
 
 log = Logger("engine.console")
 
@@ -24,20 +28,63 @@ log = Logger("engine.console")
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/metrics.md instead")
+    parser.add_argument("--first-key", action="store_true", help="make a key, and print it, while there is none")
+    parser.set_defaults(act="serve")
+    acts = parser.add_subparsers(dest="of", metavar="key")
+    key = acts.add_parser("key", help="who may sign in").add_subparsers(dest="act", metavar="ACT", required=True)
+    add = key.add_parser("add", help="make a key; it is printed once and kept nowhere")
+    add.add_argument("name", help="whose it is")
+    add.add_argument("--role", choices=[role.name.lower() for role in Role], required=True, help="what it may do")
+    key.add_parser("remove", help="take a key away, and its sessions").add_argument("name", help="whose it is")
+    key.add_parser("list", help="show names and roles")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until a signal. Returns 0 after a clean end, 1 where it cannot listen, 2 for bad settings."""
+    """Serves until a signal, or does what the arguments say. Returns 0 after a clean end, 1 where it cannot go on, 2
+    for bad settings.
+    """
     if arguments.markdown:
         print(markdown())
         return 0
     writing.begin("console")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         settings = settings_module.read(os.environ)
     except settings_module.SettingsError as error:
         writing.fail(error)
         return 2
+    keys = Keys(settings.console_keys_file)
+    try:
+        if arguments.act != "serve":
+            _manage(keys, arguments)
+            return 0
+        if arguments.first_key and not keys.all():
+            text = keys.add(FIRST_KEY, Role.TREASURER)
+            print(f"Console: {_address(settings)}, and its first key, which is shown this once: {text}\n", flush=True)
+    except KeysError as error:
+        writing.fail(error)
+        return 1
+    return _serve(settings)
+
+
+def _manage(keys: Keys, arguments: argparse.Namespace) -> None:
+    """Lists, adds or removes keys. Raises KeysError."""
+    if arguments.act == "add":
+        print(keys.add(arguments.name, Role[arguments.role.upper()]))
+        print("That is the key. It is shown this once.", file=sys.stderr)
+    elif arguments.act == "remove":
+        keys.remove(arguments.name)
+    else:
+        for key in keys.all().values():
+            print(f"{key.name:32}  {key.role.name.lower()}")
+
+
+def _address(settings: Settings) -> str:
+    host = settings.console.host
+    return f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0', '::', '::1') else host}:{settings.console.port}"
+
+
+def _serve(settings: Settings) -> int:
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     os.nice(NICE)
     config = uvicorn.Config(
         Console(settings).app,
@@ -50,8 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
         access_log=False,
         server_header=False,
         limit_concurrency=OPEN_REQUESTS_MAX,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
-    log.info("console_serves", url=f"http://{settings.console.host}:{settings.console.port}")
+    log.info("console_serves", url=_address(settings))
     server = uvicorn.Server(config)
     try:
         server.run()

@@ -131,6 +131,37 @@ def record(database: Database, one: ActionRow, items: Sequence[ItemRow]) -> None
             connection.execute(sa.insert(item), [row._asdict() | common for row in items])
 
 
+class ListedRow(NamedTuple):
+    """An action as a list has it: of how many payments, and their cents."""
+
+    id: bytes
+    act: int
+    processor: int | None
+    who: str
+    why: str
+    evidence: str
+    selection: str
+    payments: int
+    cents: int
+    created_ms: int
+
+
+def page(database: Database, *, behind: tuple[int, bytes] | None, limit: int) -> list[ListedRow]:
+    """Actions, the newest first.
+
+    Parameters:
+      behind: when the last action of the page before was recorded, and its id; None: from the newest.
+      limit: of the page.
+    """
+    query = sa.select(*(action.c[name] for name in ListedRow._fields))
+    if behind is not None:
+        place = sa.tuple_(action.c.created_ms, action.c.id)
+        query = query.where(action.c.created_ms <= behind[0], place < sa.tuple_(*map(sa.literal, behind)))
+    query = query.order_by(action.c.created_ms.desc(), action.c.id.desc()).limit(limit)
+    with database.transaction() as connection:
+        return [ListedRow(*row)._replace(id=bytes(row.id)) for row in connection.execute(query)]
+
+
 def of_payment(database: Database, payment: bytes) -> list[DoneRow]:
     """What operators have asked for a payment, the oldest first. Raises LedgerError."""
     query = (

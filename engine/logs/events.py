@@ -67,6 +67,11 @@ EVENTS: Final = {
     "reconciled": Event("{summary}"),
     # console
     "console_serves": Event("console on {url}"),
+    "wrong_key": Event("a wrong key from {address}; {wrong} wrong ones so far"),
+    "keys_unreadable": Event("{reason}"),
+    "acted": Event("{act} by {who}: {results}"),
+    "act_broke": Event("{act} was not carried out"),
+    "overview_broke": Event("the first screen could not be made"),
 }  # fmt: skip
 
 

@@ -93,13 +93,24 @@ def reporting(do: Callable[[], int]) -> int:
         return 1
 
 
-def performed(settings: Settings, action: ActionRow, rows: list[ItemRow], wanted: list[Command], rate: int) -> Outcome:
-    """Records an action and carries it out. Raises LedgerError before anything is asked for, SegmentError, OSError."""
+def performed(
+    settings: Settings,
+    action: ActionRow,
+    rows: list[ItemRow],
+    wanted: list[Command],
+    rate: int,
+    told: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Records an action and carries it out. Raises LedgerError before anything is asked for, SegmentError, OSError.
+
+    Parameters:
+      told: called with the number of commands that have a result; None: a terminal is told.
+    """
     database = opened_to_add(settings)
     try:
         with memory.opened_ring(settings) as ring:
             world = World(partial(ledger_acts.record, database), ring, time.monotonic, time.sleep)
-            return carry_out(world, action, rows, wanted, rate, partial(_progress, len(wanted)))
+            return carry_out(world, action, rows, wanted, rate, told or partial(_progress, len(wanted)))
     finally:
         database.close()
 

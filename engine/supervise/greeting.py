@@ -36,10 +36,16 @@ def text(settings: Settings, before: Remembered, *, simulate: bool, is_there: Ca
         "Try:\n",
         *_examples(f"localhost:{settings.host.port}"),
         *([f"  {command('report', 'payments')}"] if settings.ledger.is_on else []),
-        *([f"  curl localhost:{settings.console.port}/metrics"] if settings.console.console else []),
+        *(_console(settings) if settings.console.console else []),
         f"\n{url}/openapi.json describes every call. Ctrl-C stops it.",
     ]
     return "\n".join(parts)
+
+
+def _console(settings: Settings) -> list[str]:
+    place = f"localhost:{settings.console.port}"
+    key = command("console", "key", "add", "NAME", "--role", "viewer")
+    return [f"  curl {place}/metrics", f"\nThe console is at http://{place}; a key for it:\n", f"  {key}"]
 
 
 def _processors(settings: Settings, simulate: bool, is_there: Callable[[Processor], bool]) -> list[str]:

@@ -214,7 +214,9 @@ def _children(settings: Settings, place: Place, books: Words, spots: list[Spot])
     if settings.ledger.reconcile_seconds:
         children.append(Child("reconcile", [*python, "reconcile", "--again"], environment))
     if settings.console.console:
-        children.append(Child("console", [*python, "console"], environment, is_aid=True))
+        # Who only tries the engine gets a key at once; else somebody who may do it adds keys.
+        first = ["--first-key"] if spots else []
+        children.append(Child("console", [*python, "console", *first], environment, is_aid=True))
     command = nginx.command(place.conf_path, settings.host.run_dir)
     serves = partial(alive.listens, ("127.0.0.1", settings.host.port))
     children.append(Child("nginx", command, environment, signal.SIGQUIT, serves))

@@ -1,0 +1,147 @@
+"""The door of the console: who is asking, whether they may, and the headers that every answer has.
+
+A request of a script has ``Authorization: Bearer KEY``, one of the page has the cookie of its session. A page of
+another site can make a browser send neither: the cookie is SameSite=Strict, and what changes anything must also come
+from a page of this host (Sec-Fetch-Site, or Origin where a browser does not send that).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.console.keys import Key, Keys, KeysError
+from engine.console.problem import problem
+from engine.console.sessions import LOOPBACK_COOKIE, SECURE_COOKIE, Sessions
+from engine.console.throttle import Throttle
+from engine.logs.logger import Logger
+
+# Without a key: what machines ask on this port, the page (which shows nothing by itself), signing in, the description.
+OPEN: Final = frozenset({"/", "/metrics", "/healthz", "/api/v1/session", "/api/v1/openapi.json"})
+OPEN_BELOW: Final = "/static/"
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+BODY_BYTES_MAX: Final = 64 << 10
+HEADERS: Final = {
+    # uPlot and the page set styles through the DOM, which a policy without 'unsafe-inline' allows.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+HSTS: Final = "max-age=31536000"
+
+log = Logger("engine.console")
+Verify = Callable[[str], Awaitable[Key | None]]
+
+
+class Guard:
+    """ASGI middleware around ``app``. Whose request it is stands in ``scope["state"]["key"]``."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app = app
+        self.keys = keys
+        self.sessions = Sessions(keys)
+        self.throttle = Throttle()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        with_headers = _with_headers(send, is_https=is_https(request))
+        refused = await self._refused(request)
+        await (self._app if refused is None else refused)(scope, receive, with_headers)
+
+    async def verified(self, request: HTTPConnection, text: str) -> Key | Response:
+        """Whose key this is, or the answer to one that is wrong or comes too soon. Raises KeysError."""
+        address, now_s = _address(request), time.monotonic()
+        wait_s = self.throttle.wait_s(address, now_s)
+        if wait_s:
+            return problem(429, "There were too many wrong keys. Wait.", Retry_After=str(int(wait_s) + 1))
+        key = await run_in_threadpool(self.keys.verify, text)
+        if key is None:
+            self.throttle.note_wrong(address, now_s)
+            log.warning("wrong_key", address=address, wrong=self.throttle.wrong)
+            return problem(401, "This is no key of this console.", WWW_Authenticate='Bearer realm="console"')
+        return key
+
+    async def _refused(self, request: Request) -> Response | None:
+        """Why this request is not served; None: it is."""
+        if int(request.headers.get("content-length") or 0) > BODY_BYTES_MAX:
+            return problem(413, "The body is too long.")
+        is_open = request.url.path in OPEN or request.url.path.startswith(OPEN_BELOW)
+        try:
+            found = await self._key(request)
+        except KeysError as error:
+            log.error("keys_unreadable", reason=str(error))
+            return None if is_open else problem(503, "The keys of this console cannot be read; its log says why.")
+        if isinstance(found, Response):
+            return None if is_open and request.method in SAFE else found
+        request.scope.setdefault("state", {})["key"] = found
+        if found is None and not is_open:
+            return problem(401, "Sign in, or send a key.", WWW_Authenticate='Bearer realm="console"')
+        if request.method not in SAFE and not is_of_this_site(request.headers):
+            return problem(403, "This came from a page of another site.")
+        return None
+
+    async def _key(self, request: Request) -> Key | Response | None:
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await self.verified(request, text.strip())
+        value = request.cookies.get(SECURE_COOKIE if is_https(request) else LOOPBACK_COOKIE)
+        return self.sessions.key(value) if value else None
+
+
+def is_https(request: HTTPConnection) -> bool:
+    """Whether it came over TLS, to a proxy on this machine that says so."""
+    return request.url.scheme == "https"
+
+
+def is_loopback(request: HTTPConnection) -> bool:
+    """Whether the browser speaks to its own machine, so that nobody is in between."""
+    host = request.url.hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_of_this_site(headers: Headers) -> bool:
+    """Whether what changes something came from a page of this host, or from no browser."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return origin is None or origin.partition("://")[2] == headers.get("host", "")
+
+
+def _address(request: HTTPConnection) -> str:
+    return request.client.host if request.client else "?"
+
+
+def _with_headers(send: Send, *, is_https: bool) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Cache-Control", "no-store")
+            if is_https:
+                headers["Strict-Transport-Security"] = HSTS
+        await send(message)
+
+    return sending

@@ -1,0 +1,75 @@
+"""A look at the engine: its memory, what nginx says, and the ledger's summary, which is asked for less often."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import Any, Final
+
+from engine.console import nginx_status
+from engine.console.overview import Look, Overview
+from engine.console.recorded import Recorded
+from engine.console.scrape import Sample, Scrape
+from engine.ledger.errors import LedgerError
+from engine.memory import layout, metrics_layout
+from engine.memory.status import StatusBlock
+from engine.memory.words import zeros
+from engine.metrics.process import ProcessWords
+from engine.settings import Settings
+from engine.situation import of_word
+from engine.storage.viewing import Seen, seen
+
+SUMMARY_EVERY_S: Final = 10.0
+DOWN: Final = "payments wait until a dispatcher is back; none is lost"
+
+
+class Looking:
+    """What the console sees of the engine with these ``settings``. It writes nothing to the engine's memory."""
+
+    def __init__(self, settings: Settings, recorded: Recorded) -> None:
+        self._settings = settings
+        self._recorded = recorded
+        self._own = zeros(metrics_layout.PROCESS_WORDS)
+        self._process = ProcessWords(self._own, 0)
+        self._overview = Overview(settings.processors.names)
+        self._one_at_a_time = Lock()
+        self._summary: dict[str, Any] = {}
+        self._summary_at_s = -SUMMARY_EVERY_S
+
+    def samples(self) -> list[Sample]:
+        """All metrics of this moment."""
+        with self._one_at_a_time:
+            return self._samples()[0]
+
+    def document(self) -> dict[str, Any]:
+        """The first screen of this moment; asked for once a second, it knows what happened since."""
+        with self._one_at_a_time:
+            samples, said, paused = self._samples()
+            look = Look(time.monotonic(), time.time_ns() // 1_000_000, samples)
+            if look.at_s - self._summary_at_s >= SUMMARY_EVERY_S:
+                self._summary, self._summary_at_s = self._ledger(), look.at_s
+            return self._overview.document(look, said, paused, self._summary)
+
+    def _samples(self) -> tuple[list[Sample], str, int]:
+        self._process.show()
+        nginx = nginx_status.read(self._settings.host.port) if self._settings.console.console else None
+        with seen(self._settings) as memory:
+            samples = list(Scrape(self._settings, memory, self._own, nginx).samples())
+            paused = memory.books[layout.BOOKS_PAUSED_AT] if memory.books is not None else 0
+            return samples, self._said(samples, memory), paused
+
+    def _said(self, samples: list[Sample], memory: Seen) -> str:
+        """Where payments go just now, in words."""
+        names = self._settings.processors.names
+        is_up = any(one.name == "engine_up" and one.value for one in samples)
+        if memory.books is None or not is_up:
+            return DOWN
+        return of_word(StatusBlock(memory.books).situation, len(names)).sentence(names)
+
+    def _ledger(self) -> dict[str, Any]:
+        if not self._recorded.is_on:
+            return {"isOn": False, "reconciledUntil": None, "exceptions": None, "trouble": None}
+        try:
+            return {"isOn": True, **self._recorded.summary(), "trouble": None}
+        except LedgerError as error:
+            return {"isOn": True, "reconciledUntil": None, "exceptions": None, "trouble": str(error)}

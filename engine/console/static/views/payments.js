@@ -1,0 +1,62 @@
+// Search: by id, state, processor and time; a page at a time.
+import { get } from "../api.js";
+import { badge, empty, h, show, table } from "../dom.js";
+import { between, count, duration, moment, money } from "../format.js";
+
+export const TONES = { completed: "good", failed: "bad", processing: "warn", queued: "", unknown: "bad" };
+const STATES = ["", "open", "completed", "failed", "charged-before"];
+
+export function payments({ main, live, query }) {
+  const field = (name, label, input) => h("label", {}, label, input);
+  const id = h("input", { name: "id", placeholder: "correlationId", autocomplete: "off", spellcheck: "false" });
+  const state = h("select", { name: "state" }, STATES.map((one) => h("option", { value: one, selected: query.get("state") === one }, one || "any")));
+  const processor = h("select", { name: "processor" }, h("option", { value: "" }, "any"));
+  const from = h("input", { name: "from", placeholder: "2h, or 2026-11-27T14:30Z", value: query.get("from") ?? "" });
+  const to = h("input", { name: "to", placeholder: "now", value: query.get("to") ?? "" });
+  const results = h("div", { class: "card table" });
+  const error = h("p", { class: "error", role: "alert" });
+  const form = h("form", {
+    class: "card filters", role: "search",
+    onsubmit: (event) => {
+      event.preventDefault();
+      if (id.value.trim()) location.hash = `#/payments/${encodeURIComponent(id.value.trim())}`;
+      else load();
+    },
+  }, field("id", "Payment", id), field("state", "State", state), field("processor", "Processor", processor), field("from", "Accepted from (UTC)", from), field("to", "To", to), h("button", { class: "primary" }, "Search"));
+  show(main, h("div", { class: "head" }, h("h1", {}, "Payments")), form, error, results);
+  let rows = [];
+
+  function fillProcessors() {
+    if (!live.last || processor.options.length > 1) return;
+    processor.append(...live.last.processors.map((one) => h("option", { value: one.name, selected: query.get("processor") === one.name }, one.name)));
+  }
+
+  async function load(cursor = "") {
+    error.textContent = "";
+    try {
+      const page = await get("/payments", { state: state.value, processor: processor.value, from: from.value.trim(), to: to.value.trim(), cursor });
+      rows = cursor ? [...rows, ...page.items] : page.items;
+      show(results, rows.length ? list(rows) : empty("No payment is like that."),
+        page.next && h("div", { class: "more" }, h("button", { onclick: () => load(page.next) }, `More (${count(rows.length)} shown)`)));
+    } catch (found) {
+      error.textContent = found.message;
+    }
+  }
+
+  live.listeners.add(fillProcessors);
+  fillProcessors();
+  load();
+  return () => live.listeners.delete(fillProcessors);
+}
+
+function list(rows) {
+  return table("Payments, the newest first", [
+    { title: "Payment", cell: (row) => h("a", { href: `#/payments/${row.id}`, class: "mono nowrap" }, row.id) },
+    { title: "Amount", right: true, cell: (row) => money(row.amount) },
+    { title: "State", cell: (row) => badge(row.state, TONES[row.state] ?? "") },
+    { title: "Processor", cell: (row) => row.processor },
+    { title: "Attempts", right: true, cell: (row) => count(row.attemptCount) },
+    { title: "Accepted (UTC)", class: "nowrap", cell: (row) => moment(row.acceptedAt) },
+    { title: "Settled after", right: true, cell: (row) => duration(between(row.acceptedAt, row.settledAt)) },
+  ], rows);
+}

@@ -1,0 +1,291 @@
+"""What the console's API says, to whom, and what every answer has."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+import uvicorn
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from engine.console import openapi, throttle
+from engine.console.api import PREFIX
+from engine.console.guard import HEADERS
+from engine.console.keys import Role
+from engine.console.sessions import LOOPBACK_COOKIE, SECURE_COOKIE
+from tests.console.conftest import ACTIONS, PAYMENTS, World
+from tests.ledger import making
+
+EXAMPLES_MAX = 12  # for each operation
+schema = schemathesis.openapi.from_dict(openapi.document())
+ID = str(uuid.UUID(bytes=making.payment(1).id))
+NOBODY, VIEWER, OPERATOR, TREASURER = range(4)  # who may, at least
+NO_BODY: Any = None
+PAUSE = {"act": "pause", "processor": "default", "reason": "maintenance", "isDryRun": True}
+# Method, path, body, who may at least, and what those get.
+ROUTES = [
+    ("GET", "/", NO_BODY, NOBODY, 200),
+    ("GET", "/static/app.js", NO_BODY, NOBODY, 200),
+    ("GET", "/static/nothing.js", NO_BODY, NOBODY, 404),
+    ("GET", "/healthz", NO_BODY, NOBODY, 200),
+    ("GET", "/metrics", NO_BODY, NOBODY, 200),
+    ("GET", PREFIX + "/session", NO_BODY, NOBODY, 200),
+    ("POST", PREFIX + "/session", {"no": "key"}, NOBODY, 400),
+    ("DELETE", PREFIX + "/session", NO_BODY, NOBODY, 204),
+    ("GET", PREFIX + "/openapi.json", NO_BODY, NOBODY, 200),
+    ("GET", PREFIX + "/overview", NO_BODY, VIEWER, 200),
+    ("GET", PREFIX + "/payments", NO_BODY, VIEWER, 200),
+    ("GET", f"{PREFIX}/payments/{ID}", NO_BODY, VIEWER, 200),
+    ("GET", f"{PREFIX}/payments/{uuid.UUID(int=1)}", NO_BODY, VIEWER, 404),
+    ("GET", PREFIX + "/dead-letters", NO_BODY, VIEWER, 200),
+    ("GET", PREFIX + "/exceptions", NO_BODY, VIEWER, 200),
+    ("GET", PREFIX + "/actions", NO_BODY, VIEWER, 200),
+    ("GET", PREFIX + "/actions/waiting", NO_BODY, VIEWER, 200),
+    ("GET", f"{PREFIX}/actions/{ID}", NO_BODY, VIEWER, 404),
+    ("GET", PREFIX + "/reports/money", NO_BODY, VIEWER, 200),
+    ("GET", PREFIX + "/reports/nothing", NO_BODY, VIEWER, 404),
+    ("GET", PREFIX + "/settings", NO_BODY, VIEWER, 200),
+    ("GET", PREFIX + "/nothing", NO_BODY, VIEWER, 404),
+    ("PUT", PREFIX + "/payments", NO_BODY, VIEWER, 405),
+    ("POST", PREFIX + "/actions", PAUSE, OPERATOR, 200),
+    ("POST", PREFIX + "/actions", {"act": "ask", "isDryRun": True}, OPERATOR, 200),
+    ("POST", PREFIX + "/actions", {"act": "ask", "reason": "so"}, OPERATOR, 409),
+    ("POST", PREFIX + "/actions", {"act": "retry", "reason": "so"}, TREASURER, 409),
+    ("POST", PREFIX + "/actions", {"act": "retry", "isDryRun": True}, TREASURER, 200),
+    ("POST", PREFIX + "/actions", {"act": "cancel", "reason": "so", "evidence": "a letter"}, TREASURER, 409),
+    ("POST", f"{PREFIX}/actions/{ID}/confirm", NO_BODY, TREASURER, 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "least", "status"), ROUTES, ids=[f"{m} {p}" for m, p, *_ in ROUTES])
+def test_each_role_gets_what_it_may_and_every_answer_has_its_headers(
+    world: World, method: str, path: str, body: Any, least: int, status: int
+) -> None:
+    for rank, role in enumerate((None, *Role)):
+        answer = world.client(role).request(method, path, json=body)
+        expected = status if rank >= least else 401 if role is None else 403
+        assert answer.status_code == expected, (role, answer.text)
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value
+        assert answer.headers["Cache-Control"] in ("no-store", "no-cache")
+        if answer.status_code >= 400:
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.json()["status"] == expected
+        assert "strict-transport-security" not in answer.headers
+
+
+def test_https_has_its_own_cookie_and_header_and_a_key_is_not_taken_in_the_open(world: World) -> None:
+    key = {"key": world.keys[Role.VIEWER]}
+    refused = world.client(None, "http://console.example").post(PREFIX + "/session", json=key)
+    assert refused.status_code == 403 and "set-cookie" not in refused.headers
+    for url, name, is_secure in (
+        ("https://console.example", SECURE_COOKIE, True),
+        ("http://127.0.0.1:9998", LOOPBACK_COOKIE, False),
+        ("http://[::1]:9998", LOOPBACK_COOKIE, False),
+    ):
+        client = world.client(None, url)
+        answer = client.post(PREFIX + "/session", json=key)
+        assert answer.status_code == 200 and answer.json() == {"name": "viewer", "role": "viewer"}
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith(f"{name}=") and "HttpOnly" in cookie and "SameSite=strict" in cookie
+        assert ("Secure" in cookie) == is_secure and "Path=/" in cookie and "Domain" not in cookie
+        assert ("strict-transport-security" in answer.headers) == is_secure
+        assert key["key"] not in answer.text + str(answer.headers)
+        value = cookie.partition("=")[2].partition(";")[0]
+        with_cookie = {"Cookie": f"{name}={value}"}
+        assert client.get(PREFIX + "/overview", headers=with_cookie).status_code == 200
+        assert client.get(PREFIX + "/session", headers=with_cookie).json()["name"] == "viewer"
+        assert client.get(PREFIX + "/overview", headers={"Cookie": f"{name}={value}x"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_taken"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": "http://localhost:9998"}, True),
+        ({"Origin": "http://localhost:9999"}, False),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "null"}, False),
+    ],
+)
+def test_a_page_of_another_site_changes_nothing(world: World, headers: dict[str, str], is_taken: bool) -> None:
+    client = world.client(Role.OPERATOR)
+    answer = client.post(PREFIX + "/actions", json=PAUSE, headers=headers)
+    assert answer.status_code == (200 if is_taken else 403)
+    assert client.get(PREFIX + "/overview", headers=headers).status_code == 200
+    assert not [name for name in answer.headers if name.startswith("access-control")]  # CORS is closed
+
+
+def test_wrong_keys_are_slowed_down_whoever_asks_then(fresh: World) -> None:
+    client = fresh.client()
+    wrong = {"Authorization": "Bearer owner.wrong"}
+    statuses = [client.get(PREFIX + "/overview", headers=wrong).status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+    answer = client.post(PREFIX + "/session", json={"key": fresh.keys[Role.TREASURER]})
+    assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+    assert fresh.console.app.throttle.wrong == 5
+    assert client.get("/healthz", headers=wrong).status_code == 200
+
+
+def test_keys_that_cannot_be_read_close_the_door_and_not_the_metrics(fresh: World) -> None:
+    os.chmod(fresh.settings.console_keys_file, 0o644)
+    client = fresh.client(Role.TREASURER)
+    assert client.get(PREFIX + "/overview").status_code == 503
+    assert client.post(PREFIX + "/session", json={"key": "a.b"}).status_code == 503
+    assert client.get("/metrics").status_code == 200
+
+
+def test_pages_hold_every_payment_once_and_filters_hold(world: World) -> None:
+    client = world.client(Role.VIEWER)
+    found, cursor = list[dict[str, Any]](), None
+    while True:
+        page = client.get(PREFIX + "/payments", params={"limit": 7} | ({"cursor": cursor} if cursor else {})).json()
+        found += page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert len(found) == PAYMENTS == len({one["id"] for one in found})
+    assert [one["acceptedAt"] for one in found] == sorted((one["acceptedAt"] for one in found), reverse=True)
+    failed = client.get(PREFIX + "/payments", params={"state": "failed"}).json()["items"]
+    assert len(failed) == PAYMENTS // 10 and all(one["reason"] for one in failed)
+    there = client.get(PREFIX + "/payments", params={"processor": "fallback", "limit": 200}).json()["items"]
+    assert there and {one["processor"] for one in there} == {"fallback"}
+    assert all(isinstance(one["amount"], str) for one in found)
+
+
+def test_a_payment_has_its_attempts_and_what_people_did(world: World) -> None:
+    client = world.client(Role.VIEWER)
+    found = client.get(f"{PREFIX}/payments/{ID}").json()
+    assert found["amount"] == "19.90" and found["state"] == "completed" and found["offered"] == []
+    (attempt,) = found["attempts"]
+    assert attempt["outcome"] == "charged" and attempt["latencyMs"] == 15.0 and attempt["status"] == 200
+    retried = client.get(f"{PREFIX}/payments/{uuid.UUID(bytes=making.payment(0).id)}").json()
+    assert [(one["who"], one["act"], one["result"]) for one in retried["acts"]] == [("Ada", "retry", None)]
+
+
+def test_the_audit_trail_is_a_page_at_a_time(world: World) -> None:
+    client = world.client(Role.VIEWER)
+    first = client.get(PREFIX + "/actions", params={"limit": 2}).json()
+    rest = client.get(PREFIX + "/actions", params={"cursor": first["next"]}).json()
+    found = first["items"] + rest["items"]
+    assert len(first["items"]) == 2 and rest["next"] is None
+    assert len({one["id"] for one in found}) == ACTIONS and {one["who"] for one in found} == {"Ada"}
+    assert {one["why"] for one in found} == {"<b>back</b>"}  # as it was written: the page shows it as text
+
+
+def test_money_is_exact_text(world: World) -> None:
+    report = world.client(Role.VIEWER).get(
+        PREFIX + "/reports/money", params={"from": "2026-11-27T07:00Z", "to": "2026-11-27T09:00Z", "by": "hour"}
+    ).json()  # fmt: skip
+    names = [column["name"] for column in report["columns"]]
+    (total,) = [row for row in report["rows"] if row[names.index("processor")] == "(all)"]
+    assert total[names.index("gross_cents")] == f"{(PAYMENTS - PAYMENTS // 10) * 1990 // 100}.20"
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/payments?limit=0", "limit"), ("/payments?limit=201", "limit"), ("/payments?limit=%D9%A1", "limit"),
+        ("/payments?state=lost", "state"), ("/payments?processor=nobody", "processor"),
+        ("/payments?cursor=xx", "cursor"), ("/payments?from=yesterday", "from"), ("/payments?from=1h&to=2h", "from"),
+        ("/payments?sate=open", "sate"), ("/payments/17", "id"), ("/actions?limit=x", "limit"),
+        ("/actions?cursor=AAAA", "cursor"), ("/exceptions?open=2", "open"), ("/settings?x=1", "x"),
+        ("/reports/money?by=second", "by"), ("/reports/money?from=3650d&by=minute", "by"),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_wrong_is_named(world: World, path: str, field: str) -> None:
+    answer = world.client(Role.VIEWER).get(PREFIX + path)
+    assert answer.status_code == 400 and answer.json()["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", None), (b"[]", None), (b"{}", "act"), (b'{"act":"pay"}', "act"), (b'{"act":7}', "act"),
+        (b'{"act":"pause","reason":"x"}', "processor"), (b'{"act":"ask"}', "reason"),
+        (b'{"act":"ask","reason":" "}', "reason"), (b'{"act":"charged","reason":"x"}', "evidence"),
+        (b'{"act":"ask","reason":"x","ids":[]}', "ids"), (b'{"act":"ask","reason":"x","ids":["1"]}', "ids"),
+        (b'{"act":"ask","reason":"x","ids":[1]}', "ids"), (b'{"act":"ask","reason":"x","state":"open"}', "state"),
+        (b'{"act":"ask","reason":"x","why":"so"}', "why"), (b'{"act":"ask","isDryRun":1}', "isDryRun"),
+        (b'{"act":"ask","isDryRun":true,"olderThanSeconds":true}', "olderThanSeconds"),
+        (b'{"act":"ask","isDryRun":true,"olderThanSeconds":-1}', "olderThanSeconds"),
+        (b'{"act":"ask","reason":"x","id":"1"}', "id"),
+        (b'{"act":"pause","processor":"nobody","isDryRun":true}', "processor"),
+        (b'{"act":"ask","processor":"nobody","isDryRun":true}', "processor"),
+    ],
+)  # fmt: skip
+def test_a_wish_that_is_not_understood_does_nothing_and_is_named(world: World, body: bytes, field: str | None) -> None:
+    answer = world.client(Role.TREASURER).post(PREFIX + "/actions", content=body)
+    assert answer.status_code == 400 and answer.json().get("field") == field
+
+
+def test_a_body_without_end_is_cut_off(world: World) -> None:
+    client = world.client(Role.TREASURER)
+    assert client.post(PREFIX + "/actions", content=b" " * 100_000).status_code == 413
+    parts = (b" " * 10_000 for _ in range(100))
+    assert client.post(PREFIX + "/actions", content=parts).status_code == 413
+
+
+def test_no_secret_is_a_setting_that_is_shown(world: World) -> None:
+    text = world.client(Role.VIEWER).get(PREFIX + "/settings").text
+    assert "secret-of-admin" not in text and '"value":"(set)"' in text
+
+
+def test_a_ledger_that_is_away_is_said_and_the_rest_goes_on(fresh: World) -> None:
+    os.unlink(fresh.settings.ledger_url.removeprefix("sqlite:///"))
+    client = fresh.client(Role.VIEWER)
+    answer = client.get(PREFIX + "/payments")
+    assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
+    overview = client.get(PREFIX + "/overview").json()
+    assert overview["ledger"]["trouble"] and overview["isUp"] is False
+
+
+@pytest.fixture(scope="module")
+def served(world: World) -> Iterator[str]:
+    """The address at which the console really serves. Wrong keys are not slowed down."""
+    with socket.socket() as listening, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(throttle, "OF_ONE", (1_000_000, 0.0))
+        patch.setattr(throttle, "OF_ALL", (1_000_000, 0.0))
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(world.console.app, http="h11", ws="none", lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+def test_every_route_is_described_and_nothing_else(world: World) -> None:
+    app: Any = world.console.app
+    routes = {
+        (method, route.path.removeprefix(PREFIX))
+        for route in app._app.routes
+        if route.path.startswith(PREFIX) and not route.path.endswith("openapi.json")
+        for method in route.methods - {"HEAD"}
+    }
+    described = {
+        (method.upper(), path) for path, operations in openapi.document()["paths"].items() for method in operations
+    }
+    assert routes == described
+
+
+@schema.include(path_regex="^(?!/events)").parametrize()
+@hypothesis.settings(
+    max_examples=EXAMPLES_MAX, deadline=None, derandomize=True, database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)  # fmt: skip
+def test_every_answer_is_as_described(served: str, world: World, case: schemathesis.Case[Any]) -> None:
+    headers = {"Authorization": f"Bearer {world.keys[Role.TREASURER]}"}
+    # A cursor that no page has given, a time that is not before another: what is valid is not only a matter of form.
+    case.call_and_validate(base_url=served + PREFIX, headers=headers, excluded_checks=[positive_data_acceptance])
