@@ -46,6 +46,12 @@ class Processor:
     fee_ppm: int = FEE_UNKNOWN_PPM
 
 
+def rounded(microcents: int) -> int:
+    """Millionths of a cent as cents, half to even, as the processors round a sum of fees."""
+    cents, rest = divmod(microcents, PPM)
+    return cents + (2 * rest > PPM or (2 * rest == PPM and cents % 2))
+
+
 def parse_pairs(text: str) -> dict[str, str]:
     """``name=value,name=value`` as a mapping in the same order; spaces around names and values are dropped.
 

@@ -19,8 +19,9 @@ from engine.memory.status import HEARTBEAT_MS_MAX, LedgerStatus, StatusBlock
 from engine.memory.words import Words
 from engine.metrics import times
 from engine.metrics.accepting import accepting
+from engine.processors import PPM, rounded
 from engine.ring.ring import RingReader
-from engine.routing.fees import PPM, believed_ppm
+from engine.routing.fees import believed_ppm
 from engine.routing.state import ProcessorState
 from engine.settings import VARIABLES, Settings
 from engine.storage.viewing import Seen
@@ -152,7 +153,7 @@ class Scrape:
     def _money(self, totals: Totals) -> Samples:
         fees_ppm = believed_ppm(*(one.fee_ppm for one in self._settings.processors.all))
         for name, total, fee_ppm in zip(self._names, totals.settled, fees_ppm, strict=False):
-            fee_cents = (total.cents * fee_ppm + PPM // 2) // PPM
+            fee_cents = rounded(total.cents * fee_ppm)
             yield Sample("engine_payments_settled_total", total.payments, (name,))
             yield Sample("engine_settled_cents_total", total.cents, (name,))
             yield Sample("engine_fee_ratio", fee_ppm / PPM, (name,))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.processors import PPM
+from engine.processors import rounded
 
 
 class Part(NamedTuple):
@@ -68,9 +68,3 @@ class Money:
     def cheapest_cents(self) -> int | None:
         """The fees that the same payments would have cost at the cheapest processor."""
         return None if self.unknown_cents else rounded(self.cheapest)
-
-
-def rounded(microcents: int) -> int:
-    """Millionths of a cent as cents, half to even."""
-    cents, rest = divmod(microcents, PPM)
-    return cents + (2 * rest > PPM or (2 * rest == PPM and cents % 2))

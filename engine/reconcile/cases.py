@@ -16,6 +16,7 @@ from engine.reconcile.span import Difference, Span
 _LOCK: Final = 0x726563  # of PostgreSQL's advisory locks: who numbers exceptions; "rec"
 _own = schema.exception.c
 SHOWN_MAX: Final = 10_000  # exceptions that are listed
+RUNS_KEPT: Final = 10_000  # runs: a week of one in a minute
 
 
 class Run(NamedTuple):
@@ -102,7 +103,18 @@ def keep(database: Database, run: Run, again: Iterable[Again], found: Sequence[F
         rows += [_row(highest + 1 + place, 1, number, one, now_ms) for place, one in enumerate(found)]
         if rows:
             connection.execute(sa.insert(schema.exception), rows)
+        _forget_runs(connection, number)
     return sum(is_open(one.last) for one in last(database))
+
+
+def _forget_runs(connection: sa.Connection, newest: int) -> None:
+    """Of the runs before the last RUNS_KEPT those stay that an exception names, and the one that came farthest."""
+    own = schema.reconciliation.c
+    by_reach = sa.select(own.number).where(own.failure.is_(None)).order_by(own.to_ms.desc(), own.number.desc())
+    farthest = connection.execute(by_reach.limit(1)).scalar() or 0
+    named = sa.select(_own.reconciliation).where(_own.reconciliation.is_not(None))
+    is_old = sa.and_(own.number <= newest - RUNS_KEPT, own.number != farthest)
+    connection.execute(sa.delete(schema.reconciliation).where(is_old, own.number.not_in(named)))
 
 
 def resolve(database: Database, number: int, evidence: str, by: str) -> Case | None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final
 
-from engine.connectors.answers import Verdict
+from engine.connectors.answers import Outcome, Verdict
 from engine.reconcile.asks import (
     Asks,
     Charged,
@@ -42,6 +42,7 @@ from engine.reconcile.span import Difference, Known, Maybe, Span, explained
 WINDOW_MS: Final = 600_000  # ten minutes: the longest that is compared at once
 CONFIRM_SECONDS: Final = 3.0  # what is a moment late is there then
 LOOKED_UP_MAX: Final = 1000  # payments whose end is not known, of a window
+UNCLEAR_MAX: Final = 20  # payments without a clear lookup: with more, the processor cannot be asked
 NAMED_MAX: Final = 200  # payments of ours in a millisecond, and suspects, that are looked up for their ids
 
 
@@ -54,6 +55,7 @@ class Check:
         self._known = known
         self._budget = budget
         self.found: list[Finding] = []  # also what was found before an answer was missing
+        self.unclear: list[tuple[bytes, str]] = []  # payments of which no lookup says anything, and why
         self.windows = 0
 
     def differs(self, ids: Collection[bytes]) -> None:
@@ -97,14 +99,24 @@ class Check:
         while page:
             for one in page:
                 if one.id not in self._ids:
-                    outcome = yield from look(self._processor, one.id)
-                    if held(self._processor, one, outcome) is not None:
+                    outcome = yield from self._look_deep(one)
+                    if outcome is not None and held(self._processor, one, outcome) is not None:
                         doubtful.append(one)
             page = yield from own(self._processor, window, page[-1])
         if doubtful:
             yield Pause(CONFIRM_SECONDS)
         for before in doubtful:
             yield from self._hold(before)
+
+    def _look_deep(self, one: Charged) -> Asks[Outcome | None]:
+        """What is stored for it; None when that is not clear: the others are looked up all the same."""
+        try:
+            return (yield from look(self._processor, one.id))
+        except UnansweredError as error:
+            if len(self.unclear) >= UNCLEAR_MAX:
+                raise
+            self.unclear.append((one.id, str(error)))
+            return None
 
     def _hold(self, before: Charged) -> Asks[None]:
         """Looks a payment of ours up, as we have it now."""

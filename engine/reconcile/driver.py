@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
@@ -30,6 +31,7 @@ from engine.reconcile.finding import BOOKS, BY_A_PERSON, BY_ITSELF, PROCESSOR, F
 from engine.reconcile.locate import Budget
 from engine.reconcile.ours import Ours
 from engine.reconcile.span import Difference, Known, Span
+from engine.wording import counted
 
 T = TypeVar("T")
 COMPARISONS_MAX: Final = 10_000  # of one run at one processor
@@ -101,6 +103,7 @@ class Driver:
                 self._answered(check.run(span, is_deep))
             except UnansweredError as error:
                 failures.append(f"{name}: {error}")
+            failures += _unclear(name, check.unclear)
             found += joined(check.found)
             windows += check.windows
         mine = [one for one in before if one.last.against == BOOKS]
@@ -154,6 +157,14 @@ class Driver:
             return None
         one, other = theirs[processor], ours.sums[processor]
         return Difference(one.payments - other.payments, one.cents - other.cents)
+
+
+def _unclear(name: str, payments: Sequence[tuple[bytes, str]]) -> list[str]:
+    """What is said of payments that could not be looked up."""
+    if not payments:
+        return []
+    identity, why = payments[0]
+    return [f"{name}: {counted(len(payments), 'payment')} not looked up, the first {uuid.UUID(bytes=identity)}: {why}"]
 
 
 def _is_asked_again(case: Case, span: Span, reach_ms: int) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from engine import settings as settings_module
+from engine.books.writer import BooksWriter
 from engine.console.scrape import Sample, Scrape, unfinished_ratio
 from engine.memory import metrics_layout
 from engine.memory.words import zeros
@@ -16,6 +19,9 @@ from engine.settings import Settings
 from engine.storage import mapping
 from engine.storage.viewing import seen
 from tests.ring.test_ring import SPREAD, fill, finish, make_ring
+
+NOW_MS = 1_800_000_000_000
+FEES = "default=50000,fallback=150000"
 
 
 @pytest.fixture
@@ -41,6 +47,22 @@ def test_without_metrics_money_is_shown_and_with_no_dispatcher_the_engine_is_dow
     values = {(sample.name, *sample.labels): sample.value for sample in scraped(settings)}
     assert values["engine_settled_cents_total", "default"] == values["engine_payments_pending",] == 0
     assert values["engine_up",] == 0 and ("engine_accepting_seconds",) not in values
+
+
+@pytest.mark.parametrize(("cents", "fee_cents"), [(10, 0), (11, 1), (30, 2), (50, 2), (1990, 100), (5970, 298)])
+def test_a_fee_is_rounded_as_the_processors_round_theirs(settings: Settings, cents: int, fee_cents: int) -> None:
+    settings = dataclasses.replace(settings, processors=settings_module.read({"ENGINE_FEES_PPM": FEES}).processors)
+    with closing(mapping.open_books(settings)) as books:
+        writer = BooksWriter(books.words, mapping.books_shape(settings), [])
+        writer.recover()
+        writer.begin(NOW_MS)
+        writer.settle(0, NOW_MS, cents)
+        writer.commit()
+        values = {(sample.name, *sample.labels): sample.value for sample in scraped(settings)}
+    assert (values["engine_fee_cents", "default"], values["engine_net_cents", "default"]) == (
+        fee_cents,
+        cents - fee_cents,
+    )
 
 
 def test_no_secret_is_a_setting_that_is_shown() -> None:

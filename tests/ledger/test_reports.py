@@ -24,11 +24,11 @@ from engine.ledger import picture, report_text
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.latest import Latest, latest, latest_text
-from engine.ledger.money import rounded
 from engine.ledger.report_command import moment
 from engine.ledger.reports import REPORTS, STEPS_MS, Column, Kind, Report, Stretch
 from engine.ledger.rows import AttemptRow, Batch, EraRow, FeeRow, HealthRow, PaymentRow, ProcessorStateRow, SampleRow
 from engine.memory import layout
+from engine.processors import rounded
 from tests.ledger import making
 from tests.ledger.making import NOW_MS, attempt, payment
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from decimal import Decimal
 
 import pytest
+import sqlalchemy as sa
 
 from engine.connectors import rinha
 from engine.lab.simulate import routes
+from engine.ledger import schema
 from engine.ledger.carry import carry
 from engine.ledger.database import Database
 from engine.ledger.reports import REPORTS, STEPS_MS, Stretch
@@ -359,3 +362,39 @@ def test_fees_and_net_are_the_processors_own_for_each_hour(ledger: Database) -> 
         body = json.loads(routes.answer(world.processors[NAMES.index(name)], asked, 0).body, parse_float=Decimal)
         assert (payments, gross) == (body["totalRequests"], body["totalAmount"] * 100)
         assert (fee, net) == (body["totalFee"] * 100, (body["totalAmount"] - body["totalFee"]) * 100)
+
+
+def test_a_payment_whose_lookup_is_never_clear_keeps_nobody_from_the_others(world: World) -> None:
+    moved = alone(world)
+    other = next(row for row in world.rows if row.processor == moved.processor and row is not moved)
+    assert moved.requested_ms is not None
+    world.client.unclear = {other.id}
+    world.charge(moved, at_ms=moved.requested_ms + 1)  # sums do not see it
+    world.apply()
+    run, count = world.reconcile(deep=True)
+    assert (count, only(world).state, only(world).id) == (1, TIME_DIFFERS, moved.id)
+    assert "1 payment not looked up" in run.failure and str(uuid.UUID(bytes=other.id)) in run.failure
+    world.client.unclear = {row.id for row in world.rows}
+    run, _ = world.reconcile(deep=True)
+    assert run.lookups < COUNT / 4 and "20 payments not looked up" in run.failure
+
+
+def test_old_runs_are_forgotten_but_for_those_that_an_exception_names(
+    world: World, ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases, "RUNS_KEPT", 3)
+    removed = alone(world)
+    assert removed.processor is not None
+    del world.charged[removed.processor][removed.id]
+    world.apply()
+    for _ in range(8):
+        world.reconcile()
+    reached_ms = cases.reached_ms(ledger)
+    world.client.silent = {0}
+    for _ in range(5):
+        world.reconcile()
+    with ledger.transaction() as connection:
+        own = schema.reconciliation.c
+        numbers = connection.execute(sa.select(own.number).order_by(own.number)).scalars().all()
+    # The first one has found it, the eighth was the last one that came to its end.
+    assert numbers == [1, 8, 11, 12, 13] and cases.reached_ms(ledger) == reached_ms

@@ -17,6 +17,7 @@ from engine.lab.results import FAILED, INTERRUPTED, PASSED, UNUSABLE
 
 HELP = "A contest during which processes are killed and processors go wrong; checks that no payment suffered."
 NEEDED = ("rich",)
+CONSOLE_NEEDED = ("starlette", "uvicorn", "prometheus_client")
 OWN_SCENARIO = Path(__file__).with_name("chaos.toml")
 OWN_SURROUNDINGS = Path(__file__).with_name("surroundings.toml")
 KILLS_MAX = 1000
@@ -155,7 +156,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Holds the run; returns the exit code."""
-    needed = NEEDED if arguments.ledger == place.OFF else (*NEEDED, *place.NEEDED)
+    needed = NEEDED if arguments.ledger == place.OFF else (*NEEDED, *place.NEEDED, *CONSOLE_NEEDED)
     problem = packages.missing(needed) or _contradiction(arguments)
     try:
         own = OWN_SURROUNDINGS if arguments.surroundings else OWN_SCENARIO

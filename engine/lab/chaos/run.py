@@ -200,7 +200,7 @@ def _hold_on(
         ]
     story = None
     if witness is not None:
-        story = witness.story(recording.begin_epoch_s, sent, driver.kills)
+        story = witness.story(recording.begin_epoch_s, sent, driver.kills, recording.samples.ordered_ms())
         done += story.checks
     return Findings(
         seed=seed,

@@ -127,7 +127,10 @@ class World:
         }
         self.ledger = held.enter_context(place.place(shape.ledger, self._directory, self._ledger_disk))
         given |= self.ledger.variables
-        ports = dict(zip(addresses.processors, launch.free_ports(len(addresses.processors)), strict=True))
+        console, *free = launch.free_ports(1 + len(addresses.processors))
+        if self.has_ledger:
+            given |= {"ENGINE_CONSOLE": "1", "ENGINE_CONSOLE_PORT": str(console)}
+        ports = dict(zip(addresses.processors, free, strict=True))
         hosts = {name: name_of(name) if shape.has_names else "127.0.0.1" for name in ports}
         seen = Addresses(addresses.engine, {name: f"http://{hosts[name]}:{port}" for name, port in ports.items()})
         # A directory below ours: it may be removed and made again.

@@ -28,13 +28,19 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A row of ``attempt``: a request, or a lookup. ``error``: why there was no answer."""
+    """A row of ``attempt``: a request, or a lookup. ``error``: why there was no answer.
+
+    ``ended_ms``, ``outcome``: None while it has no end; ``took_us``: None for less than 1 us, and where nobody knows.
+    """
 
     key: bytes
     processor: int
     is_lookup: bool
     began_ms: int
     error: str | None
+    ended_ms: int | None = None
+    outcome: int | None = None
+    took_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class Counts:
 def count(settings: Settings) -> Counts:
     """Counts the rows of the ledger of these settings. Raises LedgerError."""
     gap = schema.gap.c
-    with contextlib.closing(_opened(settings)) as database, database.transaction() as connection:
+    with contextlib.closing(opened(settings)) as database, database.transaction() as connection:
 
         def rows(table: sa.Table) -> int:
             return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() or 0)
@@ -83,7 +89,8 @@ def count(settings: Settings) -> Counts:
         return Counts(rows(schema.payment), rows(schema.attempt), missing, rows(schema.rejected))
 
 
-def _opened(settings: Settings) -> Database:
+def opened(settings: Settings) -> Database:
+    """The ledger of these settings, to read. Raises LedgerError."""
     return open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True, limit_s=LIMIT_S)
 
 
@@ -92,10 +99,15 @@ def read(settings: Settings) -> Recorded:
     payment, attempt, gap, rejected = (
         table.c for table in (schema.payment, schema.attempt, schema.gap, schema.rejected)
     )
-    with contextlib.closing(_opened(settings)) as database, database.transaction() as connection:
+    with contextlib.closing(opened(settings)) as database, database.transaction() as connection:
         run = connection.execute
         paid = run(sa.select(payment.id, payment.era, payment.state, payment.processor, payment.cents))
-        tried = run(sa.select(attempt.id, attempt.processor, attempt.is_lookup, attempt.began_ms, attempt.error))
+        tried = run(
+            sa.select(
+                attempt.id, attempt.processor, attempt.is_lookup, attempt.began_ms, attempt.error, attempt.ended_ms,
+                attempt.outcome, attempt.latency_us,
+            )
+        )  # fmt: skip
         return Recorded(
             [Paid(bytes(key), *rest) for key, *rest in paid],
             [Tried(bytes(key), number, bool(is_lookup), *rest) for key, number, is_lookup, *rest in tried],

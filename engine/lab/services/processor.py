@@ -146,6 +146,14 @@ class Processor(Service):
         stats: dict[str, int] = self.json("GET", "/admin/stats")
         return stats
 
+    def took_us(self) -> list[int]:
+        """How long payments took from their arrival to their end: buckets and sum of :mod:`engine.metrics.times`.
+
+        *Simulated.*
+        """
+        took: list[int] = self.json("GET", "/admin/times")["took_us"]
+        return took
+
     def changes(self) -> list[dict[str, Any]]:
         """The latest changes between failing and not failing since the start or the last purge, in order. *Simulated.*
 

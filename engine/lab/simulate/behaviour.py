@@ -19,6 +19,9 @@ from engine.lab.simulate.heard import REQUEST, Heard
 from engine.lab.simulate.replies import Cut, Ending, Reply, reply_json, reply_message
 from engine.lab.simulate.store import PaymentStore
 from engine.lab.simulate.wire import BadRequestError, Payment, parse_payment
+from engine.memory.metrics_layout import TIMES_WORDS
+from engine.memory.words import zeros
+from engine.metrics import times
 
 Ticket = TypeVar("Ticket")
 
@@ -82,7 +85,8 @@ class Processor(Generic[Ticket]):
     ``delay_ms``, ``faults`` and ``token`` may be set at any time, ``failing`` by `set_failing`. A delay holds
     for payments that begin after it was set; failing is looked at when a payment's delay is over. Every payment
     that was taken is carried to its end, whether or not anyone still waits for the answer. What followed each
-    change of failing is in ``changes``. What is charged goes into ``store``; by default into an empty one. What was
+    change of failing is in ``changes``, and how long requests took from their arrival to their end in ``took``, in the
+    buckets of :mod:`engine.metrics.times`. What is charged goes into ``store``; by default into an empty one. What was
     asked is noted in ``heard``; by default nothing is.
     """
 
@@ -99,6 +103,7 @@ class Processor(Generic[Ticket]):
         self.heard = Heard() if heard is None else heard
         self.stats = Stats()
         self.changes = Changes(settings.name)
+        self.took = zeros(TIMES_WORDS)
         self.in_flight = 0
         self._waiting: deque[tuple[Ticket, Payment, int]] = deque()  # the last is when it arrived, in µs
         # (due µs, order, ticket, payment, arrived µs, step, ending); the order keeps those due together in turn.
@@ -125,6 +130,12 @@ class Processor(Generic[Ticket]):
             self.stats.bad_request += 1
             return reply_message(400, str(error))
         self.heard.note(payment.key, now_us, REQUEST)
+        ending = self._take(ticket, payment, now_us)
+        if ending is not None:
+            times.note(self.took, 0, 0)
+        return ending
+
+    def _take(self, ticket: Ticket, payment: Payment, now_us: int) -> Ending | None:
         if self.faults is not None and self.faults.draw_reject():
             self.faults_done[Fault.REJECT] += 1
             self.stats.rejected += 1
@@ -153,13 +164,17 @@ class Processor(Generic[Ticket]):
                 ending = self._insert(payment, now_us)
             if ending is not None:
                 self.in_flight -= 1
-                ended.append((ticket, ending))
+                self._end(ended, ticket, ending, now_us - arrived_us)
             while self._waiting and self.in_flight < self.settings.handled_max:
                 ticket, payment, arrived_us = self._waiting.popleft()
                 ending = self._begin(ticket, payment, arrived_us, now_us)
                 if ending is not None:
-                    ended.append((ticket, ending))
+                    self._end(ended, ticket, ending, now_us - arrived_us)
         return ended
+
+    def _end(self, ended: list[tuple[Ticket, Ending]], ticket: Ticket, ending: Ending, took_us: int) -> None:
+        times.note(self.took, 0, took_us)
+        ended.append((ticket, ending))
 
     def health(self, now_us: int) -> Reply:
         """Answers ``GET /payments/service-health``; a call that is refused does not prolong the wait."""
@@ -174,6 +189,7 @@ class Processor(Generic[Ticket]):
         self.heard.clear()
         self.stats = Stats()
         self.changes = Changes(self.settings.name)
+        self.took = zeros(TIMES_WORDS)
         self.faults_done.clear()
 
     def stats_now(self) -> dict[str, int]:

@@ -23,6 +23,7 @@ from engine.lab.simulate.wire import (
     parse_key,
     parse_object,
 )
+from engine.metrics import times
 
 PAGE_ROWS_MAX = 1_000  # about 2 ms to write; payments wait while it is written
 PAGE_IDS_MAX = 50_000
@@ -157,6 +158,10 @@ def _stats(processor: AnyProcessor, _request: Request, _now_us: int) -> Reply:
     return reply_json(200, processor.stats_now())
 
 
+def _times(processor: AnyProcessor, _request: Request, _now_us: int) -> Reply:
+    return reply_json(200, {"took_us": times.copy(processor.took, 0)})
+
+
 def _changes(processor: AnyProcessor, _request: Request, now_us: int) -> Reply:
     return reply_json(200, {"changes": [_change(change, now_us) for change in processor.changes.kept]})
 
@@ -217,6 +222,7 @@ _ROUTES: dict[str, dict[str, Handler]] = {
     "/admin/payments/ids": {"GET": _page_of_ids},
     "/admin/requests": {"GET": _page_of_heard},
     "/admin/stats": {"GET": _stats},
+    "/admin/times": {"GET": _times},
     "/admin/changes": {"GET": _changes},
     "/admin/faults": {"GET": _faults},
     "/admin/configurations/token": {"PUT": _set_token},

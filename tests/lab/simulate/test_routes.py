@@ -11,6 +11,7 @@ from engine.lab.simulate.behaviour import Processor, ProcessorSettings
 from engine.lab.simulate.heard import Heard
 from engine.lab.simulate.replies import Reply
 from engine.lab.simulate.routes import LEFT_OUT_HEADER, NEXT_HEADER, PAGE_ROWS_MAX, Request, answer
+from engine.metrics import times
 from tests.lab.simulate.payments import NOON, NOON_MS, payment_body, payment_id
 
 
@@ -210,3 +211,22 @@ def test_a_processor_that_was_not_asked_to_logs_no_request() -> None:
     processor = new_processor()
     processor.pay(None, payment_body(1), 0)
     assert ask(processor, "GET", "/admin/requests").body == b""
+
+
+def test_how_long_payments_took_is_told_from_arrival_to_end_until_a_purge() -> None:
+    processor = new_processor()
+    processor.pay(None, payment_body(1), 0)
+    processor.delay_ms = 100
+    for number in (2, 3):
+        processor.pay(None, payment_body(number), 1_000)
+    processor.due(101_500)
+
+    def took() -> list[int]:
+        told: list[int] = json.loads(ask(processor, "GET", "/admin/times").body)["took_us"]
+        return told
+
+    assert took()[times.bucket(0)] == 1 and took()[times.bucket(100_500)] == 2
+    assert (sum(took()[:-1]), took()[-1]) == (3, 201_000)
+    assert ask(processor, "GET", "/admin/times", token=None).status == 401
+    processor.purge()
+    assert sum(took()) == 0
