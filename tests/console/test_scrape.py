@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from engine import settings as settings_module
+from engine.console.disks import rooms
 from engine.console.scrape import Sample, Scrape, unfinished_ratio
 from engine.memory import metrics_layout
 from engine.memory.words import zeros
@@ -16,6 +18,8 @@ from engine.settings import Settings
 from engine.storage import mapping
 from engine.storage.viewing import seen
 from tests.ring.test_ring import SPREAD, fill, finish, make_ring
+
+MACHINE = {"engine_machine_start_seconds", "engine_disk_free_bytes", "engine_disk_size_bytes"}
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def scraped(settings: Settings) -> list[Sample]:
 
 def test_without_an_engine_only_the_console_speaks_of_itself(settings: Settings) -> None:
     names = {sample.name for sample in scraped(settings)}
-    assert names == {"engine_build_info", "engine_setting", "engine_process_starts_total", "engine_nginx_up"}
+    assert names == {"engine_build_info", "engine_setting", "engine_process_starts_total", "engine_nginx_up"} | MACHINE
 
 
 def test_without_metrics_money_is_shown_and_with_no_dispatcher_the_engine_is_down(settings: Settings) -> None:
@@ -41,6 +45,22 @@ def test_without_metrics_money_is_shown_and_with_no_dispatcher_the_engine_is_dow
     values = {(sample.name, *sample.labels): sample.value for sample in scraped(settings)}
     assert values["engine_settled_cents_total", "default"] == values["engine_payments_pending",] == 0
     assert values["engine_up",] == 0 and ("engine_accepting_seconds",) not in values
+
+
+def test_room_is_shown_where_the_engine_keeps_something_and_only_there(tmp_path: Path) -> None:
+    read = settings_module.read(
+        {
+            "ENGINE_LEDGER": "best",
+            "ENGINE_LEDGER_URL": f"sqlite:///{tmp_path}/l.db",
+            "ENGINE_DURABILITY": "disk",
+            "ENGINE_DATA_DIR": f"{tmp_path}/none",
+            "ENGINE_RUN_DIR": str(tmp_path),
+        }
+    )
+    found = dict(rooms(read))
+    assert found.keys() == {"memory", "run", "ledger"}, "where nothing is, nothing is told"
+    assert all(0 < one.free <= one.size for one in found.values())
+    assert dict(rooms(settings_module.read({"ENGINE_RUN_DIR": str(tmp_path)}))).keys() == {"memory", "run"}
 
 
 def test_no_secret_is_a_setting_that_is_shown() -> None:
