@@ -26,7 +26,7 @@ ROOMS = {
     "ledger": {"memory", "ring", "books", "journal", "metrics", "storage"},
     "operate": {"memory", "books", "acts", "storage", "ledger"},
     "connectors": set[str](),
-    "reconcile": {"memory", "books", "storage", "ledger", "connectors"},
+    "reconcile": {"memory", "books", "metrics", "storage", "ledger", "connectors"},
     "routing": set[str](),
     "dispatch": {"memory", "ring", "books", "journal", "acts", "metrics", "storage", "connectors", "routing"},
     "intake": {"memory", "ring", "books", "metrics", "storage", "ledger"},

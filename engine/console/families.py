@@ -99,6 +99,13 @@ FAMILIES: Final = (
     _counter("engine_ledger_gaps_total", "Gaps that the ledger has recorded"),
     _counter("engine_ledger_missing_total", "Records and payments that these gaps lack"),
     _counter("engine_ledger_rejected_total", "Rows that could not be written, and were set apart"),
+    # reconciliation
+    _counter("engine_reconcile_runs_total", "Comparisons with the processors that came to their end"),
+    _counter("engine_reconcile_unended_total", "Comparisons that did not: a processor or the ledger did not answer"),
+    _gauge("engine_reconcile_age_seconds", "Time since the last one that came to its end, or since the first start"),
+    _gauge("engine_reconcile_exceptions", "Open exceptions: differences that somebody must look at", "state"),
+    _gauge("engine_reconcile_differing_cents", "Cents by which these differ, each without its sign"),
+    _gauge("engine_charged_twice_payments", "Payments that two processors have charged, by open exceptions"),
     # processes
     _gauge("engine_dispatcher_heartbeat_age_seconds", "Time since the dispatcher's last pass"),
     _counter("engine_dispatcher_errors_total", "Decisions that have raised since the dispatcher started"),
@@ -107,6 +114,10 @@ FAMILIES: Final = (
     _counter("engine_process_cpu_seconds_total", "CPU time of a process since its start", "process"),
     _gauge("engine_process_resident_bytes", "Memory of a process, and shared pages that it touched", "process"),
     _gauge("engine_process_descriptors", "Descriptors that a process has open", "process"),
+    # machine
+    _gauge("engine_disk_free_bytes", "Room that is left where the engine keeps something", "place"),
+    _gauge("engine_disk_size_bytes", "Size of the file system there", "place"),
+    _gauge("engine_machine_start_seconds", "When this machine started, by its wall clock: it moves if that is set"),
     # nginx
     _gauge("engine_nginx_up", "1 if nginx has told its state (under `up` with ENGINE_CONSOLE=1)"),
     _gauge("engine_nginx_connections", "Connections of nginx with clients, by what they do", "state"),

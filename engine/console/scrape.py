@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from engine.books.reader import BooksBusyError, BooksReader, Totals
+from engine.console import disks
 from engine.console.nginx_status import NginxStatus
 from engine.memory import clock, journal_layout, layout
 from engine.memory import metrics_layout as pages
@@ -76,8 +77,10 @@ class Scrape:
             if books is not None:
                 yield from self._dispatcher_page(metrics, clock.read_ms(books))
             yield from self._ledger(metrics)
+            yield from self._reconcile(metrics)
         yield from self._journal()
         yield from self._processes(metrics)
+        yield from self._machine()
         yield from self._nginx_says()
 
     # --- what runs ---------------------------------------------------------------------------------------------------
@@ -99,6 +102,8 @@ class Scrape:
         yield from self._process("dispatcher", metrics, pages.DISPATCHER_AT)
         if self._settings.ledger.is_on:
             yield from self._process("ledger", metrics, pages.LEDGER_AT)
+        if self._settings.ledger.reconcile_seconds:
+            yield from self._process("reconcile", metrics, pages.RECONCILE_AT)
 
     def _process(self, name: str, words: Words, at: int) -> Samples:
         yield Sample("engine_process_starts_total", words[at + pages.PROCESS_STARTS], (name,))
@@ -108,6 +113,12 @@ class Scrape:
             yield Sample("engine_process_cpu_seconds_total", words[at + pages.PROCESS_CPU_US] / 1e6, (name,))
             yield Sample("engine_process_resident_bytes", words[at + pages.PROCESS_RESIDENT_BYTES], (name,))
             yield Sample("engine_process_descriptors", words[at + pages.PROCESS_DESCRIPTORS], (name,))
+
+    def _machine(self) -> Samples:
+        yield Sample("engine_machine_start_seconds", round(time.time() - self._boot_ms / 1000, 3))
+        for place, room in disks.rooms(self._settings):
+            yield Sample("engine_disk_free_bytes", room.free, (place,))
+            yield Sample("engine_disk_size_bytes", room.size, (place,))
 
     def _nginx_says(self) -> Samples:
         nginx = self._nginx
@@ -245,6 +256,19 @@ class Scrape:
         yield Sample("engine_ledger_gaps_total", words[at + pages.LEDGER_GAPS])
         yield Sample("engine_ledger_missing_total", words[at + pages.LEDGER_MISSING])
         yield Sample("engine_ledger_rejected_total", words[at + pages.LEDGER_REJECTED])
+
+    def _reconcile(self, words: Words) -> Samples:
+        at = pages.RECONCILE_AT
+        if not self._settings.ledger.reconcile_seconds or not words[at + pages.RECONCILE_ENDED_MS]:
+            return
+        age_ms = max(0, self._boot_ms - words[at + pages.RECONCILE_ENDED_MS])
+        yield Sample("engine_reconcile_runs_total", words[at + pages.RECONCILE_RUNS])
+        yield Sample("engine_reconcile_unended_total", words[at + pages.RECONCILE_UNENDED])
+        yield Sample("engine_reconcile_age_seconds", age_ms / 1000)
+        for number, state in enumerate(pages.EXCEPTIONS):
+            yield Sample("engine_reconcile_exceptions", words[at + pages.RECONCILE_OPEN + number], (state,))
+        yield Sample("engine_reconcile_differing_cents", words[at + pages.RECONCILE_CENTS])
+        yield Sample("engine_charged_twice_payments", words[at + pages.RECONCILE_TWICE])
 
 
 def unfinished_ratio(ring: RingReader, head: int) -> float:

@@ -7,6 +7,7 @@ words                 content
 64 ..                 a page for each of API_PROCESSES_MAX API processes, API_WORDS each; written by that process
 DISPATCHER_AT ..      the dispatcher's page; written by the dispatcher
 LEDGER_AT ..          the ledger's page; written by the ledger
+RECONCILE_AT ..       the page of reconciliation; written by `reconcile --again`
 ====================  ===========================================================================================
 
 Each word has one writer, and counts for as long as the segment exists: a process that starts again goes on counting.
@@ -26,7 +27,7 @@ from engine.memory.words import Words
 from engine.processors import PROCESSORS_MAX
 
 METRICS_MAGIC: Final = int.from_bytes(b"eng-metr", "little")
-METRICS_LAYOUT_VERSION: Final = 1
+METRICS_LAYOUT_VERSION: Final = 2
 MAGIC_AT: Final = 0  # written last when the segment is made
 LAYOUT_AT: Final = 1
 HEADER_WORDS: Final = 64
@@ -119,12 +120,26 @@ LEDGER_MISSING: Final = PROCESS_WORDS + 3  # records of the journal, and payment
 LEDGER_REJECTED: Final = PROCESS_WORDS + 4  # rows that could not be written, and were set apart
 LEDGER_WORDS: Final = 16
 
+# --- the page of reconciliation --------------------------------------------------------------------------------------
+
+RECONCILE_RUNS: Final = PROCESS_WORDS  # runs that came to their end
+RECONCILE_UNENDED: Final = PROCESS_WORDS + 1  # runs that did not: somebody could not be asked
+RECONCILE_ENDED_MS: Final = PROCESS_WORDS + 2  # CLOCK_BOOTTIME at the end of the last whole run, or of the start
+RECONCILE_CENTS: Final = PROCESS_WORDS + 3  # cents by which open exceptions differ, each without its sign
+RECONCILE_TWICE: Final = PROCESS_WORDS + 4  # payments of open exceptions that the ledger has charged elsewhere
+RECONCILE_OPEN: Final = PROCESS_WORDS + 8  # open exceptions, a word for each of EXCEPTIONS
+EXCEPTIONS: Final = (  # as engine.reconcile.finding.OPEN: their order is that of the words
+    "missing_there", "missing_here", "amount_differs", "time_differs", "neither_half_differs",
+)  # fmt: skip
+RECONCILE_WORDS: Final = 32
+
 # --- where the pages are ---------------------------------------------------------------------------------------------
 
 API_AT: Final = HEADER_WORDS
 DISPATCHER_AT: Final = API_AT + API_WORDS * API_PROCESSES_MAX
 LEDGER_AT: Final = DISPATCHER_AT + DISPATCHER_WORDS
-METRICS_WORDS: Final = LEDGER_AT + LEDGER_WORDS
+RECONCILE_AT: Final = LEDGER_AT + LEDGER_WORDS
+METRICS_WORDS: Final = RECONCILE_AT + RECONCILE_WORDS
 
 
 def api_at(index: int) -> int:
@@ -149,4 +164,8 @@ assert REFUSALS[-1].at < API_ACCEPTING and API_ACCEPTING + TIMES_WORDS <= API_WO
 assert len(VERDICTS) <= LOOKUPS - REQUESTS and len(VERDICTS) <= WAITED - LOOKUPS
 assert SETTLED + TIMES_WORDS <= OF_PROCESSOR_WORDS and DISPATCHER_DELAYED < DISPATCHER_SHOWN
 assert LEDGER_REJECTED < LEDGER_WORDS and PROCESS_DESCRIPTORS < PROCESS_WORDS
-assert all(at % 8 == 0 for at in (API_AT, API_WORDS, DISPATCHER_AT, DISPATCHER_PROCESSORS, LEDGER_AT, METRICS_WORDS))
+assert RECONCILE_TWICE < RECONCILE_OPEN and RECONCILE_OPEN + len(EXCEPTIONS) <= RECONCILE_WORDS
+assert all(
+    at % 8 == 0
+    for at in (API_AT, API_WORDS, DISPATCHER_AT, DISPATCHER_PROCESSORS, LEDGER_AT, RECONCILE_AT, METRICS_WORDS)
+)

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
 from engine import settings as settings_module
@@ -27,6 +27,7 @@ from engine.reconcile.books import Books
 from engine.reconcile.cases import Run
 from engine.reconcile.client import Client
 from engine.reconcile.driver import Driver
+from engine.reconcile.meter import Meter
 from engine.reconcile.ours import Ours
 from engine.reconcile.progress import Progress
 from engine.reconcile.span import Span
@@ -112,6 +113,8 @@ def _again(settings: Settings, arguments: argparse.Namespace) -> int:
         return BAD
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.nice(NICE)
+    meter = Meter(settings)
+    _show(settings, meter)
     while True:
         time.sleep(every)
         try:
@@ -120,8 +123,17 @@ def _again(settings: Settings, arguments: argparse.Namespace) -> int:
                 done, count = _reconcile(settings, database, span, arguments)
                 level = logging.WARNING if count or done.failure else logging.INFO
                 log.log(level, "reconciled", summary=text.summary(done, count).replace("\n", " "))
+                meter.ended(is_whole=not done.failure)
+                meter.show(database)
         except LedgerError as error:
             log.error("database_away", reason=str(error))
+            meter.ended(is_whole=False)
+
+
+def _show(settings: Settings, meter: Meter) -> None:
+    """Shows what earlier runs have left open; not before the ledger is there."""
+    with suppress(LedgerError), closing(_writer(settings)) as database:
+        meter.show(database)
 
 
 def stretch(settings: Settings, database: Database, arguments: argparse.Namespace) -> Span:

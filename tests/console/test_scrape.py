@@ -6,11 +6,13 @@ import dataclasses
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from engine import settings as settings_module
 from engine.books.writer import BooksWriter
+from engine.console.disks import rooms
 from engine.console.scrape import Sample, Scrape, unfinished_ratio
 from engine.memory import metrics_layout
 from engine.memory.words import zeros
@@ -22,6 +24,7 @@ from tests.ring.test_ring import SPREAD, fill, finish, make_ring
 
 NOW_MS = 1_800_000_000_000
 FEES = "default=50000,fallback=150000"
+MACHINE = {"engine_machine_start_seconds", "engine_disk_free_bytes", "engine_disk_size_bytes"}
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def scraped(settings: Settings) -> list[Sample]:
 
 def test_without_an_engine_only_the_console_speaks_of_itself(settings: Settings) -> None:
     names = {sample.name for sample in scraped(settings)}
-    assert names == {"engine_build_info", "engine_setting", "engine_process_starts_total", "engine_nginx_up"}
+    assert names == {"engine_build_info", "engine_setting", "engine_process_starts_total", "engine_nginx_up"} | MACHINE
 
 
 def test_without_metrics_money_is_shown_and_with_no_dispatcher_the_engine_is_down(settings: Settings) -> None:
@@ -63,6 +66,22 @@ def test_a_fee_is_rounded_as_the_processors_round_theirs(settings: Settings, cen
         fee_cents,
         cents - fee_cents,
     )
+
+
+def test_room_is_shown_where_the_engine_keeps_something_and_only_there(tmp_path: Path) -> None:
+    read = settings_module.read(
+        {
+            "ENGINE_LEDGER": "best",
+            "ENGINE_LEDGER_URL": f"sqlite:///{tmp_path}/l.db",
+            "ENGINE_DURABILITY": "disk",
+            "ENGINE_DATA_DIR": f"{tmp_path}/none",
+            "ENGINE_RUN_DIR": str(tmp_path),
+        }
+    )
+    found = dict(rooms(read))
+    assert found.keys() == {"memory", "run", "ledger"}, "where nothing is, nothing is told"
+    assert all(0 < one.free <= one.size for one in found.values())
+    assert dict(rooms(settings_module.read({"ENGINE_RUN_DIR": str(tmp_path)}))).keys() == {"memory", "run"}
 
 
 def test_no_secret_is_a_setting_that_is_shown() -> None:
