@@ -33,6 +33,7 @@ ROOMS = {
     "console": {"memory", "ring", "books", "journal", "metrics", "storage", "routing"},
     "supervise": {"memory", "storage"},
     "client": set(),
+    "cluster": set(),
     "doctor": {"memory", "ring", "storage", "connectors", "supervise", "client", "ledger"},
 }
 TOP = {"memory", "logs"}
