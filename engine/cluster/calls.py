@@ -8,14 +8,14 @@ may be repeated. One call of a kind is under way at a time, so a slow store gets
 from __future__ import annotations
 
 from collections.abc import Hashable
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 ANSWER_MS_MAX = 1000  # a call that is not answered after this is said again
 ROWS_MAX = 512  # of one call
 
 
-class Operation(Enum):
+class Operation(StrEnum):
     """An operation of the port (:mod:`engine.cluster.store`), by the name of its method."""
 
     MEMBERS = "members"

@@ -58,9 +58,7 @@ class Checks:
         self._promised.setdefault(payment, (cents, era))
 
     def asked_health(self, processor: int) -> None:
-        """A processor is asked for its health by one cell at a time. A cell that stood still is exempt: it is one late
-        question.
-        """
+        """A processor is asked for its health by one cell for all."""
         before_ms, now_ms = self._asked_ms.get(processor), self._scheduler.mono_ms
         if before_ms is not None and now_ms - before_ms < HEALTH_MS:
             self._fail(f"processor {processor} was asked for its health twice in {now_ms - before_ms} ms")

@@ -18,7 +18,7 @@ from engine.lab.dst.cells.plan import Plan
 from engine.lab.dst.cells.processors import PROCESSORS
 from engine.lab.dst.scheduler import Scheduler
 
-TICK_MS = (40, 80)
+TICK_MS = (60, 120)
 HELD_MAX = 1000
 
 
@@ -66,8 +66,8 @@ class Surroundings(Protocol):
     def reply(self, machine: Machine, reply: Reply) -> None:
         """A customer is answered."""
 
-    def ask_health(self, machine: Machine, processor: int) -> None:
-        """A query for health leaves for a processor."""
+    def ask_health(self, machine: Machine, processor: int, is_late: bool) -> None:
+        """A query for health leaves for a processor; ``is_late``: the cell stood still with it in its hands."""
 
 
 class Machine:
@@ -87,6 +87,7 @@ class Machine:
         self._around = around
         self._inbox: deque[Callable[[], None]] = deque()
         self._hands: deque[Action] = deque()
+        self._late = 0  # of what its hands hold, how much it held when it stood still
         self._start()
 
     @property
@@ -115,6 +116,7 @@ class Machine:
     def stand(self, for_ms: int) -> None:
         """It stands still, then goes on as if nothing had been."""
         self.stands_until_ms = self._scheduler.mono_ms + for_ms
+        self._late = len(self._hands)
         self._scheduler.after(for_ms, self._go_on, self.life)
 
     def wake(self) -> None:
@@ -129,6 +131,7 @@ class Machine:
         self.stands_until_ms = 0
         self._inbox.clear()
         self._hands.clear()
+        self._late = 0
         self.counted = Counted()
         self.cell = Cell(Membership(plan.lease_ms), Bounds(HELD_MAX, plan.dead_letter_ms))
         identity = Identity(self.name, self._place, lambda: self._chance.randbytes(16))
@@ -192,12 +195,13 @@ class Machine:
                 return
 
     def _do(self, action: Action) -> None:
+        is_late, self._late = self._late > 0, max(0, self._late - 1)
         if isinstance(action, Say):
             self._around.say(self, action)
         elif isinstance(action, Request):
             ticket = self.dispatching.sent(self.now, action.id, action.number)
             self._around.request(self, action, ticket)
         elif isinstance(action, AskHealth):
-            self._around.ask_health(self, action.processor)
+            self._around.ask_health(self, action.processor, is_late)
         else:
             self._around.reply(self, action)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random
 
+START_MS = 100_000  # of the engine's clock
 CELLS = (1, 2, 3, 3, 4)
 PAYMENTS = (5, 25)
 TROUBLE_MS = 9000  # customers pay, and things go wrong
@@ -36,6 +37,7 @@ class Trouble(Enum):
     SKEW = "its clock is set"
     PURGE = "everything is purged"
     LEAVE = "leaves"
+    RETRY = "is told to try again what it has given up"
 
 
 _T = Trouble
@@ -49,6 +51,7 @@ TROUBLES = (
     *(_T.SKEW,) * 2,
     _T.PURGE,
     _T.LEAVE,
+    *(_T.RETRY,) * 2,
 )
 
 
@@ -85,6 +88,7 @@ class Plan:
     orders: tuple[Order, ...]
     events: tuple[Event, ...]
     unwanted: tuple[frozenset[int], frozenset[int]]  # by processor: numbers of orders
+    start_ms: int = START_MS
 
 
 def draw(chance: Random, cells: int | None) -> Plan:

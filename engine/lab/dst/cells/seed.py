@@ -33,4 +33,4 @@ def run_seed(seed: int, cells: int | None = None) -> Result:
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
         where = "".join(traceback.format_tb(error.__traceback__)[-FRAMES:]) + "\n"
-    return Result(seed, failure, where + world.trace.account(payment, world.start_ms), world)
+    return Result(seed, failure, where + world.trace.account(payment, world.plan.start_ms), world)

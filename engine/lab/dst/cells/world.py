@@ -7,17 +7,17 @@ from random import Random
 from typing import Any
 
 from engine.cluster.actions import Reply, ReplyTo, Request, Say
+from engine.cluster.values import Kind
 from engine.connectors.answers import Outcome
 from engine.lab.dst.cells.checks import Checks
 from engine.lab.dst.cells.machine import Machine
 from engine.lab.dst.cells.network import STORE, Network
-from engine.lab.dst.cells.plan import CALM_MS, CENTS, TROUBLE_MS, Event, Order, Trouble, draw
+from engine.lab.dst.cells.plan import CALM_MS, CENTS, START_MS, TROUBLE_MS, Event, Order, Trouble, draw
 from engine.lab.dst.cells.processors import MOODS, PROCESSORS, Charge, Processor
 from engine.lab.dst.cells.store import StoreHost
 from engine.lab.dst.scheduler import Scheduler
 from engine.lab.dst.trace import Trace
 
-START_MS = 100_000  # of the engine's clock
 START_WALL_MS = 1_795_000_000_000
 MOOD_MS = (800, 5000)
 AGAIN_MS = (300, 1500)  # after a reply that was no 202, or none, a customer tries another cell
@@ -32,7 +32,6 @@ class World:
         self._chance = chance = Random(seed)
         self.plan = plan = draw(chance, cells)
         self.trace = Trace()
-        self.start_ms = START_MS
         self.scheduler = Scheduler(chance, START_MS, START_WALL_MS)
         self.network = Network(self.scheduler, chance, *plan.fickle_ppm)
         self.store = StoreHost(self.scheduler, chance, self.network, self.trace, self._number)
@@ -120,10 +119,11 @@ class World:
         asked = self.processors[processor]
         self._carry(machine, asked, asked.look, payment, self._way_back(machine, asked, ticket))
 
-    def ask_health(self, machine: Machine, processor: int) -> None:
-        """See Surroundings."""
+    def ask_health(self, machine: Machine, processor: int, is_late: bool) -> None:
+        """See Surroundings. The one late question of a cell that stood still is exempt."""
         self._add(f"{machine.name} asks for the health of {processor}", None)
-        self.checks.asked_health(processor)
+        if not is_late:
+            self.checks.asked_health(processor)
 
     def _carry(self, machine: Machine, processor: Processor, arrive: Any, *what: Any) -> None:
         self.network.carry(machine.name, f"processor-{processor.number}", arrive, *what)
@@ -166,11 +166,21 @@ class World:
             self.scheduler.after(for_ms, self._store_is_back)
         elif event.trouble is Trouble.SKEW:
             machine.skew_ms = event.chance % 9000 - 4500 if event.chance % 3 else event.chance % 600 - 300
+        elif event.trouble is Trouble.RETRY:
+            self._retry(machine, event.chance)
         elif event.trouble is Trouble.PURGE:
             machine.hear(machine.life, machine.agent.purge)
         else:
             machine.hear(machine.life, machine.agent.leave)
             self.scheduler.after(for_ms, self._start_again, machine, machine.life)
+
+    def _retry(self, machine: Machine, act: int) -> None:
+        """A person wants everything to be tried again that this cell has given up."""
+        by = machine.cell.membership.by
+        for kept in self.store.stub.all_kept():
+            is_given_up = kept.outcome is not None and kept.outcome.kind is Kind.GIVEN_UP
+            if is_given_up and by is not None and kept.holder == by.number:
+                machine.hear(machine.life, machine.agent.reopen, kept.id, act.to_bytes(16, "big"))
 
     def _cut(self, here: str, there: str, event: Event) -> None:
         """One way, the other, or both."""
