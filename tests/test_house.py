@@ -33,7 +33,7 @@ ROOMS = {
     "console": {"memory", "ring", "books", "journal", "metrics", "storage", "routing"},
     "supervise": {"memory", "storage"},
     "client": set(),
-    "cluster": set(),
+    "cluster": {"connectors"},
     "doctor": {"memory", "ring", "storage", "connectors", "supervise", "client", "ledger"},
 }
 TOP = {"memory", "logs"}

@@ -99,7 +99,9 @@ class Stub:
         own.until_ms = max(own.until_ms, now_ms + lease_ms)
         cell = self._state.cells[own.cell]
         cell.told_ms = max(cell.told_ms, told_ms)
-        return Lease(now_ms, own.until_ms, self.identity, self.members())
+        kept = (payment.kept for payment in self._state.payments.values())
+        open_ms = min((one.pin.requested_ms for one in kept if one.pin and not one.outcome), default=None)
+        return Lease(now_ms, own.until_ms, self.identity, self.members(), open_ms)
 
     def members(self) -> tuple[Member, ...]:
         """See Store."""

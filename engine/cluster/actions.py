@@ -1,0 +1,50 @@
+"""What a cell decides: calls to the store, requests to processors, replies to customers."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from engine.cluster.values import Call
+
+
+class ReplyTo(IntEnum):
+    """What a customer is told, by its status."""
+
+    ACCEPTED = 202
+    CONFLICT = 409
+    AWAY = 503  # with Retry-After: this cell cannot say whether it is accepted
+
+
+class Reply(NamedTuple):
+    """An answer to those who offer this payment for this amount."""
+
+    id: bytes
+    cents: int
+    to: ReplyTo
+
+
+class Request(NamedTuple):
+    """A request for a payment; whatever cell sends it, the body of one pin is the same."""
+
+    id: bytes
+    number: int
+    processor: int
+    requested_ms: int
+    cents: int
+
+
+class Say(NamedTuple):
+    """A call to the store; its answer comes back with the same number."""
+
+    number: int
+    call: Call
+
+
+class AskHealth(NamedTuple):
+    """A query for a processor's health, for all cells, at once."""
+
+    processor: int
+
+
+Action = Reply | Request | Say | AskHealth

@@ -1,0 +1,36 @@
+"""Which cell asks a processor for its health, for all cells. Pure.
+
+The store grants the question to one cell and writes down when. The cell asks after that, and at once: a grant that it
+hears late, because it stood still or the store was slow, is not used, so that no question comes close before the next.
+"""
+
+from __future__ import annotations
+
+from engine.cluster.calls import ANSWER_MS_MAX, Said
+from engine.cluster.values import Question
+
+INTERVAL_MS = 5000  # a processor is asked at most once in this time
+PAUSE_MS = INTERVAL_MS + ANSWER_MS_MAX  # from one grant to the next: a grant may be used this late
+LOOK_MS = 500  # between two times that a cell asks to be the one that asks
+
+
+class Asking:
+    """What one cell knows of the questions. ``processors``: how many there are."""
+
+    def __init__(self, processors: int) -> None:
+        self._asked_ms: list[int | None] = [None] * processors  # the last question that the store has told of
+        self._next_ms = [0] * processors
+
+    def due(self, now_ms: int) -> list[int]:
+        """The processors for which the store is asked now."""
+        due = [processor for processor, next_ms in enumerate(self._next_ms) if now_ms >= next_ms]
+        for processor in due:
+            self._next_ms[processor] = now_ms + LOOK_MS
+        return due
+
+    def is_granted(self, now_ms: int, said: Said, question: Question, epoch: int) -> bool:
+        """Whether this cell, in this epoch, asks now. The first answer of all says only what was asked before."""
+        before_ms = self._asked_ms[question.subject]
+        self._asked_ms[question.subject] = question.asked_ms
+        is_new = before_ms is not None and before_ms != question.asked_ms and not said.is_repeated
+        return is_new and question.asker == epoch and now_ms - said.asked_ms < ANSWER_MS_MAX
