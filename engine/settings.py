@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from engine.addresses import normalized
+from engine.console_settings import ConsoleSettings
 from engine.log_settings import LogSettings
 from engine.logs import masking
 from engine.logs.logger import Logger
 from engine.processors import ROUTED_MAX, one_and_the_same, parse_fees
 from engine.setting_groups import (
-    ConsoleSettings,
     DispatchSettings,
     HostSettings,
     IntakeSettings,
