@@ -7,6 +7,7 @@ words                 content
 64 ..                 a page for each of API_PROCESSES_MAX API processes, API_WORDS each; written by that process
 DISPATCHER_AT ..      the dispatcher's page; written by the dispatcher
 LEDGER_AT ..          the ledger's page; written by the ledger
+NGINX_AT ..           what nginx has refused; written by `up`
 ====================  ===========================================================================================
 
 Each word has one writer, and counts for as long as the segment exists: a process that starts again goes on counting.
@@ -26,7 +27,7 @@ from engine.memory.words import Words
 from engine.processors import PROCESSORS_MAX
 
 METRICS_MAGIC: Final = int.from_bytes(b"eng-metr", "little")
-METRICS_LAYOUT_VERSION: Final = 1
+METRICS_LAYOUT_VERSION: Final = 2
 MAGIC_AT: Final = 0  # written last when the segment is made
 LAYOUT_AT: Final = 1
 HEADER_WORDS: Final = 64
@@ -119,12 +120,17 @@ LEDGER_MISSING: Final = PROCESS_WORDS + 3  # records of the journal, and payment
 LEDGER_REJECTED: Final = PROCESS_WORDS + 4  # rows that could not be written, and were set apart
 LEDGER_WORDS: Final = 16
 
+# --- what nginx has refused by itself, counted by `up` ---
+NGINX_STATUSES: Final = {500: 0, 501: 1, 503: 2, 504: 3}  # the status that clients got: its place
+NGINX_WORDS: Final = 8
+
 # --- where the pages are ---------------------------------------------------------------------------------------------
 
 API_AT: Final = HEADER_WORDS
 DISPATCHER_AT: Final = API_AT + API_WORDS * API_PROCESSES_MAX
 LEDGER_AT: Final = DISPATCHER_AT + DISPATCHER_WORDS
-METRICS_WORDS: Final = LEDGER_AT + LEDGER_WORDS
+NGINX_AT: Final = LEDGER_AT + LEDGER_WORDS
+METRICS_WORDS: Final = NGINX_AT + NGINX_WORDS
 
 
 def api_at(index: int) -> int:
