@@ -10,11 +10,15 @@ from engine.variables import variable
 # fmt: off
 @dataclass(frozen=True)
 class LogSettings:
-    """How lines look."""
+    """How lines look, and which requests have one."""
 
     form: str = variable(
         "ENGINE_LOG_FORMAT", "people", "", 4, 6,
         "How every process writes its lines: `people`, or `json`, one object a line (docs/operations.md).",
         "people|json",
+    )
+    access_percent: int = variable(
+        "ENGINE_ACCESS_LOG_PERCENT", 0, "% of the requests", 0, 100,
+        "How many requests nginx writes a line about under `up`, chosen at random; 0: none.",
     )
 # fmt: on

@@ -25,7 +25,9 @@ import pytest
 
 from engine import settings
 from engine.console import nginx_status
-from engine.supervise import nginx
+from engine.supervise import alive, nginx
+from engine.supervise.pulse import Sign
+from tests.system.client import wait_until
 from tests.system.running import free_port
 
 SHIPPED = nginx.find_conf().read_text()
@@ -60,7 +62,8 @@ def test_every_api_process_has_its_line(count: int) -> None:
 
 
 def test_what_fits_the_containers_is_rendered_as_it_is() -> None:
-    assert render("/run/engine", port=9999, api_processes=2) == SHIPPED
+    rendered = render("/run/engine", port=9999, api_processes=2)
+    assert rendered == SHIPPED.replace("error_log stderr alert;", "error_log stderr warn;"), "`up` limits its lines"
 
 
 @pytest.mark.parametrize(
@@ -123,6 +126,51 @@ def test_with_a_console_nginx_tells_this_machine_alone_how_many_connections_ther
     finally:
         process.terminate()
         process.wait(READY_SECONDS)
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Front]:
+    """An nginx that writes a line about every request."""
+    port, conf = free_port(), tmp_path / "nginx.conf"
+    conf.write_text(nginx.render(SHIPPED, port=port, run_dir=str(tmp_path), api_processes=1, ipv6=False, percent=100))
+    process = subprocess.Popen(nginx.command(str(conf), str(tmp_path)), stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: alive.listens(("127.0.0.1", port)) is Sign.SERVES, READY_SECONDS, "nginx")
+        yield Front(tmp_path, port)
+    finally:
+        process.terminate()
+        process.wait(READY_SECONDS)
+
+
+def test_nginx_tells_its_own_refusals_from_those_of_an_api_process_and_names_each_request(told: Front) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    refused = told.send("POST", "/payments?a=SEEN", b"{}", {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    assert refused.headers["Request-Id"] == trace == json.loads(refused.body)["requestId"]
+    made = told.send("GET", "/health").headers["Request-Id"]
+    with told.api(0) as api:
+        assert told.pay() == 202
+        api.status = b"503 Service Unavailable"
+        assert told.pay() == 503
+        heads = b" ".join(api.heads)
+    assert b"raceparent" not in heads, "what the client has not sent costs an API process nothing"
+    lines = [json.loads(line) for line in (told.run_dir / "nginx.log").read_text().splitlines()]
+    assert [(line["status"], line["own"], line["path"]) for line in lines] == [
+        (503, "1", "/payments"),
+        (503, "1", "/health"),
+        (202, "", "/payments"),
+        (503, "", "/payments"),
+    ]
+    assert [line["request"] for line in lines[:2]] == [trace, made]
+    assert all(re.fullmatch("[0-9a-f]{32}", line["request"]) for line in lines)
+
+
+@pytest.mark.parametrize(("header", "passed"), [(f"00-{'a' * 32}-{'b' * 16}-01", True), ("junk\tjunk", False)])
+def test_a_trace_reaches_the_api_process_and_nothing_else_under_its_name(
+    told: Front, header: str, passed: bool
+) -> None:
+    with told.api(0) as api:
+        assert told.send("POST", "/payments", b"{}", {"traceparent": header}).status == 202
+        assert (header.encode() in api.heads[0]) is passed and (b"raceparent" in api.heads[0]) is passed
 
 
 def test_without_a_console_nginx_tells_nobody() -> None:

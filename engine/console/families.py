@@ -124,6 +124,7 @@ FAMILIES: Final = (
     _counter("engine_nginx_connections_accepted_total", "Connections that nginx has accepted"),
     _counter("engine_nginx_connections_handled_total", "Of these, those that nginx had room for"),
     _counter("engine_nginx_requests_total", "Requests that nginx has got"),
+    _counter("engine_nginx_refused_total", "5xx that nginx has answered by itself, no API process", "status"),
 )  # fmt: skip
 BY_NAME: Final = {family.name: family for family in FAMILIES}
 

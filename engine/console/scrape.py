@@ -78,6 +78,8 @@ class Scrape:
                 yield from self._dispatcher_page(metrics, clock.read_ms(books))
             yield from self._ledger(metrics)
             yield from self._reconcile(metrics)
+            for status, at in pages.NGINX_STATUSES.items():
+                yield Sample("engine_nginx_refused_total", metrics[pages.NGINX_AT + at], (str(status),))
         yield from self._journal()
         yield from self._processes(metrics)
         yield from self._machine()

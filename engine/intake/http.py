@@ -14,21 +14,22 @@ import re
 import time
 import traceback
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from socketify import App, AppListenOptions
 from socketify.native import ffi, lib
 
 from engine import run_dir
-from engine.intake import paths
+from engine.intake import paths, tracing
 from engine.intake.alarm import Alarm
 from engine.intake.fast_path import FastPath
+from engine.intake.held import ForHead, Held, Later, Named
 from engine.intake.meter import Meter, now_us
 from engine.intake.problem import BROKEN, STOPPING, TOO_LARGE, Answer
 from engine.intake.request import Pointer, Request
 from engine.intake.signals import SignalWatch
 from engine.intake.watch import Watch
-from engine.logs.logger import Logger
+from engine.logs.logger import Logger, request_id
 
 PLAIN = 0  # the native functions' first argument: no TLS
 ON_REQUEST = "void(uws_res_t*, uws_req_t*, void*)"
@@ -42,24 +43,6 @@ STOP_SECONDS = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R")
-Later = Callable[[], Answer | None]  # called at each tick until it returns an answer
-
-
-class Held(NamedTuple):
-    """A Later that is called after ``ms`` milliseconds, or up to one more; for a body sooner if others wait too."""
-
-    later: Later
-    ms: int
-
-
-class ForHead:
-    """A Later of a HEAD request: its answer comes without its body."""
-
-    def __init__(self, later: Later) -> None:
-        self.later = later
-
-    def __call__(self) -> Answer | None:
-        return self.later()
 
 
 OnRequest = Callable[[Pointer, Pointer, Pointer], None]
@@ -80,6 +63,7 @@ class Http:
         # connections bounds it, because each has one request at a time.
         self._open: dict[Pointer, bytes | Later] = {}
         self._meter: Meter | None = None
+        self._named: dict[Pointer, Named] = {}  # what each of those is that Python answers, until then
         self._began_us: dict[Pointer, int] = {}  # when each of those began that the meter counts
         self._routes: list[tuple[str, re.Pattern[str], OnRequest]] = []
         self._native: list[object] = []  # callbacks and timers must live as long as they can be called
@@ -94,8 +78,8 @@ class Http:
         """``handler`` answers ``method`` on ``path``; ``*`` is every method that has no route of its own."""
 
         def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
-            self._request.pointer = request
-            answer = self._guarded(path, handler, self._request)
+            self._begin(response, request, path)
+            answer = self._guarded(response, handler, self._request)
             if isinstance(answer, Held):
                 self._hold(response, answer.later)
                 self._tick_in(answer.ms)
@@ -129,13 +113,13 @@ class Http:
         self._meter = meter or self._meter
 
         def on_request(response: Pointer, request: Pointer, _: Pointer) -> None:
-            self._request.pointer = request
+            self._begin(response, request, path)
             if meter is not None:
                 self._began_us[response] = now_us()
             # The parser has refused everything that is not a number before.
             length = self._request.header(b"content-length").lstrip(b"0")
             too_large = len(length) > digits_max or (length.isdigit() and int(length) > bytes_max)
-            refusal = TOO_LARGE if too_large else self._guarded(path, check, self._request)
+            refusal = TOO_LARGE if too_large else self._guarded(response, check, self._request)
             if refusal is not None:
                 self._answer(response, refusal)
                 return
@@ -153,7 +137,7 @@ class Http:
                 del self._open[response]
                 self._answer(response, TOO_LARGE)
             elif is_end:
-                answer = self._guarded(path, handler, body)
+                answer = self._guarded(response, handler, body)
                 if isinstance(answer, Answer):
                     del self._open[response]
                     self._answer(response, answer)
@@ -171,6 +155,7 @@ class Http:
             assert fast_path is not None
             if response not in self._open:
                 fast_path.hand_over()
+                self._named[response] = Named(tracing.identity(b""), path)
                 self._hold(response, b"")
                 if meter is not None:
                     self._began_us[response] = fast_path.began_us(packed)
@@ -188,7 +173,7 @@ class Http:
         """Every path without a route gets ``answer``, unless it is that of one when it is written plainly."""
 
         def on_request(response: Pointer, request: Pointer, unused: Pointer) -> None:
-            self._request.pointer = request
+            self._begin(response, request, "")
             path, method = paths.plain(self._request.path()), self._request.method()
             for known, pattern, taken in self._routes:
                 match = pattern.fullmatch(path)
@@ -235,7 +220,7 @@ class Http:
         """Answers every request whose Later returns an answer now."""
         for response, later in list(self._open.items()):
             if not isinstance(later, bytes):
-                answer = self._guarded("later", _ask, later)
+                answer = self._guarded(response, _ask, later)
                 if answer is None and self._stopping_seconds() > LINGER_SECONDS:
                     answer = STOPPING
                 if answer is not None:
@@ -288,13 +273,23 @@ class Http:
         """How long ago :meth:`stop` was called; 0 when it was not."""
         return 0.0 if self._stop_at is None else time.monotonic() - self._stop_at
 
-    def _guarded(self, path: str, handler: Callable[[T], R], argument: T) -> R | Answer:
+    def _begin(self, response: Pointer, request: Pointer, path: str) -> None:
+        self._request.pointer = request
+        self._named[response] = Named(tracing.identity(self._request.header(b"traceparent")), path)
+
+    def _guarded(self, response: Pointer, handler: Callable[[T], R], argument: T) -> R | Answer:
+        named = self._named[response]
+        token = request_id.set(named.id)
         try:
             return handler(argument)
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("request_broke", path=path, error=repr(error), place=f"{place.filename}:{place.lineno or 0}")
+            log.error(
+                "request_broke", path=named.path, error=repr(error), place=f"{place.filename}:{place.lineno or 0}"
+            )
             return BROKEN
+        finally:
+            request_id.reset(token)
 
     def _hold(self, response: Pointer, what: bytes | Later) -> None:
         self._open[response] = what
@@ -302,26 +297,32 @@ class Http:
 
     def _forget(self, response: Pointer, _: Pointer) -> None:
         self._open.pop(response, None)
+        self._named.pop(response, None)
         self._began_us.pop(response, None)
 
     def _answer(self, response: Pointer, answer: Answer) -> None:
-        self._write_headers(response, answer)
-        lib.uws_res_end(PLAIN, response, answer.body, len(answer.body), self._stop_at is not None)
+        body = self._write_headers(response, answer)
+        lib.uws_res_end(PLAIN, response, body, len(body), self._stop_at is not None)
         began_us = self._began_us.pop(response, None)
         if began_us is not None and self._meter is not None:
             self._meter.answered(answer, began_us)
 
     def _answer_head(self, response: Pointer, answer: Answer) -> None:
         """The headers that a GET would get, with its length."""
-        self._write_headers(response, answer)
-        length = str(len(answer.body)).encode()
+        length = str(len(self._write_headers(response, answer))).encode()
         lib.uws_res_write_header(PLAIN, response, b"Content-Length", len(b"Content-Length"), length, len(length))
         lib.uws_res_end_without_body(PLAIN, response, self._stop_at is not None)
 
-    def _write_headers(self, response: Pointer, answer: Answer) -> None:
+    def _write_headers(self, response: Pointer, answer: Answer) -> bytes:
+        """Writes status and headers; the body that belongs to them."""
+        request = self._named.pop(response)
+        if answer.status >= b"5" and answer is not BROKEN:  # of which there is a line already
+            log.warning("request_refused", request_id=request.id, **tracing.refusal(request.path, answer))
+        answer = tracing.named(answer, request.id)
         lib.uws_res_write_status(PLAIN, response, answer.status, len(answer.status))
         for name, value in answer.headers:
             lib.uws_res_write_header(PLAIN, response, name, len(name), value, len(value))
+        return answer.body
 
     def _add(self, method: str, path: str, on_request: OnRequest) -> None:
         self._routes.append((method, paths.pattern(path), on_request))

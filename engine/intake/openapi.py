@@ -17,6 +17,7 @@ from engine.intake.openapi_types import (
     INSTANT_OR_NONE,
     INTEGER,
     MONEY,
+    REQUEST_ID,
     RETRY_AFTER,
     Json,
     object_of,
@@ -92,7 +93,8 @@ def document(settings: Settings) -> Json:
                     "Whether this process can accept payments: memory whole, ring not full, dispatcher alive.",
                     {
                         200: _json("It can.", object_of({"status": {"const": "ready"}})),
-                        503: _problem(f"`detail` has the reasons. Or: {COMMON[503]}") | {"headers": RETRY_AFTER},
+                        503: _problem(f"`detail` has the reasons. Or: {COMMON[503]}")
+                        | {"headers": REQUEST_ID | RETRY_AFTER},
                     },
                 )
             ),
@@ -150,7 +152,7 @@ def _summary(settings: Settings) -> Json:
         "summarize",
         "What was settled where, by the time at which it was sent to its processor.",
         {
-            200: _json("Counts and sums.", schema) | {"headers": RESOLUTION},
+            200: _json("Counts and sums.", schema) | {"headers": REQUEST_ID | RESOLUTION},
             400: _problem(f"A bound cannot be read, or a query field is neither of the two. Or: {COMMON[400]}"),
         },
     )
@@ -215,7 +217,8 @@ def _of_payment(name: str, summary: str, schema: Json) -> Json:
         404: _problem(
             "No payment with this correlationId is known (any more). `certain`: whether there never was one."
         ),
-        503: _problem(f"The ledger, which would know, is away or behind. Or: {COMMON[503]}") | {"headers": RETRY_AFTER},
+        503: _problem(f"The ledger, which would know, is away or behind. Or: {COMMON[503]}")
+        | {"headers": REQUEST_ID | RETRY_AFTER},
     }
     parameter = {"name": "correlationId", "in": "path", "required": True, "schema": ID}
     return _operation(name, summary, responses) | {"parameters": [parameter]}
@@ -241,7 +244,7 @@ def _purge(settings: Settings) -> Json:
                 "back. With ENGINE_LEDGER=require: nothing was purged, because the ledger does not have everything, "
                 f"or because no dispatcher has answered. Or: {COMMON[503]}"
             )
-            | {"headers": RETRY_AFTER},
+            | {"headers": REQUEST_ID | RETRY_AFTER},
         },
     )
     return operation | {"security": [{"token": []}, {}] if settings.intake.purge else [{"token": []}]}
@@ -265,14 +268,15 @@ def _operation(name: str, summary: str, responses: Mapping[int, Json]) -> Json:
 def _common_responses() -> Json:
     common = {str(status): _problem(why) for status, why in COMMON.items()}
     for status in ("429", "503", "504"):
-        common[status]["headers"] = RETRY_AFTER
-    return common | {"405": _problem("This path does not serve this method.") | {"headers": ALLOW}}
+        common[status]["headers"] = REQUEST_ID | RETRY_AFTER
+    return common | {"405": _problem("This path does not serve this method.") | {"headers": REQUEST_ID | ALLOW}}
 
 
 def _json(description: str, schema: Json) -> Json:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {"description": description, "headers": REQUEST_ID, "content": {"application/json": {"schema": schema}}}
 
 
 def _problem(description: str) -> Json:
     reference = {"$ref": "#/components/schemas/Problem"}
-    return {"description": description, "content": {"application/problem+json": {"schema": reference}}}
+    content = {"application/problem+json": {"schema": reference}}
+    return {"description": description, "headers": REQUEST_ID, "content": content}

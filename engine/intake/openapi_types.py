@@ -17,10 +17,11 @@ INSTANT: Json = {"type": "string", "format": "date-time", "description": "UTC wi
 RETRY_AFTER: Json = {"Retry-After": {"required": True, "description": "Seconds.", "schema": INTEGER}}
 INSTANT_OR_NONE: Json = INSTANT | {"type": ["string", "null"]}
 ALLOW: Json = {"Allow": {"required": True, "description": "The methods it serves.", "schema": {"type": "string"}}}
+ID_OF_REQUEST: Json = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 REQUEST_ID: Json = {
     "Request-Id": {
         "description": "Names the request in the engine's logs: the trace id of its `traceparent`, or a new one.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "schema": ID_OF_REQUEST,
     }
 }
 
@@ -39,7 +40,13 @@ def problem_schema() -> Json:
     text = {"type": "string", "minLength": 1}
     status = {"type": "integer", "minimum": 400, "maximum": 599}
     schema = object_of(
-        {"type": {"const": "about:blank"}, "title": text, "status": status, "detail": text},
+        {
+            "type": {"const": "about:blank"},
+            "title": text,
+            "status": status,
+            "detail": text,
+            "requestId": ID_OF_REQUEST,
+        }
     )
     field = {
         "type": "string",

@@ -18,7 +18,7 @@ from engine.books.reader import EXACT_MS, BooksBusyError, BooksReader, Sum
 from engine.correlation import format_id
 from engine.intake import old_window, problem, shown
 from engine.intake.acceptor import Verdict
-from engine.intake.http import Later
+from engine.intake.held import Later
 from engine.intake.problem import Answer
 from engine.intake.questions import Kind, Questions, Ticket
 from engine.ledger.errors import LedgerError

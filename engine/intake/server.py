@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 import orjson
 
 from engine.books.reader import EXACT_MS, BooksBusyError, BooksReader, Sum
+from engine.correlation import format_id
 from engine.intake import health, openapi, payment, problem, purging, shown, window
 from engine.intake.acceptor import Acceptor, StripeBusyError, Verdict
 from engine.intake.committer import Committer
 from engine.intake.fast_path import FastPath
-from engine.intake.http import Held, Http, Later
+from engine.intake.held import Held, Later
+from engine.intake.http import Http
 from engine.intake.meter import Meter
 from engine.intake.problem import Answer
 from engine.intake.request import Request
+from engine.logs.logger import Logger
 from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
 from engine.memory.status import StatusBlock
@@ -33,12 +36,9 @@ if TYPE_CHECKING:
 # Held for longer than an acceptance takes, it lets nginx go to one that has room.
 FULL_HELD_MS = 5
 
-ANSWERS = {
-    Verdict.ACCEPTED: problem.ACCEPTED,
-    Verdict.SAME: problem.ACCEPTED,
-    Verdict.CONFLICT: problem.CONFLICT,
-}
 HELD = {Verdict.FULL: problem.FULL, Verdict.UNRECORDED: problem.UNRECORDED}
+
+log = Logger("engine.intake")
 
 
 class Server:
@@ -131,9 +131,17 @@ class Server:
             return problem.ACCEPTED
         if verdict in HELD:
             return Held(lambda: HELD[verdict], FULL_HELD_MS)
-        if verdict is Verdict.FAILED:
-            return self._has_failed(id_high, id_low)
-        return ANSWERS[verdict]
+        return self._known(verdict, id_high, id_low)
+
+    def _known(self, verdict: Verdict, id_high: int, id_low: int, has_failed: Answer | None = None) -> Answer:
+        """What a payment gets that is here already; what is refused is logged.
+
+        ``has_failed``: what one that has failed gets; None: memory tells.
+        """
+        if verdict is Verdict.SAME:
+            return problem.ACCEPTED
+        log.info("payment_refused", correlation_id=format_id(id_high, id_low), reason=verdict.name.lower())
+        return (has_failed or self._has_failed(id_high, id_low)) if verdict is Verdict.FAILED else problem.CONFLICT
 
     def _recalled(self, id_high: int, id_low: int, cents: int) -> Answer | Later | Held:
         """Asks the ledger, and accepts the payment if that does not know it, or does not answer in time."""
@@ -162,7 +170,7 @@ class Server:
         if known is None or self._find(id_high, id_low) is not None:
             return self._accept(id_high, id_low, cents, asks=False)
         verdict, reason = known
-        return problem.has_failed(reason) if verdict is Verdict.FAILED else ANSWERS[verdict]
+        return self._known(verdict, id_high, id_low, problem.has_failed(reason))
 
     def _has_failed(self, id_high: int, id_low: int) -> Answer:
         found = self._find(id_high, id_low)

@@ -38,12 +38,17 @@ EVENTS: Final = {
     "stopping": Event("stopping{what}"),
     "stop_can_hurry": Event("Ctrl-C again ends it at once: {left}"),
     "stopped": Event("stopped{what}"),
+    "nginx_said": Event("nginx: {said}", ("kind",)),
+    "nginx_refused": Event("nginx itself has answered {status} to {method} {path}", ("status",)),
+    "access": Event("{method} {path} {status} in {took_ms} ms"),
     # API processes
     "api_serves": Event("api {index} on {socket}"),
     "api_stopped": Event("api {index} stopped"),
     "fast_path_off": Event("every payment takes the way through Python, at four times the CPU: {reason}"),
     "package_missing": Event("{package} is not installed, so this process cannot read the ledger: see {lock}"),
     "request_broke": Event("{path}: {error} at {place}", ("path",)),
+    "request_refused": Event("{path} has {status}: {detail}", ("path", "status", "detail")),
+    "payment_refused": Event("payment {correlation_id} is refused: {reason}", ("reason",)),
     "question_broke": Event("a question could not be answered"),
     "disk_failed": Event("the ring or the id memory cannot be brought to disk: {reason}"),
     # dispatcher

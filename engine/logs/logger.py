@@ -51,6 +51,6 @@ class Logger:
             return
         request = request_id.get()
         if request:
-            fields["request_id"] = request
+            fields.setdefault("request_id", request)
         text = EVENTS[event].text.format_map(fields)
         self._carrier.log(level, "%s", text, exc_info=is_traced, extra={"event": event, "fields": fields})

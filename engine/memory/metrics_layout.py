@@ -8,6 +8,7 @@ words                 content
 DISPATCHER_AT ..      the dispatcher's page; written by the dispatcher
 LEDGER_AT ..          the ledger's page; written by the ledger
 RECONCILE_AT ..       the page of reconciliation; written by `reconcile --again`
+NGINX_AT ..           what nginx has refused; written by `up`
 ====================  ===========================================================================================
 
 Each word has one writer, and counts for as long as the segment exists: a process that starts again goes on counting.
@@ -132,6 +133,9 @@ EXCEPTIONS: Final = (  # as engine.reconcile.finding.OPEN: their order is that o
     "missing_there", "missing_here", "amount_differs", "time_differs", "neither_half_differs",
 )  # fmt: skip
 RECONCILE_WORDS: Final = 32
+# --- what nginx has refused by itself, counted by `up` ---
+NGINX_STATUSES: Final = {500: 0, 501: 1, 503: 2, 504: 3}  # the status that clients got: its place
+NGINX_WORDS: Final = 8
 
 # --- where the pages are ---------------------------------------------------------------------------------------------
 
@@ -139,7 +143,8 @@ API_AT: Final = HEADER_WORDS
 DISPATCHER_AT: Final = API_AT + API_WORDS * API_PROCESSES_MAX
 LEDGER_AT: Final = DISPATCHER_AT + DISPATCHER_WORDS
 RECONCILE_AT: Final = LEDGER_AT + LEDGER_WORDS
-METRICS_WORDS: Final = RECONCILE_AT + RECONCILE_WORDS
+NGINX_AT: Final = RECONCILE_AT + RECONCILE_WORDS
+METRICS_WORDS: Final = NGINX_AT + NGINX_WORDS
 
 
 def api_at(index: int) -> int:

@@ -38,6 +38,8 @@ class Child:
       stop_signal: asks it to end in good order.
       serves: what is seen of its work; asked of one that runs.
       is_aid: whether the others do without it, so that its death fails no start.
+      stderr: the descriptor of its standard error; None: the supervisor's.
+      hears: called to take what it has said there.
     """
 
     def __init__(
@@ -49,9 +51,13 @@ class Child:
         serves: Callable[[], Sign] | None = None,
         *,
         is_aid: bool = False,
+        stderr: int | None = None,
+        hears: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self._is_aid = is_aid
+        self._stderr = stderr
+        self._hears = hears
         self._command = list(command)
         self._environment = dict(environment)
         self._stop_signal = stop_signal
@@ -81,6 +87,7 @@ class Child:
             os.killpg(self._process.pid, self._stop_signal)
             code = self._process.wait()
             self._process = None
+            self._hear()
             self._deaths = 1 if now_ms - self._started_ms >= STEADY_MS else self._deaths + 1
             self._start_ms = now_ms + backoff_ms(self._deaths)
             log.warning("process_ended", child=self.name, code=code, in_ms=self._start_ms - now_ms)
@@ -97,12 +104,14 @@ class Child:
                 env=self._environment,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 (the supervisor has no threads)
                 start_new_session=True,
+                stderr=self._stderr,
             )
 
     def look(self, now_ms: int) -> None:
         """Has it end, and so start anew, when it runs and does not do its work: it is stuck, or the socket on which it
         listens was removed. One that is stopped is let go on, and started anew when that does not last.
         """
+        self._hear()
         if self._serves is None or self._process is None or self._kill_ms is not None:
             return
         sign = self._serves()
@@ -120,6 +129,10 @@ class Child:
         # One that is stopped handles no other signal before this one. Then it can end in good order, with its locks
         # free; SIGKILL ends it in any case.
         os.killpg(self._process.pid, signal.SIGCONT)
+
+    def _hear(self) -> None:
+        if self._hears is not None:
+            self._hears()
 
     def has_failed(self, now_ms: int) -> bool:
         """Whether it died and the others need it; False if it has not been started yet."""
@@ -142,6 +155,7 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
             code = self._process.wait()
         self._process = None
+        self._hear()
         return code
 
 

@@ -1,8 +1,9 @@
 """The shipped ``nginx.conf``, adapted to this machine, and the command that runs it.
 
 The containers use the file as it is. On a machine without containers, the port, the directory and the number of API
-processes come from the settings. So three things in the file are replaced, and where the machine has IPv6 nginx listens
-there too; everything else stays the same.
+processes come from the settings. So these are replaced, and where the machine has IPv6 nginx listens
+there too. `up` hears all that nginx says, and with a console or ENGINE_ACCESS_LOG_PERCENT of its refusals and requests.
+All else stays the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import pwd
 import re
 import shutil
 from pathlib import Path
+
+from engine.supervise.nginx_log import FILE
 
 SHIPPED_PORT = 9999
 SHIPPED_RUN_DIR = "/run/engine"
@@ -31,6 +34,35 @@ _STATUS_BLOCK = f"""
 }}
 """
 
+_ACCESS_OFF = re.compile(r"^    access_log off;\n", re.MULTILINE)
+_ACCESS_BLOCK = """
+    # For `up`, which counts and writes them (engine/supervise/nginx_log.py): what nginx has refused by itself, and
+    # requests that are chosen at random. 502 and 504 stand for an API process that nginx could not ask.
+    split_clients $request_id $sampled {{
+        {share}
+        * "{others}";
+    }}
+    map "$status:$upstream_status" $own {{
+        "~^5[0-9][0-9]:(.*[ ,])?(502|504)?$" 1;
+        default "";
+    }}
+    map "$own$sampled" $is_logged {{
+        "" 0;
+        default 1;
+    }}
+    map $request_uri $logged_path {{
+        "~^(?<bare>[^?]{{0,200}})" $bare;
+        default "";
+    }}
+    map $upstream_http_request_id $logged_request {{
+        "" $named_request;
+        default $upstream_http_request_id;
+    }}
+    log_format engine escape=json '{{"at":"$msec","seconds":"$request_time","status":$status,"own":"$own",'
+        '"sampled":"$sampled","method":"$request_method","path":"$logged_path","request":"$logged_request"}}';
+    access_log {path} engine if=$is_logged;
+"""
+_ERROR_LOG = re.compile(r"^error_log stderr alert;$", re.MULTILINE)
 _LISTEN = re.compile(rf"^([ \t]*listen ){SHIPPED_PORT}\b([^;\n]*;\n)", re.MULTILINE)
 _SERVER_LINE = rf"^[ \t]*server unix:{SHIPPED_RUN_DIR}/api-[0-9]+\.sock[^;\n]*;\n"
 _SERVER_LINES = re.compile(rf"(?:{_SERVER_LINE})+", re.MULTILINE)
@@ -48,7 +80,9 @@ def find_conf() -> Path:
     return path
 
 
-def render(conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool, status: bool = False) -> str:
+def render(
+    conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool, status: bool = False, percent: int = 0
+) -> str:
     """The text of the shipped ``nginx.conf``, changed for one machine.
 
     Parameters:
@@ -57,7 +91,8 @@ def render(conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool
       run_dir: absolute directory of the Unix sockets and of nginx's own files.
       api_processes: how many API processes there are, behind ``run_dir``/api-INDEX.sock.
       ipv6: whether to listen on IPv6 besides IPv4. Where there is none, nginx would not start.
-      status: whether to tell the console how many connections there are.
+      status: whether to tell the console how many connections there are, and `up` what nginx has refused.
+      percent: how many requests `up` is told of.
 
     Raises ConfError if ``conf`` lacks one of the places that are replaced, or has it twice, and if ``run_dir`` cannot
     be written in a configuration file.
@@ -65,12 +100,22 @@ def render(conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool
     if not re.fullmatch(r"/[A-Za-z0-9._/-]+", run_dir):
         raise ConfError(f"directory {run_dir!r} must be absolute and hold letters, digits and . _ - / only")
     _expect_once(conf, _LISTEN, f"listen {SHIPPED_PORT}")
+    _expect_once(conf, _ERROR_LOG, "error_log stderr alert")
     _expect_once(conf, _SERVER_LINES, f"server unix:{SHIPPED_RUN_DIR}/api-0.sock")
+    conf = _ERROR_LOG.sub("error_log stderr warn;", conf)  # `up` limits it
     conf = _LISTEN.sub(rf"\g<1>{port}\g<2>" + (rf"\g<1>[::]:{port}\g<2>" if ipv6 else ""), conf)
     conf = _SERVER_LINES.sub(lambda match: _server_lines(match.group(), api_processes), conf)
+    if status or percent:
+        _expect_once(conf, _ACCESS_OFF, "access_log off")
+        conf = _ACCESS_OFF.sub(lambda _: _access(percent, f"{SHIPPED_RUN_DIR}/{FILE}"), conf)
     if status:  # before the brace that ends `http`
         conf = conf.rstrip().removesuffix("}").rstrip() + "\n" + _STATUS_BLOCK % port
     return conf.replace(f"{SHIPPED_RUN_DIR}/", f"{run_dir.rstrip('/')}/")
+
+
+def _access(percent: int, path: str) -> str:
+    share = "" if percent in (0, 100) else f"{percent}% 1;"
+    return _ACCESS_BLOCK.format(share=share, others="1" if percent == 100 else "", path=path)
 
 
 def command(conf_path: str, run_dir: str) -> list[str]:

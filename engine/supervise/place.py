@@ -10,6 +10,7 @@ from pathlib import Path
 from engine import run_dir
 from engine.settings import Settings
 from engine.supervise import nginx
+from engine.supervise.nginx_log import FILE
 
 
 class UpError(Exception):
@@ -30,6 +31,7 @@ class Place:
         """Raises UpError."""
         self._host = settings.host
         self._console = settings.console
+        self._access_percent = settings.logs.access_percent
         self._conf = ""
         self._lock = self._hold()
 
@@ -37,6 +39,11 @@ class Place:
     def conf_path(self) -> str:
         """Where nginx finds its configuration."""
         return f"{self._host.run_dir}/nginx.conf"
+
+    @property
+    def nginx_log(self) -> str:
+        """Where nginx writes about requests; "": it does not."""
+        return f"{self._host.run_dir}/{FILE}" if self._console.console or self._access_percent else ""
 
     def write_conf(self, *, ipv6: bool) -> None:
         """Writes nginx.conf for these settings. Raises nginx.ConfError, and UpError where it cannot be written."""
@@ -47,6 +54,7 @@ class Place:
             api_processes=self._host.api_processes,
             ipv6=ipv6,
             status=self._console.console,
+            percent=self._access_percent,
         )
         try:
             Path(self.conf_path).write_text(self._conf)

@@ -25,12 +25,13 @@ from engine.memory.errors import SegmentError
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
-from engine.storage import mapping, remembered
+from engine.storage import mapping, pages, remembered
 from engine.storage.remembered import Remembered
 from engine.storage.segment import HeldError, Segment
 from engine.supervise import alive, greeting, nginx, others, second, simulated
 from engine.supervise.alive import Readiness, is_alive
 from engine.supervise.child import Child
+from engine.supervise.nginx_log import NginxLog
 from engine.supervise.place import InTheWayError, Place, UpError
 from engine.supervise.pulse import Heartbeat
 from engine.supervise.simulated import Spot
@@ -119,8 +120,9 @@ def _words(simulate: bool) -> str:
 def _serve(settings: Settings, ready: _Ready) -> int:
     """Starts everything and tends it until a signal; returns the exit code."""
     place, (books, *rings) = ready.place, ready.segments
+    metrics = pages.open_to_write(settings)
     try:
-        children = _children(settings, place, books.words, ready.spots)
+        children = _children(settings, place, books.words, ready.spots, metrics.words if metrics else None)
     except (UpError, nginx.ConfError) as error:
         writing.fail(error)
         return 1
@@ -137,6 +139,7 @@ def _serve(settings: Settings, ready: _Ready) -> int:
             _tend(children)
             if time.monotonic() >= look_at:
                 look_at += LOOK_SECONDS
+                writing.tick()
                 problem = mapping.lost(ready.segments) or _look(place, children)
                 if problem:
                     writing.fail(problem)
@@ -194,7 +197,9 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> None:
             raise InTheWayError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
 
 
-def _children(settings: Settings, place: Place, books: Words, spots: list[Spot]) -> list[Child]:
+def _children(
+    settings: Settings, place: Place, books: Words, spots: list[Spot], counts: Words | None = None
+) -> list[Child]:
     """All processes, in the order of starting."""
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         raise UpError("nginx is not installed: `make setup` installs it")
@@ -219,8 +224,9 @@ def _children(settings: Settings, place: Place, books: Words, spots: list[Spot])
         children.append(Child("console", [*python, "console", *first], environment, is_aid=True))
     command = nginx.command(place.conf_path, settings.host.run_dir)
     serves = partial(alive.listens, ("127.0.0.1", settings.host.port))
-    children.append(Child("nginx", command, environment, signal.SIGQUIT, serves))
-    return children
+    said = NginxLog(place.nginx_log, counts, lambda: front.pid)
+    front = Child("nginx", command, environment, signal.SIGQUIT, serves, stderr=said.stderr, hears=said.look)
+    return [*children, front]
 
 
 def _start(settings: Settings, children: list[Child], stop: Stop, spots: list[Spot]) -> str:

@@ -66,7 +66,7 @@ def test_a_handler_that_raises_is_a_500_and_one_logged_line_and_the_loop_goes_on
         assert process.wait(5) == 0
         assert process.stderr is not None
         lines = process.stderr.read().splitlines()
-        assert [line.split(":")[0] for line in lines] == ["/broken", "later", "/body", "/check"]
+        assert [line.split(":")[0] for line in lines] == ["/broken", "/later", "/body", "/check"]
         assert all("a secret of the inside" in line for line in lines)
     finally:
         process.kill()

@@ -20,7 +20,7 @@ from engine import settings as settings_module
 from engine.books.reader import EXACT_MS, Sum, Window
 from engine.dispatch.attempt import Now
 from engine.dispatch.settlement import Settlement
-from engine.intake.http import Held
+from engine.intake.held import Held
 from engine.intake.problem import Answer
 from engine.intake.server import FULL_HELD_MS, Server
 from engine.memory import layout
