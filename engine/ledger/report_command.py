@@ -14,12 +14,14 @@ from typing import Final
 
 from engine import settings as settings_module
 from engine.ledger import picture
+from engine.ledger.advice_text import sentences
 from engine.ledger.command import opened
+from engine.ledger.database import Database
 from engine.ledger.errors import LedgerError
 from engine.ledger.latest import latest, latest_text
 from engine.ledger.queries import processor_names
 from engine.ledger.report_text import FORMATS, text
-from engine.ledger.reports import REPORTS, STEPS_MS, Stretch
+from engine.ledger.reports import REPORTS, STEPS_MS, Report, Stretch
 
 HELP = "What the ledger knows about a stretch of time. Times are UTC."
 LIMIT_SECONDS: Final = 300.0
@@ -77,6 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.picture is not None and arguments.picture.suffix.lower() != ".svg":
         print(f"engine: {arguments.picture} does not end in .svg, and the picture is SVG", file=sys.stderr)
         return 2
+    if arguments.picture is not None and arguments.report == "advice":
+        print("engine: advice has no picture", file=sys.stderr)
+        return 2
     if arguments.picture is not None and (end_ms - begin_ms) // step_ms > picture.STEPS_MAX:
         print(
             f"engine: a picture has up to {picture.STEPS_MAX} steps: draw less time, or longer steps", file=sys.stderr
@@ -87,8 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             stretch = Stretch(begin_ms, end_ms, step_ms)
             report = REPORTS[arguments.report](database, stretch)
-            is_with_newest = arguments.report == "payments" and arguments.format == "table" and report.rows
-            newest = latest_text(latest(database, stretch), processor_names(database)) if is_with_newest else ""
+            beneath = ""
+            if arguments.format == "table" and report.rows:
+                beneath = _beneath(arguments.report, database, stretch, report)
         finally:
             database.close()
     except LedgerError as error:
@@ -97,9 +103,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.picture is not None and not _draw(arguments.picture, picture.svg(arguments.report, report, step_ms)):
         return 1
     print(text(report, arguments.format, step_ms))
-    if newest:
-        print(f"\n{newest}")
+    if beneath:
+        print(f"\n{beneath}")
     return 0
+
+
+def _beneath(name: str, database: Database, stretch: Stretch, report: Report) -> str:
+    """What stands beneath a table."""
+    if name == "payments":
+        return latest_text(latest(database, stretch), processor_names(database))
+    return sentences(report) if name == "advice" else ""
 
 
 def _draw(path: Path, drawn: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from engine.ledger import advice as advised
 from engine.ledger import schema
 from engine.ledger.database import Database
 from engine.ledger.fees import Fees
@@ -256,6 +257,19 @@ def money(database: Database, stretch: Stretch) -> Report:
     return Report(columns, rows)
 
 
+def advice(database: Database, stretch: Stretch) -> Report:
+    """What was advised about windows that begin in the stretch; a row for each variable that an advice changes."""
+    columns = (
+        TIME, Column("until", "", Kind.TIME), Column("variable", "setting", Kind.TEXT), Column("value_now", "now"),
+        Column("value_advised", "to"), Column("gain_cents", "gain", Kind.CENTS),
+        Column("error_cents", "error", Kind.CENTS), *(Column(name, "", Kind.CENTS) for name in advised.CENTS),
+        *(Column(name, "", Kind.MS) for name in advised.WAITS),
+        *(Column(name, "", Kind.TEXT) for name in advised.WORDS),
+    )  # fmt: skip
+    found = advised.shown(database, stretch.contains(advised.table.c.from_ms))
+    return Report(columns, [tuple(one[column.name] for column in columns) for one in found])
+
+
 REPORTS: Final[dict[str, Make]] = {
     "payments": payments,
     "attempts": attempts,
@@ -264,6 +278,7 @@ REPORTS: Final[dict[str, Make]] = {
     "processors": processors,
     "money": money,
     "samples": samples,
+    "advice": advice,
 }
 
 

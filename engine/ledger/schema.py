@@ -17,7 +17,7 @@ from engine.ledger.rows import OPEN
 from engine.memory import layout
 from engine.memory.words import WORD_MAX
 
-VERSION: Final = "0003"  # the newest migration
+VERSION: Final = "0004"  # the newest migration
 PAYMENT_PARTITIONS: Final = 8
 NAMING: Final = {"pk": "%(table_name)s_pkey", "ck": "%(table_name)s_%(constraint_name)s"}
 

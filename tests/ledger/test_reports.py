@@ -20,7 +20,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from engine.ledger import picture, report_text
+from engine.ledger import advice, picture, report_text
+from engine.ledger.advice import Advice, Change, Earned, Window
 from engine.ledger.carry import carry
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.latest import Latest, latest, latest_text
@@ -259,6 +260,49 @@ def test_sums_are_rounded_half_to_even(microcents: int, cents: int) -> None:
     assert rounded(microcents) == cents
 
 
+ADVISED = (
+    Earned(900_00, 90_00, 40),
+    Earned(905_00, 85_00, 41),
+    Earned(950_00, 50_00, 2000),
+    Earned(960_00, 40_00, None),
+)
+
+
+def advise(database: Database, *changes: Change) -> list[int]:
+    was, replayed, advised, oracle = ADVISED
+    window = Window(NOW_MS + 5, NOW_MS + MINUTE, 100, 1000_00, 3, was, replayed, oracle, 50, "ccba24d")
+    return advice.record(
+        database, window,
+        [Advice(changes, advised, "wait longer"), Advice((), None, "nothing to advise: all of it is noise")],
+    )  # fmt: skip
+
+
+def test_advice_has_its_figures_and_what_follows_from_them(ledger: Database) -> None:
+    pair = (Change("ENGINE_WAIT_MAX_MS", 500, 10_000), Change("ENGINE_SUSPECT_MS", 40, 80))
+    assert advise(ledger, *pair) == [1, 2] and advise(ledger, *pair) == [3, 4]
+    first, second, nothing, *others = made(ledger, "advice", Stretch(NOW_MS, NOW_MS + MINUTE, MINUTE))
+    assert [row["number"] for row in others] == [3, 3, 4]
+    for row, (name, now, value) in zip((first, second), pair, strict=True):
+        assert (row["variable"], row["value_now"], row["value_advised"]) == (name, now, value)
+        assert (row["time"], row["until"], row["number"]) == (NOW_MS + 5, NOW_MS + MINUTE, 1)
+        assert (row["gain_cents"], row["error_cents"], row["advised_unsettled_cents"]) == (45_00, 5_00, 0)
+    assert (nothing["variable"], nothing["gain_cents"], nothing["advised_unsettled_cents"]) == (None, None, None)
+    for row in (first, nothing):
+        assert (row["was_unsettled_cents"], row["replayed_unsettled_cents"], row["oracle_unsettled_cents"]) == (
+            10_00, 10_00, 0,
+        )  # fmt: skip
+        assert (row["payments"], row["left_out"], row["replays"], row["program"]) == (100, 3, 50, "ccba24d")
+    assert made(ledger, "advice", Stretch(NOW_MS + 6, NOW_MS + MINUTE, MINUTE)) == []
+
+
+def test_no_advice_is_kept_without_its_figure(ledger: Database) -> None:
+    was, replayed, _, oracle = ADVISED
+    window = Window(NOW_MS, NOW_MS + MINUTE, 100, 1000_00, 3, was, replayed, oracle, 50, "ccba24d")
+    with pytest.raises(AssertionError, match="figure"):
+        advice.record(ledger, window, [Advice((Change("ENGINE_SUSPECT_MS", 40, 80),), None, "trust me")])
+    assert made(ledger, "advice", Stretch(0, 2 * NOW_MS, MINUTE)) == []
+
+
 def test_samples(filled: Database) -> None:
     expected = []
     for (at_ms,), rows in steps(ROWS.samples, lambda row: (row.at_ms,)).items():
@@ -336,8 +380,8 @@ def test_csv_and_json_lose_nothing() -> None:
 
 
 def test_a_picture_has_a_panel_for_each_quantity_and_a_line_for_each_processor(filled: Database) -> None:
-    for name, make in REPORTS.items():
-        report = make(filled, STRETCH)
+    for name in REPORTS.keys() - {"advice"}:  # which is words
+        report = REPORTS[name](filled, STRETCH)
         drawn = ElementTree.fromstring(picture.svg(name, report, MINUTE))
         texts = [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
         quantities = [column for column in report.columns if column.kind not in (Kind.TIME, Kind.TEXT)]
@@ -402,6 +446,25 @@ def test_the_command_prints_a_report(url: str, tmp_path: Path) -> None:
     assert json.loads(engine(url, "report", "payments", *words, "--format", "json").stdout)[0]["accepted"] == 600
 
 
+def test_advice_is_told_in_every_form(url: str) -> None:
+    database = open_ledger(url, name="engine", adds=True)
+    advise(database, Change("ENGINE_WAIT_MAX_MS", 500, 10_000))
+    database.close()
+    words = ("report", "advice", "--from", "2026-11-27T08:00Z", "--to", "2026-11-27T09:00Z")
+    done = engine(url, *words)
+    assert done.returncode == 0, done.stderr
+    for said in (
+        "ENGINE_WAIT_MAX_MS", "10000", "45.00", "wait longer", "nothing to advise: all of it is noise",
+        "with the advice:    earned 950.00, fees 50.00, not settled 0.00, mean wait 2000 ms",
+        "the oracle:         earned 960.00, fees 40.00, not settled 0.00\n",
+    ):  # fmt: skip
+        assert said in done.stdout
+    first, nothing = json.loads(engine(url, *words, "--format", "json").stdout)
+    assert (first["gain_cents"], nothing["gain_cents"]) == (4500, None)
+    (_, second) = csv.DictReader(engine(url, *words, "--format", "csv").stdout.splitlines())
+    assert (second["variable"], second["error_cents"]) == ("", "500")
+
+
 def test_a_ledger_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     for words in (("report", "payments"), ("ledger", "backup", str(tmp_path / "copy"))):
         done = engine(f"sqlite:///{tmp_path}/none.db", *words)
@@ -414,6 +477,7 @@ def test_bad_options_are_sentences(url: str, tmp_path: Path) -> None:
         ("report", "payments", "--from", "1h", "--to", "2h"), ("report", "payments", "--from", "soon"),
         ("report", "nothing"),
         ("report", "payments", "--from", "3000d", "--picture", str(tmp_path / "x.svg")),
+        ("report", "advice", "--picture", str(tmp_path / "x.svg")),
         ("report", "payments", "--picture", str(tmp_path / "x.png")),
     ):  # fmt: skip
         done = engine(url, *words)

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from engine.lab.ledger.server import Server
-from engine.ledger import acts, migrate, schema
+from engine.ledger import acts, advice, migrate, schema
 from engine.ledger.database import Database, open_ledger
 from engine.ledger.errors import TooNewError
 from engine.ledger.partitions import day
@@ -29,7 +29,7 @@ def opened(url: str) -> Database:
 
 def test_the_program_knows_the_newest_version_and_versions_are_in_order() -> None:
     assert migrate.revisions()[-1] == schema.VERSION
-    assert acts.action.metadata is schema.metadata  # whose tables stand in two modules
+    assert acts.action.metadata is advice.table.metadata is schema.metadata  # whose tables stand in three modules
     assert migrate.revisions() == sorted(migrate.revisions()) and {len(one) for one in migrate.revisions()} == {4}
 
 

@@ -16,6 +16,7 @@ from engine.lab import packages, results
 from engine.lab.contest import scenario as scenarios
 from engine.lab.contest.scenario import Fees, Scenario, ScenarioError
 from engine.lab.interrupt import interruptible
+from engine.lab.ledger.place import NEEDED
 from engine.lab.replay.policies import POLICIES, RIVALS
 from engine.lab.results import DONE, INTERRUPTED, UNUSABLE, say, write_json
 from engine.settings import Settings, SettingsError
@@ -46,6 +47,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--generate-flaky", type=_range, metavar="A:B", help="the same with processors that fail at random now and then"
     )
     option(
+        "--from-ledger",
+        nargs=2,
+        metavar=("FROM", "TO"),
+        help="replay what the ledger has of this time (2026-11-27T14:30Z, or 2h ago), under the settings of the "
+        "environment and under others, and write into it which would have earned more (docs/money.md)",
+    )
+    option(
         "--policy",
         type=_policies,
         default=list(POLICIES),
@@ -70,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=range(1, 65),
         default=os.cpu_count() or 1,
         metavar="N",
-        help="processes for --generate (default: the number of cores)",
+        help="processes for --generate and --from-ledger (default: the number of cores)",
     )
 
 
@@ -110,11 +118,12 @@ def _fees(text: str) -> Fees:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plays; returns the exit code."""
-    needed = ["rich", *(["matplotlib"] if arguments.picture else [])]
+    needed = ["rich", *(["matplotlib"] if arguments.picture else []), *(NEEDED if arguments.from_ledger else [])]
     problem = packages.missing(needed)
     seeds = arguments.generate or arguments.generate_flaky
-    if [arguments.scenario, arguments.generate, arguments.generate_flaky].count(None) != 2:
-        problem = problem or "give a SCENARIO, or --generate A:B, or --generate-flaky A:B"
+    kinds = [arguments.scenario, arguments.generate, arguments.generate_flaky, arguments.from_ledger]
+    if kinds.count(None) != len(kinds) - 1:
+        problem = problem or "give a SCENARIO, or --generate A:B, or --generate-flaky A:B, or --from-ledger FROM TO"
     if seeds and arguments.write:
         problem = problem or f"--write writes one scenario: give {GENERATED}SEED"
     if problem:
@@ -123,6 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
     with interruptible():
         try:
             settings = settings_module.read(os.environ)
+            if arguments.from_ledger:
+                return _play_ledger(arguments, settings, console)
             if seeds:
                 return _play_many(arguments, seeds, settings, console)
             return _play_one(arguments, _load(arguments.scenario), settings, console)
@@ -131,6 +142,17 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print("replay: interrupted", file=sys.stderr)
             return INTERRUPTED
+
+
+def _play_ledger(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from engine.lab.advice import command as from_ledger
+    from engine.lab.advice.record import RecordError
+    from engine.ledger.errors import LedgerError
+
+    try:
+        return from_ledger.run(arguments.from_ledger, settings, arguments.jobs, console)
+    except (RecordError, LedgerError) as error:
+        return _unusable(str(error))
 
 
 def _unusable(reason: str) -> int:

@@ -92,7 +92,7 @@ def best(scenario: Scenario, arrivals_ms: Sequence[int], model: Model, end_ms: i
     if any(after < before for before, after in zip((0, *arrivals_ms), arrivals_ms, strict=False)):
         raise ValueError("arrivals_ms must be in order, and none before the load")
     slot_ms, transit_ms = _slot_ms(scenario), model.transit_us // 1000
-    limits = _Limits(
+    limits = Limits(
         slots=end_ms // slot_ms + 1,
         handled=model.handled_max,
         begun=math.ceil(slot_ms * 1000 / model.service_us) if model.service_us else max(len(arrivals_ms), 1),
@@ -125,7 +125,7 @@ def best(scenario: Scenario, arrivals_ms: Sequence[int], model: Model, end_ms: i
     )
 
 
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """``slots`` of time in the run; requests ``handled`` at once; requests ``begun`` in one slot. For one processor."""
 
     slots: int
@@ -142,7 +142,7 @@ class _Span(NamedTuple):
     failing: bool
 
 
-class _Turns(NamedTuple):
+class Turns(NamedTuple):
     """One processor, by slots; a last entry stands for all that come after the run.
 
     ``left[t]`` is N(t): how many can be settled that are begun in slot t or later. ``soonest[t]`` is F(t): the slot in
@@ -160,7 +160,7 @@ def _slot_ms(scenario: Scenario) -> int:
     return math.gcd(SLOT_MS_MAX, *times_ms, *delays_ms)
 
 
-def _spans(begins: Sequence[int], conditions: Sequence[Condition], slot_ms: int, limits: _Limits) -> list[_Span]:
+def _spans(begins: Sequence[int], conditions: Sequence[Condition], slot_ms: int, limits: Limits) -> list[_Span]:
     firsts = [min(begin, limits.slots) for begin in begins]
     return [
         _Span(first, until, condition.delay_ms // slot_ms, condition.failing)
@@ -168,25 +168,34 @@ def _spans(begins: Sequence[int], conditions: Sequence[Condition], slot_ms: int,
     ]
 
 
-def _turns(spans: Sequence[_Span], limits: _Limits) -> _Turns:
-    """N and F of the module's text; ``spans`` cover all slots, in order."""
+def _turns(spans: Sequence[_Span], limits: Limits) -> Turns:
+    """Those of a processor whose ``spans`` cover all slots, in order."""
     fails = [span.failing for span in spans for _ in range(span.first, span.until)]
+    return turns([span.delay for span in spans for _ in range(span.first, span.until)], fails, limits)
+
+
+def turns(delays: Sequence[int], fails: Sequence[bool], limits: Limits) -> Turns:
+    """N and F of the module's text.
+
+    Parameters:
+      delays: for each slot, how many slots later ends what is begun in it.
+      fails: for each slot, whether what ends in it fails.
+    """
     left, soonest = [0] * (limits.slots + 1), [limits.slots] * (limits.slots + 1)
     count, end_soonest = 0, limits.slots
-    for span in reversed(spans):
-        for slot in range(span.until - 1, span.first - 1, -1):
-            end = slot + span.delay
-            if end < limits.slots and not fails[end]:
-                end_soonest = min(end, end_soonest)
-                count += limits.begun
-                # What is begun and ended in the same slot never waits for room.
-                if end_soonest > slot:
-                    count = min(count, limits.handled + left[end_soonest])
-            left[slot], soonest[slot] = count, end_soonest
-    return _Turns(left, soonest)
+    for slot in range(limits.slots - 1, -1, -1):
+        end = slot + delays[slot]
+        if end < limits.slots and not fails[end]:
+            end_soonest = min(end, end_soonest)
+            count += limits.begun
+            # What is begun and ended in the same slot never waits for room.
+            if end_soonest > slot:
+                count = min(count, limits.handled + left[end_soonest])
+        left[slot], soonest[slot] = count, end_soonest
+    return Turns(left, soonest)
 
 
-def _shared_out(ready: Sequence[int], cheap: _Turns, dear: _Turns) -> tuple[list[int], list[int]]:
+def _shared_out(ready: Sequence[int], cheap: Turns, dear: Turns) -> tuple[list[int], list[int]]:
     """Which payments are settled where: the slots in which those at the cheaper and at the dearer one are ready."""
     at_cheap: list[int] = []
     at_dear: list[int] = []
@@ -198,7 +207,7 @@ def _shared_out(ready: Sequence[int], cheap: _Turns, dear: _Turns) -> tuple[list
     return at_cheap[::-1], at_dear[::-1]
 
 
-def _ends(ready: Sequence[int], turns: _Turns, limits: _Limits) -> list[int]:
+def _ends(ready: Sequence[int], turns: Turns, limits: Limits) -> list[int]:
     """The slots in which payments end at a processor that takes them in turn, each as soon as there is room.
 
     Those for which the bound was too generous end in the last slot.

@@ -189,7 +189,7 @@ class World:
         if verdict == CHARGED and payment not in self._unresolved:
             assert inserted_us is not None
             self._router.observed[processor].ended(now_ms, ticket, True)
-            self._notes.settle(processor, inserted_us)
+            self._settle(payment, processor, requested_us, inserted_us)
             self._audits.settled(now_us, processor, requested_us, inserted_us)
             return
         observed = self._router.observed[processor]
@@ -246,8 +246,12 @@ class World:
     def _resolve(self, payment: int, entry: _Unresolved) -> None:
         assert entry.inserted_us is not None
         del self._unresolved[payment]
-        self._notes.settle(entry.processor, entry.inserted_us)
+        self._settle(payment, entry.processor, entry.requested_us, entry.inserted_us)
         self._audits.resolved(entry.processor, entry.requested_us, entry.inserted_us)
+
+    def _settle(self, payment: int, processor: int, requested_us: int, inserted_us: int) -> None:
+        """``processor`` has the payment since ``inserted_us``; each payment once."""
+        self._notes.settle(processor, inserted_us)
 
     def _ask_health(self, now_us: int, processor: int) -> None:
         there_us = now_us + self._model.transit_us
@@ -338,12 +342,12 @@ class World:
         unheard = list(self._unheard())
         open_payments = {one.payment for one in unheard}
         inserted = {
-            one.payment: (one.processor, one.inserted_us)
+            one.payment: (one.processor, one.requested_us, one.inserted_us)
             for one in unheard
             if one.inserted_us is not None and one.inserted_us <= end_us
         }
-        for processor, inserted_us in inserted.values():
-            self._notes.settle(processor, inserted_us)
+        for payment, (processor, requested_us, inserted_us) in inserted.items():
+            self._settle(payment, processor, requested_us, inserted_us)
         not_sent = accepted - self._waiting.head + self._waiting.count
         left = not_sent + len(open_payments) - len(inserted)
         assert accepted == sum(settled) + left, "a payment was lost or doubled"
