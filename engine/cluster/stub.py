@@ -242,7 +242,7 @@ class Stub:
         one = self._cell(cell)
         first = max(since, one.begin) - one.begin
         entries = tuple(entry for entry, _ in one.entries[first : first + limit])
-        return Page(entries, one.begin, one.end, one.told_ms)
+        return Page(entries, one.begin, one.end)
 
     def folded(self, by: Epoch, cell: int) -> Folded:
         """See Store."""
