@@ -108,7 +108,7 @@ class Agent:
 
     def reopen(self, payment: bytes, act: bytes) -> None:
         """A person takes back that a payment was given up; ``act``: the 16 bytes that name what the person did."""
-        self._calls.want(Operation.REOPEN, payment, act)
+        self._calls.want(Operation.REOPEN, (payment, act), (payment, act))
 
     def leave(self) -> None:
         """The cell stops; what it still holds is handed over. Nothing is said any more once the store has that."""
@@ -175,6 +175,10 @@ class Agent:
             arguments = identity.name, identity.place, self._life, row, membership.lease_ms
         elif operation is Operation.LEASE:
             arguments = by, membership.lease_ms, membership.tell(now.mono_ms, self.cell.unsure_ms())
+        elif operation is Operation.HELD:
+            arguments = by, row[1], PAGE_ROWS
+        elif operation is Operation.REOPEN:
+            arguments = by, *row
         elif operation is Operation.FOLLOW:
             arguments = by, key, self.cell.following.since[int(str(key))], PAGE_ROWS
         elif operation in (Operation.ACCEPT, Operation.PIN, Operation.CONCLUDE):
@@ -196,7 +200,7 @@ class Agent:
             self._forget(by.era)  # everything was purged between its lives
         self._membership.joined(by)
         self._next_ms.clear()
-        self._calls.want(Operation.HELD, FIRST, PAGE_ROWS)
+        self._read_what_is_held(by.number)
 
     def _leased(self, now: Moment, said: Said, lease: Lease) -> None:
         self._calls.done(Operation.LEASE)
@@ -211,19 +215,26 @@ class Agent:
         self._lost()
 
     def _adopted(self, now: Moment, said: Said, adoption: Adoption) -> None:
-        epoch = next(iter(said.rows))
+        (epoch,) = said.rows
         self._calls.done(Operation.ADOPT, epoch)
         by = self._membership.by
         if by is not None and adoption.holder == by.number:
-            self._calls.want(Operation.HELD, FIRST, PAGE_ROWS)
+            self._read_what_is_held(int(str(epoch)))
+
+    def _read_what_is_held(self, of: int, after: bytes = FIRST) -> None:
+        """Reads what this epoch holds, since that of another one was handed over, or a page more.
+
+        Each hand-over is read by itself: what was asked before an adoption shows nothing of it.
+        """
+        self._calls.want(Operation.HELD, (of, after), (of, after))
 
     def _handed_over(self, now: Moment, said: Said, page: tuple[Kept, ...]) -> None:
-        after = next(iter(said.rows))
-        self._calls.done(Operation.HELD, after)
+        ((of, after),) = said.rows.values()
+        self._calls.done(Operation.HELD, (of, after))
         for kept in page:
             self.cell.take(now, kept, said.asked_ms)
         if len(page) == PAGE_ROWS:
-            self._calls.want(Operation.HELD, page[-1].id, PAGE_ROWS)
+            self._read_what_is_held(of, page[-1].id)
 
     def _accepted(self, now: Moment, said: Said, rows: tuple[Row, ...]) -> None:
         for offer, row in zip(said.rows.values(), rows, strict=True):
@@ -231,14 +242,16 @@ class Agent:
 
     def _pinned(self, now: Moment, said: Said, rows: tuple[Row, ...]) -> None:
         for pin, row in zip(said.rows.values(), rows, strict=True):
-            self.cell.pinned(now, pin.id, row, said.asked_ms)
+            self.cell.pinned(now, pin, row, said.asked_ms)
 
     def _concluded(self, now: Moment, said: Said, rows: tuple[Row, ...]) -> None:
         for outcome, row in zip(said.rows.values(), rows, strict=True):
             self.cell.concluded(now, outcome.id, row, said.asked_ms)
 
     def _reopened(self, now: Moment, said: Said, row: Row) -> None:
-        self.cell.reopened(now, next(iter(said.rows)), row, said.asked_ms)
+        ((payment, act),) = said.rows.values()
+        self._calls.done(Operation.REOPEN, (payment, act))
+        self.cell.reopened(now, payment, row, said.asked_ms)
 
     def _followed(self, now: Moment, said: Said, page: Page) -> None:
         cell = int(str(next(iter(said.rows))))
