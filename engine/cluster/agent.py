@@ -20,7 +20,7 @@ from engine.cluster import health
 from engine.cluster.actions import AskHealth, Say
 from engine.cluster.calls import Operation, Said
 from engine.cluster.cell import Cell, Moment
-from engine.cluster.membership import ADOPT_EVERY_MS, RENEW_MS
+from engine.cluster.membership import RENEW_MS
 from engine.cluster.values import (
     Adoption,
     Call,
@@ -206,7 +206,7 @@ class Agent:
         self._calls.done(Operation.LEASE)
         self._membership.renewed(said.asked_ms, now.mono_ms, now.wall_ms, lease)
         self.cell.following.heard(lease)
-        if self._membership.may_adopt(now.mono_ms) and self._is_due(now, Operation.ADOPT, ADOPT_EVERY_MS):
+        if self._membership.may_adopt(now.mono_ms):
             for member in lease.members:
                 if member.holder == member.epoch and member.until_ms <= lease.now_ms:
                     self._calls.want(Operation.ADOPT, member.epoch)

@@ -19,7 +19,6 @@ LEASE_MS = 5000
 RENEW_MS = 250  # from one renewal to the next: what is told with it, sums wait for
 CLOCK_APART_MS = 250  # a cell whose clock is further from the store's sends nothing for the first time
 CLOCK_TRIP_MS = 200  # an answer that took longer says nothing of the clock: half of that may be on one way
-ADOPT_EVERY_MS = 500  # between two looks for cells whose lease is over
 
 
 @dataclass(slots=True)

@@ -166,6 +166,14 @@ def test_an_adopted_pin_never_moves_and_becomes_a_dead_letter(world: World, verd
     assert held.is_dead
 
 
+def test_what_a_dead_cell_had_accepted_is_another_ones_within_its_lease_and_a_second(world: World) -> None:
+    one, two = world.start("one"), world.start("two")
+    world.turn([one, two], 2 * LEASE_MS)
+    world.accepted(one)
+    world.turn([two], LEASE_MS + 1000)
+    assert PAYMENT in two.cell.held
+
+
 def test_what_was_adopted_unpinned_is_free(world: World) -> None:
     one, two = world.start("one"), world.start("two")
     world.accepted(one)

@@ -84,7 +84,6 @@ MUTANTS = {
     "gap-is-whole": Mutant("a sequence with a gap is taken for whole", Following, "next", wrong.next_whatever),
     "counted-again": Mutant("a page is counted twice", Following, "next", wrong.next_again),
     "sent-before-pinned": Mutant("a request leaves before the store has its pin", Cell, "pin", wrong.pin_at_once),
-    "taken-late": Mutant("what has ended is taken again from a late answer", Cell, "take", wrong.take_late),
     "offer-forgotten": Mutant(
         "what a customer was told 503 for is forgotten, though the store may have it",
         Cell,

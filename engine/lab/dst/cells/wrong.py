@@ -10,7 +10,7 @@ from engine.cluster.calls import Operation, Said
 from engine.cluster.cell import ACCEPT_MS_MAX, Cell, Moment
 from engine.cluster.following import Following
 from engine.cluster.health import Asking
-from engine.cluster.held import Held, Stage
+from engine.cluster.held import Stage
 from engine.cluster.membership import Membership
 from engine.cluster.pins import Pinned
 from engine.cluster.stub import Stub
@@ -108,12 +108,6 @@ def pin_at_once(self: Cell, now: Moment, payment: bytes, processor: int) -> bool
     held.stage = Stage.PINNED
     self._send(held)
     return True
-
-
-def take_late(self: Cell, now: Moment, kept: Kept, asked_ms: int) -> None:
-    by = self.membership.by
-    if by is not None and kept.holder == by.number and kept.id not in self.held:
-        self.held[kept.id] = Held.taken(kept, now.mono_ms)
 
 
 def tick_forgetting_offers(self: Cell, now: Moment) -> None:
