@@ -79,6 +79,12 @@ def check_lease(lease_ms: int, told_ms: int = 0) -> None:
     _check_number("told_ms", told_ms)
 
 
+def check_adoption(by: Epoch, epoch: int) -> None:
+    """Nobody adopts itself."""
+    if epoch == by.number:
+        raise ValueError(f"epoch {epoch} cannot adopt itself")
+
+
 def check_limit(limit: int, since: int = 0) -> None:
     """A page has 1 to ROWS_MAX rows."""
     _check_number("limit", limit, ROWS_MAX, 1)

@@ -223,7 +223,8 @@ class Lease(NamedTuple):
 
 
 class Adoption(NamedTuple):
-    """Who holds the payments of an epoch now. ``until_ms``: its lease runs until then, and it holds them itself."""
+    """Who holds the payments of an epoch now, 0 when the store does not know that epoch. ``until_ms``: its lease runs
+    until then, and it holds them itself."""
 
     holder: int
     until_ms: int = 0
