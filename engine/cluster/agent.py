@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol
 
 from engine.cluster import health
-from engine.cluster.actions import AskHealth, Say
+from engine.cluster.actions import AskHealth, HealthTold, Say
 from engine.cluster.calls import Operation, Said
 from engine.cluster.cell import Cell, Moment
 from engine.cluster.membership import RENEW_MS
@@ -99,6 +99,7 @@ class Agent:
             Operation.FOLLOW: self._followed,
             Operation.FOLDED: self._folded,
             Operation.ASK: self._asked,
+            Operation.ANSWER: self._shared,
             Operation.PURGE: self._purged,
         }
 
@@ -109,6 +110,10 @@ class Agent:
     def reopen(self, payment: bytes, act: bytes) -> None:
         """A person takes back that a payment was given up; ``act``: the 16 bytes that name what the person did."""
         self._calls.want(Operation.REOPEN, (payment, act), (payment, act))
+
+    def share_health(self, asked: AskHealth, status: int, body: bytes) -> None:
+        """A processor has answered a query that this cell has asked for all."""
+        self._calls.want(Operation.ANSWER, asked.processor, (asked.processor, asked.asked_ms, status, body))
 
     def leave(self) -> None:
         """The cell stops; what it still holds is handed over. Nothing is said any more once the store has that."""
@@ -177,7 +182,7 @@ class Agent:
             arguments = by, membership.lease_ms, membership.tell(now.mono_ms, self.cell.unsure_ms())
         elif operation is Operation.HELD:
             arguments = by, row[1], PAGE_ROWS
-        elif operation is Operation.REOPEN:
+        elif operation in (Operation.REOPEN, Operation.ANSWER):
             arguments = by, *row
         elif operation is Operation.FOLLOW:
             arguments = by, key, self.cell.following.since[int(str(key))], PAGE_ROWS
@@ -273,7 +278,13 @@ class Agent:
         self._calls.done(Operation.ASK, question.subject)
         by = self._membership.by
         if by is not None and self.health.is_granted(now.mono_ms, said, question, by.number):
-            self.cell.actions.append(AskHealth(question.subject))
+            self.cell.actions.append(AskHealth(question.subject, question.asked_ms))
+        if self.health.is_newer(question):
+            self.cell.actions.append(HealthTold(question.subject, question.status, question.body))
+
+    def _shared(self, now: Moment, said: Said, result: None) -> None:
+        for processor in said.rows:
+            self._calls.done(Operation.ANSWER, processor)
 
     def _purged(self, now: Moment, said: Said, era: int) -> None:
         self._forget(era)

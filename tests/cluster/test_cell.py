@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from engine.cluster.actions import Reply, ReplyTo, Request, Say
+from engine.cluster.actions import AskHealth, HealthTold, Reply, ReplyTo, Request, Say
 from engine.cluster.agent import FIRST, Agent, Identity
 from engine.cluster.calls import ANSWER_MS_MAX, Operation
 from engine.cluster.cell import ACCEPT_MS_MAX, Bounds, Cell, Moment
@@ -50,6 +50,8 @@ class World:
         self.agents: list[Agent] = []
         self.sent: list[Request] = []
         self.replies: list[Reply] = []
+        self.asked: list[AskHealth] = []
+        self.told: list[HealthTold] = []
         self.held_back: list[tuple[Agent, int, object]] = []  # answers that wait
         self.holds_back = ""  # the operation whose answers wait
 
@@ -85,6 +87,10 @@ class World:
                 self.sent.append(action)
             elif isinstance(action, Reply):
                 self.replies.append(action)
+            elif isinstance(action, AskHealth):
+                self.asked.append(action)
+            else:
+                self.told.append(action)
 
     def turn(self, agents: Sequence[Agent], for_ms: int, step_ms: int = 100) -> None:
         """Lets time pass for these cells; the others stand still."""
@@ -325,3 +331,13 @@ def test_after_a_purge_every_cell_forgets_and_counts_anew(world: World) -> None:
     world.end(one, world.pinned(one), Verdict.CHARGED)
     world.turn([one, two], 1000)
     assert all(isinstance(each, Books) and len(each.counted) == 1 for each in books)
+
+
+def test_the_answer_to_one_cells_query_for_health_is_told_to_all(world: World) -> None:
+    one, two = world.start("one"), world.start("two")
+    world.turn([one, two], 8000)
+    assert {asked.processor for asked in world.asked} == {0, 1}
+    for asked in world.asked[:2]:
+        one.share_health(asked, 200, b"{}")
+    world.turn([one, two], 1000)
+    assert sorted(told.processor for told in world.told) == [0, 0, 1, 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.cluster.calls import ANSWER_MS_MAX, Calls, Operation, Said
 from engine.cluster.following import Following
 from engine.cluster.health import LOOK_MS, Asking
-from engine.cluster.membership import CLOCK_APART_MS, CLOCK_TRIP_MS, Membership, share
+from engine.cluster.membership import CLOCK_APART_MS, CLOCK_TRIP_MS, Membership
 from engine.cluster.values import INTEGER_MAX, NO_PROCESSOR, Entry, Epoch, Kind, Lease, Member, Outcome, Page, Question
 
 BY = Epoch(1, 10, 1)
@@ -87,9 +87,14 @@ def test_what_is_told_waits_for_pins_that_are_on_their_way() -> None:
 
 def test_the_shares_of_a_capacity_make_the_whole_and_nobody_has_none() -> None:
     for living in range(1, 9):
-        shares = [share(100, living, place) for place in range(living)]
+        cells = [member(cell)._replace(until_ms=STORE_MS + 1) for cell in range(1, living + 1)]
+        memberships = [Membership(LEASE_MS) for _ in cells]
+        for cell, membership in enumerate(memberships, 1):
+            membership.joined(Epoch(cell, 10 * cell, 1))
+            membership.renewed(1000, 1000, STORE_MS, lease(*cells, member(9)))  # the lease of cell 9 is over
+        shares = [membership.share(100) for membership in memberships]
         assert sum(shares) == 100 and max(shares) - min(shares) <= 1
-    assert share(2, 5, 4) == 1
+        assert all(membership.share(2) >= 1 for membership in memberships)
 
 
 def test_a_call_without_an_answer_is_said_again_and_only_the_newest_counts() -> None:

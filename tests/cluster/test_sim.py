@@ -19,6 +19,7 @@ REACHED = (
     *("accept NEW", "accept SAME", "accept CONFLICT", "pin NEW", "pin SAME", "conclude NEW", "conclude SAME"),
     *("adopted", "join", "leave", "purge", "the store restarts", "the store refuses", "is killed", "stands still"),
     *("is cut off from the store", "is cut off from a processor", "its clock is set", "asks for the health of"),
+    "is told of health",
     *("stands still with something in its hands", "complete books looked at", "ends SETTLED", "ends GIVEN_UP"),
     "dead letters in the end",
 )
