@@ -42,9 +42,18 @@ class Say(NamedTuple):
 
 
 class AskHealth(NamedTuple):
-    """A query for a processor's health, for all cells, at once."""
+    """A query for a processor's health, for all cells, at once. ``asked_ms``: the store's clock when it was granted."""
 
     processor: int
+    asked_ms: int
 
 
-Action = Reply | Request | Say | AskHealth
+class HealthTold(NamedTuple):
+    """A newer answer to such a query, whichever cell has asked: its status, and its body."""
+
+    processor: int
+    status: int
+    body: bytes
+
+
+Action = Reply | Request | Say | AskHealth | HealthTold

@@ -17,10 +17,10 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol
 
 from engine.cluster import health
-from engine.cluster.actions import AskHealth, Say
+from engine.cluster.actions import AskHealth, HealthTold, Say
 from engine.cluster.calls import Operation, Said
 from engine.cluster.cell import Cell, Moment
-from engine.cluster.membership import ADOPT_EVERY_MS, RENEW_MS
+from engine.cluster.membership import RENEW_MS
 from engine.cluster.values import (
     Adoption,
     Call,
@@ -99,6 +99,7 @@ class Agent:
             Operation.FOLLOW: self._followed,
             Operation.FOLDED: self._folded,
             Operation.ASK: self._asked,
+            Operation.ANSWER: self._shared,
             Operation.PURGE: self._purged,
         }
 
@@ -108,7 +109,11 @@ class Agent:
 
     def reopen(self, payment: bytes, act: bytes) -> None:
         """A person takes back that a payment was given up; ``act``: the 16 bytes that name what the person did."""
-        self._calls.want(Operation.REOPEN, payment, act)
+        self._calls.want(Operation.REOPEN, (payment, act), (payment, act))
+
+    def share_health(self, asked: AskHealth, status: int, body: bytes) -> None:
+        """A processor has answered a query that this cell has asked for all."""
+        self._calls.want(Operation.ANSWER, asked.processor, (asked.processor, asked.asked_ms, status, body))
 
     def leave(self) -> None:
         """The cell stops; what it still holds is handed over. Nothing is said any more once the store has that."""
@@ -175,6 +180,10 @@ class Agent:
             arguments = identity.name, identity.place, self._life, row, membership.lease_ms
         elif operation is Operation.LEASE:
             arguments = by, membership.lease_ms, membership.tell(now.mono_ms, self.cell.unsure_ms())
+        elif operation is Operation.HELD:
+            arguments = by, row[1], PAGE_ROWS
+        elif operation in (Operation.REOPEN, Operation.ANSWER):
+            arguments = by, *row
         elif operation is Operation.FOLLOW:
             arguments = by, key, self.cell.following.since[int(str(key))], PAGE_ROWS
         elif operation in (Operation.ACCEPT, Operation.PIN, Operation.CONCLUDE):
@@ -196,13 +205,13 @@ class Agent:
             self._forget(by.era)  # everything was purged between its lives
         self._membership.joined(by)
         self._next_ms.clear()
-        self._calls.want(Operation.HELD, FIRST, PAGE_ROWS)
+        self._read_what_is_held(by.number)
 
     def _leased(self, now: Moment, said: Said, lease: Lease) -> None:
         self._calls.done(Operation.LEASE)
         self._membership.renewed(said.asked_ms, now.mono_ms, now.wall_ms, lease)
         self.cell.following.heard(lease)
-        if self._membership.may_adopt(now.mono_ms) and self._is_due(now, Operation.ADOPT, ADOPT_EVERY_MS):
+        if self._membership.may_adopt(now.mono_ms):
             for member in lease.members:
                 if member.holder == member.epoch and member.until_ms <= lease.now_ms:
                     self._calls.want(Operation.ADOPT, member.epoch)
@@ -211,19 +220,26 @@ class Agent:
         self._lost()
 
     def _adopted(self, now: Moment, said: Said, adoption: Adoption) -> None:
-        epoch = next(iter(said.rows))
+        (epoch,) = said.rows
         self._calls.done(Operation.ADOPT, epoch)
         by = self._membership.by
         if by is not None and adoption.holder == by.number:
-            self._calls.want(Operation.HELD, FIRST, PAGE_ROWS)
+            self._read_what_is_held(int(str(epoch)))
+
+    def _read_what_is_held(self, of: int, after: bytes = FIRST) -> None:
+        """Reads what this epoch holds, since that of another one was handed over, or a page more.
+
+        Each hand-over is read by itself: what was asked before an adoption shows nothing of it.
+        """
+        self._calls.want(Operation.HELD, (of, after), (of, after))
 
     def _handed_over(self, now: Moment, said: Said, page: tuple[Kept, ...]) -> None:
-        after = next(iter(said.rows))
-        self._calls.done(Operation.HELD, after)
+        ((of, after),) = said.rows.values()
+        self._calls.done(Operation.HELD, (of, after))
         for kept in page:
             self.cell.take(now, kept, said.asked_ms)
         if len(page) == PAGE_ROWS:
-            self._calls.want(Operation.HELD, page[-1].id, PAGE_ROWS)
+            self._read_what_is_held(of, page[-1].id)
 
     def _accepted(self, now: Moment, said: Said, rows: tuple[Row, ...]) -> None:
         for offer, row in zip(said.rows.values(), rows, strict=True):
@@ -231,14 +247,16 @@ class Agent:
 
     def _pinned(self, now: Moment, said: Said, rows: tuple[Row, ...]) -> None:
         for pin, row in zip(said.rows.values(), rows, strict=True):
-            self.cell.pinned(now, pin.id, row, said.asked_ms)
+            self.cell.pinned(now, pin, row, said.asked_ms)
 
     def _concluded(self, now: Moment, said: Said, rows: tuple[Row, ...]) -> None:
         for outcome, row in zip(said.rows.values(), rows, strict=True):
             self.cell.concluded(now, outcome.id, row, said.asked_ms)
 
     def _reopened(self, now: Moment, said: Said, row: Row) -> None:
-        self.cell.reopened(now, next(iter(said.rows)), row, said.asked_ms)
+        ((payment, act),) = said.rows.values()
+        self._calls.done(Operation.REOPEN, (payment, act))
+        self.cell.reopened(now, payment, row, said.asked_ms)
 
     def _followed(self, now: Moment, said: Said, page: Page) -> None:
         cell = int(str(next(iter(said.rows))))
@@ -260,7 +278,13 @@ class Agent:
         self._calls.done(Operation.ASK, question.subject)
         by = self._membership.by
         if by is not None and self.health.is_granted(now.mono_ms, said, question, by.number):
-            self.cell.actions.append(AskHealth(question.subject))
+            self.cell.actions.append(AskHealth(question.subject, question.asked_ms))
+        if self.health.is_newer(question):
+            self.cell.actions.append(HealthTold(question.subject, question.status, question.body))
+
+    def _shared(self, now: Moment, said: Said, result: None) -> None:
+        for processor in said.rows:
+            self._calls.done(Operation.ANSWER, processor)
 
     def _purged(self, now: Moment, said: Said, era: int) -> None:
         self._forget(era)

@@ -31,6 +31,7 @@ class Operation(StrEnum):
     FOLLOW = "follow"
     FOLDED = "folded"
     ASK = "ask"
+    ANSWER = "answer"
     PURGE = "purge"
 
 

@@ -14,7 +14,7 @@ from engine.cluster.following import Following
 from engine.cluster.held import Held, Stage
 from engine.cluster.membership import Membership
 from engine.cluster.pins import Step, is_ours
-from engine.cluster.values import NO_PROCESSOR, Kept, Kind, Offer, Outcome, Row, Verdict
+from engine.cluster.values import NO_PROCESSOR, Kept, Kind, Offer, Outcome, Pin, Row, Verdict
 from engine.connectors.answers import Verdict as Answer
 
 BEFORE_MS = -1  # any call
@@ -113,14 +113,14 @@ class Cell:
         self.calls.want(Operation.PIN, payment, pin)
         return True
 
-    def pinned(self, now: Moment, payment: bytes, row: Row, asked_ms: int) -> None:
+    def pinned(self, now: Moment, pin: Pin, row: Row, asked_ms: int) -> None:
         """The store has answered a pin."""
-        self.calls.done(Operation.PIN, payment)
-        held = self.held.get(payment)
-        if held is None or held.stage is not Stage.PINNING:
+        self.calls.done(Operation.PIN, pin.id)
+        held = self.held.get(pin.id)
+        if held is None or held.stage is not Stage.PINNING or held.pins != pin.number:
             return
         if row.verdict not in (Verdict.NEW, Verdict.SAME):
-            del self.held[payment]
+            del self.held[pin.id]
             if row.kept is not None and row.kept.outcome is None:
                 self.take(now, row.kept, asked_ms)  # as the store has it; if another epoch holds it, not at all
         elif self.membership.may_begin(now.mono_ms):
@@ -189,7 +189,6 @@ class Cell:
 
     def reopened(self, now: Moment, payment: bytes, row: Row, asked_ms: int) -> None:
         """The store has answered an act that takes a ``give_up`` back."""
-        self.calls.done(Operation.REOPEN, payment)
         if row.kept is not None and row.kept.outcome is None:
             self._ended.pop(payment, None)
             self.take(now, row.kept, asked_ms)

@@ -17,8 +17,6 @@ from typing import NamedTuple
 
 from engine.cluster.values import Entry, Lease, Page
 
-NEVER_MS = 1 << 62
-
 
 class _Goal(NamedTuple):
     """A moment in the store: where each cell's sequence ended, and until when all of it together is complete."""
@@ -44,8 +42,7 @@ class Following:
             self.since.setdefault(member.cell, 0)
         if self._goal is None:
             told = [member.told_ms for member in lease.members if member.holder == member.epoch]
-            open_ms = NEVER_MS if lease.open_ms is None else lease.open_ms
-            self._goal = _Goal({member.cell: member.end for member in lease.members}, min(open_ms, *told))
+            self._goal = _Goal({member.cell: member.end for member in lease.members}, min(lease.open_ms, *told))
         self._reach()
 
     def next(self, cell: int, page: Page) -> Sequence[Entry]:

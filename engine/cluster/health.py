@@ -2,6 +2,7 @@
 
 The store grants the question to one cell and writes down when. The cell asks after that, and at once: a grant that it
 hears late, because it stood still or the store was slow, is not used, so that no question comes close before the next.
+Whoever asks the store for the question sees the newest answer, so that all cells know it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Asking:
     def __init__(self, processors: int) -> None:
         self._asked_ms: list[int | None] = [None] * processors  # the last question that the store has told of
         self._next_ms = [0] * processors
+        self._answered_ms = [0] * processors
 
     def due(self, now_ms: int) -> list[int]:
         """The processors for which the store is asked now."""
@@ -27,6 +29,12 @@ class Asking:
         for processor in due:
             self._next_ms[processor] = now_ms + LOOK_MS
         return due
+
+    def is_newer(self, question: Question) -> bool:
+        """Whether the store shows an answer that this cell has not been told of. It is, then."""
+        is_newer = question.answered_ms > self._answered_ms[question.subject]
+        self._answered_ms[question.subject] = max(question.answered_ms, self._answered_ms[question.subject])
+        return is_newer
 
     def is_granted(self, now_ms: int, said: Said, question: Question, epoch: int) -> bool:
         """Whether this cell, in this epoch, asks now. The first answer of all says only what was asked before."""

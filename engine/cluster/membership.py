@@ -19,7 +19,6 @@ LEASE_MS = 5000
 RENEW_MS = 250  # from one renewal to the next: what is told with it, sums wait for
 CLOCK_APART_MS = 250  # a cell whose clock is further from the store's sends nothing for the first time
 CLOCK_TRIP_MS = 200  # an answer that took longer says nothing of the clock: half of that may be on one way
-ADOPT_EVERY_MS = 500  # between two looks for cells whose lease is over
 
 
 @dataclass(slots=True)
@@ -31,6 +30,7 @@ class Membership:
     ``ahead_ms``: how far its wall clock is ahead of the store's, by the newest answer that says it.
     ``heard_since_ms``: since when the store has answered each renewal in time; None: it does not.
     ``told_ms``: UTC. Each pin that the cell makes from now on has this requestedAt or a later one.
+    ``living``: the numbers of the cells whose lease ran when the store answered last, its own among them.
     ``floor_ms``: UTC. What other cells had told when this one got its first lease: sums may be complete until then.
     """
 
@@ -42,6 +42,7 @@ class Membership:
     heard_ms: int = 0
     told_ms: int = 0
     floor_ms: int = 0
+    living: tuple[int, ...] = ()
     _store_ahead_ms: int = field(default=0)  # the store's clock less the engine's, as far as it is known at the least
 
     def joined(self, by: Epoch) -> None:
@@ -60,6 +61,8 @@ class Membership:
             self.heard_since_ms = asked_ms
         if self.until_ms == 0:
             self.floor_ms = max(self.floor_ms, *(member.told_ms for member in lease.members))
+        running = (one for one in lease.members if one.holder == one.epoch and one.until_ms > lease.now_ms)
+        self.living = tuple(sorted(member.cell for member in running))
         self.heard_ms = now_ms
         self.until_ms = max(self.until_ms, asked_ms + self.lease_ms)
         self._store_ahead_ms = lease.now_ms - now_ms  # it has moved on meanwhile: never more than the truth
@@ -91,6 +94,12 @@ class Membership:
         since_ms = self.heard_since_ms
         return self.holds(now_ms) and since_ms is not None and now_ms - since_ms >= self.lease_ms
 
+    def share(self, capacity: int) -> int:
+        """How much of a processor's capacity this cell may use: as much as each of the living, and never nothing."""
+        if self.by is None or self.by.cell not in self.living:
+            return 1
+        return _share(capacity, len(self.living), self.living.index(self.by.cell))
+
     def requested_ms(self, wall_ms: int) -> int:
         """The requestedAt of a pin that is made now: the wall clock, but never before what was told."""
         return max(wall_ms, self.told_ms, self.floor_ms)
@@ -109,11 +118,6 @@ class Membership:
         return self.told_ms
 
 
-def share(capacity: int, living: int, place: int) -> int:
-    """How much of a processor's capacity one of the ``living`` cells may use: an equal part, and never nothing.
-
-    Parameters:
-      place: of the cell in the order of the living ones' names, from 0: the first ones get what does not divide.
-    """
-    assert living > 0 and 0 <= place < living
+def _share(capacity: int, living: int, place: int) -> int:
+    """An equal part; the first in the order of their numbers get what does not divide."""
     return max(1, capacity // living + (place < capacity % living))

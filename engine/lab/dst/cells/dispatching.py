@@ -18,6 +18,7 @@ from engine.lab.dst.cells.processors import PROCESSORS
 REQUEST_MS = 800  # an answer later than this is not waited for
 WAIT_FIRST_MS, WAIT_LAST_MS = 50, 1600
 DEAD_WAIT_MS = 3000
+CAPACITY = 24  # of both processors together, for all cells
 REASON = 1  # of what is given up: its age
 
 
@@ -57,10 +58,11 @@ class Dispatching:
     def step(self, now: Moment) -> None:
         """Begins what is due."""
         self._time_out(now)
+        room = self._cell.membership.share(CAPACITY)
         self._courses = {payment: self._courses.get(payment) or Course() for payment in self._cell.held}
         for held in list(self._cell.held.values()):
             course = self._courses[held.id]
-            if course.out or now.mono_ms < course.next_ms:
+            if course.out or now.mono_ms < course.next_ms or len(self.in_flight) >= room:
                 continue
             if held.stage is Stage.FREE:
                 self._begin(now, held, course)

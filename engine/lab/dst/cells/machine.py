@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
-from engine.cluster.actions import Action, AskHealth, Reply, Request, Say
+from engine.cluster.actions import Action, AskHealth, HealthTold, Reply, Request, Say
 from engine.cluster.agent import Agent, Identity
 from engine.cluster.cell import Bounds, Cell, Moment
 from engine.cluster.membership import Membership
@@ -66,7 +66,7 @@ class Surroundings(Protocol):
     def reply(self, machine: Machine, reply: Reply) -> None:
         """A customer is answered."""
 
-    def ask_health(self, machine: Machine, processor: int, is_late: bool) -> None:
+    def ask_health(self, machine: Machine, asked: AskHealth, is_late: bool) -> None:
         """A query for health leaves for a processor; ``is_late``: the cell stood still with it in its hands."""
 
 
@@ -77,6 +77,7 @@ class Machine:
         self.name = f"cell-{number}"
         self.life = 0
         self.skew_ms = 0
+        self.told_health = 0  # how often it was told of a processor's health
         self.is_alive = False
         self.stands_until_ms = 0
         self.stands_next_ms: int | None = None  # how long it stands still at the next thing that it would send
@@ -202,6 +203,8 @@ class Machine:
             ticket = self.dispatching.sent(self.now, action.id, action.number)
             self._around.request(self, action, ticket)
         elif isinstance(action, AskHealth):
-            self._around.ask_health(self, action.processor, is_late)
+            self._around.ask_health(self, action, is_late)
+        elif isinstance(action, HealthTold):
+            self.told_health += 1
         else:
             self._around.reply(self, action)

@@ -84,7 +84,6 @@ MUTANTS = {
     "gap-is-whole": Mutant("a sequence with a gap is taken for whole", Following, "next", wrong.next_whatever),
     "counted-again": Mutant("a page is counted twice", Following, "next", wrong.next_again),
     "sent-before-pinned": Mutant("a request leaves before the store has its pin", Cell, "pin", wrong.pin_at_once),
-    "taken-late": Mutant("what has ended is taken again from a late answer", Cell, "take", wrong.take_late),
     "offer-forgotten": Mutant(
         "what a customer was told 503 for is forgotten, though the store may have it",
         Cell,
@@ -98,6 +97,13 @@ MUTANTS = {
         "_joined",
         wrong.joined_of_any_era,
         ((Agent, "joined_truly", Agent._joined),),
+    ),
+    "adoption-unread": Mutant(
+        "what was asked before an adoption is taken for what the adoption hands over",
+        Agent,
+        "_read_what_is_held",
+        wrong.read_once,
+        ((Agent, "read_truly", Agent._read_what_is_held),),
     ),
     "told-too-much": Mutant(
         "a cell tells that it makes no more old pins while one is on its way", Cell, "unsure_ms", lambda _: None

@@ -69,7 +69,6 @@ class Processor:
         self.number = number
         self.mood: tuple[Treatment, ...] = (Treatment.SERVE,)
         self.charges: dict[bytes, Charge] = {}
-        self.asked_ms: list[int] = []  # when it was asked for its health
         self._scheduler = scheduler
         self._chance = chance
         self._charged = charged
@@ -98,9 +97,9 @@ class Processor:
         charge = self.charges.get(payment)
         self._answer(answer, answers.ABSENT if charge is None else answers.found(*charge))
 
-    def ask_health(self) -> None:
+    def ask_health(self, answer: Callable[[], None]) -> None:
         """A query for its health has arrived."""
-        self.asked_ms.append(self._scheduler.mono_ms)
+        self._scheduler.after(self._chance.randint(*ANSWER_MS), answer)
 
     def _charge(self, payment: bytes, charge: Charge) -> Outcome:
         if payment in self.charges:

@@ -26,6 +26,7 @@ def reached(world: World) -> Counter[str]:
     counts["dead letters in the end"] += sum(
         held.is_dead for machine in world.machines for held in machine.cell.held.values()
     )
+    counts["is told of health"] += sum(machine.told_health for machine in world.machines)
     counts["complete books looked at"] += world.checks.complete
     return counts
 

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from engine.cluster.actions import Reply, ReplyTo, Request, Say
+from engine.cluster.actions import AskHealth, Reply, ReplyTo, Request, Say
 from engine.cluster.values import Kind
 from engine.connectors.answers import Outcome
 from engine.lab.dst.cells.checks import Checks
@@ -119,11 +119,19 @@ class World:
         asked = self.processors[processor]
         self._carry(machine, asked, asked.look, payment, self._way_back(machine, asked, ticket))
 
-    def ask_health(self, machine: Machine, processor: int, is_late: bool) -> None:
+    def ask_health(self, machine: Machine, asked: AskHealth, is_late: bool) -> None:
         """See Surroundings. The one late question of a cell that stood still is exempt."""
-        self._add(f"{machine.name} asks for the health of {processor}", None)
+        self._add(f"{machine.name} asks for the health of {asked.processor}", None)
         if not is_late:
-            self.checks.asked_health(processor)
+            self.checks.asked_health(asked.processor)
+        processor, life = self.processors[asked.processor], machine.life
+
+        def answer() -> None:
+            name = f"processor-{asked.processor}"
+            share = machine.agent.share_health
+            self.network.carry(name, machine.name, machine.hear, life, share, asked, 200, b"{}")
+
+        self._carry(machine, processor, processor.ask_health, answer)
 
     def _carry(self, machine: Machine, processor: Processor, arrive: Any, *what: Any) -> None:
         self.network.carry(machine.name, f"processor-{processor.number}", arrive, *what)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.cluster.agent import Agent
+from engine.cluster.agent import FIRST, Agent
 from engine.cluster.calls import Operation, Said
 from engine.cluster.cell import ACCEPT_MS_MAX, Cell, Moment
 from engine.cluster.following import Following
 from engine.cluster.health import Asking
-from engine.cluster.held import Held, Stage
+from engine.cluster.held import Stage
 from engine.cluster.membership import Membership
 from engine.cluster.pins import Pinned
 from engine.cluster.stub import Stub
@@ -110,12 +110,6 @@ def pin_at_once(self: Cell, now: Moment, payment: bytes, processor: int) -> bool
     return True
 
 
-def take_late(self: Cell, now: Moment, kept: Kept, asked_ms: int) -> None:
-    by = self.membership.by
-    if by is not None and kept.holder == by.number and kept.id not in self.held:
-        self.held[kept.id] = Held.taken(kept, now.mono_ms)
-
-
 def tick_forgetting_offers(self: Cell, now: Moment) -> None:
     for offer, since_ms in self._offers.items():
         if now.mono_ms - since_ms >= ACCEPT_MS_MAX:
@@ -136,3 +130,7 @@ def granted_late(self: Asking, _now_ms: int, _said: Said, question: Question, ep
     before_ms = self._asked_ms[question.subject]
     self._asked_ms[question.subject] = question.asked_ms
     return before_ms != question.asked_ms and question.asker == epoch
+
+
+def read_once(self: Agent, _of: int, after: bytes = FIRST) -> None:
+    Agent.read_truly(self, 0, after)  # type: ignore[attr-defined]
