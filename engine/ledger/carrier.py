@@ -35,8 +35,9 @@ from engine.memory import layout
 from engine.memory.journal_layout import Kind
 from engine.payment import Payment
 
-PAYMENTS_MAX: Final = 4000  # new ones of each ring in a batch
-RECORDS_MAX: Final = 10_000  # of the journal in a batch
+# What is taken at once bounds the memory of a batch, also when the database was away for long.
+PAYMENTS_MAX: Final = 2500  # new ones of each ring in a batch
+RECORDS_MAX: Final = 5000  # of the journal in a batch
 
 
 class Carrier:
@@ -94,8 +95,9 @@ class Carrier:
         moment = view.moment()  # after the journal: where the era begins that it tells of, in every ring
         self._eras.look(moment, now_ms)
         self._take(history)
+        hints = self._records.touched
         found = [
-            follower.look(PAYMENTS_MAX, self._hints(number), ready[number], self._eras.begin_of(number), is_whole)
+            follower.look(PAYMENTS_MAX, hints.get(number, ()), ready[number], self._eras.begin_of(number), is_whole)
             for number, follower in enumerate(self._followers)
         ]
         self._is_whole = all(one.is_whole for one in found) and self._sequence >= self._targets[0]
@@ -108,7 +110,7 @@ class Carrier:
         accepting = self._view.accepting()
         samples = self._samples.look(now_ms, sum(ready), moment.settled, waiting, payments, accepting)
         records = self._records
-        self._batch = Batch(
+        batch = Batch(
             self._cursor,
             self._cursor._replace(
                 generation=self._view.generation,
@@ -129,11 +131,12 @@ class Carrier:
             tuple(self._gaps),
             tuple(records.acts),
         )
-        return self._batch
+        self._next = batch.cursor  # and nothing more of it is kept: a batch is large
+        return batch
 
     def carried(self) -> None:
         """The last batch is in SQL."""
-        self._cursor = self._batch.cursor
+        self._cursor = self._next
         self._records.clear()
         self._found.clear()
         self._unread.clear()
@@ -271,16 +274,14 @@ class Carrier:
         """The era of a payment that is kept at (1 + ring, position); of one that is parked the present one."""
         return self._eras.of_slot(ring - 1, position)
 
-    def _hints(self, number: int) -> list[int]:
-        """Positions of this ring of which the journal has told something."""
-        return [position for ring, position in self._records.touched if ring == number]
-
     def _rows_of_rings(self, found: Sequence[Seen], now_ms: int) -> list[PaymentRow]:
         rows = list[PaymentRow]()
         for number, seen in enumerate(found):
+            begin, era = self._eras.begin_of(number), self._eras.current
             for payment in seen.payments:
-                row = self._row(payment, number, payment.position)
-                if payment.state != layout.PARKED or row.era != self._eras.current:
+                in_era = era if payment.position >= begin else None  # nearly always; it is asked of every payment
+                row = self._row(payment, number, payment.position, in_era)
+                if payment.state != layout.PARKED or row.era != era:
                     rows.append(row)
                 elif self._view.find_parked(row.accepted) is None:
                     rows += self._last_seen(row, now_ms)

@@ -159,7 +159,8 @@ def _payments(rows: Iterable[PaymentRow], now_ms: int) -> list[Values]:
     last: dict[tuple[bytes, int], PaymentRow] = {}
     for row in rows:
         key = row.id, row.era
-        if key not in last or row.rank >= last[key].rank:
+        before = last.get(key)
+        if before is None or row.rank >= before.rank:
             last[key] = row
     return [
         (
@@ -183,11 +184,15 @@ def _attempts(batch: Batch, number: int, now_ms: int) -> tuple[list[Values], lis
     begin = batch.expected.journal if batch.expected.journal_number == batch.cursor.journal_number else 0
     fresh, late = list[Values](), list[Values]()
     for row in known.values():
-        (fresh if row.sequence >= begin else late).append(
+        (
+            sequence, era, identity, attempt, processor, is_lookup, began_ms, ended_ms, outcome, status, error,
+            latency_us, requested_ms,
+        ) = row  # fmt: skip
+        (fresh if sequence >= begin else late).append(
             (
-                number, row.sequence, row.era, row.id, row.number, row.processor, int(row.is_lookup),
-                _began_ms(row, now_ms), row.ended_ms, row.outcome, row.status, row.error, row.latency_us,
-                row.requested_ms, now_ms, now_ms,
+                number, sequence, era, identity, attempt, processor, int(is_lookup),
+                _began_ms(row, now_ms) if began_ms is None else began_ms, ended_ms, outcome, status, error, latency_us,
+                requested_ms, now_ms, now_ms,
             )
         )  # fmt: skip
     return fresh, late
@@ -198,9 +203,7 @@ def _merged(before: AttemptRow, after: AttemptRow) -> AttemptRow:
 
 
 def _began_ms(row: AttemptRow, now_ms: int) -> int:
-    """When it began; where the record of that is lost, when it must have."""
-    if row.began_ms is not None:
-        return row.began_ms
+    """When it must have begun, where the record of that is lost."""
     return now_ms if row.ended_ms is None else row.ended_ms - (row.latency_us or 0) // 1000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -71,6 +72,7 @@ def _carry(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     os.nice(NICE)
+    gc.disable()  # it would go through all open payments again and again; the process does it itself, now and then
     process = Process(settings, asked.is_set, asked.wait)
     try:
         process.run()

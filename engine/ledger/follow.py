@@ -10,9 +10,11 @@ looks at a ring looks at the table after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
+from engine.ledger import slots
 from engine.ledger.rows import RingCursor
 from engine.memory import layout
 from engine.payment import Payment
@@ -62,52 +64,48 @@ class RingFollower:
         """Payments that have slots and are not over."""
         return len(self._open)
 
-    def look(self, most: int, hints: Iterable[int], ready: int, begin: int = 0, is_whole: bool = False) -> Seen:
+    def look(self, most: int, hints: Collection[int], ready: int, begin: int = 0, is_whole: bool = False) -> Seen:
         """Looks at ``most`` new payments below ``ready``, and at open ones: all of ``hints``, and some of the others.
 
         ``begin``: where the era begins; if that is new, all open ones below are looked at. ``is_whole``: at all.
         """
-        found = Seen([], [], [], [])
-        open_at_once = len(self._open) if is_whole else OPEN_LOOKED_AT
-        is_whole = open_at_once >= len(self._open)
-        for position in self._unread:
-            self._look_again(position, found)
+        found, still_open = Seen([], [], [], []), self._open
+        open_at_once = len(still_open) if is_whole else OPEN_LOOKED_AT
+        is_whole = open_at_once >= len(still_open)
+        again = {*self._unread, *still_open.keys() & hints}
         self._unread.clear()
-        for position in {position for position in hints if position in self._open}:
-            self._look_again(position, found)
         if begin > self._begin:  # a purge has ended what is open below, and what was over before it must be seen
-            for position in [position for position in self._open if position < begin]:
-                self._look_again(position, found)
-        for position in [position for position, _ in zip(self._open, range(open_at_once), strict=False)]:
-            self._look_again(position, found)
-        self._look_at_new(most, ready, found)
+            again.update(position for position in still_open if position < begin)
+        again.update(itertools.islice(still_open, open_at_once))
+        self._look_again(sorted(again), found)
+        self._look_at_new(most, ready, begin, found)
         return found._replace(is_whole=is_whole and self.seen >= ready)
 
     def cursor(self) -> RingCursor:
         """How far SQL has this ring, once what was found is there."""
         if not self._open:
             return RingCursor(self._number, self.seen, self.seen, (), self._begin)
-        still_open, above = sorted(self._open), list[tuple[int, int]]()
-        for position, following in zip(still_open, (*still_open[1:], self.seen), strict=True):
-            if following > position + 1:
-                above.append((position + 1, following))
+        still_open = sorted(self._open)
+        ends = [*still_open[1:], self.seen]
+        above = [(one + 1, end) for one, end in zip(still_open, ends, strict=True) if end > one + 1]
         return RingCursor(self._number, still_open[0], self.seen, tuple(above), self._begin)
 
     def forget_open(self, below: int) -> None:
         """A purge has ended what was open below this position, where the next era begins."""
-        self._begin = max(self._begin, below)
+        if below <= self._begin:
+            return
+        self._begin = below
         for position in [position for position in self._open if position < below]:
             del self._open[position]
 
-    def _look_at_new(self, most: int, ready: int, found: Seen) -> None:
+    def _look_at_new(self, most: int, ready: int, begin: int, found: Seen) -> None:
         position = self.seen
         oldest = min(ready, self._ring.head - self._ring.slots)
         if position < oldest:  # certainly given away
             found.missed.append((position, oldest))
             position = oldest
-        end = min(ready, position + most)
-        while position < end:
-            payment = self._ring.read(position)
+        positions = range(position, min(ready, position + most))
+        for position, payment in zip(positions, slots.read(self._ring, positions), strict=True):
             if payment is None:
                 if found.missed and found.missed[-1][1] == position:
                     found.missed[-1] = found.missed[-1][0], position + 1
@@ -115,21 +113,20 @@ class RingFollower:
                     found.missed.append((position, position + 1))
             else:
                 found.payments.append(payment)
-                if payment.state not in LEFT:
+                if payment.state not in LEFT and position >= begin:
                     self._open[position] = payment
-            position += 1
-        self.seen = max(self.seen, position)
+        self.seen = max(self.seen, positions.stop)
 
-    def _look_again(self, position: int, found: Seen) -> None:
-        before = self._open.pop(position, None)
-        payment = self._ring.read(position)
-        if payment is None:
-            if before is not None:
-                found.lost.append(before)
-            else:
-                found.gone.append(position)
-            return
-        if payment != before:
-            found.payments.append(payment)
-        if payment.state not in LEFT:
-            self._open[position] = payment  # at the end: others come first next time
+    def _look_again(self, positions: Sequence[int], found: Seen) -> None:
+        for position, payment in zip(positions, slots.read(self._ring, positions), strict=True):
+            before = self._open.pop(position, None)
+            if payment is None:
+                if before is not None:
+                    found.lost.append(before)
+                else:
+                    found.gone.append(position)
+                continue
+            if payment != before:
+                found.payments.append(payment)
+            if payment.state not in LEFT:
+                self._open[position] = payment  # at the end: others come first next time

@@ -12,6 +12,7 @@ from engine.memory.acts_layout import unpack_result
 from engine.memory.journal_layout import STATUS_NO_ANSWER, TOOK_BITS, TOOK_MASK, Health, Kind, Sent
 
 WAITING_MAX: Final = 10_000  # requests without an end that are remembered; what is older stays without one
+_ENDS: Final = (int(Kind.ANSWERED), int(Kind.LOOKED_UP))  # numbers compare faster, and it is asked of each record
 DISPATCHER_ENDED: Final = "the dispatcher ended"
 
 
@@ -29,14 +30,14 @@ class Records:
         self.states: list[ProcessorStateRow] = []
         self.fees: list[FeeRow] = []
         self.acts: list[ActRow] = []
-        self.touched: list[tuple[int, int]] = []  # (ring, position) of slots that have changed
+        self.touched: dict[int, list[int]] = {}  # by ring: positions of slots that have changed
 
     def take(self, records: Iterable[Record]) -> None:
         """Adds the rows of these records; :meth:`clear` forgets the rows, and not what they wait for."""
         for one in records:
             if one.ring:
-                self.touched.append((one.ring - 1, one.position))
-            if one.kind in (Kind.ANSWERED, Kind.LOOKED_UP):
+                self.touched.setdefault(one.ring - 1, []).append(one.position)
+            if one.kind in _ENDS:
                 self._end(one)
             elif one.kind == Kind.SENT:
                 self._begin(one)
@@ -58,8 +59,9 @@ class Records:
 
     def clear(self) -> None:
         """The rows are in SQL."""
-        for rows in (self.attempts, self.health, self.states, self.fees, self.acts, self.touched):
+        for rows in (self.attempts, self.health, self.states, self.fees, self.acts):
             rows.clear()
+        self.touched.clear()
 
     def _begin(self, one: Record) -> None:
         row = self._attempt(one, one.sequence)._replace(is_lookup=one.code != Sent.REQUEST)

@@ -8,6 +8,7 @@ journal keep what they can. With ENGINE_LEDGER=best nobody waits for it, and wha
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ from engine.storage.segment import HeldError, Segment
 PAUSE_S: Final = 0.25  # between two looks for a journal, and while a purge waits
 SECOND_MS: Final = 1000
 LOOK_EVERY_S: Final = 1.0  # between two checks that this is still the memory that the engine uses
-TEND_EVERY_S: Final = 30.0  # between two rounds of retention
+TEND_EVERY_S: Final = 30.0  # between two rounds of retention, and of collecting what refers to itself
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
 HOLD_TRIES: Final = 40  # with PAUSE_S between them: the time that a predecessor has to end
@@ -219,6 +220,7 @@ class Process:
     def _tend(self, now: float) -> None:
         assert self._database is not None
         if now >= self._tend_at:
+            gc.collect()
             is_more = tend(self._database, self._settings.ledger.retention_days)
             self._tend_at = now if is_more else now + TEND_EVERY_S
 
