@@ -92,6 +92,10 @@ class HostSettings:
         "ENGINE_PORT", 9999, "TCP port", 1, 65_535,
         "Where nginx listens under `up`; the containers' port is in `nginx.conf`.",
     )
+    client_rate: int = variable(
+        "ENGINE_CLIENT_RATE", 0, "requests/s", 0, 1_000_000,
+        "How many requests of one client nginx lets through in a second under `up`; more get 429. 0: all of them.",
+    )
     api_processes: int = variable(
         "ENGINE_API_PROCESSES", 2, "processes", 1, 16,
         "API processes, each with a ring of its own.",

@@ -206,6 +206,15 @@ class Handler(socketserver.StreamRequestHandler):
             self.wfile.write(b"HTTP/1.1 " + self.server.status + b"\r\n" + retry + b"Content-Length: 0\r\n\r\n")
 
 
+ON_EVERY_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
 @dataclass(frozen=True)
 class Response:
     status: int
@@ -278,6 +287,13 @@ def check_problem(response: Response, status: int) -> None:
     assert response.headers["Content-Type"] == "application/problem+json"
     assert document["type"] == "about:blank" and document["title"] and document["detail"]
     assert "nginx/" not in response.headers["Server"]
+    check_headers(response)
+
+
+def check_headers(response: Response) -> None:
+    """What every answer has, once, whoever gave it."""
+    for name, value in ON_EVERY_ANSWER.items():
+        assert response.headers.get_all(name) == [value]
 
 
 def test_a_killed_api_process_costs_no_client_an_error(front: Front) -> None:
@@ -341,6 +357,37 @@ def test_a_restarted_api_process_is_used_again_within_two_seconds(front: Front) 
                 assert time.monotonic() < deadline
                 assert front.pay() == 202
                 time.sleep(0.01)
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"202 Accepted", b"400 Bad Request", b"404 Not Found", b"500 Error"])
+def test_the_answers_of_api_processes_have_the_same_headers_and_nothing_else_of_nginx(
+    front: Front, status: bytes
+) -> None:
+    with front.api(0) as api:
+        api.status = status
+        response = front.send("GET", "/health")
+    assert response.status == int(status[:3])
+    check_headers(response)
+    assert not {"Request-Id", "Allow", "Retry-After", "RateLimit-Policy"} & set(response.headers)
+
+
+def test_a_client_that_sends_more_than_its_rate_is_told_to_wait_and_others_are_served(tmp_path: Path) -> None:
+    port, conf = free_port(), tmp_path / "nginx.conf"
+    conf.write_text(nginx.render(SHIPPED, port=port, run_dir=str(tmp_path), api_processes=1, ipv6=False, rate=1))
+    with subprocess.Popen(nginx.command(str(conf), str(tmp_path)), stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: alive.listens(("127.0.0.1", port)) is Sign.SERVES, READY_SECONDS, "nginx")
+            front = Front(tmp_path, port)
+            with front.api(0):
+                answers = [front.send("POST", "/payments", b"{}", source="127.0.0.9") for _ in range(20)]
+                refused = [answer for answer in answers if answer.status == 429]
+                assert answers[0].status == answers[1].status == 202 and refused
+                check_problem(refused[0], 429)
+                assert refused[0].headers["Retry-After"] == "1"
+                assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"client";q=1;w=1'}
+                assert front.send("POST", "/payments", b"{}", source="127.0.0.10").status == 202
+        finally:
+            process.terminate()
 
 
 def test_without_any_api_process_a_client_is_told_to_come_back(front: Front) -> None:

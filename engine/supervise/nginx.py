@@ -62,6 +62,18 @@ _ACCESS_BLOCK = """
         '"sampled":"$sampled","method":"$request_method","path":"$logged_path","request":"$logged_request"}}';
     access_log {path} engine if=$is_logged;
 """
+_LIMITED = "        limit_conn_log_level info;\n"
+_RATE_ZONE = """
+    # 160 bytes for each client of the last moments.
+    limit_req_zone $client zone=rate:10m rate={rate}r/s;
+
+    # HTTP and not bytes"""
+_RATE = """        # ENGINE_CLIENT_RATE: as many may come at once as in a second.
+        limit_req zone=rate burst={burst} nodelay;
+        limit_req_status 429;
+        limit_req_log_level info;
+        add_header RateLimit-Policy '"client";q={rate};w=1' always;
+"""
 _ERROR_LOG = re.compile(r"^error_log stderr alert;$", re.MULTILINE)
 _LISTEN = re.compile(rf"^([ \t]*listen ){SHIPPED_PORT}\b([^;\n]*;\n)", re.MULTILINE)
 _SERVER_LINE = rf"^[ \t]*server unix:{SHIPPED_RUN_DIR}/api-[0-9]+\.sock[^;\n]*;\n"
@@ -81,7 +93,15 @@ def find_conf() -> Path:
 
 
 def render(
-    conf: str, *, port: int, run_dir: str, api_processes: int, ipv6: bool, status: bool = False, percent: int = 0
+    conf: str,
+    *,
+    port: int,
+    run_dir: str,
+    api_processes: int,
+    ipv6: bool,
+    status: bool = False,
+    percent: int = 0,
+    rate: int = 0,
 ) -> str:
     """The text of the shipped ``nginx.conf``, changed for one machine.
 
@@ -93,6 +113,7 @@ def render(
       ipv6: whether to listen on IPv6 besides IPv4. Where there is none, nginx would not start.
       status: whether to tell the console how many connections there are, and `up` what nginx has refused.
       percent: how many requests `up` is told of.
+      rate: how many requests of one client are let through in a second; 0: all.
 
     Raises ConfError if ``conf`` lacks one of the places that are replaced, or has it twice, and if ``run_dir`` cannot
     be written in a configuration file.
@@ -108,6 +129,9 @@ def render(
     if status or percent:
         _expect_once(conf, _ACCESS_OFF, "access_log off")
         conf = _ACCESS_OFF.sub(lambda _: _access(percent, f"{SHIPPED_RUN_DIR}/{FILE}"), conf)
+    if rate:
+        conf = conf.replace("\n    # HTTP and not bytes", _RATE_ZONE.format(rate=rate), 1)
+        conf = conf.replace(_LIMITED, _LIMITED + _RATE.format(rate=rate, burst=rate), 1)
     if status:  # before the brace that ends `http`
         conf = conf.rstrip().removesuffix("}").rstrip() + "\n" + _STATUS_BLOCK % port
     return conf.replace(f"{SHIPPED_RUN_DIR}/", f"{run_dir.rstrip('/')}/")

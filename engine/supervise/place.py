@@ -55,6 +55,7 @@ class Place:
             ipv6=ipv6,
             status=self._console.console,
             percent=self._access_percent,
+            rate=self._host.client_rate,
         )
         try:
             Path(self.conf_path).write_text(self._conf)

@@ -10,7 +10,8 @@ from engine.console.families import FAMILIES, Family, Kind, markdown
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 CLOSED = {
-    "version", "python", "layout", "name", "ring", "reason", "processor", "outcome", "state", "process", "place", "status",
+    "version", "python", "layout", "name", "ring", "reason", "processor", "outcome", "state", "process", "place",
+    "status",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from engine.intake.http import Http
 from engine.intake.server import Server
 from tests.hostile.running import Engine
 from tests.hostile.wire import ask
+from tests.test_nginx_conf import ON_EVERY_ANSWER
 
 DEFAULTS = engine_settings.read({})
 EXAMPLES_MAX = 60  # for each operation
@@ -75,4 +76,6 @@ def test_the_document_is_served_as_it_is(nginx: tuple[str, int]) -> None:
     max_examples=EXAMPLES_MAX, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 def test_every_answer_is_as_described(hostile_engine: Engine, case: schemathesis.Case[Any]) -> None:
-    case.call_and_validate(base_url=hostile_engine.url)
+    answer = case.call_and_validate(base_url=hostile_engine.url)
+    for name, value in ON_EVERY_ANSWER.items():
+        assert answer.headers[name.lower()] == [value]
