@@ -59,14 +59,14 @@ soak: setup ## as many payments as it settles, for minutes or hours; SOAK_OPTION
 	./engine.sh soak $(SOAK_OPTIONS)
 
 check: setup-dev ## lint, types and the pure tests, in seconds
-	.venv/bin/ruff check engine tests scripts
-	.venv/bin/ruff format --check engine tests scripts
+	.venv/bin/ruff check engine tests scripts ops
+	.venv/bin/ruff format --check engine tests scripts ops
 	.venv/bin/mypy
 	.venv/bin/python -m pytest $(PURE)
 
 test: setup-dev ## what `make check` does, and all other tests
-	.venv/bin/ruff check engine tests scripts
-	.venv/bin/ruff format --check engine tests scripts
+	.venv/bin/ruff check engine tests scripts ops
+	.venv/bin/ruff format --check engine tests scripts ops
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -n 2 --dist loadgroup
 

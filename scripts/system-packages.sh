@@ -3,8 +3,8 @@
 # there. Reads $PYTHON: the Python that .venv is made with.
 #   run  nginx, libuv (socketify loads it), a C compiler (the intake's compiled part), Python's venv module
 #   lab  wrk, the load of `make bench` at saturation
-#   dev  valgrind, with which `make test` counts instructions; PostgreSQL, for the ledger's tests;
-#        Chromium, for the tests of the console's page
+#   dev  valgrind, with which `make test` counts instructions; PostgreSQL, for the ledger's tests; Prometheus, whose
+#        promtool tries the alerts; Chromium, for the tests of the console's page
 set -euo pipefail
 level=$1
 PATH=$PATH:/usr/sbin:/sbin
@@ -18,6 +18,7 @@ echo '#include <stdlib.h>' | "${CC:-cc}" -E - >/dev/null 2>&1 || missing+=(gcc l
 [ "$level" != dev ] || command -v valgrind >/dev/null || missing+=(valgrind)
 [ "$level" != dev ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 [ "$level" != dev ] || command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
+[ "$level" != dev ] || command -v promtool >/dev/null || missing+=(prometheus)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 # give_up WHY: says what to install, for somebody who can.
@@ -38,10 +39,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 # Debian starts a service that it installs, and nginx would take port 80. A policy that says no (exit code 101) keeps it
-# from starting now; the engine runs an nginx of its own, and tests their own PostgreSQL, so both services are switched off
-# for later starts too.
+# from starting now; the engine runs an nginx of its own, tests their own PostgreSQL, and of Prometheus only promtool is
+# needed, so these services are switched off for later starts too.
 policy=/usr/sbin/policy-rc.d
-if [[ " ${missing[*]} " =~ \ (nginx|postgresql)\  && ! -e $policy ]]; then
+if [[ " ${missing[*]} " =~ \ (nginx|postgresql|prometheus)\  && ! -e $policy ]]; then
     printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
     trap '"${root[@]}" rm -f "$policy"' EXIT
     "${root[@]}" chmod 755 "$policy"
@@ -49,6 +50,6 @@ fi
 echo "setup: installing ${missing[*]}"
 "${root[@]}" apt-get update -qq
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-for service in nginx postgresql; do
+for service in nginx postgresql prometheus; do
     [[ " ${missing[*]} " != *" $service "* ]] || "${root[@]}" update-rc.d $service disable >/dev/null 2>&1 || true
 done

@@ -234,14 +234,15 @@ def test_every_image_has_a_fixed_tag() -> None:
     images |= set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
     images |= {service["image"] for service in OPS["services"].values()}
     images -= set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.MULTILINE))
-    assert all(re.fullmatch(r"[a-z-]+:[0-9][\w.-]*", image) for image in images)
+    assert all(re.fullmatch(r"([a-z]+/)?[a-z-]+:v?[0-9][\w.-]*", image) for image in images)
 
 
 def test_with_the_ledger_all_processes_have_it_and_its_packages() -> None:
     services = OPS["services"]
-    assert services.keys() == {*of_engine_image(), "ledger", "ledger-database"}
+    own = {*of_engine_image(), "ledger", "reconcile", "console"}
+    assert services.keys() == {*own, "ledger-database", "prometheus", "grafana"}
     assert services["dispatcher"]["build"]["target"] == "ops" and "AS ops" in DOCKERFILE
-    for name in (*of_engine_image(), "ledger"):
+    for name in own:
         service = services[name]
         assert service["image"].startswith("payment-engine-ops:")
         merged = SERVICES.get(name, {}).get("environment", {}) | service["environment"]

@@ -1,0 +1,54 @@
+"""docker-compose.ops.yml: only this machine reaches it, no secret has a default, and everything has limits."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.ops.test_rules import ROOT
+
+TEXT = (ROOT / "docker-compose.ops.yml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+ADDED = ("ledger", "reconcile", "console", "prometheus", "grafana", "ledger-database")
+
+
+def test_every_port_is_on_loopback() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert ports == {
+        "console": ["127.0.0.1:9998:9998"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
+
+
+def test_no_password_has_a_default() -> None:
+    named = re.findall(r"\$\{(\w*PASSWORD\w*)(.)([^}]*)", TEXT)
+    assert {name for name, _, _ in named} == {"ENGINE_LEDGER_PASSWORD", "GRAFANA_PASSWORD"}
+    assert all(mark == ":" and rest.startswith("?") for _, mark, rest in named)
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_a_service_has_limits_a_bounded_log_and_a_new_start_after_a_crash(name: str) -> None:
+    service = SERVICES[name]
+    assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+    assert service["restart"] == "unless-stopped" and service["logging"]["options"]["max-size"]
+
+
+@pytest.mark.parametrize("name", ["console", "prometheus", "grafana", "ledger-database"])
+def test_what_others_ask_has_a_health_check(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+@pytest.mark.parametrize("name", ["reconcile", "console", "prometheus"])
+def test_who_watches_has_no_right_that_it_does_not_need(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_console_and_reconcile_agree_on_how_often_it_is_compared() -> None:
+    one, other = (SERVICES[name]["environment"]["ENGINE_RECONCILE_SECONDS"] for name in ("reconcile", "console"))
+    assert one == other
