@@ -472,11 +472,24 @@ static const char *header(uws_req_t *request, const char *name, size_t name_leng
     return *length > 0 ? value : NULL;
 }
 
+// Keeps the trace of a request.
+static void keep_trace(uws_res_t *response, uws_req_t *request)
+{
+    static const char name[] = "traceparent";
+    size_t length;
+    const char *text = header(request, name, sizeof name - 1, &length);
+    if (text == NULL || length != FAST_PATH_TRACE_BYTES)
+        return;
+    memcpy(acceptor->traceparent, text, length);
+    acceptor->traced = response;
+}
+
 // The Content-Length of a request whose body is likely to be plain, 0 for any other request.
-static size_t plain_length(uws_req_t *request)
+static size_t plain_length(uws_res_t *response, uws_req_t *request)
 {
     static const char length_name[] = "content-length", type_name[] = "content-type", coding_name[] = "transfer-encoding";
-    static const char json[] = "application/json";
+    // nginx says in this way that there is a trace, so that a request without one costs nothing.
+    static const char json[] = "application/json", traced[] = "application/json;traced";
     size_t digits, size, length = 0;
     const char *text = header(request, length_name, sizeof length_name - 1, &digits);
     if (text == NULL || digits > LENGTH_DIGITS_MAX)
@@ -488,13 +501,18 @@ static size_t plain_length(uws_req_t *request)
     }
     text = header(request, type_name, sizeof type_name - 1, &size);
     bool is_json = text == NULL || (size == sizeof json - 1 && memcmp(text, json, size) == 0);
+    if (!is_json && size == sizeof traced - 1 && memcmp(text, traced, size) == 0) {
+        is_json = true;
+        keep_trace(response, request);
+    }
     bool is_coded = header(request, coding_name, sizeof coding_name - 1, &size) != NULL;
     return is_json && !is_coded && length <= acceptor->body_bytes_max ? length : 0;
 }
 
 void fast_path_on_request(uws_res_t *response, uws_req_t *request, void *unused)
 {
-    size_t length = plain_length(request);
+    acceptor->traced = NULL;
+    size_t length = plain_length(response, request);
     if (length == 0) {
         acceptor->other_request(response, request, unused);
         return;

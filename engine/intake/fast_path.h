@@ -1,5 +1,8 @@
 // What fast_path.c and fast_path.py share. cffi reads this file as it is, so it has declarations only.
 
+// Bytes of a traceparent as W3C has it.
+enum { FAST_PATH_TRACE_BYTES = 55 };
+
 // One acceptor: the memory that it uses and the functions that it may call. fast_path.py fills it in. Words are 64
 // bits, see engine/memory/layout.py. Only the one thread of the loop uses it.
 struct fast_path {
@@ -18,6 +21,10 @@ struct fast_path {
     size_t body_bytes_max;
     bool is_stopping; // answers say "Connection: close"
     size_t waiting;   // requests whose body has not come yet
+
+    // The trace of the last request, for Python, in case its body is not plain; NULL when it has none.
+    uws_res_t *traced;
+    char traceparent[FAST_PATH_TRACE_BYTES];
 
     // socketify's functions; their first argument is PLAIN.
     size_t (*get_header)(uws_req_t *, const char *, size_t, const char **);

@@ -117,6 +117,13 @@ class FastPath:
         assert self._state.waiting > 0
         self._state.waiting -= 1
 
+    def traceparent(self, response: Pointer) -> bytes:
+        """The header of a request that ``other_data`` gets a piece of.
+
+        ``b""``: it has none, or another request has come since then.
+        """
+        return bytes(ffi.buffer(self._state.traceparent)) if self._state.traced == response else b""
+
     def began_us(self, packed: Pointer) -> int:
         """When the request began of which ``other_data`` gets a piece, as :func:`engine.intake.meter.now_us` says it;
         0 where nothing is counted."""

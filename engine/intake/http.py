@@ -155,7 +155,7 @@ class Http:
             assert fast_path is not None
             if response not in self._open:
                 fast_path.hand_over()
-                self._named[response] = Named(tracing.identity(b""), path)
+                self._named[response] = Named(tracing.identity(fast_path.traceparent(response)), path)
                 self._hold(response, b"")
                 if meter is not None:
                     self._began_us[response] = fast_path.began_us(packed)

@@ -792,3 +792,30 @@ def receive_status(connection: socket.socket) -> int:
     while len(body) < length:
         body += connection.recv(4096)
     return int(head.split()[1])
+
+
+def test_a_trace_is_known_of_what_the_fast_path_gives_up_and_of_no_request_after_it(tmp_path: Path) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    # As nginx passes them on.
+    traced = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01", "content-type": "application/json;traced"}
+    plain = {"content-type": "application/json"}
+    with engine(str(tmp_path)) as world:
+        world.start()
+        with world.client() as client:
+            body = {"correlationId": new_id(), "amount": 1.5}
+            accepted = client.post("/payments", json=body, headers=traced)
+            assert accepted.status_code == 202 and "request-id" not in accepted.headers, "the fast path took it"
+            other = body | {"amount": 2.5}
+            refused = client.post("/payments", json=other, headers=traced)
+            assert (
+                (refused.status_code, refused.headers["request-id"])
+                == (409, trace)
+                == (409, refused.json()["requestId"])
+            )
+            made = {client.post("/payments", json=other, headers=plain).headers["request-id"] for _ in range(3)}
+            assert len(made) == 3 and trace not in made
+            for header in ("x" * 55, "00-" + "0" * 52, "", trace):
+                invalid = client.post("/payments", json=other, headers=traced | {"traceparent": header})
+                assert invalid.status_code == 409 and len(invalid.headers["request-id"]) == 32
+                assert invalid.headers["request-id"] != header
+            assert client.get("/health", headers=traced).headers["request-id"] == trace

@@ -27,7 +27,7 @@ from tests.system.client import Client, wait_until
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 30.0
-SERVING = "engine.up INFO serving on"
+SERVING = "serving on http://"
 SHARED_MEMORY = Path("/dev/shm")
 
 
