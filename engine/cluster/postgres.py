@@ -182,6 +182,8 @@ class Postgres:
             self._url, autocommit=True, connect_timeout=max(CONNECT_S_MIN, math.ceil(self._limit_s)),
             options=self._options, application_name=self._schema, keepalives_idle=10, keepalives_interval=5,
             keepalives_count=3,
+            # In a pipeline that is refused the driver takes statements for prepared which the server has never seen.
+            prepare_threshold=None,
         )  # fmt: skip
         connection.add_notice_handler(connection.warned)
         connection.deadline_s = time.monotonic() + self._limit_s + GRACE_S
