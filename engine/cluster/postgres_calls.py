@@ -34,6 +34,10 @@ Rows = list[tuple[Any, ...]]
 _OWN = "SELECT own(%s::smallint, %s::bigint, %s::bigint)"
 _BY = "%s::smallint, %s::bigint, %s::bigint"
 _MEMBERS = "SELECT * FROM member ORDER BY number"
+_MEMBERS_AND_OPEN = (
+    "SELECT (SELECT min(requested_ms) FROM payment WHERE ended_sequence IS NULL AND requested_ms IS NOT NULL), m.*"
+    " FROM member m ORDER BY m.number"
+)
 
 
 class AgainError(Exception):
@@ -78,9 +82,10 @@ def lease(by: Epoch, lease_ms: int, told_ms: int) -> Work:
 
     def read(answers: list[Rows]) -> Lease:
         now_ms, until_ms, identity = answers[0][0]
-        return Lease(now_ms, until_ms, identity, _members(answers[1]))
+        open_ms, *_ = answers[1][0]
+        return Lease(now_ms, until_ms, identity, _members([row[1:] for row in answers[1]]), open_ms)
 
-    return Work(by.number, (own, (_MEMBERS, ())), read)
+    return Work(by.number, (own, (_MEMBERS_AND_OPEN, ())), read)
 
 
 def members() -> Work:
@@ -190,19 +195,19 @@ def find(by: Epoch, ids: Sequence[bytes]) -> Work:
 
 
 def follow(by: Epoch, cell: int, since: int, limit: int) -> Work:
-    """See Store. One statement reads all of it, so that entries, ``end`` and ``told_ms`` belong together."""
+    """See Store. One statement reads all of it, so that entries and ``end`` belong together."""
     rules.check_limit(limit, since)
     sql = (
-        "SELECT t.up_to, n.newest, c.told_ms, e.* FROM cell c JOIN counter n ON n.cell = c.number"
+        "SELECT t.up_to, n.newest, e.* FROM cell c JOIN counter n ON n.cell = c.number"
         " JOIN trimmed t ON t.cell = c.number LEFT JOIN LATERAL (SELECT sequence, cents, id, kind, processor,"
         " requested_ms, ended_ms, reason, pins FROM entry WHERE cell = c.number AND sequence > greatest(%s, t.up_to)"
         " ORDER BY sequence LIMIT %s) e ON true WHERE c.number = %s ORDER BY e.sequence"
     )
 
     def read(rows: Rows) -> Page:
-        begin, end, told_ms = _known(cell, rows)[0][:3]
-        entries = (Entry(row[3], row[4], _outcome(row[5:])) for row in rows if row[3] is not None)
-        return Page(tuple(entries), begin, end, told_ms)
+        begin, end = _known(cell, rows)[0][:2]
+        entries = (Entry(row[2], row[3], _outcome(row[4:])) for row in rows if row[2] is not None)
+        return Page(tuple(entries), begin, end)
 
     return _reading(by, sql, (since, limit, cell), read)
 

@@ -68,7 +68,9 @@ class Store(Protocol):
         """Shows that the epoch lives: its lease ends ``lease_ms`` from now by the store's clock, and never earlier than
         before.
 
-        ``told_ms``: all outcomes that the cell had heard of by this time are in the store. It never goes back.
+        ``told_ms``: each pin that the cell makes from now on has this requested_ms or a later one. The greatest counts.
+        Who has followed every cell to its ``end`` in ``members`` has the sums whole up to the least of ``open_ms`` and
+        the ``told_ms`` of all cells that nobody has adopted: the three are read at one moment.
         """
 
     def members(self) -> tuple[Member, ...]:

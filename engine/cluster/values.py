@@ -157,13 +157,11 @@ class Page(NamedTuple):
       entries: in their order, without gaps. The first follows ``since``, or ``begin`` where that is higher.
       begin: entries up to this sequence are no longer there: retention has folded them (:meth:`Store.folded`).
       end: the newest entry's sequence, and the sequence at the last purge at least.
-      told_ms: once all entries up to ``end`` are read, nothing is missing that the cell had heard of by this time.
     """
 
     entries: tuple[Entry, ...]
     begin: int
     end: int
-    told_ms: int
 
 
 class Sum(NamedTuple):
@@ -193,7 +191,7 @@ class Member(NamedTuple):
       until_ms: the end of its lease; 0 when it has left.
       holder: the epoch itself, or the one that has adopted it.
       end: the newest sequence of the cell.
-      told_ms: as in Page.
+      told_ms: each pin that the cell makes from now on has this requested_ms or a later one.
     """
 
     cell: int
@@ -211,15 +209,14 @@ class Lease(NamedTuple):
     ``now_ms``: the store's clock, read while it answered. ``until_ms``: the caller's lease ends then. ``identity``: of
     the server; it changes when another one has taken over, which may have lost something.
 
-    ``open_ms``: the least requested_ms of the pins of all open payments, whoever holds them. INTEGER_MAX: none is open;
-    0: the store does not say, and no sum is complete.
+    ``open_ms``: the least requested_ms of the pins of all open payments, whoever holds them; None: there is none.
     """
 
     now_ms: int
     until_ms: int
     identity: str
     members: tuple[Member, ...]
-    open_ms: int = 0
+    open_ms: int | None = None
 
 
 class Adoption(NamedTuple):

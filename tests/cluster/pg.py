@@ -12,8 +12,8 @@ from psycopg.sql import SQL, Identifier
 from engine.cluster.postgres import Postgres
 from engine.cluster.store import Store
 from engine.lab.ledger.server import Server
+from tests.cluster.conformance import LIMIT_S
 
-LIMIT_S = 30.0  # nothing that should be answered may fail on a busy machine
 _numbers = itertools.count()
 
 

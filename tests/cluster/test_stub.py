@@ -8,7 +8,7 @@ from engine.cluster.line import Fate, Line
 from engine.cluster.store import Store
 from engine.cluster.stub import Stub
 from engine.cluster.values import NoAnswerError, Offer, StaleEpochError, Verdict
-from tests.cluster.conformance import LONG_MS, Cell, Conformance, identity, verdicts
+from tests.cluster.conformance import LIMIT_S, LONG_MS, Cell, Conformance, identity, verdicts
 
 NOW_MS = 1_795_766_400_000
 
@@ -20,7 +20,7 @@ class StubPlace:
         self._now_ms = NOW_MS
         self.stub = Stub(lambda: self._now_ms)
 
-    def store(self) -> Store:
+    def store(self, limit_s: float = LIMIT_S) -> Store:
         """The one stub."""
         return self.stub
 

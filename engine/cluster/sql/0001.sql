@@ -46,8 +46,9 @@ CREATE TABLE payment (
     pins integer NOT NULL DEFAULT 0,
     processor smallint, -- of its pin
     ended_cell smallint
-) WITH (fillfactor = 80);
+);
 CREATE INDEX payment_open ON payment (epoch, id) WHERE ended_sequence IS NULL;
+CREATE INDEX payment_pinned ON payment (requested_ms) WHERE ended_sequence IS NULL AND requested_ms IS NOT NULL;
 
 CREATE TABLE entry (
     cell smallint NOT NULL,
