@@ -30,6 +30,7 @@ from engine.cluster.values import (
     Kept,
     Lease,
     Member,
+    NoAnswerError,
     Page,
     Question,
     Row,
@@ -77,7 +78,7 @@ class Agent:
     def __init__(self, cell: Cell, identity: Identity, books: Books, processors: int) -> None:
         self.cell = cell
         self.health = health.Asking(processors)
-        self.has_left = False
+        self.has_left = self._is_leaving = False
         self._era = 0  # the last one that the store has told
         self._identity = identity
         self._life = identity.life()
@@ -117,8 +118,7 @@ class Agent:
 
     def leave(self) -> None:
         """The cell stops; what it still holds is handed over. Nothing is said any more once the store has that."""
-        self.cell.is_closed = True
-        self._calls.want(Operation.LEAVE)
+        self.cell.is_closed = self._is_leaving = True
 
     def tick(self, now: Moment) -> None:
         """Some time has passed: says what is due. A cell that has left says nothing."""
@@ -127,7 +127,8 @@ class Agent:
             return
         by = self._membership.by
         if by is None:
-            if not self._calls.is_wanted(Operation.JOIN):
+            self.has_left = self._is_leaving
+            if not (self.has_left or self._calls.is_wanted(Operation.JOIN)):
                 self._calls.want(Operation.MEMBERS)
         else:
             self._want_what_is_due(now)
@@ -136,8 +137,11 @@ class Agent:
                 self.cell.actions.append(Say(said.number, self._call(now, said, by)))
 
     def answered(self, now: Moment, number: int, result: Any) -> None:
-        """The store has answered the call ``number``: ``result`` is what the operation returns, or its StoreError."""
-        said = self._calls.answered(number)
+        """The store has answered the call ``number``: ``result`` is what the operation returns, or its StoreError.
+
+        NoAnswerError is no answer: the call is said again when its time is over.
+        """
+        said = None if isinstance(result, NoAnswerError) else self._calls.answered(number)
         if said is None:
             return
         if isinstance(result, StaleEpochError):
@@ -153,6 +157,8 @@ class Agent:
     # --- what is said ------------------------------------------------------------------------------------------------
 
     def _want_what_is_due(self, now: Moment) -> None:
+        if self._is_leaving:
+            self._calls.want(Operation.LEAVE)
         if self._is_due(now, Operation.LEASE, RENEW_MS):
             self._calls.want(Operation.LEASE)
         if not self._membership.until_ms:
@@ -298,7 +304,6 @@ class Agent:
             self._membership.by = self._membership.by._replace(era=era)
 
     def _lost(self) -> None:
-        self.has_left = self._calls.is_wanted(Operation.LEAVE)
         self._life = self._identity.life()
         self._membership.ended()
         self.cell.lost()

@@ -41,8 +41,10 @@ class Following:
         for member in lease.members:
             self.since.setdefault(member.cell, 0)
         if self._goal is None:
-            told = [member.told_ms for member in lease.members if member.holder == member.epoch]
-            self._goal = _Goal({member.cell: member.end for member in lease.members}, min(lease.open_ms, *told))
+            earliest = [member.told_ms for member in lease.members if member.holder == member.epoch]
+            if lease.open_ms is not None:
+                earliest.append(lease.open_ms)
+            self._goal = _Goal({member.cell: member.end for member in lease.members}, min(earliest))
         self._reach()
 
     def next(self, cell: int, page: Page) -> Sequence[Entry]:

@@ -100,7 +100,7 @@ class Stub:
         cell = self._state.cells[own.cell]
         cell.told_ms = max(cell.told_ms, told_ms)
         kept = (payment.kept for payment in self._state.payments.values())
-        open_ms = min((one.pin.requested_ms for one in kept if one.pin and not one.outcome), default=values.INTEGER_MAX)
+        open_ms = min((one.pin.requested_ms for one in kept if one.pin and not one.outcome), default=None)
         return Lease(now_ms, own.until_ms, self.identity, self.members(), open_ms)
 
     def members(self) -> tuple[Member, ...]:

@@ -209,15 +209,14 @@ class Lease(NamedTuple):
     ``now_ms``: the store's clock, read while it answered. ``until_ms``: the caller's lease ends then. ``identity``: of
     the server; it changes when another one has taken over, which may have lost something.
 
-    ``open_ms``: the least requested_ms of the pins of all open payments, whoever holds them. INTEGER_MAX: none is open;
-    0: the store does not say, and no sum is complete.
+    ``open_ms``: the least requested_ms of the pins of all open payments, whoever holds them; None: there is none.
     """
 
     now_ms: int
     until_ms: int
     identity: str
     members: tuple[Member, ...]
-    open_ms: int = 0
+    open_ms: int | None = None
 
 
 class Adoption(NamedTuple):

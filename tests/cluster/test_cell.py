@@ -317,6 +317,18 @@ def test_a_cell_that_leaves_hands_over_and_says_nothing_more(world: World) -> No
     assert PAYMENT in two.cell.held
 
 
+def test_a_cell_leaves_also_when_everything_is_purged_meanwhile(world: World) -> None:
+    one, two = world.start("one"), world.start("two")
+    world.holds_back = "leave"
+    one.leave()
+    world.turn([one], 100)
+    two.purge()
+    world.turn([two], 300)
+    world.holds_back = ""
+    world.turn([one], 2 * ANSWER_MS_MAX)
+    assert one.has_left
+
+
 def test_after_a_purge_every_cell_forgets_and_counts_anew(world: World) -> None:
     one, two = world.start("one"), world.start("two")
     world.accepted(one)

@@ -6,7 +6,7 @@ from engine.cluster.calls import ANSWER_MS_MAX, Calls, Operation, Said
 from engine.cluster.following import Following
 from engine.cluster.health import LOOK_MS, Asking
 from engine.cluster.membership import CLOCK_APART_MS, CLOCK_TRIP_MS, Membership
-from engine.cluster.values import INTEGER_MAX, NO_PROCESSOR, Entry, Epoch, Kind, Lease, Member, Outcome, Page, Question
+from engine.cluster.values import NO_PROCESSOR, Entry, Epoch, Kind, Lease, Member, Outcome, Page, Question
 
 BY = Epoch(1, 10, 1)
 LEASE_MS = 5000
@@ -18,7 +18,7 @@ def member(cell: int, end: int = 0, told_ms: int = 0, holder: int | None = None)
     return Member(cell, f"cell-{cell}", epoch, 0, epoch if holder is None else holder, end, told_ms)
 
 
-def lease(*members: Member, now_ms: int = STORE_MS, open_ms: int = INTEGER_MAX) -> Lease:
+def lease(*members: Member, now_ms: int = STORE_MS, open_ms: int | None = None) -> Lease:
     return Lease(now_ms, now_ms + LEASE_MS, "stub:1", members or (member(1),), open_ms)
 
 
@@ -27,7 +27,7 @@ def entry(sequence: int) -> Entry:
 
 
 def page(*sequences: int, begin: int = 0) -> Page:
-    return Page(tuple(map(entry, sequences)), begin, max(sequences, default=begin), 0)
+    return Page(tuple(map(entry, sequences)), begin, max(sequences, default=begin))
 
 
 def test_a_lease_is_counted_from_before_it_was_asked_for() -> None:
@@ -162,9 +162,3 @@ def test_health_is_asked_by_whom_the_store_says_and_at_once_or_not_at_all() -> N
     assert not asking.is_granted(10, said(0), question(3, asker=20), BY.number)
     assert not asking.is_granted(ANSWER_MS_MAX, said(0), question(4), BY.number)
     assert not asking.is_granted(10, said(0, is_repeated=True), question(5), BY.number)
-
-
-def test_no_sum_is_complete_where_the_store_does_not_say_what_is_open() -> None:
-    following = Following()
-    following.heard(lease(member(1, told_ms=500), open_ms=0))
-    assert following.complete_ms == 0
