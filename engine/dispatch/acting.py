@@ -46,7 +46,7 @@ class Acting:
     def carry_out(self, now: Now) -> list[Attempt]:
         """Carries out the next commands; the caller sends the lookups that are returned."""
         assert self._ring is not None
-        attempts = list[Attempt]()
+        attempts: list[Attempt] = []
         for _ in range(AT_ONCE):
             if not self.is_asked or self._work.asking + len(self._work.processors) > ASKING_MAX:
                 break

@@ -83,6 +83,29 @@ class Backlog:
             self._cursors[ring] = position + 1
         return ring, position
 
+    def take_many(self, count: int) -> list[tuple[int, int]]:
+        """Takes the ``count`` oldest payments, as so many calls of :meth:`take` would. At least so many must wait."""
+        if self._again or any(self._taken):  # seldom
+            return [self.take() for _ in range(count)]
+        taken: list[tuple[int, int]] = []
+        fronts = [(self._clock_ms(i, first), i, first) for i, first in enumerate(self._cursors) if self._has_new(i)]
+        heapq.heapify(fronts)
+        while len(fronts) > 1 and len(taken) < count:
+            _, ring, position = fronts[0]
+            taken.append((ring, position))
+            self._cursors[ring] = position = position + 1
+            if self._has_new(ring):
+                heapq.heapreplace(fronts, (self._clock_ms(ring, position), ring, position))
+            else:
+                heapq.heappop(fronts)
+        left = count - len(taken)
+        if left:  # only one ring has any
+            _, ring, position = fronts[0]
+            taken += [(ring, position) for position in range(position, position + left)]
+            self._cursors[ring] = position + left
+            assert self._cursors[ring] <= self._rings[ring].ready, "fewer wait"
+        return taken
+
     def take_newest(self) -> tuple[int, int]:
         """Takes the newest payment, for a probe. Returns its ring and position. At least one must wait."""
         newest = self._newest()
@@ -154,6 +177,10 @@ class Backlog:
         _, ring, position, stop = heapq.heappop(self._again)
         if position + 1 < stop:
             heapq.heappush(self._again, (self._clock_ms(ring, position + 1), ring, position + 1, stop))
+
+    def _has_new(self, index: int) -> bool:
+        """Whether a payment of ring ``index`` waits that its cursor has not passed."""
+        return self._cursors[index] < self._rings[index].words[layout.RING_READY_AT]
 
     def _clock_ms(self, ring: int, position: int) -> int:
         reader = self._rings[ring]

@@ -16,10 +16,22 @@ from engine.dispatch.attempt import Attempt
 class Carrier:
     """A handle of ``connector`` for processor number ``processor``, with the request that it carries now."""
 
-    __slots__ = ("attempt", "body", "connector", "handle", "lookup", "processor", "query", "sending", "sending_bytes")
+    __slots__ = (
+        "attempt",
+        "body",
+        "connector",
+        "getinfo",
+        "handle",
+        "lookup",
+        "processor",
+        "query",
+        "sending",
+        "sending_bytes",
+    )
 
     def __init__(self, processor: int, connector: Connector, lookup: bool) -> None:
         self.handle: Any = pycurl.Curl()
+        self.getinfo = self.handle.getinfo
         self.processor = processor
         self.connector = connector
         self.lookup = lookup

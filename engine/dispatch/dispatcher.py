@@ -133,13 +133,10 @@ class Dispatcher:
             # A payment that is sent now must find its bucket open when it is settled, even if the clock is set back.
             self._books.begin(now.wall_ms)
         for processor in work.processors:
-            if not plan[processor]:
-                continue
-            is_probe = plan.is_probe(processor)
-            for _ in range(min(plan[processor], self._batch - len(attempts))):
-                attempt = starting.begin(work, now, processor, is_probe)
-                if attempt is not None:
-                    attempts.append(attempt)
+            count = min(plan[processor], self._batch - len(attempts))
+            if count > 0:
+                places = [work.backlog.take_newest()] if plan.is_probe(processor) else work.backlog.take_many(count)
+                attempts += starting.begin(work, now, processor, places)
         return attempts
 
     def finish(self, now: Now, ended: Sequence[tuple[Attempt, Outcome]]) -> None:
@@ -152,8 +149,7 @@ class Dispatcher:
         for begin in range(0, len(ended), SETTLEMENTS_MAX):
             part, dropped = ended[begin : begin + SETTLEMENTS_MAX], len(work.dropped)
             self._books.begin(now.wall_ms)
-            for attempt, outcome in part:
-                ending.finish(work, now, attempt, outcome)
+            ending.finish_all(work, now, part)
             if history is not None:
                 history.dropped(now, work.dropped[dropped:], ended)
             self._books.commit()

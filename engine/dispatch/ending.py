@@ -5,6 +5,7 @@ The rules are in :mod:`engine.dispatch.life`; this module carries them out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from engine.books import parked
@@ -20,33 +21,39 @@ from engine.memory import layout
 from engine.memory.layout import ALREADY, QUEUED
 from engine.payment import Payment
 
+_CHARGED = Verdict.CHARGED  # an enumeration takes long to look up
 _OVER = (Step.SETTLE, Step.CHARGED_BEFORE, Step.UNCONFIRMED)
 
 
-def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
-    """Takes the outcome of an attempt."""
-    if work.in_flight.pop(attempt.ticket, None) is None:
-        return  # it was dropped, but its end came anyway
-    meter = work.meter
-    if outcome.verdict is Verdict.CHARGED:  # nearly all attempts: SETTLE in the table, whatever else is known
-        work.router.observed[attempt.processor].ended(now.mono_ms, attempt.ticket, True)
+def finish_all(work: Work, now: Now, ended: Iterable[tuple[Attempt, Outcome]]) -> None:
+    """Takes the outcomes of attempts."""
+    in_flight, observed, complete = work.in_flight, work.router.observed, work.settlement.complete
+    mono_ms, charged = now.mono_ms, None if work.meter is None else work.meter.charged
+    for attempt, outcome in ended:
+        # Nearly all attempts are charged, which is SETTLE in the table, whatever else is known. So this is spelled out.
+        if outcome.verdict is not _CHARGED:
+            finish(work, now, attempt, outcome)
+            continue
+        ticket, processor = attempt.ticket, attempt.processor
+        if in_flight.pop(ticket, None) is None:
+            continue  # it was dropped, but its end came anyway
+        observed[processor].ended(mono_ms, ticket, True)
         if attempt.tries or attempt.is_delayed:
             _forget(work, attempt)
         work.settled += 1
-        work.settlement.complete(
-            now,
-            attempt.ring,
-            attempt.position,
-            attempt.processor,
-            attempt.attempts,
-            attempt.requested_ms,
-            attempt.cents,
-        )
-        if meter is not None:
-            meter.charged[attempt.processor].append(attempt)
-        return
-    if meter is not None:
-        meter.other(attempt, outcome.verdict)
+        complete(
+            now, attempt.ring, attempt.position, processor, attempt.attempts, attempt.requested_ms, attempt.cents
+        )  # fmt: skip
+        if charged is not None:
+            charged[processor].append(attempt)
+
+
+def finish(work: Work, now: Now, attempt: Attempt, outcome: Outcome) -> None:
+    """Takes the outcome of an attempt that was not CHARGED."""
+    if work.in_flight.pop(attempt.ticket, None) is None:
+        return  # it was dropped, but its end came anyway
+    if work.meter is not None:
+        work.meter.other(attempt, outcome.verdict)
     if attempt.lookup:
         work.asking -= 1
         delayed = work.delayed.get(attempt.key)

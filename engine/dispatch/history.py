@@ -65,7 +65,8 @@ class History:
 
     def answered(self, now: Now, ended: Ends) -> None:
         """These requests have ended. Called before any word says so: a slot that is put back says it at once."""
-        wall_ms, records = now.wall_ms, list[Record]()
+        wall_ms = now.wall_ms
+        records: list[Record] = []
         for attempt, outcome in ended:
             if attempt.lookup:
                 records.append(_looked_up(wall_ms, attempt, outcome))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from operator import sub
 from typing import Final
 
 from engine.connectors.answers import Verdict
@@ -45,15 +44,14 @@ class Meter:
     def __init__(self, words: Words, processors: int) -> None:
         self._words = words
         self.charged: list[list[Attempt]] = [[] for _ in range(processors)]
-        self._ends_ms: list[list[int]] = [[] for _ in range(processors)]  # of the same requests
+        # Of each pass in which some of them ended: when, and for each processor how many there were then.
+        self._passes: list[tuple[int, list[int]]] = []
 
     def passed(self, now: Now) -> None:
         """The requests that were appended since the last call have ended in a pass that began ``now``."""
-        most = 0
-        for charged, ends_ms in zip(self.charged, self._ends_ms, strict=True):
-            ends_ms.extend([now.mono_ms] * (len(charged) - len(ends_ms)))
-            most = max(most, len(charged))
-        if most >= KEPT_MAX:
+        kept = list(map(len, self.charged))
+        self._passes.append((now.mono_ms, kept))
+        if max(kept) >= KEPT_MAX:
             self.store()
 
     def other(self, attempt: Attempt, verdict: Verdict) -> None:
@@ -69,18 +67,21 @@ class Meter:
 
     def store(self) -> None:
         """Counts on the page what was kept."""
-        for processor, (charged, ends_ms) in enumerate(zip(self.charged, self._ends_ms, strict=True)):
-            if not ends_ms:
+        for processor, charged in enumerate(self.charged):
+            if not charged:
                 continue
-            at = self._at(processor)
+            at, begin = self._at(processor), 0
+            settled_ms: list[int] = []
+            for end_ms, kept in self._passes:
+                settled_ms += [end_ms - one.accepted_ms for one in charged[begin : kept[processor]]]
+                begin = kept[processor]
+            assert begin == len(charged), "passed() was not called"
             self._words[at + layout.REQUESTS + Verdict.CHARGED] += len(charged)
-            waited_ms = [one.began_ms - one.accepted_ms for one in charged]
-            settled_ms = list(map(sub, ends_ms, [one.accepted_ms for one in charged]))
-            self._count(at + layout.WAITED, waited_ms, _BOUNDS_MS, 1000)
+            self._count(at + layout.WAITED, [one.began_ms - one.accepted_ms for one in charged], _BOUNDS_MS, 1000)
             self._count(at + layout.ANSWERED, [one.took_us for one in charged], _BOUNDS_US, 1)
             self._count(at + layout.SETTLED, settled_ms, _BOUNDS_MS, 1000)
             charged.clear()
-            ends_ms.clear()
+        self._passes.clear()
 
     def _count(self, at: int, durations: list[int], bounds: Sequence[int], unit_us: int) -> None:
         """Counts ``durations``, of ``unit_us`` each like ``bounds``, in the times at ``at``."""

@@ -6,6 +6,8 @@ returns, after it has brought memory to disk if that is promised.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.books import parked
 from engine.dispatch import life
 from engine.dispatch.attempt import Attempt, Now
@@ -38,52 +40,56 @@ ASKING_MAX = 32  # most lookups at once
 TURNED_AWAY_MS = 100  # a delayed payment that finds no room at any processor tries again after this
 
 
-def begin(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | None:
-    """Begins the next payment, straight from the words of its slot, because this is done for every payment.
+def begin(work: Work, now: Now, processor: int, places: Iterable[tuple[int, int]]) -> list[Attempt]:
+    """Begins payments that were taken from the backlog, each by its ring and position.
 
-    None: it cannot be sent yet, and is delayed.
+    It is done straight from the words of their slots, because it is done for every payment. A payment that cannot be
+    sent yet is delayed.
     """
-    ring, position = work.backlog.take_newest() if is_probe else work.backlog.take()
-    reader = work.rings[ring]
-    words, at = reader.words, reader.offset(position)
-    state, _, attempts = unpack_progress(position, words[at + SLOT_PROGRESS])
-    assert state == QUEUED and words[at + SLOT_SEQUENCE] == position + 1
-    origin = words[at + SLOT_ORIGIN]
-    if not attempts:
-        if origin & ORIGIN_SEEN:
-            work.delayed.wait(work.new_delayed(ring, work.settlement.payment(ring, position)), now.mono_ms)
-            return None
-    else:
-        first_at = at + (SLOT_FIRST_MS if attempts > 1 else SLOT_REQUESTED_MS)
-        words[at + SLOT_FIRST_MS] = min(words[first_at], now.wall_ms)
-    # The times first: the state must never refer to a time that was not sent.
-    words[at + SLOT_REQUESTED_MS] = now.wall_ms
-    words[at + SLOT_PROGRESS] = pack_progress(position, PROCESSING, processor, attempts + 1)
-    work.last_ticket = ticket = work.last_ticket + 1
-    attempt = Attempt(
-        ticket,
-        ring,
-        position,
-        processor,
-        words[at + SLOT_ID_HIGH],
-        words[at + SLOT_ID_LOW],
-        words[at + SLOT_CENTS],
-        now.wall_ms,
-        attempts + 1,
-        False,
-        0,
-        False,
-        now.mono_ms,
-        origin & ORIGIN_CLOCK_MASK,
-    )
-    work.in_flight[ticket] = attempt
-    work.router.observed[processor].began(now.mono_ms, ticket)
-    return attempt
+    rings, in_flight, observed = work.rings, work.in_flight, work.router.observed[processor]
+    mono_ms, wall_ms = now
+    begun: list[Attempt] = []  # in this spelling, for `list[Attempt]()` takes twenty times as long
+    for ring, position in places:
+        reader = rings[ring]
+        words, at = reader.words, reader.offset(position)
+        state, _, attempts = unpack_progress(position, words[at + SLOT_PROGRESS])
+        assert state == QUEUED and words[at + SLOT_SEQUENCE] == position + 1
+        origin = words[at + SLOT_ORIGIN]
+        if attempts:
+            first_at = at + (SLOT_FIRST_MS if attempts > 1 else SLOT_REQUESTED_MS)
+            words[at + SLOT_FIRST_MS] = min(words[first_at], wall_ms)
+        elif origin & ORIGIN_SEEN:
+            work.delayed.wait(work.new_delayed(ring, work.settlement.payment(ring, position)), mono_ms)
+            continue
+        # The times first: the state must never refer to a time that was not sent.
+        words[at + SLOT_REQUESTED_MS] = wall_ms
+        words[at + SLOT_PROGRESS] = pack_progress(position, PROCESSING, processor, attempts + 1)
+        work.last_ticket = ticket = work.last_ticket + 1
+        in_flight[ticket] = attempt = Attempt(
+            ticket,
+            ring,
+            position,
+            processor,
+            words[at + SLOT_ID_HIGH],
+            words[at + SLOT_ID_LOW],
+            words[at + SLOT_CENTS],
+            wall_ms,
+            attempts + 1,
+            False,
+            0,
+            False,
+            mono_ms,
+            origin & ORIGIN_CLOCK_MASK,
+        )
+        observed.began(mono_ms, ticket)
+        begun.append(attempt)
+    return begun
 
 
 def begin_unresolved(work: Work, now: Now, processor: int, room: int) -> list[Attempt]:
     """Begins what is due for payments that belong to ``processor``: lookups, and at most ``room`` repeated requests."""
-    unresolved, attempts = work.unresolved[processor], list[Attempt]()
+    unresolved = work.unresolved[processor]
+    attempts: list[Attempt] = []
     while _is_due(unresolved.lookups.next_ms(), now) and work.asking < ASKING_MAX:
         one = unresolved.lookups.take()
         one.asked += 1
@@ -109,7 +115,7 @@ def begin_left(work: Work, now: Now) -> list[Attempt]:
 
     They may be charged at any moment, though nobody waits for the answers any more.
     """
-    attempts = list[Attempt]()
+    attempts: list[Attempt] = []
     while _is_due(work.left.next_ms(), now) and work.asking < ASKING_MAX:
         one = work.left.take()
         if one.looks_up:  # it is asked for anyway
@@ -126,7 +132,7 @@ def begin_left(work: Work, now: Now) -> list[Attempt]:
 
 def begin_delayed(work: Work, now: Now, room: int) -> list[Attempt]:
     """Begins what is due for payments with a back-off of their own: lookups, and at most ``room`` requests."""
-    attempts = list[Attempt]()
+    attempts: list[Attempt] = []
     while _is_due(work.delayed.due.next_ms(), now) and len(attempts) < room:
         one = work.delayed.due.take()
         payment = work.settlement.payment(one.ring, one.position)
@@ -154,7 +160,7 @@ def overdue(work: Work, now: Now) -> list[Attempt]:
     If a processor charges and then does not answer, it has the payment in its books all the time, and an audit would
     find it there. So the payment is looked up on another connection, long before the request times out.
     """
-    late = list[Attempt]()
+    late: list[Attempt] = []
     for attempt in work.in_flight.values():  # in the order of their age
         age_ms = now.mono_ms - attempt.began_ms
         if age_ms < OVERDUE_MS or work.asking + len(late) >= ASKING_MAX:

@@ -14,7 +14,8 @@ second for nothing.
 
 *Cost*: libcurl wants a socket to be watched while a request is on it, and no longer once its answer is there. The
 socket of a kept connection stays in the epoll all the same, until it is ready without a request. That saves a system
-call for every payment. The timer's callback is a builtin function because libcurl calls it for every payment.
+call for every payment. The timer's callback is a builtin function because libcurl calls it for every payment. Methods
+of pycurl are looked up once for each object, and called by a local name: the look-up takes as long as some of them do.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ import pycurl
 
 from engine.authorities import trust
 from engine.connectors import answers
-from engine.connectors.answers import Fee, Health, Outcome, Query, Silence
-from engine.connectors.connector import Connector, Request
+from engine.connectors.answers import CHARGED, Fee, Health, Outcome, Query, Silence
+from engine.connectors.connector import Body, Connector, Request
 from engine.correlation import format_id
 from engine.dispatch.attempt import Attempt
 from engine.dispatch.carrier import Carrier
@@ -45,6 +46,15 @@ SPARE_CONNECTIONS = 8  # for health and fee queries, in addition to those of pay
 # Headers that libcurl would add to a payment by itself. They tell a processor nothing, and with Expect libcurl would
 # wait for permission before it sends a larger body.
 UNSAID = ("Expect:", "Accept:", "User-Agent:")
+# What libcurl waits for at a socket, in the words of the epoll.
+_MASKS = {
+    pycurl.POLL_NONE: 0,
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+_EPOLLIN, _IN = select.EPOLLIN, pycurl.CSELECT_IN
+_RESPONSE_CODE, _TOTAL_TIME_T = pycurl.RESPONSE_CODE, pycurl.TOTAL_TIME_T
 
 log = Logger("engine.dispatch")
 
@@ -86,12 +96,17 @@ class Transport:
         self._wanted: set[int] = set()  # descriptors that libcurl waits for
         # [processor][lookup]: handles that carry nothing
         self._idle: list[tuple[list[Carrier], list[Carrier]]] = [([], []) for _ in urls]
+        # The answer of each processor that meant CHARGED last, its status and body. Nearly all are the same, and a
+        # connector reads the same from it each time.
+        self._charged: list[tuple[int, Body]] = [(0, b"")] * len(urls)
         self._busy: dict[Any, Carrier] = {}
         self.troubles = [0] * len(urls)  # why a request had no answer, as libcurl's code; 0 if the last query had one
         self._multi: Any = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._timer.append)
         self._multi.setopt(pycurl.M_MAXCONNECTS, len(self._urls) * (in_flight_max + SPARE_CONNECTIONS))
+        self._add, self._remove = self._multi.add_handle, self._multi.remove_handle
+        self._socket_action, self._watch_for = self._multi.socket_action, epoll.modify
 
     def send(self, attempt: Attempt) -> None:
         """Sends a payment or a lookup; its end is in a later :meth:`results`."""
@@ -127,26 +142,20 @@ class Transport:
 
     def act(self, events: Sequence[tuple[int, int]]) -> None:
         """Handles events of the epoll on libcurl's sockets, and its timer."""
+        socket_action = self._socket_action
         for descriptor, event in events:
             if descriptor not in self._wanted:
                 # The peer closes a kept connection. libcurl finds out when it wants to use it.
                 self._forget(descriptor)
                 continue
-            action = 0
-            if event & (select.EPOLLIN | select.EPOLLHUP):
-                action |= pycurl.CSELECT_IN
-            if event & select.EPOLLOUT:
-                action |= pycurl.CSELECT_OUT
-            if event & select.EPOLLERR:
-                action |= pycurl.CSELECT_ERR
-            self._multi.socket_action(descriptor, action)
+            socket_action(descriptor, _IN if event == _EPOLLIN else _action(event))
         self.kick()
 
     def kick(self) -> None:
         """Lets libcurl do what its timer says. It must be called after :meth:`send`, so that the requests leave."""
         while (due := self._due_at()) is not None and due <= time.monotonic():
             self._due = None
-            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            self._socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
     def wait_ms(self) -> float | None:
         """How long the caller may wait before it must call :meth:`act`; None: until a socket is ready."""
@@ -164,27 +173,29 @@ class Transport:
             more, succeeded, failed = self._multi.info_read()
             for handle in succeeded:
                 carrier = self._busy.pop(handle)
-                status = handle.getinfo(pycurl.RESPONSE_CODE)
-                attempt = carrier.attempt
+                getinfo, attempt = carrier.getinfo, carrier.attempt
+                status = getinfo(_RESPONSE_CODE)
                 if attempt is None:
                     self.troubles[carrier.processor] = 0
                     words.append(_word(carrier, status))
                 else:
-                    payments.append((attempt, _outcome(carrier, attempt, status)))
+                    usual_status, usual_body = self._charged[carrier.processor]
+                    is_usual = status == usual_status and carrier.body == usual_body and not carrier.lookup
+                    payments.append((attempt, CHARGED if is_usual else self._outcome(carrier, attempt, status)))
                     if self._notes_ends:  # spelled out, because this is done for every payment
                         attempt.status = status
-                        attempt.took_us = handle.getinfo(pycurl.TOTAL_TIME_T)
+                        attempt.took_us = getinfo(_TOTAL_TIME_T)
                 self._give_back(carrier)
             for handle, code, _ in failed:
                 carrier = self._busy.pop(handle)
                 self.troubles[carrier.processor] = code
                 self._names.doubt(carrier.processor)
                 if carrier.attempt is not None:
-                    sent = handle.getinfo(pycurl.REQUEST_SIZE) > 0  # its bytes, on any connection that libcurl tried
+                    sent = carrier.getinfo(pycurl.REQUEST_SIZE) > 0  # its bytes, on any connection that libcurl tried
                     payments.append((carrier.attempt, answers.of_error(sent)))
                     if self._notes_ends:
                         carrier.attempt.status = STATUS_NO_ANSWER + code
-                        carrier.attempt.took_us = handle.getinfo(pycurl.TOTAL_TIME_T)
+                        carrier.attempt.took_us = carrier.getinfo(_TOTAL_TIME_T)
                 else:
                     words.append(Silence(carrier.processor, carrier.query))
                 self._give_back(carrier)
@@ -229,7 +240,8 @@ class Transport:
         carrier = Carrier(processor, self._connectors[processor], lookup)
         handle = carrier.handle
         handle.setopt(pycurl.NOSIGNAL, 1)
-        handle.setopt(pycurl.PROXY, "")  # payments go to the processor, whatever the environment says
+        # Payments go to the processor, whatever the environment says: it is not even looked at.
+        handle.setopt(pycurl.NOPROXY, "*")
         trust(handle, self._urls[processor])
         self._tell_address(carrier)
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_timeout_ms)
@@ -264,14 +276,31 @@ class Transport:
 
     def _begin(self, carrier: Carrier) -> None:
         self._busy[carrier.handle] = carrier
-        self._multi.add_handle(carrier.handle)
+        add = self._add
+        add(carrier.handle)
         self._is_new = True
 
     def _give_back(self, carrier: Carrier) -> None:
-        self._multi.remove_handle(carrier.handle)
+        remove = self._remove
+        remove(carrier.handle)
         carrier.attempt = None
         carrier.body.clear()
         self._idle[carrier.processor][carrier.lookup].append(carrier)
+
+    def _outcome(self, carrier: Carrier, attempt: Attempt, status: int) -> Outcome:
+        """What an answer means. No answer of a processor stops the dispatcher: one that cannot be read is unknown."""
+        try:
+            if attempt.lookup:
+                return carrier.connector.read_lookup(status, carrier.body, attempt.id_high, attempt.id_low)
+            outcome = carrier.connector.read_payment(status, carrier.body)
+        except Exception:
+            correlation_id = format_id(attempt.id_high, attempt.id_low)
+            said = {"processor": carrier.processor, "status": status}
+            log.exception("payment_unreadable", correlation_id=correlation_id, **said)
+            return answers.UNKNOWN
+        if outcome == CHARGED:
+            self._charged[carrier.processor] = status, bytes(carrier.body)
+        return outcome
 
     def _due_at(self) -> float | None:
         """When libcurl's timer runs out, in s; None: it is not set."""
@@ -288,11 +317,11 @@ class Transport:
             self._wanted.discard(descriptor)
             return
         self._wanted.add(descriptor)
-        mask = (select.EPOLLIN if what & pycurl.POLL_IN else 0) | (select.EPOLLOUT if what & pycurl.POLL_OUT else 0)
+        watch_for = self._watch_for
         try:
-            self._epoll.modify(descriptor, mask)
+            watch_for(descriptor, _MASKS[what])
         except FileNotFoundError:  # a new socket; its number may be that of a socket that libcurl has closed
-            self._epoll.register(descriptor, mask)
+            self._epoll.register(descriptor, _MASKS[what])
 
     def _forget(self, descriptor: int) -> None:
         """Stops watching a socket, if it is still there."""
@@ -300,18 +329,12 @@ class Transport:
             self._epoll.unregister(descriptor)
 
 
-def _outcome(carrier: Carrier, attempt: Attempt, status: int) -> Outcome:
-    """What an answer means. No answer of a processor stops the dispatcher: one that cannot be read is unknown."""
-    try:
-        if attempt.lookup:
-            return carrier.connector.read_lookup(status, carrier.body, attempt.id_high, attempt.id_low)
-        read_payment = carrier.connector.read_payment  # as in `send`
-        return read_payment(status, carrier.body)
-    except Exception:
-        correlation_id = format_id(attempt.id_high, attempt.id_low)
-        said = {"processor": carrier.processor, "status": status}
-        log.exception("payment_unreadable", correlation_id=correlation_id, **said)
-        return answers.UNKNOWN
+def _action(event: int) -> int:
+    """What libcurl is told of an event of the epoll at a socket."""
+    action = pycurl.CSELECT_IN if event & (select.EPOLLIN | select.EPOLLHUP) else 0
+    if event & select.EPOLLOUT:
+        action |= pycurl.CSELECT_OUT
+    return action | pycurl.CSELECT_ERR if event & select.EPOLLERR else action
 
 
 def _word(carrier: Carrier, status: int) -> Health | Fee | Silence:

@@ -175,7 +175,9 @@ def pack_progress(position: int, state: int, processor: int, attempts: int) -> i
     It carries the low half of the position. So a word that was written for an older payment in the same slot never
     counts as this payment's, although the API process never writes the word.
     """
-    return (position & TAG_MASK) << 32 | min(attempts, ATTEMPTS_MAX) << 16 | processor << 8 | state
+    if attempts > ATTEMPTS_MAX:
+        attempts = ATTEMPTS_MAX
+    return (position & TAG_MASK) << 32 | attempts << 16 | processor << 8 | state
 
 
 def unpack_progress(position: int, word: int) -> tuple[int, int, int]:

@@ -29,13 +29,16 @@ class Latency:
         """A request was answered, before any that was begun later. Returns whether its time was not the usual one."""
         self.answered_ms = begun_ms
         self._learnt_ms = now_ms
-        took_ms = min(now_ms - begun_ms, self._took_ms_max)
-        error_ms = took_ms - self.usual_ms
-        if abs(error_ms) > max(self._suspect_ms, self.usual_ms >> 1):
+        took_ms, usual_ms = now_ms - begun_ms, self.usual_ms
+        if took_ms > self._took_ms_max:
+            took_ms = self._took_ms_max
+        error_ms = took_ms - usual_ms
+        off_ms = error_ms if error_ms >= 0 else -error_ms  # abs() would be a call for every payment
+        if off_ms > self._suspect_ms and off_ms > usual_ms >> 1:
             self._change(took_ms)
             return True
-        self.usual_ms += error_ms >> LEARNING_SHIFT
-        self._deviation_ms += (abs(error_ms) - self._deviation_ms) >> LEARNING_SHIFT
+        self.usual_ms = usual_ms + (error_ms >> LEARNING_SHIFT)
+        self._deviation_ms += (off_ms - self._deviation_ms) >> LEARNING_SHIFT
         return False
 
     def failed(self, now_ms: int, begun_ms: int) -> None:

@@ -166,9 +166,11 @@ class ObservedProcessor:
         """A request ended; ``answered``: the processor did what it was asked. ``key`` names the payment, so that one
         payment that fails again and again opens no breaker. ``NOBODY``: the failure always counts.
         """
-        in_flight = len(self._begun)
-        begun_ms = self._forget(ticket)
-        latency = self._latency
+        begun, latency = self._begun, self._latency
+        in_flight = len(begun)
+        if self._probes.in_flight:
+            self._probes.in_flight.discard(ticket)
+        begun_ms = begun.pop(ticket)
         if not answered:
             latency.failed(now_ms, begun_ms)
             self._breaker.failed(now_ms, key, is_refusal=False)

@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 from tests.cost.counting import Counted, clean_environment, counted
@@ -16,49 +17,62 @@ from tests.lab.simulate.processes import REPOSITORY, processors
 from tests.system.client import client, new_payments, wait_until
 from tests.system.running import Place, is_alive, place
 
-WARM_UP = 400  # payments before the count begins: the interpreter specialises code, handles and buffers are made
+# Payments before the count begins: callgrind translates code, the interpreter specialises it, handles and buffers are
+# made.
+WARM_UP = 400
 PAYMENTS = 1000
 # So few in flight that all are answered when the dispatcher, slowed down, looks again: with the default it depends on
 # the machine's mood whether 64 or 256 are, and the cost with it, by 7 %.
 CALM = {"ENGINE_IN_FLIGHT_MAX": "32"}
+# What is beside a payment's own way is off, or one of the two is on.
+PLAIN = {"ENGINE_METRICS": "0", "ENGINE_LEDGER": "off"}
+METRICS = PLAIN | {"ENGINE_METRICS": "1"}
+LEDGER = PLAIN | {"ENGINE_LEDGER": "best"}
 READY_SECONDS_MAX = 60.0
 SETTLED_SECONDS_MAX = 60.0
 _HEAD = b"POST /payments HTTP/1.1\r\nHost: engine\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
-def intake() -> float:
-    """Instructions of an API process for a ``POST /payments``, from the bytes of nginx to the 202.
+def intake(settings: Mapping[str, str] = PLAIN) -> float:
+    """Instructions of an API process for a ``POST /payments``, from the bytes of nginx to the 202, with ``settings``.
 
     One connection, one payment after the other, two rings: as it is behind nginx.
     """
     # Nothing is sent there: there is no dispatcher.
-    with place("http://127.0.0.1:9", "http://127.0.0.1:10") as here, _counted(here, "api") as api:
+    with place("http://127.0.0.1:9", "http://127.0.0.1:10", **settings) as here, _counted(here, "api") as api:
         wait_until(lambda: api.is_alive() and is_alive(here.api_socket(0)), READY_SECONDS_MAX, "it answers")
-        pay(here, WARM_UP)
-        with api.counting():
+        with api.counting(lambda: pay(here, WARM_UP)):
             pay(here, PAYMENTS)
         return api.stop() / PAYMENTS
 
 
-def dispatch() -> float:
+def dispatch(settings: Mapping[str, str] = PLAIN) -> float:
     """Instructions of the dispatcher for a payment, from the ring to the books, with a healthy processor.
+
+    ``settings``: the engine's.
 
     All payments wait in the ring when it begins, so that nothing depends on the pacing.
     """
     with (
         processors() as simulated,
-        place(simulated.default.base_url, simulated.fallback.base_url, **CALM) as here,
+        place(simulated.default.base_url, simulated.fallback.base_url, **CALM, **settings) as here,
         _running(here, "api"),
         _counted(here, "dispatch") as dispatcher,
     ):
         wait_until(lambda: is_alive(here.api_socket(0)), READY_SECONDS_MAX, "the API process answers")
-        _dispatch(here, dispatcher, WARM_UP)
-        with dispatcher.counting():
+        with dispatcher.counting(lambda: _dispatch(here, dispatcher, WARM_UP)):
             _dispatch(here, dispatcher, PAYMENTS)
         return dispatcher.stop() / PAYMENTS
 
 
-MEASURES: dict[str, Callable[[], float]] = {"intake": intake, "dispatch": dispatch}
+# Each is made once, for several tests.
+MEASURES: dict[str, Callable[[], float]] = {
+    "intake": cache(intake),
+    "intake-metrics": cache(partial(intake, METRICS)),
+    "dispatch": cache(dispatch),
+    "dispatch-metrics": cache(partial(dispatch, METRICS)),
+    "dispatch-ledger": cache(partial(dispatch, LEDGER)),
+}
 
 
 def pay(here: Place, count: int) -> None:

@@ -16,6 +16,17 @@ from tests.cost import measure
 
 PATH = Path(__file__).with_name("recorded.json")
 WORSE_MAX = 0.15
+# What may be on at most, as a share of the same with it off; and how far two runs of the same lie apart.
+SHARES_MAX = {
+    ("intake-metrics", "intake"): 1.03,
+    ("dispatch-metrics", "dispatch"): 1.03,
+    ("dispatch-ledger", "dispatch"): 1.06,
+}
+NOISE = 0.01
+# A payment of commit 9e04bbb, before there were ledger, metrics and acts, measured in the same way; and how much more
+# it may cost now, with metrics too.
+BEFORE = {"3.11": {"intake": 7_680, "dispatch": 185_800}}
+MORE_MAX = 1.05
 RECORD_ANEW = "if there is a reason for it: `make record-cost`"
 
 Figures = dict[str, float]

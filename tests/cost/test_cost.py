@@ -17,6 +17,21 @@ def test_a_payment_costs_no_more_than_is_recorded(name: str) -> None:
     assert recorded.complaint(name, figures[name], measure.MEASURES[name]()) == ""
 
 
+@pytest.mark.parametrize(("name", "without"), recorded.SHARES_MAX)
+def test_metrics_and_ledger_cost_a_small_share_of_a_payment(name: str, without: str) -> None:
+    most = recorded.SHARES_MAX[name, without]
+    for figures in recorded.load().values():
+        assert figures[name] <= most * figures[without]
+    assert measure.MEASURES[name]() <= (most + recorded.NOISE) * measure.MEASURES[without]()
+
+
+def test_a_payment_costs_hardly_more_than_before_ledger_and_metrics() -> None:
+    for interpreter, before in recorded.BEFORE.items():
+        figures = recorded.load()[interpreter]
+        for name, figure in before.items():
+            assert max(figures[name], figures[f"{name}-metrics"]) <= recorded.MORE_MAX * figure
+
+
 def test_what_costs_more_than_15_per_cent_more_is_complained_of() -> None:
     assert recorded.complaint("intake", 100_000, 115_001) != ""
     # A record that lies 20 % lower than what is measured fails.

@@ -125,6 +125,58 @@ def test_a_payment_is_sent_as_the_processor_wants_it_and_connections_are_kept() 
     )
 
 
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [
+        (b"HTTP/1.1 202 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(CHARGED), CHARGED), answers.UNKNOWN),
+        (b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n%s" % (len(CHARGED), CHARGED), answers.FAILED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", answers.UNKNOWN),
+        (b"HTTP/1.1 422 No\r\nContent-Length: 0\r\n\r\n", answers.ALREADY),
+    ],
+)
+def test_an_answer_counts_for_itself_and_not_as_the_one_before(answer: bytes, end: Outcome) -> None:
+    def script(connection: socket.socket) -> None:
+        for reply in (OK, answer, OK, answer):
+            server.request(connection)
+            connection.sendall(reply)
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert [pay(1) for _ in range(4)] == [[answers.CHARGED], [end], [answers.CHARGED], [end]]
+    server.join()
+
+
+def test_a_lookup_is_read_as_one_though_it_is_answered_like_a_payment() -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(OK)
+        # The next request comes on this connection too.
+        server.request(connection)
+        connection.sendall(OK)
+
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1) == [answers.CHARGED]
+        assert pay(1, lookup=True) == [answers.UNKNOWN]
+    server.join()
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy", "ALL_PROXY"])
+def test_payments_go_to_the_processor_whatever_proxy_the_environment_names(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(connection: socket.socket) -> None:
+        server.request(connection)
+        connection.sendall(OK)
+
+    monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("no_proxy", "elsewhere")
+    server = Server(script)
+    with _transport(server.port) as pay:
+        assert pay(1) == [answers.CHARGED]
+    server.join()
+
+
 def test_a_base_path_stands_before_every_route() -> None:
     def script(connection: socket.socket) -> None:
         for _ in range(2):

@@ -70,14 +70,14 @@ _finish_all = Dispatcher.finish
 _late: list[tuple[Any, int, int]] = []
 
 
-def begin_late(work: Work, now: Now, processor: int, is_probe: bool) -> Attempt | None:
-    attempt = _begin(work, now, processor, is_probe)
-    if attempt is not None:
+def begin_late(work: Work, now: Now, processor: int, places: Iterable[tuple[int, int]]) -> list[Attempt]:
+    begun = _begin(work, now, processor, places)
+    for attempt in begun:
         reader = work.rings[attempt.ring]
         at = reader.offset(attempt.position) + layout.SLOT_PROGRESS
         _late.append((reader.words, at, reader.words[at]))
         reader.words[at] = layout.pack_progress(attempt.position, layout.QUEUED, processor, attempt.attempts - 1)
-    return attempt
+    return begun
 
 
 def finish_late(self: Dispatcher, now: Now, ended: Any) -> None:
