@@ -25,8 +25,7 @@ from engine.lab.advice.played import Window, lowest_ppm
 from engine.lab.replay.oracle import Limits, Turns, turns
 from engine.lab.replay.processor import Course
 from engine.ledger.advice import Earned
-from engine.ledger.money import rounded
-from engine.processors import PPM
+from engine.processors import PPM, rounded
 
 SLOT_MS: Final = 10
 SLOT_US: Final = SLOT_MS * 1000

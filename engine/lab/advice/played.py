@@ -16,8 +16,7 @@ from engine.lab.replay.pace import Pace
 from engine.lab.replay.world import World
 from engine.ledger.advice import Earned
 from engine.ledger.fees import Fees
-from engine.ledger.money import rounded
-from engine.processors import PPM
+from engine.processors import PPM, rounded
 from engine.routing.router import Router
 from engine.settings import Settings
 
