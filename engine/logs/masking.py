@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 MASKED = "***"
 PUBLIC = frozenset({"123"})  # the token of the contest's processors
 _SHORT = 6  # a secret with fewer characters may be a part of a word, and is masked only where it stands alone
-_NAME = re.compile(r"^(ENGINE_|PG|POSTGRES_).*(TOKEN|PASSWORD|SECRET|KEY)")
+_NAME = re.compile(r"^(ENGINE_|PG|POSTGRES_).*(TOKEN|PASSWORD|SECRET|KEY(?!S_FILE))")
 _IN_ADDRESS = re.compile(r"(?<=://)[^\s/@'\"]*:([^\s/'\"]+)(?=@)|[?&]password=([^&\s'\"]+)")
 _ANNOUNCED = re.compile(
     r"""(?ix)
