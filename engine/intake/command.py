@@ -135,6 +135,8 @@ def serve(settings: Settings, index: int) -> None:
         writing.tick()
         if shown is not None:
             shown.show()
+        if records is not None:
+            records.get_ready()
         problem = mapping.lost(used)
         if problem:
             log.critical("memory_lost", reason=problem)
@@ -167,7 +169,7 @@ def serve(settings: Settings, index: int) -> None:
 def _records(
     settings: Settings, http: Http, rings: Sequence[RingReader], books: Segment, reader: BooksReader
 ) -> Records | None:
-    """The ledger, to be read; None where what it needs is not installed. All is imported before anybody is served."""
+    """The ledger, to be read; None where what it needs is not installed."""
     try:
         from engine.intake.recorded import Records
     except ImportError as error:

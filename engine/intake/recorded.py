@@ -1,5 +1,7 @@
 """What API processes answer from the ledger: the one module here that knows it. It is imported only where a ledger is.
 
+What speaks SQL is imported later (:meth:`Records.get_ready`): it takes as long as all else that a start needs.
+
 Memory is always asked first. What it does not have is asked of SQL, in a thread (:mod:`engine.intake.questions`), and
 each answer is made in the loop. A payment is in memory from its 202 on, and its slot is not given away before the head
 of its ring has gone round. So whoever looks in memory first, then notes the heads, then asks SQL, and finds nothing,
@@ -8,9 +10,12 @@ may say so if SQL has seen all that had gone by then.
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import orjson
 
@@ -21,13 +26,19 @@ from engine.intake.acceptor import Verdict
 from engine.intake.held import Later
 from engine.intake.problem import Answer
 from engine.intake.questions import Kind, Questions, Ticket
+from engine.ledger.answers import Found, Memory, Sums, Told
 from engine.ledger.errors import LedgerError
-from engine.ledger.reading import Found, Memory, Reading, Sums, Told
 from engine.ledger.rows import OUTCOME_NAMES, AttemptRow, PaymentRow
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.ring.ring import RingReader
 from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.ledger.reading import Reading
+
+if find_spec("sqlalchemy") is None:
+    raise ModuleNotFoundError("No module named 'sqlalchemy'", name="sqlalchemy")
 
 T = TypeVar("T")
 
@@ -35,11 +46,14 @@ T = TypeVar("T")
 LOOK_SECONDS: Final = 0.6
 SUM_SECONDS: Final = 0.4
 RECALL_SECONDS: Final = 0.2
+SWITCH_SECONDS: Final = 0.0005  # how long the loop waits for Python while modules are imported; else it is 5 ms
 STATUSES: Final = {
     layout.COMPLETED: layout.STATE_NAMES[layout.COMPLETED],
     layout.FAILED: layout.STATE_NAMES[layout.FAILED],
     layout.CHARGED_BEFORE: layout.STATE_NAMES[layout.CHARGED_BEFORE],
 }
+
+log = logging.getLogger(__name__)
 
 
 class Records:
@@ -58,28 +72,41 @@ class Records:
         books: BooksReader,
         questions: Questions,
     ) -> None:
+        self._settings = settings
         self._names = settings.processors.names
         self._rings = rings
         self._words = books_words
         self._books = books
         self._questions = questions
-        self._reading = Reading(settings)
+        self._reading: Reading | None = None
+        self._is_missing = False  # a package is
+        self._heads = [-1] * len(rings)  # when it was last asked to get ready
+
+    def get_ready(self) -> None:
+        """Has imported what questions need, unless payments have come since it was last called: who is served then need
+        not wait for it. The first question has it imported in any case.
+        """
+        before, self._heads = self._heads, [ring.head for ring in self._rings]
+        if self._reading is None and not self._is_missing and before == self._heads:
+            self._ask(Kind.SUM, SUM_SECONDS, lambda reading: None)
 
     def status(self, id_high: int, id_low: int) -> Answer | Later:
         """What became of a payment that memory does not have."""
         memory = self._memory()
         if memory.is_whole:
             return problem.NEVER_ACCEPTED
-        find = partial(self._reading.find, _bytes(id_high, id_low), memory)
-        return self._later(Kind.LOOK, LOOK_SECONDS, find, partial(self._status, id_high, id_low))
+        identity = _bytes(id_high, id_low)
+        answer = partial(self._status, id_high, id_low)
+        return self._later(Kind.LOOK, LOOK_SECONDS, lambda reading: reading.find(identity, memory), answer)
 
     def attempts(self, id_high: int, id_low: int, *, is_here: bool) -> Answer | Later:
         """The attempts of a payment; ``is_here``: memory has it."""
         memory = self._memory()
         if memory.is_whole and not is_here:
             return problem.NEVER_ACCEPTED
-        attempts = partial(self._reading.attempts, _bytes(id_high, id_low), memory)
-        return self._later(Kind.LOOK, LOOK_SECONDS, attempts, partial(self._attempts, id_high, id_low, is_here))
+        identity = _bytes(id_high, id_low)
+        answer = partial(self._attempts, id_high, id_low, is_here)
+        return self._later(Kind.LOOK, LOOK_SECONDS, lambda reading: reading.attempts(identity, memory), answer)
 
     def sums(
         self, from_ms: int | None, to_ms: int | None, answer: Callable[[tuple[Sum, ...] | None], Answer]
@@ -92,8 +119,8 @@ class Records:
         plan = old_window.plan(from_ms, to_ms, self._books.anchor)
         if plan is None or self._is_exact(from_ms, to_ms):
             return None
-        ask = partial(self._reading.sums, plan.stretches, self._memory())
-        ticket = self._ask(Kind.SUM, SUM_SECONDS, ask)
+        memory = self._memory()
+        ticket = self._ask(Kind.SUM, SUM_SECONDS, lambda reading: reading.sums(plan.stretches, memory))
         if ticket is None:
             return None
         return lambda: answer(self._together(plan, ticket.answer)) if ticket.is_over else None
@@ -103,7 +130,8 @@ class Records:
         memory = self._memory()
         if memory.is_whole:
             return None
-        ticket = self._ask(Kind.RECALL, RECALL_SECONDS, partial(self._reading.find, _bytes(id_high, id_low), memory))
+        identity = _bytes(id_high, id_low)
+        ticket = self._ask(Kind.RECALL, RECALL_SECONDS, lambda reading: reading.find(identity, memory))
         return None if ticket is None else Recall(ticket, lambda: self._memory().purges == memory.purges)
 
     def close(self) -> None:
@@ -119,11 +147,28 @@ class Records:
             tuple(map(_gone, self._rings)),
         )
 
-    def _ask(self, kind: Kind, seconds: float, question: Callable[[], T]) -> Ticket[T] | None:
-        return self._questions.ask(kind, seconds, lambda: _answered(question))
+    def _ask(self, kind: Kind, seconds: float, question: Callable[[Reading], T]) -> Ticket[T] | None:
+        return self._questions.ask(kind, seconds, partial(self._answered, question))
+
+    def _answered(self, question: Callable[[Reading], T]) -> T | None:
+        """In the thread: the answer; None when the ledger is away, or cannot be read here, which the log says."""
+        if self._is_missing:
+            return None
+        try:
+            if self._reading is None:
+                self._reading = _imported(self._settings)
+            return question(self._reading)
+        except LedgerError:
+            return None
+        except ImportError as error:
+            self._is_missing = True
+            log.error(
+                "%s is not installed, so this process cannot read the ledger: see requirements-ops.lock", error.name
+            )
+            return None
 
     def _later(
-        self, kind: Kind, seconds: float, question: Callable[[], T], answer: Callable[[T], Answer]
+        self, kind: Kind, seconds: float, question: Callable[[Reading], T], answer: Callable[[T], Answer]
     ) -> Answer | Later:
         ticket = self._ask(kind, seconds, question)
         if ticket is None:
@@ -234,12 +279,20 @@ def _absent(found: Found) -> Answer:
     return problem.NEVER_ACCEPTED if found.is_certain else problem.NOT_RECORDED
 
 
-def _answered(question: Callable[[], T]) -> T | None:
-    """The answer; None when the ledger is away, which it has logged."""
+def _imported(settings: Settings) -> Reading:
+    """What speaks SQL. Raises ImportError.
+
+    Whoever runs Python meanwhile, as the loop does for what C does not answer, gets it back soon. The thread has the
+    loop's own priority: one of a lower would keep Python to itself while others keep it from a core.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        return question()
-    except LedgerError:
-        return None
+        from engine.ledger.reading import Reading
+
+        return Reading(settings)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _gone(ring: RingReader) -> int:

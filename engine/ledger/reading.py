@@ -1,11 +1,5 @@
 """What API processes ask of the ledger: a payment that memory has forgotten, its attempts, sums of old windows.
 
-Each answer says how far it can be relied on, because the ledger follows memory and may be behind it, or lack something:
-
-- *era*: rows count only while the ledger's era is memory's own. Right after a purge it is not.
-- *reached*: whether SQL has seen every payment that had left memory when it was asked.
-- *missed*: whether payments lie in a gap, were set apart, or were taken away by retention.
-
 It is used by one thread. The database is opened when the first question comes, and read-only. After a failure it is
 left alone for RETRY_SECONDS, so that who asks learns at once that it is away.
 """
@@ -15,17 +9,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import sqlalchemy as sa
 
 from engine.books.reader import Sum
 from engine.journal.reader import JournalReader
 from engine.ledger import database, queries
+from engine.ledger.answers import ATTEMPTS_SHOWN, Found, Memory, Sums, Told
 from engine.ledger.database import Database, open_ledger, read_cursor, wall_ms
 from engine.ledger.errors import AwayError, LedgerError
+<<<<<<< HEAD
 from engine.ledger.rows import PURGED, AttemptRow, Cursor, PaymentRow
 from engine.logs.logger import Logger
+=======
+from engine.ledger.rows import PURGED, Cursor
+>>>>>>> carry
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import journals
@@ -33,68 +32,10 @@ from engine.storage.segment import Segment
 
 LIMIT_SECONDS: Final = 0.4  # of a transaction
 RETRY_SECONDS: Final = 1.0
-ATTEMPTS_SHOWN: Final = 100  # the last ones: nginx takes some 30 kB of an answer at once
 BEHIND_MS_MAX: Final = 5000  # what a sum that nothing else confirms may lack at its end: the ledger looks more often
 NOTICED_LATE_MS: Final = 10_000  # a gap bears the time at which the look began that noticed it
 
 log = Logger(__name__)
-
-
-class Memory(NamedTuple):
-    """What the engine's memory says of itself, after it was found that it does not have a payment.
-
-    Parameters:
-      generation, replaced: of this memory, and of the one that it has taken over (0: none).
-      purges: its era.
-      gone: for each ring, the position below which slots may have been given away; 0 when all that the ring has
-        accepted in this era is still in it.
-    """
-
-    generation: int
-    replaced: int
-    purges: int
-    gone: tuple[int, ...]
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything that was accepted in this era is still in it."""
-        return not self.replaced and not any(self.gone)
-
-
-class Found(NamedTuple):
-    """What the ledger has of an id.
-
-    ``row``: its payment in memory's era. Without one: ``is_reached``: SQL has seen all that had left memory;
-    ``is_certain``: and nothing of this era is missing, so that there was no such payment.
-    """
-
-    row: PaymentRow | None
-    is_reached: bool
-    is_certain: bool
-
-
-class Told(NamedTuple):
-    """The attempts of a payment, and how complete they are.
-
-    ``until_ms``: what ended until then is here; None: not known. ``is_whole``: nothing is left out, for there are no
-    more than ATTEMPTS_SHOWN, and no gap may have any.
-    """
-
-    found: Found
-    attempts: tuple[AttemptRow, ...]
-    until_ms: int | None
-    is_whole: bool
-
-
-class Sums(NamedTuple):
-    """The sums of several stretches of time, for each processor.
-
-    ``is_whole``: they are right even if nothing confirms them: nothing is missing in the era since the first of them
-    began, and the ledger was not far behind.
-    """
-
-    sums: tuple[tuple[Sum, ...], ...]
-    is_whole: bool
 
 
 class Reading:

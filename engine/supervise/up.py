@@ -28,8 +28,9 @@ from engine.settings import Settings
 from engine.storage import mapping, pages, remembered
 from engine.storage.remembered import Remembered
 from engine.storage.segment import HeldError, Segment
-from engine.supervise import alive, greeting, nginx, others, second, simulated
+from engine.supervise import alive, beside, greeting, nginx, others, second, simulated
 from engine.supervise.alive import Readiness, is_alive
+from engine.supervise.beside import Beside
 from engine.supervise.child import Child
 from engine.supervise.nginx_log import NginxLog
 from engine.supervise.place import InTheWayError, Place, UpError
@@ -132,18 +133,26 @@ def _serve(settings: Settings, ready: _Ready) -> int:
         if problem:
             writing.fail(problem)
             return 1
+        look_at, late = time.monotonic(), Beside(children, books.words)
         if not stop.asked:
+            _tend(children)  # starts those beside
             _greet(settings, children, ready)
-        look_at = time.monotonic()
         while not stop.asked:
             _tend(children)
-            if time.monotonic() >= look_at:
+            problem = late.problem(_now_ms())
+            if not problem and time.monotonic() >= look_at:
                 look_at += LOOK_SECONDS
                 writing.tick()
                 problem = mapping.lost(ready.segments) or _look(place, children)
+<<<<<<< HEAD
                 if problem:
                     writing.fail(problem)
                     return 1
+=======
+            if problem:
+                print(f"engine: {problem}", file=sys.stderr)
+                return 1
+>>>>>>> carry
             time.sleep(TEND_SECONDS)
         return 0
     finally:
@@ -197,10 +206,15 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> None:
             raise InTheWayError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
 
 
+<<<<<<< HEAD
 def _children(
     settings: Settings, place: Place, books: Words, spots: list[Spot], counts: Words | None = None
 ) -> list[Child]:
     """All processes, in the order of starting."""
+=======
+def _children(settings: Settings, place: Place, books: Words, spots: list[Spot]) -> list[Child]:
+    """All processes, in the order of starting, but that those beside the way of a payment come last."""
+>>>>>>> carry
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         raise UpError("nginx is not installed: `make setup` installs it")
     environment = settings_module.inherited(os.environ, settings)
@@ -230,16 +244,18 @@ def _children(
 
 
 def _start(settings: Settings, children: list[Child], stop: Stop, spots: list[Spot]) -> str:
-    """Starts all processes. The dispatcher finds its processors, and nginx the API processes. Returns what failed."""
-    *engine, front = children
+    """Starts all processes that a payment needs. The dispatcher finds its processors, and nginx the API processes.
+    Returns what failed.
+    """
+    *engine, front = needed = [child for child in children if child.name not in beside.NAMES]
     processors = [child for child in children if child.name.startswith("processors")]
     sockets = [settings.host.api_socket(index) for index in range(settings.host.api_processes)]
     problem = _until(processors, stop, lambda: all(map(simulated.listens, spots)), "the simulated processors")
     problem = problem or _until(engine, stop, lambda: all(map(_connects, sockets)), "the API processes")
     problem = problem or _until(
-        children, stop, lambda: is_alive("127.0.0.1", settings.host.port), f"{front.name} on port {settings.host.port}"
+        needed, stop, lambda: is_alive("127.0.0.1", settings.host.port), f"{front.name} on port {settings.host.port}"
     )
-    return problem or _until(children, stop, Readiness(sockets), "")
+    return problem or _until(needed, stop, Readiness(sockets), "")
 
 
 def _until(children: list[Child], stop: Stop, is_ready: Callable[[], bool], what: str) -> str:
