@@ -34,7 +34,7 @@ from engine.lab.replay.model import Model
 from engine.ledger.rows import DROPPED
 
 QUEUED_MS: Final = 10  # bounds that contradict each other by less than this agree: answers queue for a moment
-NEAR_MS: Final = 1000
+NEAR_MS: Final = 250
 OUTAGE_FAILURES: Final = 3
 OUTAGE_MS: Final = 300
 SHARE_ANSWERS: Final = 128
