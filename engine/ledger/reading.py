@@ -19,12 +19,8 @@ from engine.ledger import database, queries
 from engine.ledger.answers import ATTEMPTS_SHOWN, Found, Memory, Sums, Told
 from engine.ledger.database import Database, open_ledger, read_cursor, wall_ms
 from engine.ledger.errors import AwayError, LedgerError
-<<<<<<< HEAD
-from engine.ledger.rows import PURGED, AttemptRow, Cursor, PaymentRow
-from engine.logs.logger import Logger
-=======
 from engine.ledger.rows import PURGED, Cursor
->>>>>>> carry
+from engine.logs.logger import Logger
 from engine.memory.errors import SegmentError
 from engine.settings import Settings
 from engine.storage import journals

@@ -144,15 +144,9 @@ def _serve(settings: Settings, ready: _Ready) -> int:
                 look_at += LOOK_SECONDS
                 writing.tick()
                 problem = mapping.lost(ready.segments) or _look(place, children)
-<<<<<<< HEAD
-                if problem:
-                    writing.fail(problem)
-                    return 1
-=======
             if problem:
-                print(f"engine: {problem}", file=sys.stderr)
+                writing.fail(problem)
                 return 1
->>>>>>> carry
             time.sleep(TEND_SECONDS)
         return 0
     finally:
@@ -206,15 +200,10 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> None:
             raise InTheWayError(f"port {port} (ENGINE_PORT): {error.strerror}") from error
 
 
-<<<<<<< HEAD
 def _children(
     settings: Settings, place: Place, books: Words, spots: list[Spot], counts: Words | None = None
 ) -> list[Child]:
-    """All processes, in the order of starting."""
-=======
-def _children(settings: Settings, place: Place, books: Words, spots: list[Spot]) -> list[Child]:
     """All processes, in the order of starting, but that those beside the way of a payment come last."""
->>>>>>> carry
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
         raise UpError("nginx is not installed: `make setup` installs it")
     environment = settings_module.inherited(os.environ, settings)
