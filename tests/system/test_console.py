@@ -75,7 +75,12 @@ def simulated() -> Iterator[Processors]:
 @pytest.fixture(scope="module")
 def console(simulated: Processors) -> Iterator[Console]:
     port = free_port()
-    settings = {"ENGINE_CONSOLE": "1", "ENGINE_CONSOLE_PORT": str(port), "ENGINE_LEDGER": "best"}
+    settings = {
+        "ENGINE_CONSOLE": "1",
+        "ENGINE_CONSOLE_PORT": str(port),
+        "ENGINE_LEDGER": "best",
+        "ENGINE_RECONCILE_SECONDS": "86400",
+    }
     with engine(simulated, ENGINE_FEES_PPM="default=50000,fallback=150000", **settings) as running:
         made = Console(running, port)
         wait_until(made.is_up, READY_SECONDS_MAX, "the console answers")
