@@ -74,6 +74,10 @@ class Calls:
         """The rows of a batched operation that are to be said, by their keys."""
         return dict(self._waiting.get(operation, {}))
 
+    def count(self, operation: Operation) -> int:
+        """How many rows of a batched operation are to be said."""
+        return len(self._waiting.get(operation, ()))
+
     def oldest_ms(self, now_ms: int) -> int:
         """When the oldest call left whose answer still counts (engine's clock); ``now_ms`` if there is none."""
         return min((said.asked_ms for said in self._out.values()), default=now_ms)

@@ -29,7 +29,7 @@ class Moment(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """``held_max``: payments that a cell holds before it accepts no more.
+    """``held_max``: payments that a cell holds, or has offered to the store, before it accepts no more.
 
     ``dead_letter_ms``: how long an outcome may be unknown before a person decides.
     """
@@ -71,7 +71,7 @@ class Cell:
             self.calls.want(Operation.ACCEPT, key, Offer(payment, cents, now.wall_ms))
 
     def _is_full(self) -> bool:
-        return len(self.held) + len(self._offers) >= self._bounds.held_max
+        return len(self.held) + self.calls.count(Operation.ACCEPT) >= self._bounds.held_max
 
     def accepted(self, now: Moment, payment: bytes, cents: int, row: Row, asked_ms: int) -> None:
         """The store has answered an offer.
@@ -172,6 +172,20 @@ class Cell:
             return False
         held.stage = Stage.ENDING
         outcome = Outcome(payment, Kind.GIVEN_UP, NO_PROCESSOR, 0, now.wall_ms, reason, held.pins)
+        self.calls.want(Operation.CONCLUDE, payment, outcome)
+        return True
+
+    def declare(self, now: Moment, payment: bytes, processor: int, requested_ms: int = 0) -> bool:
+        """A person says what became of a dead letter; False: it is none, or its end is known.
+
+        Parameters:
+          processor: where it was charged, with this requestedAt; NO_PROCESSOR: nowhere.
+        """
+        held = self.held.get(payment)
+        if held is None or not held.is_dead or held.stage is not Stage.PINNED:
+            return False
+        held.stage = Stage.ENDING
+        outcome = Outcome(payment, Kind.DECLARED, processor, requested_ms, now.wall_ms)
         self.calls.want(Operation.CONCLUDE, payment, outcome)
         return True
 

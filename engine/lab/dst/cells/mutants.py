@@ -98,13 +98,6 @@ MUTANTS = {
         wrong.joined_of_any_era,
         ((Agent, "joined_truly", Agent._joined),),
     ),
-    "adoption-unread": Mutant(
-        "what was asked before an adoption is taken for what the adoption hands over",
-        Agent,
-        "_read_what_is_held",
-        wrong.read_once,
-        ((Agent, "read_truly", Agent._read_what_is_held),),
-    ),
     "told-too-much": Mutant(
         "a cell tells that it makes no more old pins while one is on its way", Cell, "unsure_ms", lambda _: None
     ),

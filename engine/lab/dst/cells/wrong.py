@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.cluster.agent import FIRST, Agent
+from engine.cluster.agent import Agent
 from engine.cluster.calls import Operation, Said
 from engine.cluster.cell import ACCEPT_MS_MAX, Cell, Moment
 from engine.cluster.following import Following
@@ -130,7 +130,3 @@ def granted_late(self: Asking, _now_ms: int, _said: Said, question: Question, ep
     before_ms = self._asked_ms[question.subject]
     self._asked_ms[question.subject] = question.asked_ms
     return before_ms != question.asked_ms and question.asker == epoch
-
-
-def read_once(self: Agent, _of: int, after: bytes = FIRST) -> None:
-    Agent.read_truly(self, 0, after)  # type: ignore[attr-defined]
