@@ -101,7 +101,8 @@ def _playing(
 
 
 def _shown(console: Console, tries: Sequence[Try], earned: Iterable[Earned]) -> dict[Changes, Earned]:
-    bar = track(earned, description="settings", total=len(tries), console=console, transient=True)
+    is_seen = console.is_terminal
+    bar = track(earned, description="settings", total=len(tries), console=console, transient=True, disable=not is_seen)
     return {one.changes: each for one, each in zip(tries, bar, strict=True)}
 
 
