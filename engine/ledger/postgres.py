@@ -61,6 +61,7 @@ class Postgres:
         connection = psycopg.connect(
             self._url, connect_timeout=CONNECT_SECONDS, options=self._options, application_name="engine ledger",
             keepalives_idle=10, keepalives_interval=5, keepalives_count=3,
+            client_encoding="utf8",  # else a cluster that was made without a locale answers bytes
             prepare_threshold=None,  # statements that were prepared are lost behind a pooler
         )  # fmt: skip
         if self._is_full:
