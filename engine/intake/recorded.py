@@ -10,7 +10,6 @@ may say so if SQL has seen all that had gone by then.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from engine.intake.questions import Kind, Questions, Ticket
 from engine.ledger.answers import Found, Memory, Sums, Told
 from engine.ledger.errors import LedgerError
 from engine.ledger.rows import OUTCOME_NAMES, AttemptRow, PaymentRow
+from engine.logs.logger import Logger
 from engine.memory import layout
 from engine.memory.words import Words
 from engine.ring.ring import RingReader
@@ -53,7 +53,7 @@ STATUSES: Final = {
     layout.CHARGED_BEFORE: layout.STATE_NAMES[layout.CHARGED_BEFORE],
 }
 
-log = logging.getLogger(__name__)
+log = Logger(__name__)
 
 
 class Records:
@@ -162,9 +162,7 @@ class Records:
             return None
         except ImportError as error:
             self._is_missing = True
-            log.error(
-                "%s is not installed, so this process cannot read the ledger: see requirements-ops.lock", error.name
-            )
+            log.error("package_missing", package=error.name, lock="requirements-ops.lock")
             return None
 
     def _later(
