@@ -52,3 +52,7 @@ def test_who_watches_has_no_right_that_it_does_not_need(name: str) -> None:
 def test_console_and_reconcile_agree_on_how_often_it_is_compared() -> None:
     one, other = (SERVICES[name]["environment"]["ENGINE_RECONCILE_SECONDS"] for name in ("reconcile", "console"))
     assert one == other
+
+
+def test_reconcile_is_stopped_by_what_the_first_process_of_a_container_cannot_miss() -> None:
+    assert SERVICES["reconcile"]["stop_signal"] == "SIGKILL"
