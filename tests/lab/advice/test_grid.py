@@ -78,13 +78,20 @@ def test_what_gains_most_is_advised_with_its_figure() -> None:
 
 
 def test_nothing_is_advised_whose_gain_is_within_the_models_error() -> None:
-    for was_cents in (1000_00 - 20_00, 1000_00 + 20_00):
-        (one,) = grid.advise(window(was_cents), [outcome(20_00, WAIT), outcome(-5_00, SUSPECT)])
+    for was_cents in (1000_00 - 9_00, 1000_00 + 9_00):
+        (one,) = grid.advise(window(was_cents), [outcome(9_00, WAIT), outcome(-5_00, SUSPECT)])
         assert one.changes == () and one.advised is None
-        assert "nothing to advise: the best of 2 settings gains 20.00" in one.verdict
-        assert "model error 20.00" in one.verdict
-    (one,) = grid.advise(window(1000_00 - 19_99), [outcome(20_00, WAIT)])
+        assert "nothing to advise: the best of 2 settings gains 9.00" in one.verdict
+        assert "model error 9.00" in one.verdict
+    (one,) = grid.advise(window(1000_00 - 8_99), [outcome(9_00, WAIT)])
     assert one.changes == (WAIT,)
+
+
+def test_a_replay_that_is_far_from_what_was_earned_advises_nothing_however_great_the_gain() -> None:
+    for was_cents in (1000_00 - 20_00, 1000_00 + 20_00):
+        (one,) = grid.advise(window(was_cents), [outcome(900_00, WAIT)])
+        assert one.changes == () and one.advised is None
+        assert "nothing to advise: the replay differs by 20.00" in one.verdict and "more than 1% of it" in one.verdict
 
 
 def test_a_model_without_error_is_no_reason_to_advise_next_to_nothing() -> None:
