@@ -283,7 +283,8 @@ class Agent:
     def _asked(self, now: Moment, said: Said, question: Question) -> None:
         self._calls.done(Operation.ASK, question.subject)
         by = self._membership.by
-        if by is not None and self.health.is_granted(now.mono_ms, said, question, by.number):
+        store_ms = self._membership.store_ms_max(now.mono_ms)
+        if by is not None and self.health.is_granted(store_ms, said, question, by.number):
             self.cell.actions.append(AskHealth(question.subject, question.asked_ms))
         if self.health.is_newer(question):
             self.cell.actions.append(HealthTold(question.subject, question.status, question.body))

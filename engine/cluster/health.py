@@ -36,9 +36,13 @@ class Asking:
         self._answered_ms[question.subject] = max(question.answered_ms, self._answered_ms[question.subject])
         return is_newer
 
-    def is_granted(self, now_ms: int, said: Said, question: Question, epoch: int) -> bool:
-        """Whether this cell, in this epoch, asks now. The first answer of all says only what was asked before."""
+    def is_granted(self, store_ms: int, said: Said, question: Question, epoch: int) -> bool:
+        """Whether this cell, in this epoch, asks now. The first answer of all says only what was asked before.
+
+        ``store_ms``: what the store's clock shows now at most. A call that was done late or twice may have been granted
+        long ago.
+        """
         before_ms = self._asked_ms[question.subject]
         self._asked_ms[question.subject] = question.asked_ms
         is_new = before_ms is not None and before_ms != question.asked_ms and not said.is_repeated
-        return is_new and question.asker == epoch and now_ms - said.asked_ms < ANSWER_MS_MAX
+        return is_new and question.asker == epoch and store_ms - question.asked_ms < ANSWER_MS_MAX

@@ -43,7 +43,8 @@ class Membership:
     told_ms: int = 0
     floor_ms: int = 0
     living: tuple[int, ...] = ()
-    _store_ahead_ms: int = field(default=0)  # the store's clock less the engine's, as far as it is known at the least
+    _store_ahead_ms: int = field(default=0)  # the store's clock less the engine's, at the least ...
+    _store_ahead_ms_max: int = field(default=0)  # ... and at the most
 
     def joined(self, by: Epoch) -> None:
         """The store has given the cell an epoch. It may act from its first :meth:`renewed` on."""
@@ -66,6 +67,7 @@ class Membership:
         self.heard_ms = now_ms
         self.until_ms = max(self.until_ms, asked_ms + self.lease_ms)
         self._store_ahead_ms = lease.now_ms - now_ms  # it has moved on meanwhile: never more than the truth
+        self._store_ahead_ms_max = lease.now_ms - asked_ms  # it was asked before the store answered
         if now_ms - asked_ms <= CLOCK_TRIP_MS:
             self.ahead_ms = wall_ms - lease.now_ms - (now_ms - asked_ms) // 2
 
@@ -99,6 +101,10 @@ class Membership:
         if self.by is None or self.by.cell not in self.living:
             return 1
         return _share(capacity, len(self.living), self.living.index(self.by.cell))
+
+    def store_ms_max(self, now_ms: int) -> int:
+        """What the store's clock shows at most."""
+        return now_ms + self._store_ahead_ms_max
 
     def requested_ms(self, wall_ms: int) -> int:
         """The requestedAt of a pin that is made now: the wall clock, but never before what was told."""

@@ -156,9 +156,9 @@ def said(asked_ms: int, is_repeated: bool = False) -> Said:
 def test_health_is_asked_by_whom_the_store_says_and_at_once_or_not_at_all() -> None:
     asking = Asking(1)
     assert asking.due(0) == [0] and asking.due(LOOK_MS - 1) == []
-    assert not asking.is_granted(10, said(0), question(1), BY.number)  # perhaps it was asked before
-    assert asking.is_granted(10, said(0), question(2), BY.number)
-    assert not asking.is_granted(10, said(0), question(2), BY.number)
-    assert not asking.is_granted(10, said(0), question(3, asker=20), BY.number)
-    assert not asking.is_granted(ANSWER_MS_MAX, said(0), question(4), BY.number)
-    assert not asking.is_granted(10, said(0, is_repeated=True), question(5), BY.number)
+    assert not asking.is_granted(1, said(0), question(1), BY.number)  # perhaps it was asked before
+    assert asking.is_granted(2, said(0), question(2), BY.number)
+    assert not asking.is_granted(2, said(0), question(2), BY.number)
+    assert not asking.is_granted(3, said(0), question(3, asker=20), BY.number)
+    assert not asking.is_granted(4 + ANSWER_MS_MAX, said(0), question(4), BY.number)  # of a call that was done late
+    assert not asking.is_granted(5, said(0, is_repeated=True), question(5), BY.number)
