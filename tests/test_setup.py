@@ -70,7 +70,7 @@ def missing(programs: Path, level: str) -> subprocess.CompletedProcess[str]:
     [
         ("run", "nginx gcc libc6-dev libuv1 python3-venv"),
         ("lab", "nginx gcc libc6-dev libuv1 python3-venv wrk"),
-        ("dev", "nginx gcc libc6-dev libuv1 python3-venv wrk valgrind prometheus"),
+        ("dev", "nginx gcc libc6-dev libuv1 python3-venv wrk valgrind chromium fonts-dejavu-core prometheus"),
     ],
 )
 @pytest.mark.parametrize("sudo", ["none", "wants a password", "no apt-get"])
