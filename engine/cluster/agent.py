@@ -86,6 +86,7 @@ class Agent:
         self._membership = cell.membership
         self._calls = cell.calls
         self._next_ms: dict[Hashable, int] = {}
+        self._read: set[Hashable] = set()  # epochs that this one has adopted, and has asked for what they have left
         self._answers: dict[Operation, Callable[[Moment, Said, Any], None]] = {
             Operation.MEMBERS: self._listed,
             Operation.JOIN: self._joined,
@@ -211,12 +212,18 @@ class Agent:
             self._forget(by.era)  # everything was purged between its lives
         self._membership.joined(by)
         self._next_ms.clear()
+        self._read.clear()
         self._read_what_is_held(by.number)
 
     def _leased(self, now: Moment, said: Said, lease: Lease) -> None:
         self._calls.done(Operation.LEASE)
         self._membership.renewed(said.asked_ms, now.mono_ms, now.wall_ms, lease)
         self.cell.following.heard(lease)
+        by = self._membership.by
+        for member in lease.members:  # a call that was done late has adopted it, and nobody heard
+            if by is not None and member.holder == by.number != member.epoch and member.epoch not in self._read:
+                self._read.add(member.epoch)
+                self._read_what_is_held(member.epoch)
         if self._membership.may_adopt(now.mono_ms):
             for member in lease.members:
                 if member.holder == member.epoch and member.until_ms <= lease.now_ms:
@@ -230,6 +237,7 @@ class Agent:
         self._calls.done(Operation.ADOPT, epoch)
         by = self._membership.by
         if by is not None and adoption.holder == by.number:
+            self._read.add(epoch)
             self._read_what_is_held(int(str(epoch)))
 
     def _read_what_is_held(self, of: int, after: bytes = FIRST) -> None:
