@@ -98,7 +98,7 @@ class Transport:
         self._idle: list[tuple[list[Carrier], list[Carrier]]] = [([], []) for _ in urls]
         # The answer of each processor that meant CHARGED last, its status and body. Nearly all are the same, and a
         # connector reads the same from it each time.
-        self._charged: list[tuple[int, Body]] = [(0, b"")] * len(urls)
+        self._charged: list[tuple[int, Body]] = [(-1, b"")] * len(urls)
         self._busy: dict[Any, Carrier] = {}
         self.troubles = [0] * len(urls)  # why a request had no answer, as libcurl's code; 0 if the last query had one
         self._multi: Any = pycurl.CurlMulti()

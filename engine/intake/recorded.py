@@ -53,6 +53,8 @@ STATUSES: Final = {
     layout.CHARGED_BEFORE: layout.STATE_NAMES[layout.CHARGED_BEFORE],
 }
 
+CALLS_MAX: Final = 2  # to get ready that wait for a pause between payments
+
 log = Logger(__name__)
 
 
@@ -80,14 +82,16 @@ class Records:
         self._questions = questions
         self._reading: Reading | None = None
         self._is_missing = False  # a package is
+        self._calls = 0  # to get ready
         self._heads = [-1] * len(rings)  # when it was last asked to get ready
 
     def get_ready(self) -> None:
         """Has imported what questions need, unless payments have come since it was last called: who is served then need
-        not wait for it. The first question has it imported in any case.
+        not wait for it. It does not wait for long: a payment that comes again may be known to the ledger alone.
         """
         before, self._heads = self._heads, [ring.head for ring in self._rings]
-        if self._reading is None and not self._is_missing and before == self._heads:
+        self._calls += 1
+        if self._reading is None and not self._is_missing and (before == self._heads or self._calls > CALLS_MAX):
             self._ask(Kind.SUM, SUM_SECONDS, lambda reading: None)
 
     def status(self, id_high: int, id_low: int) -> Answer | Later:
@@ -161,6 +165,8 @@ class Records:
         except LedgerError:
             return None
         except ImportError as error:
+            if error.name and is_installed(error.name):
+                return None  # it could not be read just now: out of descriptors, perhaps
             self._is_missing = True
             log.error("package_missing", package=error.name, lock="requirements-ops.lock")
             return None
@@ -301,3 +307,8 @@ def _gone(ring: RingReader) -> int:
 
 def _bytes(id_high: int, id_low: int) -> bytes:
     return (id_high << 64 | id_low).to_bytes(16, "big")
+
+
+def is_installed(name: str) -> bool:
+    """Whether there is such a package."""
+    return find_spec(name.partition(".")[0]) is not None

@@ -21,6 +21,7 @@ from engine.storage.segment import HeldError
 
 HELP = "Records every payment and attempt in SQL, until SIGTERM or Ctrl-C; or writes a copy of what is recorded."
 LIMIT_SECONDS = 3600.0  # a backup may take long
+HELD = 3
 NICE = 19  # whatever serves a client goes first
 
 log = Logger("engine.ledger")
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the process, or carries out the act. Returns 0 after a clean end, 1 if it could not go on, 2 for bad
-    settings.
+    settings, HELD while another ledger process of this engine runs.
     """
     writing.begin("ledger")
     try:
@@ -76,7 +77,10 @@ def _carry(settings: Settings) -> int:
     process = Process(settings, asked.is_set, asked.wait)
     try:
         process.run()
-    except (LedgerError, SegmentError, HeldError) as error:
+    except HeldError as error:
+        writing.fail(error)
+        return HELD
+    except (LedgerError, SegmentError) as error:
         writing.fail(error)
         return 1
     log.info("ledger_stopped")

@@ -80,7 +80,7 @@ class Process:
         self._database: Database | None = None
         self._retry_s = RETRY_FIRST_S
         self._away = ""  # what the database said last, while it is away
-        self._tend_at = 0.0
+        self._tend_at = self._collect_at = 0.0
         self._meter: Meter | None = None
 
     def run(self) -> None:
@@ -147,6 +147,7 @@ class Process:
                     carrier = self._begin(memory)
                 is_new = self._look(memory, carrier)
                 status.state = LedgerState.CARRYING
+                self._is_back()
                 self._tend(now)
             except (BooksBusyError, AwayError) as error:
                 if isinstance(error, AwayError):
@@ -154,6 +155,9 @@ class Process:
                     status.state = LedgerState.AWAY
                 carrier = None  # the look may have been cut short: another one goes on from what the database has
                 is_new = False
+            if carrier is None:
+                # An error holds the frames in which it came about, and them the batch; and it is one of a cycle.
+                gc.collect()
             if stop_at and (now >= stop_at or (carrier is not None and not is_new)):
                 status.state = LedgerState.STOPPED
                 return
@@ -195,9 +199,6 @@ class Process:
             )
         cursor = self._database.cursor()
         memory.marks.begin(cursor)
-        if self._away:
-            log.warning("database_back")
-        self._away, self._retry_s = "", RETRY_FIRST_S
         fees = [one.fee_ppm if one.fee_ppm >= 0 else None for one in settings.processors.all]
         known = queries.fees(self._database)
         return Carrier(memory.view, cursor, fees, wall_ms(), open_payments(self._database), known)
@@ -219,10 +220,18 @@ class Process:
 
     def _tend(self, now: float) -> None:
         assert self._database is not None
-        if now >= self._tend_at:
+        if now >= self._collect_at:
             gc.collect()
+            self._collect_at = now + TEND_EVERY_S
+        if now >= self._tend_at:
             is_more = tend(self._database, self._settings.ledger.retention_days)
             self._tend_at = now if is_more else now + TEND_EVERY_S
+
+    def _is_back(self) -> None:
+        """It can be written again, which takes more than that it can be read."""
+        if self._away:
+            log.warning("database_back")
+        self._away, self._retry_s = "", RETRY_FIRST_S
 
     def _is_away(self, error: AwayError) -> None:
         if str(error) != self._away:

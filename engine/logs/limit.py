@@ -64,7 +64,7 @@ class Limits:
         if not self._is_leaving_out:  # nearly always
             return []
         due = []
-        for kind, bucket in self._buckets.items():
+        for kind, bucket in list(self._buckets.items()):  # other threads may add some
             ms = now_ms - bucket.since_ms
             if bucket.left_out and (at_once or ms >= EVERY_MS):
                 due.append(More(kind, bucket.left_out, ms))

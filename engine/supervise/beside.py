@@ -13,20 +13,26 @@ from engine.supervise.child import Child
 from engine.supervise.pulse import Heartbeat, Sign
 
 NAMES: Final = ("ledger", "reconcile", "console")
+CANNOT_GO_ON: Final = 1  # what a ledger ends with that waiting does not help
 BEATS: Final = 2  # of the ledger's heart: with the second one it has opened its database, or knows that it is away
 
 
 class Beside:
-    """Those of ``children`` that are beside the way of a payment; ``books``: the words of the books."""
+    """The ledger among ``children``; ``books``: the words of the books."""
 
     def __init__(self, children: Sequence[Child], books: Words) -> None:
-        self._children = [child for child in children if child.name in NAMES]
-        self._left = BEATS if any(child.name == "ledger" for child in self._children) else 0
+        self._ledgers = [child for child in children if child.name == "ledger"]
+        self._left = BEATS if self._ledgers else 0
         self._heartbeat = Heartbeat(lambda: LedgerStatus(books).heartbeat_ms)
 
     def problem(self, now_ms: int) -> str:
-        """Who of them could not start at all: one that dies before the ledger has begun. ``""`` for nobody."""
+        """Who of them cannot start at all: a ledger that ends before it has begun, and says that it can never go on.
+        ``""`` for nobody. Payments are accepted by then, so whatever else becomes of them is no reason to stop: one
+        that was killed, or comes while its predecessor still ends, is started again.
+        """
         if self._left and self._heartbeat() is Sign.SERVES:
             self._left -= 1
-        failed = [child.name for child in self._children if self._left and child.has_failed(now_ms)]
+        if not self._left:
+            return ""
+        failed = [child.name for child in self._ledgers if child.has_failed(now_ms) and child.code == CANNOT_GO_ON]
         return f"{failed[0]} could not start; what it printed stands above" if failed else ""

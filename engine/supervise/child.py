@@ -69,6 +69,7 @@ class Child:
         self._started_ms = 0
         self._deaths = 0
         self._start_ms = 0
+        self.code: int | None = None  # what it ended with last, below 0 a signal
 
     @property
     def pid(self) -> int | None:
@@ -87,6 +88,7 @@ class Child:
             os.killpg(self._process.pid, self._stop_signal)
             code = self._process.wait()
             self._process = None
+            self.code = code
             self._hear()
             self._deaths = 1 if now_ms - self._started_ms >= STEADY_MS else self._deaths + 1
             self._start_ms = now_ms + backoff_ms(self._deaths)

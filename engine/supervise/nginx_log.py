@@ -55,6 +55,7 @@ class NginxLog:
         self._pid = pid
         self._pipe, self.stderr = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._file: int | None = None
+        self._is_at_end = True  # nothing was left to read at the last look
         self._is_renewed = False  # nginx was asked to open another file; the last one is read to its end
         self._rest = {"words": b"", "file": b""}
         if path:
@@ -85,7 +86,7 @@ class NginxLog:
         has_new = os.path.exists(self._path)
         for line in self._lines("file", self._file):
             self._request(line)
-        if self._is_renewed and has_new:  # since the last look nginx writes to the new one
+        if self._is_renewed and has_new and self._is_at_end:  # since the last look nginx writes to the new one
             os.close(self._file)
             self._file, self._is_renewed = None, False
             with contextlib.suppress(FileNotFoundError):
@@ -108,6 +109,7 @@ class NginxLog:
             read = os.read(descriptor, READ_BYTES)
         except BlockingIOError:
             return []
+        self._is_at_end = len(read) < READ_BYTES
         *lines, self._rest[name] = (self._rest[name] + read).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 

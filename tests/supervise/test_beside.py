@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from engine import settings as settings_module
+from engine.ledger.command import HELD
 from engine.memory.status import LedgerStatus
 from engine.memory.words import PAGE_WORDS, zeros
 from engine.supervise import up
@@ -17,10 +18,10 @@ ALL = ["processors", "dispatcher", "api 0", "api 1", "ledger", "reconcile", "con
 
 
 class Fake:
-    """A child that has died, or not."""
+    """A child that has died, or not; ``code``: what it ended with."""
 
-    def __init__(self, name: str, *, has_died: bool = False) -> None:
-        self.name, self.has_died = name, has_died
+    def __init__(self, name: str, *, has_died: bool = False, code: int = 1) -> None:
+        self.name, self.has_died, self.code = name, has_died, code
 
     def has_failed(self, now_ms: int) -> bool:
         return self.has_died
@@ -43,11 +44,19 @@ def test_a_start_waits_for_nobody_who_is_not_needed(monkeypatch: pytest.MonkeyPa
     assert set(started) == {"processors", "dispatcher", "api 0", "api 1", "nginx"}
 
 
-@pytest.mark.parametrize("dead", ["ledger", "reconcile"])
-def test_one_that_dies_before_the_ledger_has_begun_could_not_start(dead: str) -> None:
-    books = zeros(PAGE_WORDS)
-    late = Beside(children(dead, "api 0"), books)  # whoever else dies is started again
-    assert late.problem(0) == f"{dead} could not start; what it printed stands above"
+def test_a_ledger_that_can_never_go_on_could_not_start() -> None:
+    late = Beside(children("ledger", "api 0"), zeros(PAGE_WORDS))
+    assert late.problem(0) == "ledger could not start; what it printed stands above"
+
+
+@pytest.mark.parametrize("code", [-9, -15, HELD])
+def test_one_that_was_killed_or_comes_too_early_is_started_again(code: int) -> None:
+    late = Beside([cast(Child, Fake("ledger", has_died=True, code=code))], zeros(PAGE_WORDS))
+    assert late.problem(0) == ""
+
+
+def test_whoever_else_dies_is_started_again() -> None:
+    assert Beside(children("reconcile", "api 0", "console"), zeros(PAGE_WORDS)).problem(0) == ""
 
 
 def test_one_that_dies_later_is_started_again() -> None:
@@ -59,7 +68,7 @@ def test_one_that_dies_later_is_started_again() -> None:
         assert late.problem(0) == ""
         LedgerStatus(books).heartbeat_ms = 8 + beat
         assert late.problem(0) == ""
-    late._children = dead
+    late._ledgers = [child for child in dead if child.name == "ledger"]
     assert late.problem(0) == ""
 
 
