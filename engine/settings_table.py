@@ -7,11 +7,13 @@ import os
 import sys
 
 from engine import settings as settings_module
+from engine.logs.masking import mask_of
 from engine.settings import VARIABLES, Settings
 from engine.variables import Variable
 
 HELP = "Show the settings in force; a * marks what differs from its default."
-SECRETS = ("ENGINE_ADMIN_TOKEN", "ENGINE_PROCESSOR_TOKEN", "ENGINE_LEDGER_URL")  # an address may have a password
+SECRETS = ("ENGINE_ADMIN_TOKEN", "ENGINE_PROCESSOR_TOKEN", "ENGINE_LEDGER_URL")
+_mask = mask_of({})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +79,7 @@ def markdown() -> str:
 def _shown(variable: Variable, value: int | str | bool) -> str:
     if variable.name in SECRETS and value:
         return "(set)"
+    value = _mask(value) if isinstance(value, str) else value  # an address may have a password
     return f"{_text(value)} {variable.unit}".strip() if _text(value) else "-"
 
 

@@ -37,11 +37,17 @@ ACTS: Final = {word: act for act, word in WORDS.items()}
 ON_PROCESSORS: Final = frozenset({Act.PAUSE, Act.RESUME})
 WITH_EVIDENCE: Final = frozenset({Act.CHARGED, Act.CANCEL})
 ON_MONEY: Final = frozenset({Act.RETRY, Act.CHARGED, Act.CANCEL})
+WAITING: Final = "waiting for a second person"
+UNDER_WAY: Final = "under way"
 AT_ONCE: Final = 2  # acts that are carried out at the same time
 PROPOSALS_MAX: Final = 100
 KEPT_SECONDS: Final = 900.0  # for a second person to confirm it, and for its result to be read
 
 log = Logger("engine.console")
+
+
+class UnknownActError(Exception):
+    """There is no such act in the last quarter of an hour."""
 
 
 class Wish(NamedTuple):
@@ -65,7 +71,7 @@ class Proposal:
     payments: int
     at_s: float
     ids: frozenset[tuple[int, int]] = frozenset()
-    state: str = "waiting for a second person"
+    state: str = WAITING
     confirmed_by: str = ""
     done: int = 0
     results: Counter[str] = field(default_factory=Counter)
@@ -107,10 +113,12 @@ class Acting:
         self._lock = Lock()
         self._proposals: dict[bytes, Proposal] = {}
         self._workers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="act")
+        # A processor is paused at once, however many payments are being decided.
+        self._pausing = ThreadPoolExecutor(1, thread_name_prefix="pause")
 
     def dry_run(self, wish: Wish, key: Key) -> dict[str, Any]:
         """What it would come to now. Raises SegmentError, BooksBusyError, BadRequestError, ForbiddenError."""
-        self._check_role(wish.act, key)
+        self.check_role(wish.act, key)
         if wish.act in ON_PROCESSORS:
             self._number(wish)
             return {"payments": 0, "amount": "0.00", "refused": [], "isCut": False, "needsSecond": False}
@@ -129,7 +137,7 @@ class Acting:
         """Begins it, or keeps it until a second person confirms. Raises what ``dry_run`` raises, and
         ConflictError.
         """
-        self._check_role(wish.act, key)
+        self.check_role(wish.act, key)
         if wish.act in ON_PROCESSORS:
             self._number(wish)
             cents, chosen = 0, frozenset[tuple[int, int]]()
@@ -139,44 +147,48 @@ class Acting:
                 raise ConflictError("there is no payment that this may be done for: a dry run says why")
             cents, chosen = found.cents, frozenset((each.id_high, each.id_low) for each in found.eligible)
         one = Proposal(secrets.token_bytes(16), wish, key.name, cents, len(chosen), self._now_s(), chosen)
+        needs_second = self._needs_second(wish, cents)
+        one.state = WAITING if needs_second else UNDER_WAY
         with self._lock:
             self._forget_old()
             if len(self._proposals) >= PROPOSALS_MAX:
                 raise ConflictError("too many acts are waiting or under way")
             self._proposals[one.id] = one
-        if not self._needs_second(wish, cents):
+        if not needs_second:
             self._begin(one)
         return one
 
     def confirm(self, identity: uuid.UUID, key: Key) -> Proposal:
-        """Begins what somebody else has asked for. Raises LookupError, ForbiddenError, ConflictError."""
-        self._check_role(Act.RETRY, key)  # only acts on money wait for somebody
+        """Begins what somebody else has asked for. Raises UnknownActError, ForbiddenError, ConflictError."""
+        self.check_role(Act.RETRY, key)  # only acts on money wait for somebody
         one = self.get(identity)
         with self._lock:
-            if one.state != "waiting for a second person":
+            if one.state != WAITING:
                 raise ConflictError(f"it is {one.state}")
             if one.who == key.name:
                 raise ForbiddenError("somebody else must confirm it")
             one.confirmed_by = key.name
-            one.state = "under way"
+            one.state = UNDER_WAY
         self._begin(one)
         return one
 
     def get(self, identity: uuid.UUID) -> Proposal:
-        """An act of the last quarter of an hour. Raises LookupError."""
+        """An act of the last quarter of an hour. Raises UnknownActError."""
         with self._lock:
             self._forget_old()
+            if identity.bytes not in self._proposals:
+                raise UnknownActError
             return self._proposals[identity.bytes]
 
     def waiting(self) -> list[Proposal]:
         """Those that a second person must confirm, the oldest first."""
         with self._lock:
             self._forget_old()
-            return [one for one in self._proposals.values() if one.state == "waiting for a second person"]
+            return [one for one in self._proposals.values() if one.state == WAITING]
 
     def _begin(self, one: Proposal) -> None:
-        one.state = "under way"
-        self._workers.submit(self._carry_out, one)
+        workers = self._pausing if one.wish.act in ON_PROCESSORS else self._workers
+        workers.submit(self._carry_out, one)
 
     def _carry_out(self, one: Proposal) -> None:
         wish = one.wish
@@ -227,14 +239,15 @@ class Acting:
         limit = self._settings.console.four_eyes_cents
         return wish.act in ON_MONEY and 0 < limit < cents
 
-    def _check_role(self, act: Act, key: Key) -> None:
+    def check_role(self, act: Act, key: Key) -> None:
+        """That this key may ask for such an act. Raises ForbiddenError."""
         needed = Role.TREASURER if act in ON_MONEY else Role.OPERATOR
         if key.role < needed:
             raise ForbiddenError(f"this needs the role {needed.name.lower()}; yours is {key.role.name.lower()}")
 
     def _forget_old(self) -> None:
         old = self._now_s() - KEPT_SECONDS
-        for identity in [one.id for one in self._proposals.values() if one.at_s < old and one.state != "under way"]:
+        for identity in [one.id for one in self._proposals.values() if one.at_s < old and one.state != UNDER_WAY]:
             del self._proposals[identity]
 
 

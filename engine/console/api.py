@@ -19,9 +19,9 @@ from starlette.routing import Route
 
 from engine.console import openapi, wishes
 from engine.console import recorded as recorded_module
-from engine.console.acting import Acting
+from engine.console.acting import Acting, UnknownActError
 from engine.console.guard import BODY_BYTES_MAX, Guard, is_https, is_loopback
-from engine.console.keys import Key, KeysError
+from engine.console.keys import Key, KeysError, Role
 from engine.console.live import FullError, Live
 from engine.console.looking import Looking
 from engine.console.parameters import BY, between, number, one_of, only, text
@@ -30,11 +30,13 @@ from engine.console.recorded import PAGE, PAGE_MAX, STATES, Recorded
 from engine.console.sessions import HOURS, LOOPBACK_COOKIE, SECURE_COOKIE
 from engine.ledger.errors import LedgerError
 from engine.ledger.reports import REPORTS
+from engine.memory.acts_layout import Act
 from engine.settings import Settings
 from engine.settings_table import listed
 
 Handler = Callable[[Request], Any]
 PREFIX: Final = "/api/v1"
+NOBODY: Final = Key("", Role.VIEWER, "")
 
 
 class Api:
@@ -123,7 +125,7 @@ class Api:
         only(request)
         return self._looking.document()
 
-    async def events(self, _: Request) -> Response:
+    async def events(self, request: Request) -> Response:
         """GET /events: the first screen each second, as server-sent events."""
         events = self.live.events()
         try:
@@ -134,6 +136,8 @@ class Api:
         async def all_of_them() -> Any:
             yield first
             async for event in events:
+                if not self._guard().still(request):
+                    return
                 yield event
 
         return StreamingResponse(all_of_them(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
@@ -219,6 +223,11 @@ class Api:
 
     def confirm(self, request: Request) -> Response:
         """POST /actions/{id}/confirm: a second person agrees."""
+        self._acting.check_role(Act.RETRY, request.state.key)  # only acts on money wait for somebody
+        asked = self._acting.get(_id_of(request))
+        keys = self._guard().keys
+        if (keys.get(asked.who) or NOBODY).role < Role.TREASURER:
+            raise ConflictError(f"{asked.who}, who has asked for it, may not do so any more")
         return _json(self._acting.confirm(_id_of(request), request.state.key).document(), 202)
 
     def waiting(self, request: Request) -> dict[str, Any]:
@@ -255,7 +264,7 @@ def _answering(handler: Handler) -> Handler:
             return problem(403, str(error))
         except ConflictError as error:
             return problem(409, str(error))
-        except LookupError:
+        except UnknownActError:
             return problem(404, "There is no such act in the last quarter of an hour.")
         except LedgerError as error:
             return problem(503, f"The ledger cannot be read: {error}", Retry_After="1")

@@ -7,18 +7,19 @@ from a page of this host (Sec-Fetch-Site, or Origin where a browser does not sen
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.console.keys import Key, Keys, KeysError
+from engine.console.keys import Key, Keys, KeysError, name_of
 from engine.console.problem import problem
 from engine.console.sessions import LOOPBACK_COOKIE, SECURE_COOKIE, Sessions
 from engine.console.throttle import Throttle
@@ -28,6 +29,7 @@ from engine.logs.logger import Logger
 OPEN: Final = frozenset({"/", "/metrics", "/healthz", "/api/v1/session", "/api/v1/openapi.json"})
 OPEN_BELOW: Final = "/static/"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+TRIES_MAX: Final = 16  # keys that wait to be looked at, 30 ms each
 BODY_BYTES_MAX: Final = 64 << 10
 HEADERS: Final = {
     # uPlot and the page set styles through the DOM, which a policy without 'unsafe-inline' allows.
@@ -54,6 +56,10 @@ class Guard:
         self.keys = keys
         self.sessions = Sessions(keys)
         self.throttle = Throttle()
+        self._one_try = asyncio.Lock()
+        self._trying = 0
+        # Each hash takes 19 MiB, which the C library keeps for the thread: one thread, and one hash after the other.
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request."""
@@ -65,15 +71,40 @@ class Guard:
         refused = await self._refused(request)
         await (self._app if refused is None else refused)(scope, receive, with_headers)
 
+    def still(self, request: HTTPConnection) -> bool:
+        """Whether the key of this request is one still: it was not taken away, and its session is not over."""
+        key: Key = request.scope["state"]["key"]
+        try:
+            if request.headers.get("authorization"):
+                found = self.keys.get(key.name)
+                return found is not None and found.mark == key.mark
+            return self.sessions.key(_cookie(request)) == key
+        except KeysError:
+            return False
+
     async def verified(self, request: HTTPConnection, text: str) -> Key | Response:
         """Whose key this is, or the answer to one that is wrong or comes too soon. Raises KeysError."""
+        known = self.keys.known(text)
+        if known is not None:
+            return known
+        if self._trying >= TRIES_MAX:
+            return problem(429, "Too many keys are being looked at. Wait.", Retry_After="1")
+        self._trying += 1
+        try:
+            async with self._one_try:  # what was found wrong is counted before the next one is looked at
+                return await self._tried(request, text)
+        finally:
+            self._trying -= 1
+
+    async def _tried(self, request: HTTPConnection, text: str) -> Key | Response:
         address, now_s = _address(request), time.monotonic()
-        wait_s = self.throttle.wait_s(address, now_s)
+        who = address, name_of(text)
+        wait_s = self.throttle.wait_s(who, now_s)
         if wait_s:
             return problem(429, "There were too many wrong keys. Wait.", Retry_After=str(int(wait_s) + 1))
-        key = await run_in_threadpool(self.keys.verify, text)
+        key = await asyncio.get_running_loop().run_in_executor(self._hashing, self.keys.verify, text)
         if key is None:
-            self.throttle.note_wrong(address, now_s)
+            self.throttle.note_wrong(who, now_s)
             log.warning("wrong_key", address=address, wrong=self.throttle.wrong)
             return problem(401, "This is no key of this console.", WWW_Authenticate='Bearer realm="console"')
         return key
@@ -82,6 +113,8 @@ class Guard:
         """Why this request is not served; None: it is."""
         if int(request.headers.get("content-length") or 0) > BODY_BYTES_MAX:
             return problem(413, "The body is too long.")
+        if _has_key(request) and not (is_https(request) or is_loopback(request)):
+            return problem(403, "A key is taken over HTTPS, or on the machine of the console itself.")
         is_open = request.url.path in OPEN or request.url.path.startswith(OPEN_BELOW)
         try:
             found = await self._key(request)
@@ -101,8 +134,15 @@ class Guard:
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return await self.verified(request, text.strip())
-        value = request.cookies.get(SECURE_COOKIE if is_https(request) else LOOPBACK_COOKIE)
-        return self.sessions.key(value) if value else None
+        return self.sessions.key(_cookie(request))
+
+
+def _cookie(request: HTTPConnection) -> str:
+    return request.cookies.get(SECURE_COOKIE if is_https(request) else LOOPBACK_COOKIE, "")
+
+
+def _has_key(request: HTTPConnection) -> bool:
+    return "authorization" in request.headers or bool(_cookie(request))
 
 
 def is_https(request: HTTPConnection) -> bool:

@@ -8,6 +8,7 @@ it has changed: who is taken out of it is out at once.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -15,7 +16,6 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from threading import Lock
 from typing import Final, NamedTuple
@@ -65,8 +65,6 @@ class Keys:
         self._version: tuple[int, ...] | None = None
         self._keys: dict[str, Key] = {}
         self._verified: dict[bytes, str] = {}
-        # Each hash takes 19 MiB, which the C library keeps for the thread: one thread, and one hash after the other.
-        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
     def all(self) -> dict[str, Key]:
         """The keys, by name. Raises KeysError."""
@@ -78,21 +76,24 @@ class Keys:
         with self._lock:
             return self._current().get(name)
 
+    def known(self, text: str) -> Key | None:
+        """Whose key this is, if it was verified before; else None. Raises KeysError."""
+        with self._lock:
+            key = self._current().get(name_of(text))
+            return key if key is not None and self._verified.get(_digest(text)) == key.mark else None
+
     def verify(self, text: str) -> Key | None:
         """Whose key this is; None: nobody's. It takes some 30 ms, for a wrong name too. Raises KeysError."""
-        name, _, secret = text[:KEY_CHARACTERS_MAX].rpartition(".")
-        seen = hashlib.sha256(text.encode()).digest()
+        secret = text[:KEY_CHARACTERS_MAX].rpartition(".")[2]
         with self._lock:
-            key = self._current().get(name)
-            if key is not None and self._verified.get(seen) == key.mark:
-                return key
+            key = self._current().get(name_of(text))
         with contextlib.suppress(VerificationError, InvalidHashError):
-            self._hashing.submit(_HASHER.verify, key.hash if key is not None else _nobodys(), secret).result()
+            _HASHER.verify(key.hash if key is not None else _nobodys(), secret)
             if key is not None and len(text) <= KEY_CHARACTERS_MAX:
                 with self._lock:
                     if len(self._verified) >= VERIFIED_MAX:
                         self._verified.clear()
-                    self._verified[seen] = key.mark
+                    self._verified[_digest(text)] = key.mark
                 return key
         return None
 
@@ -115,27 +116,39 @@ class Keys:
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[dict[str, Key]]:
-        """The keys, to be changed; then the file is replaced as a whole."""
-        with self._lock:
+        """The keys, to be changed by one editor at a time; then the file is replaced as a whole."""
+        directory = os.path.dirname(os.path.abspath(self.path))
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise KeysError(f"{directory} cannot be used: {error.strerror}") from error
+        with self._lock, _closing(held):
+            fcntl.flock(held, fcntl.LOCK_EX)
             keys = dict(self._current())
             yield keys
             lines = "".join(f"{key.name}:{key.role.name.lower()}:{key.hash}\n" for key in keys.values())
-            directory = os.path.dirname(os.path.abspath(self.path))
             try:
-                os.makedirs(directory, mode=0o700, exist_ok=True)
-                descriptor, path = tempfile.mkstemp(dir=directory, prefix=".keys-")
-                try:
-                    with open(descriptor, "w") as file:
-                        file.write("# Keys of the console. Add and remove them with: engine.sh console key\n" + lines)
-                        file.flush()
-                        os.fsync(file.fileno())
-                    os.replace(path, self.path)
-                except OSError:
-                    os.unlink(path)
-                    raise
+                self._replace(directory, "# Keys of the console. Change them with: engine.sh console key\n" + lines)
             except OSError as error:
                 raise KeysError(f"{self.path} cannot be written: {error.strerror}") from error
             self._version = None
+
+    def _replace(self, directory: str, text: str) -> None:
+        descriptor, path = tempfile.mkstemp(dir=directory, prefix=".keys-")
+        try:
+            with open(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                # Whoever edits it, with sudo perhaps: the console reads it as its own user.
+                owner = os.stat(self.path if os.path.exists(self.path) else directory)
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.replace(path, self.path)
+        except OSError:
+            os.unlink(path)
+            raise
 
     def _current(self) -> dict[str, Key]:
         try:
@@ -153,6 +166,23 @@ class Keys:
         except (OSError, UnicodeDecodeError) as error:
             raise KeysError(f"{self.path} cannot be read: {error}") from error
         return self._keys
+
+
+def name_of(text: str) -> str:
+    """The name in a key's text, "" if there is none."""
+    return text[:KEY_CHARACTERS_MAX].rpartition(".")[0]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+@contextlib.contextmanager
+def _closing(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _parsed(text: str, path: str) -> Iterator[tuple[str, Key]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from engine.situation import of_word
 from engine.storage.viewing import Seen, seen
 
 SUMMARY_EVERY_S: Final = 10.0
+NOTHING_KNOWN: Final[dict[str, Any]] = {"reconciledUntil": None, "exceptions": None, "trouble": None}
 DOWN: Final = "payments wait until a dispatcher is back; none is lost"
 
 
@@ -33,8 +35,10 @@ class Looking:
         self._process = ProcessWords(self._own, 0)
         self._overview = Overview(settings.processors.names)
         self._one_at_a_time = Lock()
-        self._summary: dict[str, Any] = {}
+        self._summary: dict[str, Any] = {"isOn": recorded.is_on} | NOTHING_KNOWN
         self._summary_at_s = -SUMMARY_EVERY_S
+        # A database that hangs holds up neither the first screen nor a scrape: what it said last is shown.
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="ledger")
 
     def samples(self) -> list[Sample]:
         """All metrics of this moment."""
@@ -47,7 +51,8 @@ class Looking:
             samples, said, paused = self._samples()
             look = Look(time.monotonic(), time.time_ns() // 1_000_000, samples)
             if look.at_s - self._summary_at_s >= SUMMARY_EVERY_S:
-                self._summary, self._summary_at_s = self._ledger(), look.at_s
+                self._summary_at_s = look.at_s
+                self._asking.submit(self._ask)
             return self._overview.document(look, said, paused, self._summary)
 
     def _samples(self) -> tuple[list[Sample], str, int]:
@@ -66,10 +71,10 @@ class Looking:
             return DOWN
         return of_word(StatusBlock(memory.books).situation, len(names)).sentence(names)
 
-    def _ledger(self) -> dict[str, Any]:
+    def _ask(self) -> None:
         if not self._recorded.is_on:
-            return {"isOn": False, "reconciledUntil": None, "exceptions": None, "trouble": None}
+            return
         try:
-            return {"isOn": True, **self._recorded.summary(), "trouble": None}
+            self._summary = {"isOn": True, **self._recorded.summary(), "trouble": None}
         except LedgerError as error:
-            return {"isOn": True, "reconciledUntil": None, "exceptions": None, "trouble": str(error)}
+            self._summary = {"isOn": True} | NOTHING_KNOWN | {"trouble": str(error)}

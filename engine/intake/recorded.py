@@ -53,7 +53,7 @@ STATUSES: Final = {
     layout.CHARGED_BEFORE: layout.STATE_NAMES[layout.CHARGED_BEFORE],
 }
 
-CALLS_MAX: Final = 2  # to get ready that wait for a pause between payments
+CALLS_MAX: Final = 3  # to get ready that wait for a pause between payments
 
 log = Logger(__name__)
 

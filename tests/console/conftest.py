@@ -59,6 +59,7 @@ def _made(tmp_path: Path) -> Iterator[World]:
             "ENGINE_NAME": f"test-{uuid.uuid4().hex[:12]}", "ENGINE_RING_SLOTS": "64", "ENGINE_LEDGER": "best",
             "ENGINE_LEDGER_URL": f"sqlite:///{tmp_path}/ledger.db", "ENGINE_FOUR_EYES_CENTS": "100000",
             "ENGINE_CONSOLE_KEYS_FILE": f"{tmp_path}/keys", "ENGINE_ADMIN_TOKEN": "secret-of-admin",
+            "PAYMENT_PROCESSOR_URL_DEFAULT": "http://shop:secret-of-shop@127.0.0.1:9",
         }
     )  # fmt: skip
     for segment in (mapping.open_books(settings), *mapping.open_rings(settings)):

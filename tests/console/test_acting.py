@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.console import acting as module
-from engine.console.acting import KEPT_SECONDS, Acting, Proposal, Wish
+from engine.console.acting import KEPT_SECONDS, Acting, Proposal, UnknownActError, Wish
 from engine.console.keys import Key, Role
 from engine.console.problem import BadRequestError, ConflictError, ForbiddenError
 from engine.ledger.acts import ActionRow, ItemRow
@@ -132,7 +133,8 @@ def test_little_money_and_questions_wait_for_nobody(monkeypatch: pytest.MonkeyPa
     world = World(monkeypatch, four_eyes_cents=9950)
     for asked in (wish(Act.RETRY), wish(Act.ASK), wish(Act.PAUSE, "fallback")):
         assert world.acting.propose(asked, ADA).state != "waiting for a second person"
-    world.acting._workers.shutdown(wait=True)
+    for workers in (world.acting._workers, world.acting._pausing):
+        workers.shutdown(wait=True)
     assert sorted(action.act for action, _, _ in world.asked) == [Act.ASK, Act.RETRY, Act.PAUSE]
 
 
@@ -141,7 +143,7 @@ def test_a_proposal_that_nobody_confirms_is_forgotten(monkeypatch: pytest.Monkey
     one = world.acting.propose(wish(Act.RETRY), ADA)
     world.now_s = KEPT_SECONDS + 1
     assert world.acting.waiting() == []
-    with pytest.raises(LookupError):
+    with pytest.raises(UnknownActError):
         world.acting.confirm(uuid.UUID(bytes=one.id), BOB)
     assert not world.asked
 
@@ -168,3 +170,13 @@ def test_nothing_to_do_and_nobodys_name_are_said_at_once(world: World) -> None:
     for asked in (wish(Act.PAUSE, "nobody"), wish(Act.ASK, "nobody")):
         with pytest.raises(BadRequestError):
             world.acting.propose(asked, ADA)
+
+
+def test_a_processor_is_paused_while_others_acts_take_long(world: World) -> None:
+    busy = threading.Event()
+    for _ in range(module.AT_ONCE):
+        world.acting._workers.submit(busy.wait, 60)
+    one = world.acting.propose(wish(Act.PAUSE, "default"), EVE)
+    world.acting._pausing.shutdown(wait=True)
+    assert world.acting.get(uuid.UUID(bytes=one.id)).state == "over"
+    busy.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_a_key_is_known_by_its_text_alone_and_only_its_hash_is_kept(path: Path) 
     text = keys.add("ada", Role.OPERATOR)
     found = keys.verify(text)
     assert found is not None and (found.name, found.role) == ("ada", Role.OPERATOR)
-    assert keys.verify(text) == found  # which is not hashed again
+    assert keys.verify(text) == found
     assert text.partition(".")[2] not in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -103,25 +104,39 @@ def test_the_command_makes_lists_and_removes_keys(
     assert Keys(str(path)).all() == {}
 
 
-def test_wrong_keys_are_slowed_down_by_address_and_all_together() -> None:
-    one = Throttle()
-    most, seconds = throttle.OF_ONE
-    for number in range(most):
-        assert one.wait_s("a", 0.0) == 0
-        one.note_wrong("a", 0.0)
+def test_wrong_keys_are_slowed_down_by_name_and_address() -> None:
+    one, ada = Throttle(), ("here", "ada")
+    for number in range(throttle.AT_ONCE):
+        assert one.wait_s(ada, 0.0) == 0
+        one.note_wrong(ada, 0.0)
         assert one.wrong == number + 1
-    assert one.wait_s("a", 0.0) == seconds and one.wait_s("b", 0.0) == 0
-    assert one.wait_s("a", seconds) == 0 and one.wait_s("a", seconds / 2) == seconds / 2
-    one.note_wrong("a", seconds)
-    assert one.wait_s("a", seconds) == seconds
-    for number in range(throttle.OF_ALL[0]):
-        one.note_wrong(f"of {number}", seconds)
-    assert one.wait_s("somebody else", seconds) > 0
+    assert one.wait_s(ada, 0.0) == throttle.EVERY_S
+    assert one.wait_s(("there", "ada"), 0.0) == one.wait_s(("here", "bob"), 0.0) == 0
+    assert one.wait_s(ada, throttle.EVERY_S) == 0
+    one.note_wrong(ada, throttle.EVERY_S)
+    assert one.wait_s(ada, throttle.EVERY_S) == throttle.EVERY_S
 
 
-def test_more_addresses_than_are_remembered_cost_no_memory() -> None:
+def test_more_names_than_are_remembered_cost_no_memory() -> None:
     one = Throttle()
-    for number in range(throttle.ADDRESSES_MAX + 100):
-        one.note_wrong(str(number), 0.0)
-    assert len(one._full_at) <= throttle.ADDRESSES_MAX
-    assert one.wait_s("new", 0.0) > 0
+    for number in range(throttle.NAMES_MAX + 100):
+        one.note_wrong(("here", str(number)), 0.0)
+    assert len(one._full_at) <= throttle.NAMES_MAX
+
+
+def test_a_key_that_was_verified_once_is_known_and_no_other(path: Path) -> None:
+    keys = Keys(str(path))
+    text = keys.add("ada", Role.VIEWER)
+    assert keys.known(text) is None
+    found = keys.verify(text)
+    assert keys.known(text) == found is not None
+    assert keys.known(text + "x") is None and keys.known("") is None
+    Keys(str(path)).remove("ada")
+    assert keys.known(text) is None
+
+
+def test_two_who_edit_at_once_lose_no_key(path: Path) -> None:
+    editors = [Keys(str(path)) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda at: editors[at].add(f"of-{at}", Role.VIEWER), range(4)))
+    assert set(Keys(str(path)).all()) == {f"of-{at}" for at in range(4)}

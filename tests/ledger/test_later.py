@@ -64,6 +64,29 @@ def test_it_is_imported_when_no_payment_has_come_since_the_last_look(place: Plac
     wait_until(lambda: place.records._reading is not None, SECONDS, "it is imported")
 
 
+def test_it_is_imported_also_when_payments_come_all_the_time(place: Place) -> None:
+    for head in range(recorded.CALLS_MAX):
+        place.rings[0].head = head
+        place.records.get_ready()
+        assert not place.is_asked
+    place.rings[0].head += 1
+    place.records.get_ready()
+    assert place.is_asked
+
+
+def test_a_package_that_is_there_and_could_not_be_read_is_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_: object) -> Reading:
+        raise ModuleNotFoundError("No module named 'sqlalchemy'", name="sqlalchemy.sql")  # out of descriptors
+
+    monkeypatch.setattr(recorded, "_imported", unreadable)
+    ticket = place.records._ask(Kind.LOOK, SECONDS, lambda reading: 7)
+    assert ticket is not None
+    wait_until(lambda: ticket.is_over, SECONDS, "it is over")
+    assert ticket.answer is None and not place.records._is_missing
+
+
 def test_the_first_question_has_it_imported(place: Place) -> None:
     ticket = place.records._ask(Kind.LOOK, SECONDS, lambda reading: type(reading))
     assert ticket is not None
@@ -78,6 +101,7 @@ def test_a_missing_package_is_told_once_and_nothing_is_answered(
         raise ModuleNotFoundError("No module named 'pysqlite3'", name="pysqlite3")
 
     monkeypatch.setattr(recorded, "_imported", missing)
+    monkeypatch.setattr(recorded, "is_installed", lambda name: False)
     for _ in range(2):
         ticket = place.records._ask(Kind.LOOK, SECONDS, lambda reading: 7)
         assert ticket is not None
