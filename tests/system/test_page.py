@@ -31,7 +31,10 @@ SETTINGS = {
     "ENGINE_GIVE_UP_SECONDS": "2", "ENGINE_WAIT_MAX_MS": "1000",
 }  # fmt: skip
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium: `make test` installs it")
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="there is no chromium: `make test` installs it"),
+    pytest.mark.timeout(300),  # a test waits several times, each time for at most SECONDS_MAX
+]
 
 
 class World:
