@@ -25,6 +25,7 @@ import pytest
 
 from engine import settings
 from engine.console import nginx_status
+from engine.intake import tracing
 from engine.supervise import alive, nginx
 from engine.supervise.pulse import Sign
 from tests.system.client import wait_until
@@ -33,6 +34,7 @@ from tests.system.running import free_port
 SHIPPED = nginx.find_conf().read_text()
 READY_SECONDS = 10.0
 BEGUN = b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{"
+PARENT = f"{'a' * 32}-{'b' * 16}-01"  # the rest of a traceparent after its version
 IN_CHUNKS = b"POST /payments HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -164,13 +166,30 @@ def test_nginx_tells_its_own_refusals_from_those_of_an_api_process_and_names_eac
     assert all(re.fullmatch("[0-9a-f]{32}", line["request"]) for line in lines)
 
 
-@pytest.mark.parametrize(("header", "passed"), [(f"00-{'a' * 32}-{'b' * 16}-01", True), ("junk\tjunk", False)])
-def test_a_trace_reaches_the_api_process_and_nothing_else_under_its_name(
-    told: Front, header: str, passed: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("header", "passed"),
+    [
+        (f"00-{PARENT}", f"00-{PARENT}"),
+        (f"cc-{PARENT}", f"cc-{PARENT}"),
+        (f"cc-{PARENT}-more", f"cc-{PARENT}"),  # the fast path takes as many bytes as version 00 has
+        (f"cc-{PARENT}more", ""),
+        (f"00-{PARENT}-more", ""),
+        (f"ff-{PARENT}", ""),
+        (f"00-{PARENT}".upper(), ""),
+        (f"00-{'0' * 32}-{'b' * 16}-01", ""),
+        (f"00-{'a' * 32}-{'0' * 16}-01", ""),
+        ("junk\tjunk", ""),
+    ],
+)
+def test_a_trace_reaches_the_api_process_and_nothing_else_under_its_name(told: Front, header: str, passed: str) -> None:
+    refused = told.send("POST", "/payments", b"{}", {"traceparent": header})
     with told.api(0) as api:
         assert told.send("POST", "/payments", b"{}", {"traceparent": header}).status == 202
-        assert (header.encode() in api.heads[0]) is passed and (b"raceparent" in api.heads[0]) is passed
+        (head,) = api.heads
+    assert re.findall(rb"(?i)\btraceparent: (.*)", head) == ([passed.encode()] if passed else [])
+    # Both know the same requests by a trace, and by the same one.
+    ids = {"a" * 32, refused.headers["Request-Id"], tracing.identity(header.encode())}
+    assert len(ids) == (1 if passed else 3)
 
 
 def test_without_a_console_nginx_tells_nobody() -> None:
@@ -195,7 +214,7 @@ class Handler(socketserver.StreamRequestHandler):
     server: Api
 
     def handle(self) -> None:
-        while head := b"".join(iter(lambda: self.rfile.readline().strip(b"\r\n"), b"")):
+        while head := b"\n".join(iter(lambda: self.rfile.readline().strip(b"\r\n"), b"")):
             self.server.heads.append(head)
             if not self.server.answers:
                 time.sleep(5)

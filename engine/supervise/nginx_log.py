@@ -68,7 +68,10 @@ class NginxLog:
         for line in self._lines("words", self._pipe):
             _say(line)
         if self._path:
-            self._look_at_file()
+            # A file that cannot be opened or renamed now (no descriptor is free, somebody has changed its rights) is
+            # looked at again: what is counted of refusals is no reason to end an engine that accepts payments.
+            with contextlib.suppress(OSError):
+                self._look_at_file()
 
     def close(self) -> None:
         """The last look."""
@@ -89,6 +92,7 @@ class NginxLog:
         if self._is_renewed and has_new and self._is_at_end:  # since the last look nginx writes to the new one
             os.close(self._file)
             self._file, self._is_renewed = None, False
+            self._rest["file"] = b""  # a line that the disk had no room for is none of the next file's
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self._path}.old")
         elif not self._is_renewed and (not has_new or os.fstat(self._file).st_size > RENEW_BYTES):

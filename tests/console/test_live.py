@@ -50,7 +50,9 @@ def test_all_viewers_get_the_same_bytes_and_a_failure_is_passed_over() -> None:
         for viewer in viewers:
             await viewer.aclose()  # type: ignore[attr-defined]
         assert live.viewers == 0
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            while live._task is not None:  # it ends after its document, whenever that is
+                await asyncio.sleep(0.01)
         count = made.count
         await asyncio.sleep(0.1)
         assert made.count == count  # nobody looks

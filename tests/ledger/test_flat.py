@@ -11,15 +11,21 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from engine import settings as settings_module
 from engine.books import levels
 from engine.journal.reader import JournalReader
 from engine.journal.writer import JournalWriter, lay_out_journal
 from engine.ledger import carrier as carrier_module
+from engine.ledger import carry as carry_module
+from engine.ledger import process as process_module
 from engine.ledger.carrier import Carrier
 from engine.ledger.carry import carry
 from engine.ledger.database import open_ledger
-from engine.ledger.rows import Batch, PaymentRow
+from engine.ledger.marks import Marks
+from engine.ledger.process import Memory, Process
+from engine.ledger.rows import Batch, Cursor, PaymentRow
 from engine.ledger.view import View
 from engine.memory import journal_layout, layout
 from engine.memory.words import Words, zeros
@@ -29,6 +35,7 @@ SLOTS = 4096
 RINGS = 2
 NOW_MS = 1_795_766_400_000
 OPEN = 100  # payments of a ring that wait
+TRIES = 20
 A_LOOK = 20  # payments of a ring that are accepted, and as many that are charged, from one look to the next
 
 
@@ -44,6 +51,7 @@ class Flow:
             layout.lay_out_ring(ring, SLOTS, 5, 7)
         journal = zeros(journal_layout.journal_words(4096))
         lay_out_journal(journal, 4096, 77, 1, 0)
+        self.books = books
         self.view = View(books, shape, self.rings, JournalReader(journal))
         self._writers = [RingWriter(ring) for ring in self.rings]
         self._journal = JournalWriter(journal)
@@ -108,13 +116,46 @@ def test_what_it_holds_is_that_of_the_open_payments(carried: Callable[[Flow, int
     assert held[2] - held[1] < 20_000, held  # bytes, after 800 payments more
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nothing is collected by itself, as in the ledger process; and nothing is left of other tests."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def rows() -> int:
+    """How many rows of payments there are in this process, also those that a cycle holds."""
+    return sum(type(one) is PaymentRow for one in gc.get_objects())
+
+
+@pytest.mark.usefixtures("uncollected")
 def test_no_row_is_kept_that_was_carried(carried: Callable[[Flow, int], Batch]) -> None:
     """A batch that is kept until the next one is made is there twice."""
     flow = Flow()
     flow.go_on(SLOTS - 8, NOW_MS)
     assert len(carried(flow, NOW_MS).payments) > SLOTS // 2
-    gc.collect()
-    assert not [one for one in gc.get_objects() if type(one) is PaymentRow]
+    assert rows() == 0
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_no_row_is_kept_that_could_not_be_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database fails when all rows have been written, TRIES times one after the other."""
+    flow, tried, kept = Flow(), list[int](), list[int]()
+    flow.go_on(OPEN, NOW_MS)
+
+    def fail(connection: sa.Connection, cursor: Cursor, now_ms: int) -> None:
+        tried.append(rows())
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(carry_module, "write_cursor", fail)
+    monkeypatch.setattr(process_module, "LAST_LOOKS_S", 0.0)
+    settings = settings_module.read({"ENGINE_RUN_DIR": str(tmp_path), "ENGINE_LEDGER": "best"})
+    process = Process(settings, lambda: len(kept) >= TRIES, lambda _: kept.append(rows()))
+    process._carry_from(Memory(flow.view, Marks(flow.books, flow.rings), flow.books, ()))
+    assert len(tried) > TRIES and set(tried) == {RINGS * OPEN}
+    assert kept == [0] * TRIES
 
 
 def test_a_batch_is_bounded_when_much_has_happened(

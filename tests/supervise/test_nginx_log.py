@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -110,6 +111,41 @@ def test_a_file_that_is_long_is_renewed_and_none_of_its_lines_is_lost(
     path.write_text(request(503, own="1"))
     log.look()
     assert counts[pages.NGINX_AT + pages.NGINX_STATUSES[503]] == 52
+
+
+def test_a_file_that_is_longer_than_a_look_reads_is_counted_to_its_last_line_over_its_renewal(
+    log: NginxLog, path: Path, counts: Words, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nginx_log, "RENEW_BYTES", 1_000)
+    monkeypatch.setattr(nginx_log, "READ_BYTES", 1_000)
+    lines = 3_500 // len(request(503, own="1"))
+    path.write_text(request(503, own="1") * lines + '{"cut": ')
+    log.look()
+    assert path.stat().st_size == 0 and Path(f"{path}.old").stat().st_size > 3 * nginx_log.READ_BYTES
+    path.write_text(request(503, own="1"))
+    for _ in range(5):
+        log.look()
+    assert not Path(f"{path}.old").exists()
+    assert counts[pages.NGINX_AT + pages.NGINX_STATUSES[503]] == lines + 1
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.EACCES], ids=errno.errorcode.get)
+def test_a_file_that_cannot_be_opened_now_is_counted_later(
+    log: NginxLog, path: Path, counts: Words, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    path.write_text(request(503, own="1"))
+    os.write(log.stderr, REFUSED.encode())
+
+    def fail(*_: object) -> int:
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as now:
+        now.setattr(os, "open", fail)
+        log.look()
+    at = pages.NGINX_AT + pages.NGINX_STATUSES[503]
+    assert counts[at] == 0
+    log.look()
+    assert counts[at] == 1
 
 
 def test_a_file_that_somebody_has_removed_comes_back(log: NginxLog, path: Path, counts: Words) -> None:

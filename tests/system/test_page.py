@@ -31,7 +31,10 @@ SETTINGS = {
     "ENGINE_GIVE_UP_SECONDS": "2", "ENGINE_WAIT_MAX_MS": "1000",
 }  # fmt: skip
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium: `make test` installs it")
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="there is no chromium: `make test` installs it"),
+    pytest.mark.timeout(300),  # a test waits several times, each time for at most SECONDS_MAX
+]
 
 
 class World:
@@ -162,6 +165,11 @@ def test_a_dead_letter_is_found_and_sent_again(browser: Browser, world: World) -
     for one in both:
         one.set_failing(False)
     page.get_by_label(f"Choose {payment.correlation_id}").check()
+    see(page, "1 chosen")
+    page.locator("select[name=state]").select_option("unknown")
+    see(page, "all that match")  # nothing stays chosen that is not seen any more
+    page.locator("select[name=state]").select_option("")
+    page.get_by_label(f"Choose {payment.correlation_id}").check()
     page.get_by_role("button", name="Send again ...").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("1 payments", timeout=SECONDS_MAX * 1000)
@@ -187,6 +195,29 @@ def test_a_killed_console_comes_back_and_the_page_goes_on_by_itself(browser: Bro
     with client(world.running.port) as shop:
         count = sum(total.count for total in shop.summary().values())
     expect(page.locator("main")).to_contain_text(f"{count} payments", timeout=SECONDS_MAX * 1000)
+    page.context.close()
+
+
+def test_who_is_signed_out_comes_to_a_door_that_stays_as_it_is(browser: Browser, world: World) -> None:
+    page = signed_in(browser, world, Role.VIEWER)
+    go(page, "Dead letters")
+    page.context.clear_cookies()
+    see(page, "Your session is over")
+    key = page.get_by_label("Your key")
+    key.fill("half a k")
+    page.wait_for_timeout(6000)  # a page asks again every 5 s
+    page.goto(f"{world.url}#/payments")
+    page.wait_for_timeout(1000)
+    expect(key).to_have_value("half a k")
+    page.context.close()
+
+
+def test_a_stream_that_is_refused_for_want_of_a_session_leads_to_the_door(browser: Browser, world: World) -> None:
+    page = signed_in(browser, world, Role.VIEWER)
+    see(page, "live")
+    page.context.clear_cookies()
+    world.running.send_signal(CONSOLE, signal.SIGKILL)
+    see(page, "Your session is over")
     page.context.close()
 
 

@@ -22,8 +22,9 @@ const VIEWS = [
   ["settings", "Settings", settings],
 ];
 const root = document.getElementById("app");
-const live = new Live();
+const live = new Live(sessionIsOver);
 let leave = () => {};
+let isAtDoor = false; // until the page is loaded again, which signing in does
 
 function where() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -31,6 +32,7 @@ function where() {
 }
 
 function door(problem = "") {
+  isAtDoor = true;
   leave();
   leave = () => {};
   live.stop();
@@ -62,6 +64,11 @@ function door(problem = "") {
   input.focus();
 }
 
+// Answers to what was asked before come late: the form must not be made anew while somebody types.
+function sessionIsOver() {
+  if (!isAtDoor) door("Your session is over. Sign in again.");
+}
+
 function frame(who) {
   const links = VIEWS.map(([path, title]) => h("a", { href: `#/${path}` }, h("span", {}, title)));
   const main = h("main", { id: "main", tabindex: "-1" });
@@ -81,6 +88,7 @@ function frame(who) {
     });
   });
   const go = () => {
+    if (isAtDoor) return;
     const { parts, query } = where();
     leave();
     const [path, title, view] = VIEWS.find(([name]) => name === parts[0]) ?? VIEWS[0];
@@ -96,7 +104,7 @@ function frame(who) {
   go();
 }
 
-onSignedOut(() => door("Your session is over. Sign in again."));
+onSignedOut(sessionIsOver);
 const who = await get("/session").catch(() => ({ name: null }));
 if (who.name) frame(who);
 else door();

@@ -1,15 +1,20 @@
 // The first screen's documents, once a second. The browser comes again by itself when the console was restarted.
+import { get } from "./api.js";
 
 const HISTORY = 300;
+const AGAIN_MS = 2000;
 
+/** signedOut() is called when the console says that nobody is signed in. */
 export class Live {
-  constructor() {
+  constructor(signedOut) {
+    this.signedOut = signedOut;
     this.history = [];
     this.last = null;
     this.isConnected = false;
     this.isPaused = false;
     this.listeners = new Set();
     this.source = null;
+    this.timer = null;
   }
 
   start() {
@@ -24,16 +29,21 @@ export class Live {
     });
     this.source.onerror = () => {
       this.isConnected = false;
-      // A browser gives up after an answer that is no stream (503, 401): come again.
-      if (this.source && this.source.readyState === EventSource.CLOSED) {
-        this.stop();
-        setTimeout(() => this.start(), 2000);
-      }
+      if (this.source?.readyState === EventSource.CLOSED) this.comeAgain();
       this.tell();
     };
   }
 
+  // A browser gives up after an answer that is no stream, and does not say which: 503 passes, 401 does not.
+  comeAgain() {
+    this.stop();
+    this.timer = setTimeout(() => this.start(), AGAIN_MS);
+    // A console that does not answer now has not said that the session is over.
+    get("/session").then((who) => { if (!who.name) this.signedOut(); }, () => {});
+  }
+
   stop() {
+    clearTimeout(this.timer);
     this.source?.close();
     this.source = null;
     this.isConnected = false;

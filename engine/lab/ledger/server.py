@@ -56,16 +56,14 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Starts it, and waits until it answers."""
+        """Starts it, again and again if one that was killed is in its way, and waits until it answers."""
         self._spawn()
         deadline_s = time.monotonic() + START_S_MAX
         while time.monotonic() < deadline_s:
             if self.answers():
                 return
-            if self._process.poll() is not None:
-                break
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.1)
+            self.tend()
+            time.sleep(0.05)
         raise RuntimeError(self._log.read_text())
 
     def stop(self) -> None:

@@ -6,25 +6,43 @@ import { between, duration, moment, money } from "../format.js";
 import { TONES } from "./payments.js";
 
 const GOOD = new Set(["charged", "already there", "found"]);
+const OPEN = new Set(["queued", "processing"]);
 const AGAIN_MS = 1000;
+const FOLLOW_MS = 120000; // how long an act is followed: its result, and what it does to the payment, come later
 
 export function payment({ main, id, who }) {
   const body = h("div", { class: "pair" });
   const title = h("div", { class: "head" }, h("h1", {}, "Payment"), h("a", { href: "#/payments" }, "All payments"));
   show(main, title, h("p", { class: "mono" }, id), body);
   let timer = null;
+  let isOver = false;
+  let askedMs = -Infinity; // when an act was asked for here
+  let drawn = "";
+
+  const isRecent = (ms) => Date.now() - ms < FOLLOW_MS;
+  const isAwaited = (one) => OPEN.has(one.state) || isRecent(askedMs) || one.acts.some(({ result, at }) => result === null && isRecent(new Date(at)));
+
   async function load() {
+    if (isOver) return;
+    clearTimeout(timer);
+    let isMore;
     try {
       const found = await get(`/payments/${encodeURIComponent(id)}`);
+      isMore = isAwaited(found);
       draw(found);
-      if (["queued", "processing"].includes(found.state)) timer = setTimeout(load, AGAIN_MS);
     } catch (error) {
-      show(body, h("div", { class: "card" }, empty(error.message)));
-      if (error.status === 404 || error.status === 0 || error.status === 503) timer = setTimeout(load, AGAIN_MS);
+      isMore = [0, 404, 503].includes(error.status);
+      drawn = "";
+      if (!isOver) show(body, h("div", { class: "card" }, empty(error.message)));
     }
+    clearTimeout(timer); // of a load that was begun meanwhile
+    if (!isOver && isMore) timer = setTimeout(load, AGAIN_MS);
   }
 
   function draw(one) {
+    const text = JSON.stringify(one);
+    if (isOver || text === drawn) return; // a button that is drawn anew loses the focus
+    drawn = text;
     const facts = [["Amount", money(one.amount)], ["State", badge(one.state, TONES[one.state] ?? "")], ["Processor", one.processor ?? "-"],
       ["Accepted (UTC)", moment(one.acceptedAt)], ["Settled after", duration(between(one.acceptedAt, one.settledAt))],
       ["Fee", one.feePpm === null ? "-" : `${one.feePpm / 10000} %`], ["Reason", one.reason ?? "-"]];
@@ -35,10 +53,15 @@ export function payment({ main, id, who }) {
       h("section", { class: "card table whole" }, one.attempts.length ? attempts(one.attempts) : empty("Nothing was sent yet.")));
   }
 
-  const offer = ({ act, isOffered, why }) => h("li", {}, h("button", { disabled: !isOffered || who.role === "viewer" || (who.role === "operator" && act !== "ask"), onclick: () => askFor({ act, ids: [id] }, id, load) }, `${titleOf(act)} ...`), !isOffered && h("span", { class: "note" }, why));
+  function follow() {
+    askedMs = Date.now();
+    load();
+  }
+
+  const offer = ({ act, isOffered, why }) => h("li", {}, h("button", { disabled: !isOffered || who.role === "viewer" || (who.role === "operator" && act !== "ask"), onclick: () => askFor({ act, ids: [id] }, id, follow) }, `${titleOf(act)} ...`), !isOffered && h("span", { class: "note" }, why));
 
   load();
-  return () => clearTimeout(timer);
+  return () => { isOver = true; clearTimeout(timer); };
 }
 
 function life(one) {

@@ -25,6 +25,7 @@ export function payments({ main, live, query }) {
   }, field("id", "Payment", id), field("state", "State", state), field("processor", "Processor", processor), field("from", "Accepted from (UTC)", from), field("to", "To", to), h("button", { class: "primary" }, "Search"));
   show(main, h("div", { class: "head" }, h("h1", {}, "Payments")), form, error, results);
   let rows = [];
+  let asked = {}; // what was searched: "More" goes on with it, whatever the form says by then
 
   function fillProcessors() {
     if (!live.last || processor.options.length > 1) return;
@@ -33,13 +34,16 @@ export function payments({ main, live, query }) {
 
   async function load(cursor = "") {
     error.textContent = "";
+    if (!cursor) asked = { state: state.value, processor: processor.value, from: from.value.trim(), to: to.value.trim() };
+    const mine = asked;
     try {
-      const page = await get("/payments", { state: state.value, processor: processor.value, from: from.value.trim(), to: to.value.trim(), cursor });
+      const page = await get("/payments", { ...mine, cursor });
+      if (mine !== asked) return; // something else was searched meanwhile
       rows = cursor ? [...rows, ...page.items] : page.items;
       show(results, rows.length ? list(rows) : empty("No payment is like that."),
         page.next && h("div", { class: "more" }, h("button", { onclick: () => load(page.next) }, `More (${count(rows.length)} shown)`)));
     } catch (found) {
-      error.textContent = found.message;
+      if (mine === asked) error.textContent = found.message;
     }
   }
 
