@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +11,8 @@ import yaml
 
 from engine.console.families import BY_NAME
 from ops.grafana import dashboard
-from tests.ops.test_rules import PROMETHEUS, ROOT, metrics, promtool, rules
+from tests.ops.conftest import Promtool
+from tests.ops.test_rules import PROMETHEUS, ROOT, metrics, rules
 
 MADE = dashboard.dashboard()
 PANELS: list[dict[str, Any]] = [one for one in MADE["panels"] if one["type"] != "row"]
@@ -37,13 +37,13 @@ def test_every_recorded_metric_that_is_shown_is_recorded() -> None:
     assert set(re.findall(r"\bengine:[\w:]+", " ".join(EXPRESSIONS))) <= recorded
 
 
-def test_prometheus_can_read_every_query(tmp_path: Any) -> None:
+def test_prometheus_can_read_every_query(tmp_path: Any, promtool: Promtool) -> None:
     plain = [re.sub(r"\$__rate_interval", "1m", one).replace("$instance", ".*").replace("$processor", ".*")
              for one in EXPRESSIONS]  # fmt: skip
     group = {"name": "dashboard", "rules": [{"record": f"shown:{n}", "expr": one} for n, one in enumerate(plain)]}
     path = tmp_path / "queries.yml"
     path.write_text(yaml.safe_dump({"groups": [group]}))
-    done: subprocess.CompletedProcess[str] = promtool("check", "rules", str(path))
+    done = promtool("check", "rules", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

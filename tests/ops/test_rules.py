@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from engine.console.families import BY_NAME, Kind
 from engine.memory import metrics_layout
 from engine.routing.state import ProcessorState
 from engine.settings import VARIABLES
+from tests.ops.conftest import Promtool
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "ops" / "prometheus"
@@ -26,9 +23,6 @@ HANDBOOK = ROOT / "docs" / "operations.md"
 HERE = Path(__file__).parent
 TESTED = (HERE / "alerts.yml", HERE / "objectives.yml")
 PARTS = ("**Means.**", "**Look.**", "**Do.**", "**Stop when.**")
-MEMORY = "/dev/shm"  # promtool makes a database for each series
-MEMORY_BYTES = 256 << 20  # which needs less; a container often has 64 MB there
-Promtool = Callable[..., subprocess.CompletedProcess[str]]
 ACCEPTING_S, SETTLING_S = 0.010, 70.0  # the objectives
 
 
@@ -54,27 +48,6 @@ def metrics(text: str) -> set[str]:
 
 def histograms() -> set[str]:
     return {name for name, family in BY_NAME.items() if family.kind is Kind.HISTOGRAM}
-
-
-def has_room(path: str) -> bool:
-    if not os.access(path, os.W_OK):
-        return False
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize > MEMORY_BYTES
-
-
-@pytest.fixture
-def promtool(tmp_path: Path) -> Promtool:
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("promtool is not installed: it comes with Debian's package prometheus (`make test` installs it)")
-    environment = os.environ | {"TMPDIR": MEMORY if has_room(MEMORY) else str(tmp_path)}
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [program, *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=600)
-
-    return run
 
 
 def test_prometheus_reads_its_configuration_and_all_rules(promtool: Promtool) -> None:
