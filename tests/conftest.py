@@ -15,15 +15,17 @@ TESTS = Path(__file__).parent
 # These drive whole processes, look at the machine or count what they cost: one after the other, so that they have a
 # core for themselves. All others may run beside them.
 LABORATORIES = "bench", "chaos", "contest", "machine", "simulate", "soak", "tune", "test_launch.py"
+BESIDE_OTHERS = "cost", "system/test_page.py"  # instructions are the same on a busy machine; a page waits
 ONE_BY_ONE = (
-    "client", "containers", "cost", "hostile", "supervise", "system", "test_nginx_conf.py", "test_setup.py",
+    "client", "containers", "hostile", "supervise", "system", "test_nginx_conf.py", "test_setup.py",
     *(f"lab/{place}" for place in LABORATORIES),
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests of ONE_BY_ONE into a group, which one worker runs."""
-    places = [TESTS / place for place in ONE_BY_ONE]
+    """Puts the tests of ONE_BY_ONE into a group, which one worker runs; each of BESIDE_OTHERS is a group of its own."""
+    groups = {TESTS / place: place for place in BESIDE_OTHERS} | {TESTS / place: "one by one" for place in ONE_BY_ONE}
     for item in items:
-        if any(item.path.is_relative_to(place) for place in places):
-            item.add_marker(pytest.mark.xdist_group("one by one"))
+        group = next((group for place, group in groups.items() if item.path.is_relative_to(place)), None)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))

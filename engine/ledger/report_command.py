@@ -64,7 +64,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the report; 1 if the ledger cannot be read."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it silently
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it silently
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    finally:
+        signal.signal(signal.SIGPIPE, before)  # who calls this in a process with sockets would end with one of them
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         settings = settings_module.read(os.environ)
     except settings_module.SettingsError as error:

@@ -150,4 +150,6 @@ def _say(line: str) -> None:
     match = _SAID.fullmatch(line)
     words = _QUERY.sub("?...", match["words"] if match else line)
     level = _LEVELS.get(match["level"], logging.INFO) if match else logging.WARNING
+    if words.startswith("client "):  # whatever a client sends, nobody here has to look at it
+        level = logging.INFO
     log.log(level, "nginx_said", kind=kind(words), said=words)
