@@ -11,7 +11,7 @@ from engine.lab.dst import command
 from engine.lab.dst.cells.mutants import MUTANTS, mutated
 from engine.lab.dst.cells.reach import reached
 from engine.lab.dst.cells.seed import run_seed
-from tests.cluster import found
+from tests.cluster.found import HINTS
 
 CLEAN_SEEDS = range(100_000, 100_040)
 SEED = 3
@@ -45,11 +45,11 @@ def test_seeds_pass_and_they_reach_what_they_are_for() -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_a_mutant_is_found(name: str) -> None:
-    assert found.search(name, found.read().get(name)) is not None
+    assert HINTS.search(name, HINTS.read().get(name)) is not None
 
 
 def test_a_mutant_is_gone_afterwards() -> None:
-    seed = found.read()["open-pin-moves"]
+    seed = HINTS.read()["open-pin-moves"]
     with mutated("open-pin-moves"):
         assert run_seed(seed).failure
     assert run_seed(seed).failure is None
@@ -68,7 +68,7 @@ def test_the_number_of_cells_can_be_said() -> None:
 def test_the_command_runs_cells_and_says_how_to_run_a_seed_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("--cells", "3", "--seeds", "0:2", "--reached") == 0
     assert "2 of 2 seeds, 0 failed" in capsys.readouterr().out
-    seed = found.read()["open-pin-moves"]
+    seed = HINTS.read()["open-pin-moves"]
     assert run_command("--cells", "0", "--seed", str(seed), "--mutant", "open-pin-moves") == 1
     assert f"./engine.sh dst --cells 0 --seed {seed} --mutant open-pin-moves" in capsys.readouterr().out
 

@@ -16,6 +16,7 @@ from engine.lab.dst import mutants, reach, seed
 from engine.lab.dst.cells import mutants as cells_mutants
 from engine.lab.dst.cells import reach as cells_reach
 from engine.lab.dst.cells import seed as cells_seed
+from engine.lab.dst.outcome import Result
 
 HELP = "Deterministic simulation: the engine's deciding code through crashes and faults that follow from a seed."
 FAILURES_MAX = 10  # failing seeds after which a range is given up
@@ -26,7 +27,7 @@ CELLS_MAX = 8
 class Simulation(NamedTuple):
     """One of the two: of an engine, or of cells and their store. ``options``: of the command, to run it again."""
 
-    run_seed: Callable[[int], seed.Result | cells_seed.Result]
+    run_seed: Callable[[int], Result[Any]]
     mutated: Callable[[str], contextlib.AbstractContextManager[None]]
     reached: Callable[[Any], Counter[str]]
     options: str = ""
@@ -108,7 +109,7 @@ def _run_many(simulation: Simulation, seeds: range, mutant: str | None, is_count
     return int(failed > 0)
 
 
-def _tell(simulation: Simulation, result: seed.Result | cells_seed.Result, mutant: str | None) -> None:
+def _tell(simulation: Simulation, result: Result[Any], mutant: str | None) -> None:
     again = _again(simulation, result.seed, mutant)
     print(f"seed {result.seed} FAILED: {result.failure}\n{result.account}\nagain: {again}", flush=True)
 

@@ -5,10 +5,7 @@ Each changes one thing of the product for as long as :func:`mutated` lasts, and 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-from unittest import mock
+from contextlib import AbstractContextManager
 
 from engine.acts import rules
 from engine.books import parked
@@ -30,6 +27,7 @@ from engine.intake.acceptor import Acceptor
 from engine.intake.committer import Committer
 from engine.journal.writer import JournalWriter
 from engine.lab.dst import processes, wrong, wrong_ledger
+from engine.lab.dst.mutant import Mutant, put_in
 from engine.lab.dst.sql import Sql
 from engine.ledger.carrier import Carrier
 from engine.ledger.eras import Eras
@@ -42,24 +40,9 @@ from engine.storage import fingerprints, migration
 from engine.storage.durability import Syncing
 
 
-class Mutant(NamedTuple):
-    """``attribute`` of ``owner`` is replaced by ``wrong``, and so are ``others``."""
-
-    text: str
-    owner: object
-    attribute: str
-    wrong: Any
-    others: tuple[tuple[object, str, Any], ...] = ()
-
-
-@contextlib.contextmanager
-def mutated(name: str) -> Iterator[None]:
+def mutated(name: str) -> AbstractContextManager[None]:
     """Puts the bug ``name`` of :data:`MUTANTS` into the product, and takes it out at the end."""
-    mutant = MUTANTS[name]
-    with contextlib.ExitStack() as stack:
-        for owner, attribute, wrong_one in ((mutant.owner, mutant.attribute, mutant.wrong), *mutant.others):
-            stack.enter_context(mock.patch.object(owner, attribute, wrong_one))
-        yield
+    return put_in(MUTANTS[name])
 
 
 MUTANTS = {

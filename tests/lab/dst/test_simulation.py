@@ -19,7 +19,8 @@ from engine.lab.dst.reach import reached
 from engine.lab.dst.seed import run_seed
 from engine.lab.dst.world import World
 from engine.memory import layout
-from tests.lab.dst import found
+from tests.lab.dst.found import HINTS
+from tests.lab.dst.hints import SEEDS
 
 CLEAN_SEEDS = range(10_000, 10_200)
 SEED = 3
@@ -65,7 +66,7 @@ def test_hundreds_of_seeds_pass_and_they_reach_what_they_are_for() -> None:
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_a_mutant_is_found(name: str) -> None:
-    assert found.search(name, found.read().get(name)) is not None
+    assert HINTS.search(name, HINTS.read().get(name)) is not None
 
 
 def test_a_mutant_is_gone_afterwards() -> None:
@@ -90,11 +91,11 @@ def test_a_seed_does_the_same_in_another_process(hash_seed: str) -> None:
 
 def test_what_the_fast_path_does_otherwise_than_python_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "slot_check", lambda *_: 1)
-    assert any("C accepts it otherwise" in (run_seed(seed).failure or "") for seed in found.SEEDS)
+    assert any("C accepts it otherwise" in (run_seed(seed).failure or "") for seed in SEEDS)
 
 
 def test_the_fast_path_beside_python_changes_nothing_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    seed = next(seed for seed in found.SEEDS if World(seed).plan.is_compared)
+    seed = next(seed for seed in SEEDS if World(seed).plan.is_compared)
     beside = run_seed(seed).world
     assert beside.taken > 0
     monkeypatch.setattr(world, "draw", lambda chance: replace(draw(chance), is_compared=False))
@@ -104,7 +105,7 @@ def test_the_fast_path_beside_python_changes_nothing_of_a_run(monkeypatch: pytes
 
 def test_a_failure_tells_its_story_and_how_to_run_it_again(capsys: pytest.CaptureFixture[str]) -> None:
     with mutated("recovered-as-queued"):
-        seed = next(seed for seed in found.SEEDS if "charged at both" in (run_seed(seed).failure or ""))
+        seed = next(seed for seed in SEEDS if "charged at both" in (run_seed(seed).failure or ""))
     assert run_command("--seed", str(seed), "--mutant", "recovered-as-queued") == 1
     told = capsys.readouterr().out
     assert "once: payment" in told and "charged at both" in told

@@ -5,10 +5,7 @@ What two rules guard, one in the cell and one in the store, is broken in both.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-from unittest import mock
+from contextlib import AbstractContextManager
 
 from engine.cluster import rules
 from engine.cluster.agent import Agent
@@ -19,26 +16,12 @@ from engine.cluster.membership import Membership
 from engine.cluster.pins import Pinned
 from engine.cluster.stub import Stub
 from engine.lab.dst.cells import wrong
+from engine.lab.dst.mutant import Mutant, put_in
 
 
-class Mutant(NamedTuple):
-    """``attribute`` of ``owner`` is replaced by ``wrong``, and so are ``others``."""
-
-    text: str
-    owner: object
-    attribute: str
-    wrong: Any
-    others: tuple[tuple[object, str, Any], ...] = ()
-
-
-@contextlib.contextmanager
-def mutated(name: str) -> Iterator[None]:
+def mutated(name: str) -> AbstractContextManager[None]:
     """Puts the bug ``name`` of :data:`MUTANTS` in, and takes it out at the end."""
-    mutant = MUTANTS[name]
-    with contextlib.ExitStack() as stack:
-        for owner, attribute, wrong_one in ((mutant.owner, mutant.attribute, mutant.wrong), *mutant.others):
-            stack.enter_context(mock.patch.object(owner, attribute, wrong_one, create=True))
-        yield
+    return put_in(MUTANTS[name], creates=True)
 
 
 MUTANTS = {
