@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
+DOWN = "payments wait until a dispatcher is back; none is lost"  # the sentence of an engine without one
 _BITS = 4  # of a condition, a flow or the number of a processor in a word of memory
 _MASK = (1 << _BITS) - 1
 _WAIT_SHIFT = 3 * _BITS

@@ -19,10 +19,11 @@ from typing import Any, Final, NamedTuple
 
 from engine.books.reader import BooksBusyError
 from engine.console.keys import Key, Role
-from engine.console.overview import amount
 from engine.console.problem import BadRequestError, ConflictError, ForbiddenError
 from engine.ledger.acts import ActionRow, ItemRow
+from engine.ledger.database import wall_ms
 from engine.ledger.errors import LedgerError
+from engine.ledger.report_text import amount
 from engine.logs.logger import Logger
 from engine.memory.acts_layout import Act, Command, Result
 from engine.memory.errors import SegmentError
@@ -230,7 +231,7 @@ class Acting:
         selection = wish.selection
         if wish.processor is not None:
             selection = selection._replace(processor=_number(wish.processor, letters.names))
-        return plan(wish.act, letters.payments, selection, time.time_ns() // 1_000_000)
+        return plan(wish.act, letters.payments, selection, wall_ms())
 
     def _number(self, wish: Wish) -> int:
         return _number(wish.processor or "", memory.names(self._settings))

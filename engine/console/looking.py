@@ -11,18 +11,18 @@ from engine.console import nginx_status
 from engine.console.overview import Look, Overview
 from engine.console.recorded import Recorded
 from engine.console.scrape import Sample, Scrape
+from engine.ledger.database import wall_ms
 from engine.ledger.errors import LedgerError
 from engine.memory import layout, metrics_layout
 from engine.memory.status import StatusBlock
 from engine.memory.words import zeros
 from engine.metrics.process import ProcessWords
 from engine.settings import Settings
-from engine.situation import of_word
+from engine.situation import DOWN, of_word
 from engine.storage.viewing import Seen, seen
 
 SUMMARY_EVERY_S: Final = 10.0
 NOTHING_KNOWN: Final[dict[str, Any]] = {"reconciledUntil": None, "exceptions": None, "trouble": None}
-DOWN: Final = "payments wait until a dispatcher is back; none is lost"
 
 
 class Looking:
@@ -49,7 +49,7 @@ class Looking:
         """The first screen of this moment; asked for once a second, it knows what happened since."""
         with self._one_at_a_time:
             samples, said, paused = self._samples()
-            look = Look(time.monotonic(), time.time_ns() // 1_000_000, samples)
+            look = Look(time.monotonic(), wall_ms(), samples)
             if look.at_s - self._summary_at_s >= SUMMARY_EVERY_S:
                 self._summary_at_s = look.at_s
                 self._asking.submit(self._ask)

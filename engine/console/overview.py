@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from engine.console.scrape import Sample
+from engine.ledger.report_text import amount
 from engine.memory import metrics_layout
 from engine.metrics.times import percentile_us
 from engine.routing.state import ProcessorState
@@ -172,11 +173,6 @@ class Overview:
             return None
         now_s = self._looks[-1].at_s
         return next((one for one in reversed(self._looks) if now_s - one.at_s >= seconds - 0.5), self._looks[0])
-
-
-def amount(cents: int) -> str:
-    """Cents as text with two decimals."""
-    return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02}"
 
 
 def _grown(look: Look, before: Look, name: str, labels: tuple[str, ...]) -> int:

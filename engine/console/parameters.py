@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Collection
 from typing import Final
 
 from starlette.requests import Request
 
 from engine.console.problem import BadRequestError
+from engine.ledger.database import wall_ms
 from engine.ledger.report_command import BACK_MS, moment
 
 BY: Final = BACK_MS
@@ -56,7 +56,7 @@ def between(request: Request, back_ms: int | None) -> tuple[int, int]:
       back_ms: how far back it goes that says no ``from``; None: to the beginning.
     """
     to_ms = _moment(request, "to")
-    end_ms = to_ms if to_ms is not None else time.time_ns() // 1_000_000
+    end_ms = to_ms if to_ms is not None else wall_ms()
     from_ms = _moment(request, "from")
     if from_ms is None:
         from_ms = 0 if back_ms is None else max(0, end_ms - back_ms)

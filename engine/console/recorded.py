@@ -10,22 +10,20 @@ import base64
 import binascii
 import contextlib
 import datetime
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from engine.acts import rules
 from engine.books.reader import BooksBusyError
-from engine.console.overview import amount
 from engine.console.problem import BadRequestError
 from engine.correlation import format_id
 from engine.ledger import acts as ledger_acts
 from engine.ledger import queries
 from engine.ledger.command import opened
-from engine.ledger.database import Database
+from engine.ledger.database import Database, wall_ms
 from engine.ledger.queries import Place
-from engine.ledger.report_text import iso
+from engine.ledger.report_text import amount, iso
 from engine.ledger.reports import REPORTS, STEPS_MS, Kind, Report, Stretch
 from engine.ledger.rows import OPEN, OUTCOME_NAMES, STATE_NAMES, AttemptRow, PaymentRow
 from engine.memory import layout
@@ -255,7 +253,7 @@ def offered(settings: Settings, identity: uuid.UUID) -> list[dict[str, Any]]:
     found = [one for one in operate_memory.letters(settings).payments if (one.id_high, one.id_low) == wanted]
     if not found or found[0].state not in (*OPEN, layout.FAILED):
         return []
-    decided = {act: rules.decide(act, found[0], now_ms()) for act in (Act.ASK, Act.RETRY, Act.CHARGED, Act.CANCEL)}
+    decided = {act: rules.decide(act, found[0], wall_ms()) for act in (Act.ASK, Act.RETRY, Act.CHARGED, Act.CANCEL)}
     return [
         {"act": WORDS[act], "isOffered": result is Result.DONE, "why": SENTENCES[result]}
         for act, result in decided.items()
@@ -307,11 +305,6 @@ def _id(identity: bytes) -> str:
 
 def _words(name: str) -> str:
     return name.lower().replace("_", " ")
-
-
-def now_ms() -> int:
-    """The wall clock in ms."""
-    return time.time_ns() // 1_000_000
 
 
 UNREADABLE: Final = (SegmentError, BooksBusyError, OSError)

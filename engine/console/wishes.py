@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import orjson
 
 from engine.console.acting import ACTS, ON_PROCESSORS, WITH_EVIDENCE, Wish
 from engine.console.problem import BadRequestError
+from engine.ledger.database import wall_ms
 from engine.operate.carrying import halves
 from engine.operate.command import WHYS, WORDS_MAX
 from engine.operate.selection import FAILED, UNKNOWN, Selection
@@ -66,7 +66,7 @@ def _selection(asked: dict[str, Any]) -> Selection:
         isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= SECONDS_MAX
     ):
         raise BadRequestError("olderThanSeconds", f"a whole number up to {SECONDS_MAX}")
-    before_ms = None if seconds is None else time.time_ns() // 1_000_000 - 1000 * seconds
+    before_ms = None if seconds is None else wall_ms() - 1000 * seconds
     return Selection(state, None, None if why is None else WHYS[why], before_ms, None, _ids(asked))
 
 

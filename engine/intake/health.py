@@ -12,7 +12,7 @@ from engine.memory import layout
 from engine.memory.status import HEARTBEAT_MS_MAX, LedgerState, LedgerStatus, ProcessorStatus, StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
-from engine.situation import Condition, Situation, Why, condition_of_word, of_word
+from engine.situation import DOWN, Condition, Situation, Why, condition_of_word, of_word
 
 # Beside what its own health answer and its breaker say.
 TROUBLES = {
@@ -21,7 +21,6 @@ TROUBLES = {
     Condition.SILENT: "does not answer",
     Condition.PAUSED: "is paused",
 }
-DOWN = "payments wait until a dispatcher is back; none is lost"
 LEDGER_TROUBLES = {
     "away": "the ledger's database is away",
     "silent": "the ledger process is down",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.console.overview import MONEY_S, Look, Overview, amount
+from engine.console.overview import MONEY_S, Look, Overview
 from engine.console.scrape import Sample
+from engine.ledger.report_text import amount
 from engine.memory import metrics_layout
 from engine.metrics import times
 
