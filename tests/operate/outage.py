@@ -15,15 +15,14 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 
-from engine import settings as settings_module
 from engine.ledger import queries
-from engine.ledger.database import Database, open_ledger
-from engine.ledger.errors import LedgerError
+from engine.ledger.database import Database
 from engine.ledger.rows import STATE_NAMES
 from tests.lab.simulate import processes
 from tests.lab.simulate.processes import Processors
 from tests.system import running
 from tests.system.client import Client, Payment, client, steady, wait_until
+from tests.system.ledgers import opened
 from tests.system.running import Engine
 
 HANGS = {"hang_after_insert": 0.5, "hang_before_insert": 0.5}
@@ -38,7 +37,7 @@ def outage(seconds: float, connections: int) -> Counter[str]:
     """Plays it; how many accepted payments were found as what, and where. Fails when one is not found, or is wrong."""
     with processes.processors() as simulated, running.engine(simulated, **SETTINGS) as engine:
         accepted = _paid(engine, simulated, seconds, connections)
-        with client(engine.port) as shop, closing(_opened(engine)) as ledger:
+        with client(engine.port) as shop, closing(opened(engine, WAIT_S)) as ledger:
             found = {payment: _found(shop, ledger, payment) for payment in accepted}
         _check(found.items(), simulated)
         return Counter(found.values())
@@ -84,20 +83,6 @@ def _check(found: Iterable[tuple[Payment, str]], simulated: Processors) -> None:
         assert not said.startswith("failed") or payment.correlation_id not in charged, (payment, said)
         assert not said.startswith("completed") or payment.correlation_id in charged, (payment, said)
     assert simulated.charged_twice() == set()
-
-
-def _opened(engine: Engine) -> Database:
-    settings = settings_module.read(engine.place.settings)
-
-    def is_there() -> bool:
-        try:
-            open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True).close()
-        except LedgerError:
-            return False
-        return True
-
-    wait_until(is_there, WAIT_S, "the ledger has made its database")
-    return open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True)
 
 
 def main() -> None:

@@ -14,8 +14,7 @@ import pytest
 
 from engine import settings as settings_module
 from engine.ledger import queries
-from engine.ledger.database import Database, open_ledger
-from engine.ledger.errors import LedgerError
+from engine.ledger.database import Database
 from engine.ledger.rows import DROPPED, OUTCOME_NAMES
 from engine.memory import layout
 from tests.lab.simulate import processes
@@ -23,6 +22,7 @@ from tests.lab.simulate.processes import Processors
 from tests.system import running
 from tests.system.checks import World
 from tests.system.client import Payment, client, new_payments, steady, wait_until
+from tests.system.ledgers import opened
 
 CAUGHT_UP_SECONDS_MAX = 30.0
 CHARGED = ("charged", "already there", "found")
@@ -36,17 +36,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def ledger(world: World) -> Iterator[Database]:
-    settings = settings_module.read(world.engine.place.settings)
-
-    def is_there() -> bool:
-        try:
-            open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True).close()
-        except LedgerError:
-            return False
-        return True
-
-    wait_until(is_there, CAUGHT_UP_SECONDS_MAX, "the ledger has made its database")
-    with closing(open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True)) as database:
+    with closing(opened(world.engine, CAUGHT_UP_SECONDS_MAX)) as database:
         yield database
 
 

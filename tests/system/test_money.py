@@ -14,10 +14,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine import settings as settings_module
 from engine.lab.services.processor import Processor
-from engine.ledger.database import Database, open_ledger
-from engine.ledger.errors import LedgerError
 from engine.ledger.report_text import iso
 from engine.ledger.reports import REPORTS, STEPS_MS, Stretch
 from engine.reconcile import cases
@@ -26,6 +23,7 @@ from tests.lab.simulate.processes import REPOSITORY
 from tests.system import running
 from tests.system.checks import World
 from tests.system.client import burst, new_payments, wait_until
+from tests.system.ledgers import opened
 
 WAIT_SECONDS_MAX = 40.0
 
@@ -35,20 +33,6 @@ def world() -> Iterator[World]:
     settings = {"ENGINE_LEDGER": "best", "ENGINE_FEE_DEFAULT_PPM": "50000", "ENGINE_FEE_FALLBACK_PPM": "150000"}
     with processes.processors() as simulated, running.engine(simulated, **settings) as engine:
         yield World(engine, simulated)
-
-
-def opened(world: World) -> Database:
-    settings = settings_module.read(world.engine.place.settings)
-
-    def is_there() -> bool:
-        try:
-            open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True).close()
-        except LedgerError:
-            return False
-        return True
-
-    wait_until(is_there, WAIT_SECONDS_MAX, "the ledger has made its database")
-    return open_ledger(settings.ledger_url, name=settings.host.name, reads_only=True)
 
 
 def reconcile(world: World, *words: str) -> subprocess.CompletedProcess[str]:
@@ -72,7 +56,7 @@ def paid(world: World, count: int) -> None:
 def test_the_report_has_the_fees_of_the_processors_to_the_cent(world: World) -> None:
     paid(world, 300)
     hour = STEPS_MS["hour"]
-    with closing(opened(world)) as database:
+    with closing(opened(world.engine, WAIT_SECONDS_MAX)) as database:
         now_ms = database.now_ms()
         span = Stretch(now_ms - now_ms % hour - hour, now_ms - now_ms % hour + hour, hour)
 
@@ -96,7 +80,7 @@ def test_the_report_has_the_fees_of_the_processors_to_the_cent(world: World) -> 
 
 def test_reconcile_finds_nothing_then_what_is_planted_and_a_person_resolves_it(world: World) -> None:
     paid(world, 100)
-    with closing(opened(world)) as database:
+    with closing(opened(world.engine, WAIT_SECONDS_MAX)) as database:
         begin = f"{datetime.now(UTC) - timedelta(minutes=4):%Y-%m-%dT%H:%M:%SZ}"
         wait_until(
             lambda: reconcile(world, "--from", begin, "--settled", "1").returncode == 0, WAIT_SECONDS_MAX, "all agrees"
@@ -125,7 +109,7 @@ def test_the_engine_reconciles_by_itself_and_stops_with_it() -> None:
     with (
         processes.processors() as simulated,
         running.engine(simulated, ENGINE_LEDGER="best", ENGINE_RECONCILE_SECONDS="1") as engine,
-        closing(opened(World(engine, simulated))) as database,
+        closing(opened(engine, WAIT_SECONDS_MAX)) as database,
     ):
         when = f"{datetime.now(UTC) - timedelta(seconds=70):%Y-%m-%dT%H:%M:%S}.123Z"
         body = {"correlationId": str(uuid.uuid4()), "amount": 7.77, "requestedAt": when}
