@@ -155,8 +155,9 @@ class Process:
                     status.state = LedgerState.AWAY
                 carrier = None  # the look may have been cut short: another one goes on from what the database has
                 is_new = False
-            if carrier is None:
-                # An error holds the frames in which it came about, and them the batch; and it is one of a cycle.
+            if carrier is None and status.state == LedgerState.AWAY:
+                # An error of the database holds the frames in which it came about, and them the batch; and it is one of
+                # a cycle. Books that change all the time are none, and come more often.
                 gc.collect()
             if stop_at and (now >= stop_at or (carrier is not None and not is_new)):
                 status.state = LedgerState.STOPPED
