@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from engine.books.reader import BooksBusyError
-from engine.journal.reader import Record
+from engine.journal.reader import Piece, Record
 from engine.ledger import gaps, takeover
 from engine.ledger.eras import Eras
 from engine.ledger.fees import Fees
@@ -91,7 +91,8 @@ class Carrier:
         # What was ready before this moment belongs to its era, even if a purge comes now; what comes later may not.
         ready = [ring.ready for ring in view.rings]
         self._targets = view.journal.head if view.journal is not None else 0, ready
-        history = self._read_journal(now_ms)
+        missed, history = self._read_journal(now_ms)
+        is_whole = is_whole or missed > 0  # what the lost records hinted at
         moment = view.moment()  # after the journal: where the era begins that it tells of, in every ring
         self._eras.look(moment, now_ms)
         self._take(history)
@@ -249,11 +250,11 @@ class Carrier:
         if missing or self._found:
             self._gaps.append(GapRow("memory", 0, 0, missing, now_ms, gaps.LEFT_OUT))
 
-    def _read_journal(self, now_ms: int) -> list[Record]:
+    def _read_journal(self, now_ms: int) -> Piece:
         """The next records, of which eras are told already."""
         journal = self._view.journal
         if journal is None:
-            return []
+            return Piece(0, [])
         missed, records = journal.read(self._sequence, RECORDS_MAX)
         if missed:
             last = self._sequence + missed - 1
@@ -262,7 +263,7 @@ class Carrier:
         for one in records:
             if one.kind == Kind.PURGED:
                 self._eras.take(one)
-        return records
+        return Piece(missed, records)
 
     def _take(self, history: list[Record]) -> None:
         """Turns records into rows."""

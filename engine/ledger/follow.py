@@ -1,8 +1,10 @@
 """Following one ring: which of its payments are new, which have changed, and how far SQL has it. Pure.
 
-A payment is in SQL from the first look at its slot on, and again whenever its slot says something new. The journal
-hints at slots that have changed; what no hint names is looked at in turn. A slot that was given to another payment
-before its last state was seen is a *gap*: nobody can tell any more what became of the payment from memory alone.
+A payment is in SQL from the first look at its slot on, and again when it is over. The journal hints at slots whose
+payments may be over. All that are open are looked at in turn, and what is new about them is in SQL then: a payment that
+is tried again and again is not written with each attempt, for attempts have rows of their own. A slot that was given to
+another payment before its last state was seen is a *gap*: nobody can tell any more what became of the payment from
+memory alone.
 
 A payment that is parked is over as far as its ring is concerned: the parking table has it from then on, and whoever
 looks at a ring looks at the table after it.
@@ -22,7 +24,7 @@ from engine.ring.ring import RingReader
 
 OVER: Final = (layout.COMPLETED, layout.FAILED, layout.CHARGED_BEFORE)  # nothing about the payment changes any more
 LEFT: Final = (*OVER, layout.PARKED)  # its slot says no more of it
-OPEN_LOOKED_AT: Final = 1000  # open payments without a hint that one look goes through
+OPEN_LOOKED_AT: Final = 200  # open payments, the next in turn, that one look goes through, hint or not
 
 
 class Seen(NamedTuple):
@@ -72,12 +74,12 @@ class RingFollower:
         found, still_open = Seen([], [], [], []), self._open
         open_at_once = len(still_open) if is_whole else OPEN_LOOKED_AT
         is_whole = open_at_once >= len(still_open)
-        again = {*self._unread, *still_open.keys() & hints}
+        in_turn = {*self._unread, *itertools.islice(still_open, open_at_once)}
         self._unread.clear()
         if begin > self._begin:  # a purge has ended what is open below, and what was over before it must be seen
-            again.update(position for position in still_open if position < begin)
-        again.update(itertools.islice(still_open, open_at_once))
-        self._look_again(sorted(again), found)
+            in_turn.update(position for position in still_open if position < begin)
+        hinted = still_open.keys() & hints
+        self._look_again(sorted(in_turn | hinted if hinted else in_turn), in_turn, found)
         self._look_at_new(most, ready, begin, found)
         return found._replace(is_whole=is_whole and self.seen >= ready)
 
@@ -117,8 +119,10 @@ class RingFollower:
                     self._open[position] = payment
         self.seen = max(self.seen, positions.stop)
 
-    def _look_again(self, positions: Sequence[int], found: Seen) -> None:
+    def _look_again(self, positions: Sequence[int], in_turn: Collection[int], found: Seen) -> None:
         for position, payment in zip(positions, slots.read(self._ring, positions), strict=True):
+            if payment is not None and payment.state not in LEFT and position not in in_turn:
+                continue  # it keeps its turn
             before = self._open.pop(position, None)
             if payment is None:
                 if before is not None:

@@ -30,17 +30,20 @@ class Records:
         self.states: list[ProcessorStateRow] = []
         self.fees: list[FeeRow] = []
         self.acts: list[ActRow] = []
-        self.touched: dict[int, list[int]] = {}  # by ring: positions of slots that have changed
+        self._places: dict[int, int] = {}  # where in ``attempts`` a sending stands, by sequence
+        # By ring: positions of slots that say something new. That a request has left is no reason to look at once.
+        self.touched: dict[int, list[int]] = {}
 
     def take(self, records: Iterable[Record]) -> None:
         """Adds the rows of these records; :meth:`clear` forgets the rows, and not what they wait for."""
         for one in records:
+            if one.kind == Kind.SENT:
+                self._begin(one)
+                continue
             if one.ring:
                 self.touched.setdefault(one.ring - 1, []).append(one.position)
             if one.kind in _ENDS:
                 self._end(one)
-            elif one.kind == Kind.SENT:
-                self._begin(one)
             elif one.kind == Kind.LEFT:
                 self.attempts.append(self._attempt(one, one.sequence)._replace(error=DISPATCHER_ENDED))
             elif one.kind == Kind.STARTED:
@@ -61,10 +64,12 @@ class Records:
         """The rows are in SQL."""
         for rows in (self.attempts, self.health, self.states, self.fees, self.acts):
             rows.clear()
+        self._places.clear()
         self.touched.clear()
 
     def _begin(self, one: Record) -> None:
-        row = self._attempt(one, one.sequence)._replace(is_lookup=one.code != Sent.REQUEST)
+        row = self._attempt(one, one.sequence, one.code != Sent.REQUEST)
+        self._places[one.sequence] = len(self.attempts)
         self.attempts.append(row)
         self._waiting[one.sequence] = row
         if len(self._waiting) > WAITING_MAX:
@@ -75,23 +80,26 @@ class Records:
         row = self._waiting.pop(sent, None) if self._waiting else None
         answered = one.code != journal_layout.DROPPED and one.status < STATUS_NO_ANSWER
         # Spelled out, because this is done for every payment.
-        self.attempts.append(
-            AttemptRow(
-                sent,
-                self._era_of(one.ring, one.position) if row is None else row.era,
-                (one.id_high << 64 | one.id_low).to_bytes(16, "big"),
-                one.number if row is None else row.number,
-                one.processor,
-                one.kind == Kind.LOOKED_UP if row is None else row.is_lookup,
-                one.at_ms - took_us // 1000 if row is None else row.began_ms,
-                one.at_ms,
-                one.code,
-                one.status if answered else None,
-                None if answered or one.code == journal_layout.DROPPED else _error(one.status),
-                took_us or None,
-                one.first if one.first or row is None else row.requested_ms,
-            )
+        ended = AttemptRow(
+            sent,
+            self._era_of(one.ring, one.position) if row is None else row.era,
+            (one.id_high << 64 | one.id_low).to_bytes(16, "big"),
+            one.number if row is None else row.number,
+            one.processor,
+            one.kind == Kind.LOOKED_UP if row is None else row.is_lookup,
+            one.at_ms - took_us // 1000 if row is None else row.began_ms,
+            one.at_ms,
+            one.code,
+            one.status if answered else None,
+            None if answered or one.code == journal_layout.DROPPED else _error(one.status),
+            took_us or None,
+            one.first if one.first or row is None else row.requested_ms,
         )
+        place = None if row is None else self._places.get(sent)
+        if place is None:
+            self.attempts.append(ended)
+        else:
+            self.attempts[place] = ended
 
     def _end_all(self, one: Record) -> None:
         """No request that an earlier dispatcher has sent is waited for any more."""
@@ -99,7 +107,7 @@ class Records:
             self.attempts.append(row._replace(ended_ms=one.at_ms, error=DISPATCHER_ENDED))
         self._waiting.clear()
 
-    def _attempt(self, one: Record, sequence: int) -> AttemptRow:
+    def _attempt(self, one: Record, sequence: int, is_lookup: bool = False) -> AttemptRow:
         identity = one.id_high << 64 | one.id_low
         return AttemptRow(
             sequence,
@@ -107,7 +115,7 @@ class Records:
             identity.to_bytes(16, "big"),
             one.number,
             one.processor,
-            False,
+            is_lookup,
             one.at_ms,
             requested_ms=one.first,
         )

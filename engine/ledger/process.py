@@ -223,6 +223,8 @@ class Process:
         assert self._database is not None
         if now >= self._collect_at:
             gc.collect()
+            if not self._collect_at:
+                gc.freeze()  # of what is there once it carries nothing ends before the process does: mostly modules
             self._collect_at = now + TEND_EVERY_S
         if now >= self._tend_at:
             is_more = tend(self._database, self._settings.ledger.retention_days)
