@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from engine.books.reader import BooksBusyError
-from engine.journal.reader import Piece, Record
+from engine.journal.reader import Piece
 from engine.ledger import gaps, takeover
 from engine.ledger.eras import Eras
 from engine.ledger.fees import Fees
@@ -95,7 +95,9 @@ class Carrier:
         is_whole = is_whole or missed > 0  # what the lost records hinted at
         moment = view.moment()  # after the journal: where the era begins that it tells of, in every ring
         self._eras.look(moment, now_ms)
-        self._take(history)
+        self._records.take(history)
+        for row in self._records.fees:
+            self._known.add(row)
         hints = self._records.touched
         found = [
             follower.look(PAYMENTS_MAX, hints.get(number, ()), ready[number], self._eras.begin_of(number), is_whole)
@@ -108,9 +110,7 @@ class Carrier:
         if view.moment().purges != self._eras.purges:
             raise BooksBusyError("a purge has come in the midst of a look")
         waiting = sum(follower.open for follower in self._followers)
-        accepting = self._view.accepting()
-        samples = self._samples.look(now_ms, sum(ready), moment.settled, waiting, payments, accepting)
-        records = self._records
+        samples = self._samples.look(now_ms, sum(ready), moment.settled, waiting, payments, view.accepting())
         batch = Batch(
             self._cursor,
             self._cursor._replace(
@@ -123,17 +123,22 @@ class Carrier:
                 purges=self._eras.purges,
             ),
             tuple(payments),
-            tuple(records.attempts),
-            tuple(records.health),
-            tuple(records.states),
-            (*self._fees, *records.fees),
+            tuple(self._records.attempts),
+            tuple(self._records.health),
+            tuple(self._records.states),
+            (*self._fees, *self._records.fees),
             samples,
             tuple(self._eras.rows),
             tuple(self._gaps),
-            tuple(records.acts),
+            tuple(self._records.acts),
         )
         self._next = batch.cursor  # and nothing more of it is kept: a batch is large
         return batch
+
+    def count(self, now_ms: int) -> None:
+        """Counts for the sample of this second, while no look is due. Raises BooksBusyError."""
+        accepted = sum(ring.ready for ring in self._view.rings)
+        self._samples.count(now_ms, accepted, self._view.moment().settled, self._view.accepting())
 
     def carried(self) -> None:
         """The last batch is in SQL."""
@@ -264,12 +269,6 @@ class Carrier:
             if one.kind == Kind.PURGED:
                 self._eras.take(one)
         return Piece(missed, records)
-
-    def _take(self, history: list[Record]) -> None:
-        """Turns records into rows."""
-        self._records.take(history)
-        for row in self._records.fees:
-            self._known.add(row)
 
     def _era_of_record(self, ring: int, position: int) -> int:
         """The era of a payment that is kept at (1 + ring, position); of one that is parked the present one."""

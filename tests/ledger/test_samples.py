@@ -55,8 +55,22 @@ def test_without_metrics_and_after_they_were_made_anew_the_percentiles_of_accept
 
 
 def test_settling_is_that_of_the_payments_that_were_carried() -> None:
-    samples = Samples()
-    samples.look(1000, 0, 0, 0, [])
-    samples.look(1500, 10, 10, 0, [making.payment(number) for number in range(10)])
-    (row,) = samples.look(2000, 10, 10, 0, [])
+    samples, begin_ms = Samples(), making.NOW_MS
+    samples.look(begin_ms, 0, 0, 0, [])
+    samples.look(begin_ms + 500, 10, 10, 0, [making.payment(number) for number in range(10)])
+    (row,) = samples.look(begin_ms + 1000, 10, 10, 0, [])
     assert (row.settle_p50_us, row.settle_p99_us) == (20_000, 20_000)
+
+
+def test_seconds_of_which_only_the_counters_were_looked_at_have_their_payments_when_those_are_carried() -> None:
+    samples, begin_ms = Samples(), making.NOW_MS
+    payments = [making.payment(1000 * second + number) for second in range(3) for number in range(10 + second)]
+    samples.look(begin_ms, 2, 0, 2, [])  # two wait, and go on to wait
+    samples.count(begin_ms + 1000, 12, 10)
+    samples.count(begin_ms + 2000, 23, 21)
+    made = samples.look(begin_ms + 3000, 35, 33, 2, payments)
+    assert [(row.at_ms - begin_ms, row.accepted, row.settled, row.backlog) for row in made] == [
+        (0, 0, 0, 2), (1000, 10, 10, 2), (2000, 11, 11, 2),
+    ]  # fmt: skip
+    assert {(row.settle_p50_us, row.settle_p99_us) for row in made} == {(20_000, 20_000)}
+    assert samples.look(begin_ms + 3500, 35, 33, 2, []) == ()
