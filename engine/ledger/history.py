@@ -12,7 +12,10 @@ from engine.memory.acts_layout import unpack_result
 from engine.memory.journal_layout import STATUS_NO_ANSWER, TOOK_BITS, TOOK_MASK, Health, Kind, Sent
 
 WAITING_MAX: Final = 10_000  # requests without an end that are remembered; what is older stays without one
-_ENDS: Final = (int(Kind.ANSWERED), int(Kind.LOOKED_UP))  # numbers compare faster, and it is asked of each record
+# Plain numbers are found and compared faster, and it is asked of each record.
+_SENT: Final = int(Kind.SENT)
+_LOOKED_UP: Final = int(Kind.LOOKED_UP)
+_ENDS: Final = (int(Kind.ANSWERED), _LOOKED_UP)
 DISPATCHER_ENDED: Final = "the dispatcher ended"
 
 
@@ -37,7 +40,7 @@ class Records:
     def take(self, records: Iterable[Record]) -> None:
         """Adds the rows of these records; :meth:`clear` forgets the rows, and not what they wait for."""
         for one in records:
-            if one.kind == Kind.SENT:
+            if one.kind == _SENT:
                 self._begin(one)
                 continue
             if one.ring:
@@ -76,24 +79,25 @@ class Records:
             del self._waiting[next(iter(self._waiting))]
 
     def _end(self, one: Record) -> None:
-        sent, took_us = _sent(one), one.second & TOOK_MASK
-        row = self._waiting.pop(sent, None) if self._waiting else None
-        answered = one.code != journal_layout.DROPPED and one.status < STATUS_NO_ANSWER
         # Spelled out, because this is done for every payment.
+        _, kind, processor, code, ring, number, status, at_ms, id_high, id_low, first, position, second = one
+        sent, took_us = _sent(one) if second >> TOOK_BITS else one.sequence, second & TOOK_MASK
+        row = self._waiting.pop(sent, None) if self._waiting else None
+        answered = code != journal_layout.DROPPED and status < STATUS_NO_ANSWER
         ended = AttemptRow(
             sent,
-            self._era_of(one.ring, one.position) if row is None else row.era,
-            (one.id_high << 64 | one.id_low).to_bytes(16, "big"),
-            one.number if row is None else row.number,
-            one.processor,
-            one.kind == Kind.LOOKED_UP if row is None else row.is_lookup,
-            one.at_ms - took_us // 1000 if row is None else row.began_ms,
-            one.at_ms,
-            one.code,
-            one.status if answered else None,
-            None if answered or one.code == journal_layout.DROPPED else _error(one.status),
+            self._era_of(ring, position) if row is None else row.era,
+            (id_high << 64 | id_low).to_bytes(16, "big"),
+            number if row is None else row.number,
+            processor,
+            kind == _LOOKED_UP if row is None else row.is_lookup,
+            at_ms - took_us // 1000 if row is None else row.began_ms,
+            at_ms,
+            code,
+            status if answered else None,
+            None if answered or code == journal_layout.DROPPED else _error(status),
             took_us or None,
-            one.first if one.first or row is None else row.requested_ms,
+            first if first or row is None else row.requested_ms,
         )
         place = None if row is None else self._places.get(sent)
         if place is None:
@@ -130,11 +134,8 @@ def _act(one: Record) -> ActRow:
 
 
 def _sent(one: Record) -> int:
-    """The sequence of the record that this request was sent; its own if that has none."""
-    low = one.second >> TOOK_BITS
-    if not low:
-        return one.sequence
-    sent = (one.sequence & ~TOOK_MASK | low) - 1
+    """The sequence of the record that this request was sent."""
+    sent = (one.sequence & ~TOOK_MASK | one.second >> TOOK_BITS) - 1
     return sent if sent < one.sequence else sent - TOOK_MASK - 1
 
 
