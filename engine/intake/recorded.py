@@ -53,8 +53,6 @@ STATUSES: Final = {
     layout.CHARGED_BEFORE: layout.STATE_NAMES[layout.CHARGED_BEFORE],
 }
 
-CALLS_MAX: Final = 3  # to get ready that wait for a pause between payments
-
 log = Logger(__name__)
 
 
@@ -82,16 +80,15 @@ class Records:
         self._questions = questions
         self._reading: Reading | None = None
         self._is_missing = False  # a package is
-        self._calls = 0  # to get ready
         self._heads = [-1] * len(rings)  # when it was last asked to get ready
 
     def get_ready(self) -> None:
-        """Has imported what questions need, unless payments have come since it was last called: who is served then need
-        not wait for it. It does not wait for long: a payment that comes again may be known to the ledger alone.
+        """Has imported what questions need, while no payments come: importing takes half a second of a core, and who is
+        served then would wait for Python. While payments come, it is imported before the first of them leaves memory:
+        from then on one that comes again may be known to the ledger alone.
         """
         before, self._heads = self._heads, [ring.head for ring in self._rings]
-        self._calls += 1
-        if self._reading is None and not self._is_missing and (before == self._heads or self._calls > CALLS_MAX):
+        if self._reading is None and not self._is_missing and (before == self._heads or self._is_needed_soon()):
             self._ask(Kind.SUM, SUM_SECONDS, lambda reading: None)
 
     def status(self, id_high: int, id_low: int) -> Answer | Later:
@@ -141,6 +138,11 @@ class Records:
     def close(self) -> None:
         """Ends the thread."""
         self._questions.close()
+
+    def _is_needed_soon(self) -> bool:
+        """Whether memory has not everything of this era, or a ring is half full of it."""
+        is_half = any(2 * (ring.head - ring.forgotten_below) >= ring.slots for ring in self._rings)
+        return is_half or self._words[layout.BOOKS_REPLACED_AT] != 0
 
     def _memory(self) -> Memory:
         words = self._words

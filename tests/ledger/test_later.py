@@ -17,9 +17,11 @@ from engine.intake import recorded
 from engine.intake.questions import Kind, Questions
 from engine.intake.recorded import Records
 from engine.ledger.reading import Reading
+from engine.memory import layout
 from tests.system.client import wait_until
 
 SECONDS = 60.0
+SLOTS = 64
 
 
 class Place:
@@ -29,10 +31,11 @@ class Place:
         settings = settings_module.read(
             {"ENGINE_LEDGER": "best", "ENGINE_LEDGER_URL": f"sqlite:///{directory}/none.db"}
         )
-        self.rings = [SimpleNamespace(head=0), SimpleNamespace(head=0)]
+        self.rings = [SimpleNamespace(head=0, slots=SLOTS, forgotten_below=0) for _ in range(2)]
+        self.words = {layout.BOOKS_REPLACED_AT: 0}
         nothing = cast(Any, None)
         self.questions = questions
-        self.records = Records(settings, cast(Any, self.rings), nothing, nothing, questions)
+        self.records = Records(settings, cast(Any, self.rings), cast(Any, self.words), nothing, questions)
 
     @property
     def is_asked(self) -> bool:
@@ -64,12 +67,19 @@ def test_it_is_imported_when_no_payment_has_come_since_the_last_look(place: Plac
     wait_until(lambda: place.records._reading is not None, SECONDS, "it is imported")
 
 
-def test_it_is_imported_also_when_payments_come_all_the_time(place: Place) -> None:
-    for head in range(recorded.CALLS_MAX):
+def test_it_is_imported_before_a_payment_leaves_memory_also_when_they_come_all_the_time(place: Place) -> None:
+    place.rings[0].forgotten_below = 100
+    for head in range(100, 100 + SLOTS // 2):
         place.rings[0].head = head
         place.records.get_ready()
         assert not place.is_asked
     place.rings[0].head += 1
+    place.records.get_ready()
+    assert place.is_asked
+
+
+def test_it_is_imported_at_once_where_memory_was_replaced(place: Place) -> None:
+    place.words[layout.BOOKS_REPLACED_AT] = 7
     place.records.get_ready()
     assert place.is_asked
 
