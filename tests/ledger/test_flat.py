@@ -118,15 +118,17 @@ def test_what_it_holds_is_that_of_the_open_payments(carried: Callable[[Flow, int
 
 @pytest.fixture
 def uncollected() -> Iterator[None]:
-    """Nothing is collected by itself, as in the ledger process; and nothing is left of other tests."""
+    """Nothing is collected by itself, as in the ledger process; and what other tests hold is not looked at."""
     gc.collect()
     gc.disable()
+    gc.freeze()
     yield
+    gc.unfreeze()
     gc.enable()
 
 
 def rows() -> int:
-    """How many rows of payments there are in this process, also those that a cycle holds."""
+    """How many rows of payments this test has in memory, also those that a cycle holds."""
     return sum(type(one) is PaymentRow for one in gc.get_objects())
 
 
