@@ -36,6 +36,7 @@ PRODUCT = {
     "processors": ("engine.operate.pausing", "pause a processor, which then gets no new payments, or resume it"),
     "reconcile": ("engine.reconcile.command", "hold the ledger against the processors' sums, down to the payment"),
     "console": ("engine.console.command", "serve /metrics to Prometheus, on a port for operators"),
+    "nginx-log": ("engine.supervise.nginx_beside", "write and count what nginx refuses by itself (containers)"),
     "moved": ("engine.storage.moved", "say that a processor has a new address"),
 }
 OPS = (

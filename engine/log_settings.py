@@ -19,6 +19,6 @@ class LogSettings:
     )
     access_percent: int = variable(
         "ENGINE_ACCESS_LOG_PERCENT", 0, "% of the requests", 0, 100,
-        "How many requests nginx writes a line about under `up`, chosen at random; 0: none.",
+        "How many requests nginx writes a line about, chosen at random; 0: none.",
     )
 # fmt: on

@@ -113,7 +113,7 @@ def test_with_a_console_nginx_tells_this_machine_alone_how_many_connections_ther
     process = subprocess.Popen(nginx.command(str(conf), str(tmp_path)))
     try:
         deadline = time.monotonic() + READY_SECONDS
-        while (found := nginx_status.read(port)) is None:
+        while (found := nginx_status.read(port, str(tmp_path))) is None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert found.active >= 1 and found.requests >= 1 and found.accepted == found.handled

@@ -19,6 +19,7 @@ from engine.console.keys import Keys
 from engine.console.looking import Looking
 from engine.console.problem import problem
 from engine.console.recorded import Recorded
+from engine.console.scrape import Sample
 from engine.settings import Settings
 
 STATIC: Final = Path(__file__).with_name("static")
@@ -48,7 +49,12 @@ class Console:
 
     def metrics(self, request: Request) -> Response:
         """GET /metrics: all that is known now, in the format that is asked for."""
-        body, content_type = exposed(self._looking.samples(), request.headers.get("accept", ""))
+        throttle = self.app.throttle
+        own = [
+            Sample("engine_console_wrong_keys_total", throttle.wrong),
+            Sample("engine_console_slowed_requests_total", throttle.slowed),
+        ]
+        body, content_type = exposed([*self._looking.samples(), *own], request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type})
 
     def alive(self, _: Request) -> Response:

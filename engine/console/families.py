@@ -118,13 +118,17 @@ FAMILIES: Final = (
     _gauge("engine_disk_free_bytes", "Room that is left where the engine keeps something", "place"),
     _gauge("engine_disk_size_bytes", "Size of the file system there", "place"),
     _gauge("engine_machine_start_seconds", "When this machine started, by its wall clock: it moves if that is set"),
+    # who knocks
+    _counter("engine_console_wrong_keys_total", "Keys that were none of the console's, since it started"),
+    _counter("engine_console_slowed_requests_total", "Requests with keys not looked at: too many wrong ones before"),
     # nginx
-    _gauge("engine_nginx_up", "1 if nginx has told its state (under `up` with ENGINE_CONSOLE=1)"),
+    _gauge("engine_nginx_up", "1 if nginx has told its state"),
     _gauge("engine_nginx_connections", "Connections of nginx with clients, by what they do", "state"),
     _counter("engine_nginx_connections_accepted_total", "Connections that nginx has accepted"),
     _counter("engine_nginx_connections_handled_total", "Of these, those that nginx had room for"),
     _counter("engine_nginx_requests_total", "Requests that nginx has got"),
     _counter("engine_nginx_refused_total", "5xx that nginx has answered by itself, no API process", "status"),
+    _counter("engine_nginx_slowed_total", "Requests of clients that came too often (429), counted in sixteens"),
 )  # fmt: skip
 BY_NAME: Final = {family.name: family for family in FAMILIES}
 

@@ -88,6 +88,7 @@ class Guard:
         if known is not None:
             return known
         if self._trying >= TRIES_MAX:
+            self.throttle.slowed += 1
             return problem(429, "Too many keys are being looked at. Wait.", Retry_After="1")
         self._trying += 1
         try:
@@ -101,6 +102,7 @@ class Guard:
         who = address, name_of(text)
         wait_s = self.throttle.wait_s(who, now_s)
         if wait_s:
+            self.throttle.slowed += 1
             return problem(429, "There were too many wrong keys. Wait.", Retry_After=str(int(wait_s) + 1))
         key = await asyncio.get_running_loop().run_in_executor(self._hashing, self.keys.verify, text)
         if key is None:

@@ -57,7 +57,8 @@ class Looking:
 
     def _samples(self) -> tuple[list[Sample], str, int]:
         self._process.show()
-        nginx = nginx_status.read(self._settings.host.port) if self._settings.console.console else None
+        host = self._settings.host
+        nginx = nginx_status.read(host.port, host.run_dir) if self._settings.console.console else None
         with seen(self._settings) as memory:
             samples = list(Scrape(self._settings, memory, self._own, nginx).samples())
             paused = memory.books[layout.BOOKS_PAUSED_AT] if memory.books is not None else 0

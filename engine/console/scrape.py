@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from engine.books.reader import BooksBusyError, BooksReader, Totals
-from engine.console import disks
 from engine.console.nginx_status import NginxStatus
 from engine.memory import clock, journal_layout, layout
 from engine.memory import metrics_layout as pages
@@ -25,6 +24,7 @@ from engine.ring.ring import RingReader
 from engine.routing.fees import believed_ppm
 from engine.routing.state import ProcessorState
 from engine.settings import VARIABLES, Settings
+from engine.storage import disks
 from engine.storage.viewing import Seen
 from engine.version import VERSION
 
@@ -80,6 +80,7 @@ class Scrape:
             yield from self._reconcile(metrics)
             for status, at in pages.NGINX_STATUSES.items():
                 yield Sample("engine_nginx_refused_total", metrics[pages.NGINX_AT + at], (str(status),))
+            yield Sample("engine_nginx_slowed_total", metrics[pages.NGINX_AT + pages.NGINX_SLOWED])
         yield from self._journal()
         yield from self._processes(metrics)
         yield from self._machine()

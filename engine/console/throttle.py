@@ -17,10 +17,11 @@ Who = tuple[str, str]  # an address, and the name in the key
 
 
 class Throttle:
-    """How many wrong keys came from where. ``wrong``: how many there were in all."""
+    """How many wrong keys came from where. ``wrong``: how many there were in all; ``slowed``: requests sent away."""
 
     def __init__(self) -> None:
         self.wrong = 0
+        self.slowed = 0
         self._full_at: dict[Who, float] = {}  # when all of their tries are there again
 
     def wait_s(self, who: Who, now_s: float) -> float:

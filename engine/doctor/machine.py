@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import resource
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from engine.doctor.finding import Finding, good, wrong
 from engine.memory import acts_layout, journal_layout, layout
 from engine.memory.words import WORD_BYTES
 from engine.ring import ids
 from engine.settings import Settings
-from engine.storage import durability, filesystem, names, sizes
+from engine.storage import disks, durability, filesystem, names, sizes
 from engine.storage.segment import SHARED_MEMORY_DIRECTORY
 from engine.supervise import others
 
+LEFT_MIN: Final = 0.1  # of a disk, as in the alert DiskNearlyFull
 _NOT_OURS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def look(settings: Settings) -> list[Finding]:
     """All of it."""
-    return [rights(settings), *directories(settings), room(settings), descriptors(settings)]
+    rooms = disks.rooms(settings)
+    return [rights(settings), *directories(settings), room(settings), *left(rooms), descriptors(settings)]
 
 
 def rights(settings: Settings) -> Finding:
@@ -73,6 +76,18 @@ def room(settings: Settings, free_bytes: Callable[[str], int] | None = None) -> 
     if directory == SHARED_MEMORY_DIRECTORY:
         remedy += "; in a container: shm_size, or MEMORY_BLOCKS of docker-compose.yml"
     return wrong(name, told, remedy)
+
+
+def left(rooms: Iterable[tuple[str, disks.Room]]) -> Iterator[Finding]:
+    """Whether disks have a tenth left, as the alert wants it. What shared memory needs is :func:`room`'s."""
+    for place, found in rooms:
+        if place == "memory" or not found.size:
+            continue
+        told = f"{found.free / found.size:.0%} of {_mb(found.size)} are left where the engine keeps {place}"
+        if found.free >= found.size * LEFT_MIN:
+            yield good(f"{place} disk", told)
+        else:
+            yield wrong(f"{place} disk", told, "make room, not among the engine's files (docs/operations.md)")
 
 
 def descriptors(settings: Settings, hard: int | None = None) -> Finding:

@@ -43,8 +43,8 @@ class Formatter(logging.Formatter):
         return self._render(None, level, known)
 
 
-def from_record(process: str) -> Processor:
-    """The first processor: the members of the schema, from the record alone."""
+def from_record(process: str, cell: str | None) -> Processor:
+    """The first processor: the members of the schema, from the record alone. ``cell``: None: there is none."""
 
     def processor(_logger: Any, _level: str, known: Known) -> Known:
         record: logging.LogRecord = known["_record"]
@@ -56,6 +56,7 @@ def from_record(process: str) -> Processor:
             "time": utc(record.created),
             "level": record.levelname.lower(),
             "event": event,
+            "cell": cell,
             "process": process,
             "pid": os.getpid(),
             **{camel(name): value for name, value in fields.items()},
@@ -99,7 +100,8 @@ def for_people(_logger: Any, _level: str, known: Known) -> str:
     second = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(known["_created"]))
     when = f"{second},{int(known['_created'] * 1000) % 1000:03d}"
     request = f" (request {known['requestId']})" if "requestId" in known else ""
-    line = f"{when} engine.{known['process']} {known['level'].upper()} {known['text']}{request}"
+    who = f"{known['cell']}.{known['process']}" if known["cell"] else known["process"]
+    line = f"{when} engine.{who} {known['level'].upper()} {known['text']}{request}"
     return f"{line}\n{known['traceback'].rstrip()}" if "traceback" in known else line
 
 

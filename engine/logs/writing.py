@@ -23,6 +23,7 @@ from engine.logs.logger import Logger
 from engine.logs.masking import mask_of
 
 FORMAT: Final = "ENGINE_LOG_FORMAT"
+CELL: Final = "ENGINE_CELL"
 JSON: Final = "json"
 WITH_STRUCTLOG: Final = frozenset({"ledger", "reconcile", "console"})
 NEVER_LIMITED: Final = frozenset({"more", "access"})  # nginx has chosen which requests these are of
@@ -65,7 +66,8 @@ def begin(process: str, environment: Mapping[str, str] = os.environ) -> None:
     """From now on this process writes its lines as ``environment`` says; ``process``: its name, as in the metrics."""
     handler = Handler()
     is_json = environment.get(FORMAT) == JSON
-    processors = [chain.from_record(process), chain.without_secrets(mask_of(environment))]
+    cell = environment.get(CELL) or None
+    processors = [chain.from_record(process, cell), chain.without_secrets(mask_of(environment))]
     render = chain.as_json if is_json else chain.for_people
     handler.setFormatter(formatter(process, processors, render))
     root = logging.getLogger()

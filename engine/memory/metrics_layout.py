@@ -8,7 +8,7 @@ words                 content
 DISPATCHER_AT ..      the dispatcher's page; written by the dispatcher
 LEDGER_AT ..          the ledger's page; written by the ledger
 RECONCILE_AT ..       the page of reconciliation; written by `reconcile --again`
-NGINX_AT ..           what nginx has refused; written by `up`
+NGINX_AT ..           what nginx has refused; written by `up`, in containers by `nginx-log`
 ====================  ===========================================================================================
 
 Each word has one writer, and counts for as long as the segment exists: a process that starts again goes on counting.
@@ -133,8 +133,10 @@ EXCEPTIONS: Final = (  # as engine.reconcile.finding.OPEN: their order is that o
     "missing_there", "missing_here", "amount_differs", "time_differs", "neither_half_differs",
 )  # fmt: skip
 RECONCILE_WORDS: Final = 32
-# --- what nginx has refused by itself, counted by `up` ---
+# --- what nginx has refused by itself, counted by who reads its log ---
 NGINX_STATUSES: Final = {500: 0, 501: 1, 503: 2, 504: 3}  # the status that clients got: its place
+NGINX_SLOWED: Final = 4  # 429: clients that came too often, or had too many requests open
+NGINX_SLOWED_OF: Final = 16  # of so many of these one is told
 NGINX_WORDS: Final = 8
 
 # --- where the pages are ---------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 The containers use the file as it is. On a machine without containers, the port, the directory and the number of API
 processes come from the settings. So these are replaced, and where the machine has IPv6 nginx listens
 there too. `up` hears all that nginx says, and with a console or ENGINE_ACCESS_LOG_PERCENT of its refusals and requests.
-All else stays the same.
+All else stays the same. Containers that are watched (docker-compose.ops.yml) have the same of refusals and requests:
+``ops/nginx/watched.conf``, which ``python -m engine.supervise.nginx`` writes.
 """
 
 from __future__ import annotations
@@ -36,14 +37,20 @@ _STATUS_BLOCK = f"""
 
 _ACCESS_OFF = re.compile(r"^    access_log off;\n", re.MULTILINE)
 _ACCESS_BLOCK = """
-    # For `up`, which counts and writes them (engine/supervise/nginx_log.py): what nginx has refused by itself, and
-    # requests that are chosen at random. 502 and 504 stand for an API process that nginx could not ask.
+    # For who counts and writes them (engine/supervise/nginx_log.py): what nginx has refused by itself, and requests
+    # that are chosen at random. 502 and 504 stand for an API process that nginx could not ask. Of those that it slows
+    # down it tells one in 16: whoever sends thousands in a second keeps nobody busy but nginx.
     split_clients $request_id $sampled {{
         {share}
         * "{others}";
     }}
-    map "$status:$upstream_status" $own {{
-        "~^5[0-9][0-9]:(.*[ ,])?(502|504)?$" 1;
+    split_clients "$request_id slowed" $slowed_told {{
+        6.25% 1;
+        * "";
+    }}
+    map "$status:$slowed_told:$upstream_status" $own {{
+        "~^5[0-9][0-9]:1?:(.*[ ,])?(502|504)?$" 1;
+        "429:1:" 1;
         default "";
     }}
     map "$own$sampled" $is_logged {{
@@ -61,6 +68,25 @@ _ACCESS_BLOCK = """
     log_format engine escape=json '{{"at":"$msec","seconds":"$request_time","status":$status,"own":"$own",'
         '"sampled":"$sampled","method":"$request_method","path":"$logged_path","request":"$logged_request"}}';
     access_log {path} engine if=$is_logged;
+"""
+# In containers the file is opened for each line, as its name has a variable: so who reads it may take it away at any
+# moment, and need not signal to a process of another container. nginx then looks whether `root` exists.
+WATCHED_FILE = "/run/nginx-log/requests.log"
+WATCHED_PERCENT = "PERCENT%"  # ops/nginx/start.sh has the number
+_WATCHED_END = """
+    map "" $each_time {
+        default "";
+    }
+    root /run/nginx-log;
+
+    # For the console alone, over the directory that both have.
+    server {
+        listen unix:/run/engine/nginx-status.sock;
+        access_log off;
+        location = / {
+            stub_status;
+        }
+    }
 """
 _LIMITED = "        limit_conn_log_level info;\n"
 _RATE_ZONE = """
@@ -137,6 +163,12 @@ def render(
     return conf.replace(f"{SHIPPED_RUN_DIR}/", f"{run_dir.rstrip('/')}/")
 
 
+def watched() -> str:
+    """What stands in the place of ``access_log off`` in containers that are watched."""
+    path = WATCHED_FILE.replace("/requests", "/requests$each_time")
+    return _ACCESS_BLOCK.format(share=f"{WATCHED_PERCENT} 1;", others="", path=path) + _WATCHED_END
+
+
 def _access(percent: int, path: str) -> str:
     share = "" if percent in (0, 100) else f"{percent}% 1;"
     return _ACCESS_BLOCK.format(share=share, others="1" if percent == 100 else "", path=path)
@@ -171,3 +203,7 @@ def _server_lines(shipped: str, api_processes: int) -> str:
     """As many copies of the first of the shipped lines as there are API processes."""
     first = shipped.splitlines(keepends=True)[0]
     return "".join(first.replace("/api-0.sock", f"/api-{index}.sock") for index in range(api_processes))
+
+
+if __name__ == "__main__":
+    (find_conf().parent / "ops" / "nginx" / "watched.conf").write_text(watched())

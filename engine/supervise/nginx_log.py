@@ -1,7 +1,7 @@
-"""What nginx says under `up`: its own words, refusals of its own, and requests that it has chosen at random.
+"""What nginx says: its own words, refusals of its own, and requests that it has chosen at random.
 
-Its errors come through a pipe that never blocks it: what does not fit is lost. The rest is a file in the run directory,
-read twice a second and renewed when it is long, so that refusals are counted to the last one. All becomes lines of the
+Under `up` its errors come through a pipe that never blocks it: what does not fit is lost. The rest is a file, read
+twice a second and renewed when it is long, so that refusals are counted to the last one. All becomes lines of the
 engine (:mod:`engine.logs`), limited like any other.
 """
 
@@ -24,6 +24,7 @@ from engine.memory.words import Words
 FILE: Final = "nginx.log"
 RENEW_BYTES: Final = 1 << 20
 READ_BYTES: Final = 1 << 20  # of each of the two at a look
+SLOWED: Final = 429  # what clients get that come too often, or have too many requests open
 _LEVELS: Final = {
     "emerg": logging.CRITICAL, "alert": logging.CRITICAL, "crit": logging.ERROR, "error": logging.ERROR,
     "warn": logging.WARNING,
@@ -46,10 +47,11 @@ class NginxLog:
     Parameters:
       path: of the file; ``""``: nginx writes none.
       counts: the engine's metrics, where refusals are counted; None: nowhere.
-      pid: the process id of nginx's master while it runs.
+      pid: the process id of nginx's master while it runs; None: nginx opens the file for each line, and is not this
+        process's. Then the file is renewed at each look, and one that is there at the start is read.
     """
 
-    def __init__(self, path: str, counts: Words | None, pid: Callable[[], int | None]) -> None:
+    def __init__(self, path: str, counts: Words | None, pid: Callable[[], int | None] | None) -> None:
         self._path = path
         self._counts = counts
         self._pid = pid
@@ -59,7 +61,7 @@ class NginxLog:
         self._is_renewed = False  # nginx was asked to open another file; the last one is read to its end
         self._rest = {"words": b"", "file": b""}
         if path:
-            for old in (path, f"{path}.old"):
+            for old in (f"{path}.old", *([path] if pid else [])):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(old)
 
@@ -95,17 +97,19 @@ class NginxLog:
             self._rest["file"] = b""  # a line that the disk had no room for is none of the next file's
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self._path}.old")
-        elif not self._is_renewed and (not has_new or os.fstat(self._file).st_size > RENEW_BYTES):
+        elif not self._is_renewed and (not has_new or os.fstat(self._file).st_size > (RENEW_BYTES if self._pid else 0)):
             self._renew()
 
     def _renew(self) -> None:
         """Has nginx write to a new file."""
-        pid = self._pid()
-        if pid is not None:
-            with contextlib.suppress(FileNotFoundError):  # a cleaner of /tmp has taken it
-                os.rename(self._path, f"{self._path}.old")
+        pid = self._pid() if self._pid else 0
+        if pid is None:
+            return
+        with contextlib.suppress(FileNotFoundError):  # a cleaner of /tmp has taken it
+            os.rename(self._path, f"{self._path}.old")
+        if pid:
             os.kill(pid, signal.SIGUSR1)
-            self._is_renewed = True
+        self._is_renewed = True
 
     def _lines(self, name: str, descriptor: int) -> list[str]:
         """The whole lines that have come; the rest is kept."""
@@ -129,14 +133,18 @@ class NginxLog:
             fields["correlation_id"] = payment[1]
         if seen["own"]:
             self._count(seen["status"])
-            log.warning("nginx_refused", **fields)
+            log.log(logging.INFO if seen["status"] == SLOWED else logging.WARNING, "nginx_refused", **fields)
         if seen["sampled"]:
             log.info("access", **fields, took_ms=round(float(seen["seconds"]) * 1000), ended=utc(float(seen["at"])))
 
     def _count(self, status: int) -> None:
+        if self._counts is None:
+            return
         at = metrics_layout.NGINX_STATUSES.get(status)
-        if at is not None and self._counts is not None:
+        if at is not None:
             self._counts[metrics_layout.NGINX_AT + at] += 1
+        elif status == SLOWED:
+            self._counts[metrics_layout.NGINX_AT + metrics_layout.NGINX_SLOWED] += metrics_layout.NGINX_SLOWED_OF
 
 
 def kind(words: str) -> str:

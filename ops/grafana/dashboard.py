@@ -221,11 +221,17 @@ PROCESSES: Final = (
     lines("Last seen", "s", "Each process says something once a second or two; reconcile after each run.",
           Query(f"engine_process_seen_age_seconds{{{ALL}}}", "{{process}}"),
           Query(f"engine_dispatcher_heartbeat_age_seconds{{{ALL}}}", "dispatcher's pass"), width=6),
-    lines("nginx", "none", "Connections with clients, by what they do (not in containers).",
+    lines("nginx", "none", "Connections with clients, by what they do.",
           Query(f"engine_nginx_connections{{{ALL}}}", "{{state}}"), width=6),
     lines("Errors of the program", "none", "Decisions that have raised; the clock, when it was set.",
           Query(f"engine_dispatcher_errors_total{{{ALL}}}", "decisions"),
           Query(f"delta(engine_machine_start_seconds{{{ALL}}}[5m])", "seconds by which the clock was set"), width=6),
+    lines("Refused by nginx itself", "reqps", "No API process was there, or answered; 429: clients came too often.",
+          Query(f"rate(engine_nginx_refused_total{{{ALL}}}[$__rate_interval])", "{{status}}"),
+          Query(f"rate(engine_nginx_slowed_total{{{ALL}}}[$__rate_interval])", "429"), width=12),
+    lines("Wrong keys at the console", "none", "In ten minutes: somebody guesses, or goes on with a key that is gone.",
+          Query(f"increase(engine_console_wrong_keys_total{{{ALL}}}[10m])", "wrong"),
+          Query(f"increase(engine_console_slowed_requests_total{{{ALL}}}[10m])", "not looked at"), width=12),
 )  # fmt: skip
 ROWS: Final = (
     ("Money", MONEY, False),

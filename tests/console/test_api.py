@@ -138,7 +138,9 @@ def test_wrong_keys_are_slowed_down_and_keep_nobody_else_out(fresh: World) -> No
     assert statuses == [401] * 5 + [429]
     answer = client.post(PREFIX + "/session", json={"key": fresh.keys[Role.VIEWER]})
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
-    assert fresh.console.app.throttle.wrong == 5
+    counted = client.get("/metrics").text
+    assert "engine_console_wrong_keys_total 5.0" in counted
+    assert "engine_console_slowed_requests_total 2.0" in counted
     assert client.post(PREFIX + "/session", json=right).status_code == 200
     assert client.get("/healthz", headers=wrong).status_code == 200
 

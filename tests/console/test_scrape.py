@@ -12,13 +12,13 @@ import pytest
 
 from engine import settings as settings_module
 from engine.books.writer import BooksWriter
-from engine.console.disks import rooms
 from engine.console.scrape import Sample, Scrape, unfinished_ratio
 from engine.memory import metrics_layout
 from engine.memory.words import zeros
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
 from engine.storage import mapping
+from engine.storage.disks import rooms
 from engine.storage.viewing import seen
 from tests.ring.test_ring import SPREAD, fill, finish, make_ring
 

@@ -20,7 +20,7 @@ from engine.logs.masking import mask_of
 from tests.lab.simulate.processes import REPOSITORY
 
 ID = "4a7901b8-7d26-4d9d-aa19-4dc1c7cf60b3"
-SCHEMA = ["time", "level", "event", "process", "pid"]
+SCHEMA = ["time", "level", "event", "cell", "process", "pid"]
 log = Logger("engine.test")
 Out = Callable[[], str]
 
@@ -50,11 +50,22 @@ def test_a_line_of_json_has_the_schema_first_then_its_fields_and_what_it_says(ou
     assert datetime.fromisoformat(line["time"]).utcoffset() is not None and len(line["time"]) == 24
 
 
+def test_each_line_has_the_cell_of_its_process_and_null_where_there_is_none(out: Out) -> None:
+    for environment, cell in (({}, None), ({"ENGINE_CELL": ""}, None), ({"ENGINE_CELL": "north"}, "north")):
+        writing.begin("dispatcher", {"ENGINE_LOG_FORMAT": "json"} | environment)
+        log.info("stopped", what="")
+        logging.getLogger("sqlalchemy").warning("it broke")
+        assert [line["cell"] for line in lines(out())] == [cell, cell]
+
+
 def test_the_look_for_people_is_a_line_with_time_process_level_and_text(out: Out) -> None:
     writing.begin("up", {})
     log.info("stopped", what="")
     date, time, *rest = out().split()
     assert rest == ["engine.up", "INFO", "stopped"] and len(date) == 10 and len(time) == 12
+    writing.begin("up", {"ENGINE_CELL": "north"})
+    log.info("stopped", what="")
+    assert out().split()[2] == "engine.north.up"
 
 
 def test_the_request_that_is_handled_stands_on_every_line_that_is_written_meanwhile(out: Out) -> None:
@@ -84,7 +95,8 @@ def test_lines_of_libraries_and_errors_that_nobody_has_caught_have_the_schema(ou
 def test_structlog_and_our_own_runner_write_the_same(out: Out) -> None:
     pytest.importorskip("structlog")
     for render in (chain.as_json, chain.for_people):
-        processors = [chain.from_record("ledger"), chain.without_secrets(mask_of({"PGPASSWORD": "open-sesame"}))]
+        mask = mask_of({"PGPASSWORD": "open-sesame"})
+        processors = [chain.from_record("ledger", "north"), chain.without_secrets(mask)]
         ours, theirs = (writing.formatter(process, processors, render) for process in ("up", "ledger"))
         assert type(ours) is chain.Formatter and type(theirs).__module__.startswith("structlog")
         for record in _records():

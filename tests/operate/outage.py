@@ -3,7 +3,8 @@
 Payments come all the time, about 150 a second on each connection. For a third of the outage both processors hang, half
 of the times after they have charged; then both fail. So some payments become unknown, and most are given up: more than
 there are parking places for. Each that was accepted must be found, by its status or in the ledger, and what is said of
-it must be so: one that has failed is charged nowhere, one that is completed is charged there.
+it must be so: one that has failed is charged nowhere, one that is completed is charged there. All that the engine has
+written meanwhile are a few lines.
 """
 
 from __future__ import annotations
@@ -31,16 +32,21 @@ SETTINGS = {
     "ENGINE_GIVE_UP_SECONDS": "2", "ENGINE_DEAD_LETTER_SECONDS": "2", "ENGINE_PARK_SECONDS": "1",
 }  # fmt: skip
 WAIT_S = 90.0
+LINES_MAX = 200  # of an outage of a minute, however many payments come
 
 
-def outage(seconds: float, connections: int) -> Counter[str]:
-    """Plays it; how many accepted payments were found as what, and where. Fails when one is not found, or is wrong."""
+def outage(seconds: float, connections: int) -> tuple[Counter[str], int]:
+    """Plays it; how many accepted payments were found as what, and where, and the lines of the engine's log. Fails
+    when a payment is not found, or is wrong, or there are too many lines.
+    """
     with processes.processors() as simulated, running.engine(simulated, **SETTINGS) as engine:
         accepted = _paid(engine, simulated, seconds, connections)
         with client(engine.port) as shop, closing(opened(engine, WAIT_S)) as ledger:
             found = {payment: _found(shop, ledger, payment) for payment in accepted}
         _check(found.items(), simulated)
-        return Counter(found.values())
+        lines = len(engine.place.said().splitlines())
+        assert lines < LINES_MAX, engine.place.said()
+        return Counter(found.values()), lines
 
 
 def _paid(engine: Engine, simulated: Processors, seconds: float, connections: int) -> list[Payment]:
@@ -91,9 +97,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--connections", type=int, default=4)
     options = parser.parse_args()
-    found = outage(options.seconds, options.connections)
+    found, lines = outage(options.seconds, options.connections)
     told = ", ".join(f"{count:,} {what}" for what, count in found.most_common())
-    print(f"{found.total():,} payments accepted in {options.seconds:g} s, each found: {told}")
+    print(f"{found.total():,} payments accepted in {options.seconds:g} s, {lines} lines, each found: {told}")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from engine.supervise.nginx import WATCHED_FILE
 from tests.ops.test_rules import ROOT
 
 TEXT = (ROOT / "docker-compose.ops.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
-ADDED = ("ledger", "reconcile", "console", "prometheus", "grafana", "ledger-database")
+ADDED = ("ledger", "reconcile", "console", "nginx-log", "prometheus", "grafana", "ledger-database")
 
 
 def test_every_port_is_on_loopback() -> None:
@@ -42,7 +44,7 @@ def test_what_others_ask_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
 
 
-@pytest.mark.parametrize("name", ["reconcile", "console", "prometheus"])
+@pytest.mark.parametrize("name", ["reconcile", "console", "nginx-log", "prometheus"])
 def test_who_watches_has_no_right_that_it_does_not_need(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] and service["cap_drop"] == ["ALL"]
@@ -52,6 +54,16 @@ def test_who_watches_has_no_right_that_it_does_not_need(name: str) -> None:
 def test_console_and_reconcile_agree_on_how_often_it_is_compared() -> None:
     one, other = (SERVICES[name]["environment"]["ENGINE_RECONCILE_SECONDS"] for name in ("reconcile", "console"))
     assert one == other
+
+
+def test_nginx_and_who_reads_its_log_agree_on_where_it_is_and_how_many_requests_are_told() -> None:
+    nginx, reader = SERVICES["nginx"], SERVICES["nginx-log"]
+    assert nginx["environment"].items() <= reader["environment"].items()
+    where = "nginx-log:" + str(Path(WATCHED_FILE).parent)
+    assert where in nginx["volumes"] and where in reader["volumes"]
+    mounted = {one.split(":")[0]: one.split(":")[1] for one in nginx["volumes"] if one.startswith("./")}
+    assert all((ROOT / name).is_file() and f"/etc/nginx/{Path(name).name}" == at for name, at in mounted.items())
+    assert nginx["command"] == ["bash", mounted["./ops/nginx/start.sh"]]
 
 
 def test_reconcile_is_stopped_by_what_the_first_process_of_a_container_cannot_miss() -> None:

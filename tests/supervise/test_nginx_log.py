@@ -158,3 +158,33 @@ def test_a_file_that_somebody_has_removed_comes_back(log: NginxLog, path: Path, 
     path.write_text(request(503, own="1"))
     log.look()
     assert counts[pages.NGINX_AT + pages.NGINX_STATUSES[503]] == 2
+
+
+def test_of_clients_that_are_slowed_down_one_in_sixteen_is_told_and_counts_as_sixteen(
+    log: NginxLog, path: Path, counts: Words, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text(request(429, own="1") * 3)
+    log.look()
+    assert counts[pages.NGINX_AT + pages.NGINX_SLOWED] == 48
+    assert {one.levelno for one in caplog.records} == {logging.INFO}, "whatever a client sends"
+
+
+def test_an_nginx_that_opens_the_file_for_each_line_needs_no_signal_and_what_came_before_the_start_is_counted(
+    path: Path, counts: Words
+) -> None:
+    def write() -> None:
+        with open(path, "a") as nginx:
+            nginx.write(request(503, own="1"))
+
+    write()
+    Path(f"{path}.old").write_text(request(503, own="1"))  # was counted by the one before
+    log = NginxLog(str(path), counts, pid=None)
+    for _ in range(5):
+        log.look()
+        log.look()
+        assert not path.exists()
+        write()
+    for _ in range(3):
+        log.look()
+    log.close()
+    assert counts[pages.NGINX_AT + pages.NGINX_STATUSES[503]] == 6
