@@ -116,7 +116,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Comparing": _object(processor=TEXT, **{"from": TIME}, to=TIME, runFrom=TIME, runTo=TIME, isHalf=FLAG),
     "ProcessorState": _object(
-        at=TIME, processor=TEXT, state=TEXT, failuresInARow=_or_null(COUNT), failingPercent=_or_null(NUMBER)
+        at=TIME, processor=TEXT, state=TEXT, failingPercent=_or_null(NUMBER)
     ),
     "ProcessorHealth": _object(
         **{"from": TIME}, to=TIME, processor=TEXT, isFailing=_or_null(FLAG), minResponseMs=_or_null(COUNT),

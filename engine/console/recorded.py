@@ -194,7 +194,6 @@ class Recorded:
                     "at": at(one.at_ms),
                     "processor": self._name(one.processor),
                     "state": PROCESSOR_STATE_NAMES[one.state],
-                    "failuresInARow": one.failures,
                     "failingPercent": None if one.rate_ppm is None else one.rate_ppm / 10_000,
                 }
                 for one in states

@@ -25,6 +25,7 @@ from engine.console.guard import HEADERS, HSTS
 from engine.console.keys import Keys, Role
 from engine.console.sessions import SECURE_COOKIE
 from engine.supervise import alive, nginx
+from engine.supervise.place import Place
 from engine.supervise.pulse import Sign
 from tests.ops.test_rules import ROOT
 from tests.system.client import wait_until
@@ -141,6 +142,16 @@ def test_up_includes_what_it_is_told_to_and_nothing_of_the_machine() -> None:
     assert "include /srv/tls/*.conf;" in told and THERE not in told
     with pytest.raises(nginx.ConfError, match="must be absolute"):
         nginx.render(SHIPPED, port=1, run_dir="/tmp/x", api_processes=1, ipv6=False, include="/srv;")
+
+
+def test_up_does_not_start_without_the_tls_that_it_was_told_to_include(tmp_path: Path) -> None:
+    there = {"ENGINE_RUN_DIR": str(tmp_path / "r"), "ENGINE_NGINX_INCLUDE": str(tmp_path)}
+    with contextlib.closing(Place(settings_module.read(there))) as place:
+        with pytest.raises(nginx.ConfError, match="there is no"):
+            place.write_conf(ipv6=False)
+        (tmp_path / "tls.conf").write_text("")
+        place.write_conf(ipv6=False)
+        assert f"include {tmp_path}/*.conf;" in Path(place.conf_path).read_text()
 
 
 def test_containers_mount_it_where_the_shipped_file_looks() -> None:
