@@ -27,12 +27,12 @@ RUN pip="pip --disable-pip-version-check --no-cache-dir --python /opt/venv/bin/p
     $pip uninstall --quiet --yes setuptools
 
 FROM python:3.11-slim-bookworm AS runtime
-# An empty named volume takes owner and mode from the image's directory at its mount point: hence the two directories.
+# An empty named volume takes owner and mode from the image's directory at its mount point: hence the directories.
 RUN apt-get update -qq && \
     apt-get install -y -qq --no-install-recommends libuv1 >/dev/null && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin engine && \
-    install -d -o engine -g engine -m 750 /run/engine /var/lib/engine
+    install -d -o engine -g engine -m 750 /run/engine /var/lib/engine /var/lib/engine-console
 WORKDIR /app
 COPY engine engine
 COPY --from=packages /build/engine/intake/libfastpath.so engine/intake/

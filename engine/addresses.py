@@ -1,4 +1,4 @@
-"""The addresses of processors: when two of them are one and the same. Pure."""
+"""Addresses: when two processors are one and the same, and from where pages may ask the console. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from urllib.parse import urlsplit
 
 _PORTS = {"http": 80, "https": 443}
+_ORIGIN = re.compile(r"https?://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
@@ -24,6 +25,16 @@ def normalized(url: str) -> str:
 def fingerprint(url: str) -> int:
     """64 bits of the address; never 0."""
     return int.from_bytes(hashlib.sha256(normalized(url).encode()).digest()[:8], "big") or 1
+
+
+def origins(text: str) -> frozenset[str]:
+    """The origins of a list with commas, each as browsers write it: scheme, host in lower case, and the port where it
+    is not the scheme's own. Raises ValueError for anything else: a pattern, ``null``, a path."""
+    found = [one.strip() for one in text.split(",")] if text else []
+    for one in found:
+        if not _ORIGIN.fullmatch(one) or one.endswith((":80", ":443")):
+            raise ValueError(f"{one!r} is no origin like https://tools.example, without a port that is the usual one")
+    return frozenset(found)
 
 
 def _path(path: str) -> str:

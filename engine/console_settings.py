@@ -33,6 +33,11 @@ class ConsoleSettings:
         "ENGINE_CONSOLE_KEYS_FILE", "", "", 0, 200,
         "Who may sign in to the console; empty: `NAME-console-keys` in ENGINE_DATA_DIR, or else in ENGINE_RUN_DIR.",
     )
+    origins: str = variable(
+        "ENGINE_CONSOLE_ORIGINS", "", "", 0, 1000,
+        "From which other origins pages may use the console's API, with a key and never with a session; empty: none.",
+        "origins",
+    )
     four_eyes_cents: int = variable(
         "ENGINE_FOUR_EYES_CENTS", 0, "cents", 0, 10**15,
         "A second treasurer must confirm an act of the console on more money than this; 0: on none.",

@@ -96,6 +96,11 @@ class HostSettings:
         "ENGINE_CLIENT_RATE", 0, "requests/s", 0, 1_000_000,
         "How many requests of one client nginx lets through in a second under `up`; more get 429. 0: all of them.",
     )
+    nginx_include: str = variable(
+        "ENGINE_NGINX_INCLUDE", "", "", 0, 200,
+        "A directory; nginx reads its `*.conf` into its server under `up`, such as `ops/nginx/tls.conf`. Empty: none.",
+        "printable",
+    )
     api_processes: int = variable(
         "ENGINE_API_PROCESSES", 2, "processes", 1, 16,
         "API processes, each with a ring of its own.",

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.addresses import origins
 from engine.processors import check_url, parse_fees, parse_urls
 
 PREFIX = "ENGINE_"
@@ -26,6 +27,7 @@ def _check_database(text: str) -> None:
 
 _CHECKS: dict[str, Callable[[str], object]] = {
     "url": check_url, "processors": parse_urls, "fees": parse_fees, "database": _check_database,
+    "origins": origins,
 }  # fmt: skip
 _SHOWN = {
     "url": "http://host[:port][/path]",
@@ -34,6 +36,7 @@ _SHOWN = {
     "printable": "ASCII",
     "processors": "2 to 8 pairs name=http://host[:port][/path]",
     "fees": "pairs name=ppm",
+    "origins": "origins like https://tools.example, with commas",
 }
 
 
@@ -48,7 +51,7 @@ class Variable:
       low, high: inclusive bounds of an integer, or of the length of a text.
       effect: what it does, in a sentence.
       check: ``""``, ``"power of two"``, ``"url"``, ``"name"``, ``"printable"``, ``"processors"``, ``"fees"``,
-        ``"database"``, or the words that are allowed, separated by ``|``.
+        ``"database"``, ``"origins"``, or the words that are allowed, separated by ``|``.
       was: its name in older versions, which goes on working with a warning; ``""`` for none.
       group, field: which field of :class:`engine.settings.Settings` it sets.
     """

@@ -64,7 +64,8 @@ def test_every_api_process_has_its_line(count: int) -> None:
 
 
 def test_what_fits_the_containers_is_rendered_as_it_is() -> None:
-    rendered = render("/run/engine", port=9999, api_processes=2)
+    there = "/etc/nginx/engine.d"
+    rendered = nginx.render(SHIPPED, port=9999, run_dir="/run/engine", api_processes=2, ipv6=False, include=there)
     assert rendered == SHIPPED.replace("error_log stderr alert;", "error_log stderr warn;"), "`up` limits its lines"
 
 

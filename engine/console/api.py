@@ -11,20 +11,19 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-import orjson
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from engine.console import openapi, wishes
-from engine.console import recorded as recorded_module
+from engine.console import letters, openapi, wishes
 from engine.console.acting import Acting, UnknownActError
+from engine.console.answers import as_json, tagged
 from engine.console.guard import BODY_BYTES_MAX, Guard, is_https, is_loopback
 from engine.console.keys import Key, KeysError, Role
 from engine.console.live import FullError, Live
 from engine.console.looking import Looking
-from engine.console.parameters import BY, between, number, one_of, only, text
+from engine.console.parameters import BY, between, cents, number, one_of, only, text
 from engine.console.problem import BadRequestError, ConflictError, ForbiddenError, problem
 from engine.console.recorded import PAGE, PAGE_MAX, STATES, Recorded
 from engine.console.sessions import HOURS, LOOPBACK_COOKIE, SECURE_COOKIE
@@ -36,6 +35,7 @@ from engine.settings_table import listed
 
 Handler = Callable[[Request], Any]
 PREFIX: Final = "/api/v1"
+AMOUNTS_BACK_MS: Final = BY["hour"]  # how far back amounts are looked for without a time: no index has them
 NOBODY: Final = Key("", Role.VIEWER, "")
 
 
@@ -58,6 +58,8 @@ class Api:
             "/payments/{id}": self.payment,
             "/dead-letters": self.dead_letters,
             "/exceptions": self.exceptions,
+            "/reconciliations": self.reconciliations,
+            "/processors/history": self.history,
             "/reports/{report}": self.report,
             "/settings": self.settings,
         }
@@ -72,16 +74,16 @@ class Api:
             _several("/session", GET=self.who, POST=self.sign_in, DELETE=self.sign_out),
         ]
 
-    def described(self, _: Request) -> Response:
+    def described(self, request: Request) -> Response:
         """GET /openapi.json: this API."""
-        return _json(openapi.document())
+        return tagged(request, openapi.document())
 
     # --- who is there ------------------------------------------------------------------------------------------------
 
     async def who(self, request: Request) -> Response:
         """GET /session: who has signed in; ``{"name": null}``: nobody."""
         key: Key | None = request.state.key if hasattr(request.state, "key") else None
-        return _json({"name": key and key.name, "role": key and key.role.name.lower()})
+        return as_json({"name": key and key.name, "role": key and key.role.name.lower()})
 
     async def sign_in(self, request: Request) -> Response:
         """POST /session ``{"key": ...}``: a cookie for the page."""
@@ -97,7 +99,7 @@ class Api:
             return problem(400, str(error), error.field)
         except KeysError:
             return problem(503, "The keys of this console cannot be read; its log says why.")
-        response = _json({"name": found.name, "role": found.role.name.lower()})
+        response = as_json({"name": found.name, "role": found.role.name.lower()})
         is_secure = is_https(request)
         response.set_cookie(
             SECURE_COOKIE if is_secure else LOOPBACK_COOKIE,
@@ -127,7 +129,7 @@ class Api:
 
     async def events(self, request: Request) -> Response:
         """GET /events: the first screen each second, as server-sent events."""
-        events = self.live.events()
+        events = self.live.events(request.state.key.name)
         try:
             first = await anext(events)
         except FullError:
@@ -145,7 +147,7 @@ class Api:
     def dead_letters(self, request: Request) -> dict[str, Any]:
         """GET /dead-letters: those that memory holds."""
         only(request, "limit")
-        return recorded_module.letters(self._settings, number(request, "limit", PAGE_MAX, PAGE_MAX))
+        return letters.letters(self._settings, number(request, "limit", PAGE_MAX, PAGE_MAX))
 
     def settings(self, request: Request) -> dict[str, Any]:
         """GET /settings: every variable, its value, default, unit and effect; secrets are not told."""
@@ -156,13 +158,15 @@ class Api:
 
     def payments(self, request: Request) -> dict[str, Any]:
         """GET /payments: a page, the newest first."""
-        only(request, "state", "processor", "from", "to", "cursor", "limit")
-        from_ms, to_ms = between(request, back_ms=None)
+        only(request, "state", "processor", "from", "to", "amountFrom", "amountTo", "cursor", "limit")
+        amounts = cents(request)
+        from_ms, to_ms = between(request, back_ms=None if amounts is None else AMOUNTS_BACK_MS)
         return self._recorded.payments(
             state=one_of(request, "state", STATES),
             processor=text(request, "processor"),
             from_ms=from_ms,
             to_ms=to_ms,
+            cents=amounts,
             cursor=text(request, "cursor"),
             limit=number(request, "limit", PAGE, PAGE_MAX),
         )
@@ -175,8 +179,8 @@ class Api:
         if found is None:
             return problem(404, "The ledger has no such payment.")
         try:
-            offered = recorded_module.offered(self._settings, identity)
-        except recorded_module.UNREADABLE:
+            offered = letters.offered(self._settings, identity)
+        except letters.UNREADABLE:
             offered = []  # without memory nothing can be done
         return found | {"offered": offered}
 
@@ -189,6 +193,18 @@ class Api:
         """GET /exceptions: what reconciliation has found."""
         only(request, "open")
         return self._recorded.exceptions(only_open=one_of(request, "open", ("0", "1")) == "1")
+
+    def reconciliations(self, request: Request) -> dict[str, Any]:
+        """GET /reconciliations: what is compared just now, and the last runs."""
+        only(request, "limit")
+        items = self._recorded.reconciliations(number(request, "limit", PAGE, PAGE_MAX))
+        return {"now": self._looking.comparing(), "items": items}
+
+    def history(self, request: Request) -> dict[str, Any]:
+        """GET /processors/history: states, health and fees of processors, the newest first."""
+        only(request, "from", "to", "limit")
+        from_ms, to_ms = between(request, back_ms=BY["minute"])
+        return self._recorded.history(from_ms, to_ms, number(request, "limit", PAGE_MAX, PAGE_MAX))
 
     def report(self, request: Request) -> dict[str, Any] | Response:
         """GET /reports/{report}: as ``report`` prints it, with the kind of every column."""
@@ -212,8 +228,8 @@ class Api:
         def begin(_: Request) -> Response:
             wish, is_dry = wishes.wish(body)
             if is_dry:
-                return _json(self._acting.dry_run(wish, request.state.key))
-            return _json(self._acting.propose(wish, request.state.key).document(), 202)
+                return as_json(self._acting.dry_run(wish, request.state.key))
+            return as_json(self._acting.propose(wish, request.state.key).document(), 202)
 
         return await run_in_threadpool(_answering(begin), request)
 
@@ -228,7 +244,7 @@ class Api:
         keys = self._guard().keys
         if (keys.get(asked.who) or NOBODY).role < Role.TREASURER:
             raise ConflictError(f"{asked.who}, who has asked for it, may not do so any more")
-        return _json(self._acting.confirm(_id_of(request), request.state.key).document(), 202)
+        return as_json(self._acting.confirm(_id_of(request), request.state.key).document(), 202)
 
     def waiting(self, request: Request) -> dict[str, Any]:
         """GET /actions/waiting: those that a second person must confirm."""
@@ -268,15 +284,11 @@ def _answering(handler: Handler) -> Handler:
             return problem(404, "There is no such act in the last quarter of an hour.")
         except LedgerError as error:
             return problem(503, f"The ledger cannot be read: {error}", Retry_After="1")
-        except recorded_module.UNREADABLE as error:
+        except letters.UNREADABLE as error:
             return problem(503, f"The engine's memory cannot be read: {error}", Retry_After="1")
-        return found if isinstance(found, Response) else _json(found)
+        return found if isinstance(found, Response) else tagged(request, found)
 
     return answer
-
-
-def _json(document: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status, media_type="application/json")
 
 
 def _id_of(request: Request) -> uuid.UUID:
@@ -287,12 +299,15 @@ def _id_of(request: Request) -> uuid.UUID:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, which may come in chunks and have no length. Raises BadRequestError when it is too long."""
+    """The body, which may come in chunks and have no length. Raises BadRequestError when it is too long, or is cut."""
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_BYTES_MAX:
-            raise BadRequestError("", "the body is too long")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > BODY_BYTES_MAX:
+                raise BadRequestError("", "the body is too long")
+    except ClientDisconnect as error:  # nobody hears the answer, and the log is for errors of ours
+        raise BadRequestError("", "the body has not come whole") from error
     return body
 
 

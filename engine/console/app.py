@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from engine.addresses import origins
 from engine.console.api import Api
 from engine.console.exposition import exposed
 from engine.console.guard import Guard
@@ -41,7 +42,7 @@ class Console:
             Mount("/static", _Static(directory=STATIC)),
         ]
         pages = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
-        self.app = Guard(pages, Keys(settings.console_keys_file))
+        self.app = Guard(pages, Keys(settings.console_keys_file), origins(settings.console.origins))
 
     def page(self, _: Request) -> Response:
         """GET /: the page. What it shows comes from the API, with a key."""

@@ -10,6 +10,7 @@ import sys
 import uvicorn
 
 from engine import settings as settings_module
+from engine.console import doors
 from engine.console.app import Console
 from engine.console.families import markdown
 from engine.console.keys import Keys, KeysError, Role
@@ -19,8 +20,6 @@ from engine.settings import Settings
 
 HELP = "Serves operators: the page, its API and /metrics, on ENGINE_CONSOLE_PORT, until SIGTERM or Ctrl-C."
 NICE = 10  # behind what serves clients; the dispatcher and the ledger are behind it
-OPEN_REQUESTS_MAX = 128  # the pages that are open among them
-STOP_SECONDS = 1  # for pages that are open
 FIRST_KEY = "owner"
 
 log = Logger("engine.console")
@@ -87,21 +86,8 @@ def _address(settings: Settings) -> str:
 def _serve(settings: Settings) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     os.nice(NICE)
-    config = uvicorn.Config(
-        Console(settings).app,
-        host=settings.console.host,
-        port=settings.console.port,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=OPEN_REQUESTS_MAX,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
     log.info("console_serves", url=_address(settings))
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(doors.config(Console(settings).app, settings.console.host, settings.console.port))
     try:
         server.run()
     except SystemExit:  # what it says when it cannot listen; the log has why

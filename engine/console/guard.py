@@ -3,6 +3,9 @@
 A request of a script has ``Authorization: Bearer KEY``, one of the page has the cookie of its session. A page of
 another site can make a browser send neither: the cookie is SameSite=Strict, and what changes anything must also come
 from a page of this host (Sec-Fetch-Site, or Origin where a browser does not send that).
+
+Pages of the origins that are listed may use the API with a key (CORS). No answer allows credentials, so a browser shows
+them nothing of a session.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -25,8 +28,9 @@ from engine.console.sessions import LOOPBACK_COOKIE, SECURE_COOKIE, Sessions
 from engine.console.throttle import Throttle
 from engine.logs.logger import Logger
 
+SESSION: Final = "/api/v1/session"
 # Without a key: what machines ask on this port, the page (which shows nothing by itself), signing in, the description.
-OPEN: Final = frozenset({"/", "/metrics", "/healthz", "/api/v1/session", "/api/v1/openapi.json"})
+OPEN: Final = frozenset({"/", "/metrics", "/healthz", SESSION, "/api/v1/openapi.json"})
 OPEN_BELOW: Final = "/static/"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 TRIES_MAX: Final = 16  # keys that wait to be looked at, 30 ms each
@@ -42,6 +46,11 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match",
+    "Access-Control-Max-Age": "600",
+}
 HSTS: Final = "max-age=31536000"
 
 log = Logger("engine.console")
@@ -49,10 +58,15 @@ Verify = Callable[[str], Awaitable[Key | None]]
 
 
 class Guard:
-    """ASGI middleware around ``app``. Whose request it is stands in ``scope["state"]["key"]``."""
+    """ASGI middleware around ``app``. Whose request it is stands in ``scope["state"]["key"]``.
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    Parameters:
+      origins: of pages that may use the API though they are not this host's.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, origins: frozenset[str] = frozenset()) -> None:
         self._app = app
+        self._origins = origins
         self.keys = keys
         self.sessions = Sessions(keys)
         self.throttle = Throttle()
@@ -67,15 +81,18 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        with_headers = _with_headers(send, is_https=is_https(request))
+        sending = with_headers(send, is_https=is_https(request), more=self._cross(request) if self._origins else {})
+        if self._is_listed(request) and request.method == "OPTIONS":
+            await Response(status_code=204)(scope, receive, sending)
+            return
         refused = await self._refused(request)
-        await (self._app if refused is None else refused)(scope, receive, with_headers)
+        await (self._app if refused is None else refused)(scope, receive, sending)
 
     def still(self, request: HTTPConnection) -> bool:
         """Whether the key of this request is one still: it was not taken away, and its session is not over."""
         key: Key = request.scope["state"]["key"]
         try:
-            if request.headers.get("authorization"):
+            if _bearer(request):
                 found = self.keys.get(key.name)
                 return found is not None and found.mark == key.mark
             return self.sessions.key(_cookie(request)) == key
@@ -128,15 +145,36 @@ class Guard:
         request.scope.setdefault("state", {})["key"] = found
         if found is None and not is_open:
             return problem(401, "Sign in, or send a key.", WWW_Authenticate='Bearer realm="console"')
-        if request.method not in SAFE and not is_of_this_site(request.headers):
+        if request.method not in SAFE and not (is_of_this_site(request.headers) or self._may_cross(request)):
             return problem(403, "This came from a page of another site.")
         return None
 
+    def _is_listed(self, request: HTTPConnection) -> bool:
+        return request.headers.get("origin") in self._origins
+
+    def _cross(self, request: HTTPConnection) -> dict[str, str]:
+        """The headers that let a page of a listed origin read the answer."""
+        if not self._is_listed(request):
+            return {"Vary": "Origin"}
+        origin = {"Access-Control-Allow-Origin": request.headers["origin"], "Vary": "Origin"}
+        is_asked = request.scope["method"] == "OPTIONS"
+        return origin | (PREFLIGHT if is_asked else {"Access-Control-Expose-Headers": "ETag, Retry-After"})
+
+    def _may_cross(self, request: HTTPConnection) -> bool:
+        """Whether it may change something from another origin: with a key. A session is for this host's own page."""
+        return self._is_listed(request) and bool(_bearer(request)) and request.url.path != SESSION
+
     async def _key(self, request: Request) -> Key | Response | None:
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return await self.verified(request, text.strip())
+        text = _bearer(request)
+        if text:
+            return await self.verified(request, text)
         return self.sessions.key(_cookie(request))
+
+
+def _bearer(request: HTTPConnection) -> str:
+    """The key that a script sends; "": none, and then its cookie counts."""
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else ""
 
 
 def _cookie(request: HTTPConnection) -> str:
@@ -175,11 +213,13 @@ def _address(request: HTTPConnection) -> str:
     return request.client.host if request.client else "?"
 
 
-def _with_headers(send: Send, *, is_https: bool) -> Send:
+def with_headers(send: Send, *, is_https: bool, more: Mapping[str, str] | None = None) -> Send:
+    """``send`` with the headers that every answer of the console has, and ``more``."""
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in {**HEADERS, **(more or {})}.items():
                 headers[name] = value
             headers.setdefault("Cache-Control", "no-store")
             if is_https:

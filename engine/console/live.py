@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
@@ -18,13 +19,14 @@ from engine.logs.logger import Logger
 EVERY_S: Final = 1.0
 HEARTBEAT_S: Final = 10.0  # a proxy or a browser notices that nobody speaks any more
 VIEWERS_MAX: Final = 40
+OF_KEY_MAX: Final = 20  # of one key, so that nobody keeps all others from looking
 RETRY_MS: Final = 1000  # how soon a browser comes again
 
 log = Logger("engine.console")
 
 
 class FullError(Exception):
-    """VIEWERS_MAX are looking already."""
+    """VIEWERS_MAX are looking already, or OF_KEY_MAX with this key."""
 
 
 class Live:
@@ -34,22 +36,25 @@ class Live:
         self._make = make
         self._event = b""
         self._number = 0
-        self._viewers = 0
+        self._viewers = Counter[str]()
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Condition | None = None
 
     @property
     def viewers(self) -> int:
         """How many look."""
-        return self._viewers
+        return self._viewers.total()
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """What one viewer gets: server-sent events, until the viewer hangs up. Raises FullError."""
-        if self._viewers >= VIEWERS_MAX:
+    async def events(self, who: str = "") -> AsyncIterator[bytes]:
+        """What one viewer gets: server-sent events, until the viewer hangs up. Raises FullError.
+
+        ``who``: the name of the viewer's key.
+        """
+        if self.viewers >= VIEWERS_MAX or self._viewers[who] >= OF_KEY_MAX:
             raise FullError
         if self._changed is None:
             self._changed = asyncio.Condition()
-        self._viewers += 1
+        self._viewers[who] += 1
         try:
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._produce(), name="live")
@@ -63,12 +68,13 @@ class Live:
                 except TimeoutError:
                     yield b": still here\n\n"
         finally:
-            self._viewers -= 1
+            self._viewers[who] -= 1
+            self._viewers += Counter()  # names that nobody looks under are forgotten
 
     async def _produce(self) -> None:
         """Makes documents as long as anybody looks."""
         assert self._changed is not None
-        while self._viewers:
+        while self.viewers:
             begun_s = time.monotonic()
             try:
                 document = await run_in_threadpool(self._make)

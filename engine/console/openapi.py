@@ -17,6 +17,7 @@ Schema = dict[str, Any]
 UUID: Final[Schema] = {"type": "string", "format": "uuid"}
 TEXT: Final[Schema] = {"type": "string"}
 MONEY: Final[Schema] = {"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{2}$", "description": "An amount, exact"}
+AMOUNT: Final[Schema] = {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,2})?$"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 NUMBER: Final[Schema] = {"type": "number"}
@@ -109,6 +110,19 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Setting": _object(
         name=TEXT, group=TEXT, value=TEXT, default=TEXT, isChanged=FLAG, unit=TEXT, bounds=TEXT, effect=TEXT
     ),
+    "Reconciliation": _object(
+        number=COUNT, **{"from": TIME}, to=TIME, isDeep=FLAG, windows=COUNT, summaries=COUNT, lookups=COUNT,
+        found=COUNT, failure=_or_null(TEXT), beganAt=TIME, endedAt=TIME,
+    ),
+    "Comparing": _object(processor=TEXT, **{"from": TIME}, to=TIME, runFrom=TIME, runTo=TIME, isHalf=FLAG),
+    "ProcessorState": _object(
+        at=TIME, processor=TEXT, state=TEXT, failingPercent=_or_null(NUMBER)
+    ),
+    "ProcessorHealth": _object(
+        **{"from": TIME}, to=TIME, processor=TEXT, isFailing=_or_null(FLAG), minResponseMs=_or_null(COUNT),
+        status=_or_null({"type": "integer"}), answers=COUNT,
+    ),
+    "ProcessorFee": _object(processor=TEXT, validFrom=TIME, percent=NUMBER),
     "Session": _object(name=_or_null(TEXT), role=_or_null(TEXT)),
     "Overview": _object(
         at=COUNT, isUp=FLAG, payments={"type": "object"}, money={"type": "object"}, unknown={"type": "object"},
@@ -159,6 +173,26 @@ def document() -> dict[str, Any]:
                 "What reconciliation has found",
                 _object(reconciledUntil=_or_null(TIME), items=_list(_ref("Exception"))),
                 [_query("open", "1: only what is open", {"enum": ["0", "1"]})],
+                bad=True,
+            )
+        },
+        "/reconciliations": {
+            "get": _operation(
+                "What reconciliation compares just now, and its last runs",
+                _object(now={"anyOf": [_ref("Comparing"), {"type": "null"}]}, items=_list(_ref("Reconciliation"))),
+                [LIMIT],
+                bad=True,
+            )
+        },
+        "/processors/history": {
+            "get": _operation(
+                "States, health and fees of processors, the newest first",
+                _object(
+                    states=_list(_ref("ProcessorState")),
+                    health=_list(_ref("ProcessorHealth")),
+                    fees=_list(_ref("ProcessorFee")),
+                ),
+                [FROM, TO, LIMIT],
                 bad=True,
             )
         },
@@ -215,6 +249,7 @@ def document() -> dict[str, Any]:
 
 
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"key": []}]
+UNCHANGED: Final = {"description": "It is as the ETag in If-None-Match says"}
 _PROBLEM: Final = {"$ref": "#/components/responses/Problem"}
 
 
@@ -234,7 +269,7 @@ def _operation(
     return {
         "summary": summary,
         "parameters": parameters or [],
-        "responses": {"200": _answer(summary, schema), **dict.fromkeys(sorted(problems), _PROBLEM)},
+        "responses": {"200": _answer(summary, schema), "304": UNCHANGED, **dict.fromkeys(sorted(problems), _PROBLEM)},
     }
 
 
@@ -242,7 +277,10 @@ def _payment_filters() -> list[Schema]:
     return [
         _query("state", "Only these", {"enum": list(STATES)}),
         _query("processor", "Only those that it has", {**TEXT, "minLength": 1, "maxLength": TEXT_MAX}),
-        FROM, TO, CURSOR, LIMIT,
+        FROM, TO,
+        _query("amountFrom", "The least amount; without `from` it goes back a day", AMOUNT),
+        _query("amountTo", "The highest amount", AMOUNT),
+        CURSOR, LIMIT,
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Collection
 from typing import Final
 
@@ -14,6 +15,8 @@ from engine.ledger.report_command import BACK_MS, moment
 
 BY: Final = BACK_MS
 TEXT_MAX: Final = 200
+AMOUNT: Final = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,2}))?")
+CENTS_MAX: Final = 10**17
 
 
 def only(request: Request, *names: str) -> None:
@@ -49,6 +52,17 @@ def number(request: Request, name: str, default: int, most: int) -> int:
     return int(found)
 
 
+def cents(request: Request) -> tuple[int, int] | None:
+    """``amountFrom`` and ``amountTo`` in cents, both included; None: neither was sent."""
+    low, high = _cents(request, "amountFrom"), _cents(request, "amountTo")
+    if low is None and high is None:
+        return None
+    found = low or 0, CENTS_MAX if high is None else high
+    if found[0] > found[1]:
+        raise BadRequestError("amountFrom", "it is more than amountTo")
+    return found
+
+
 def between(request: Request, back_ms: int | None) -> tuple[int, int]:
     """``from`` and ``to`` in ms, each a moment or how long ago.
 
@@ -73,3 +87,13 @@ def _moment(request: Request, name: str) -> int | None:
         return moment(word.replace(" ", "+"))  # what an unescaped + has become
     except argparse.ArgumentTypeError as error:
         raise BadRequestError(name, "a moment like 2026-11-27T14:30Z, or how long ago, like 90m") from error
+
+
+def _cents(request: Request, name: str) -> int | None:
+    word = text(request, name)
+    if word is None:
+        return None
+    found = AMOUNT.fullmatch(word)
+    if found is None:
+        raise BadRequestError(name, "an amount like 19.90")
+    return int(found[1]) * 100 + int((found[2] or "").ljust(2, "0"))

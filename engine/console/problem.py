@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from starlette.responses import Response
@@ -10,11 +11,15 @@ from starlette.responses import Response
 
 def problem(status: int, detail: str, field: str = "", **headers: str) -> Response:
     """A problem of type ``about:blank``. ``field``: the wrong parameter; ``headers``: with _ for -."""
-    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    body = orjson.dumps(document | ({"field": field} if field else {}))
+    body = orjson.dumps(document(status, detail) | ({"field": field} if field else {}))
     return Response(
         body, status, {name.replace("_", "-"): value for name, value in headers.items()}, "application/problem+json"
     )
+
+
+def document(status: int, detail: str) -> dict[str, Any]:
+    """The fields that every problem has."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
 
 
 class ForbiddenError(Exception):

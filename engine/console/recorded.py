@@ -11,29 +11,21 @@ import binascii
 import contextlib
 import datetime
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
-from engine.acts import rules
-from engine.books.reader import BooksBusyError
 from engine.console.problem import BadRequestError
-from engine.correlation import format_id
 from engine.ledger import acts as ledger_acts
-from engine.ledger import queries
+from engine.ledger import processor_history, queries
 from engine.ledger.command import opened
-from engine.ledger.database import Database, wall_ms
+from engine.ledger.database import Database
 from engine.ledger.queries import Place
 from engine.ledger.report_text import amount, iso
 from engine.ledger.reports import REPORTS, STEPS_MS, Kind, Report, Stretch
-from engine.ledger.rows import OPEN, OUTCOME_NAMES, STATE_NAMES, AttemptRow, PaymentRow
+from engine.ledger.rows import OPEN, OUTCOME_NAMES, PROCESSOR_STATE_NAMES, STATE_NAMES, AttemptRow, PaymentRow
 from engine.memory import layout
 from engine.memory.acts_layout import Act, Result
-from engine.memory.errors import SegmentError
-from engine.operate import memory as operate_memory
-from engine.operate.carrying import SENTENCES, halves
-from engine.operate.selection import Selection, dead_letters
-from engine.operate.text import WORDS, why
-from engine.payment import Payment
+from engine.operate.text import WORDS
 from engine.reconcile import cases
 from engine.settings import Settings
 
@@ -77,17 +69,19 @@ class Recorded:
         processor: str | None,
         from_ms: int,
         to_ms: int,
+        cents: tuple[int, int] | None,
         cursor: str | None,
         limit: int,
     ) -> dict[str, Any]:
-        """A page of payments, the newest first."""
+        """A page of payments, the newest first. ``cents``: the least and the highest amount."""
         number = None if processor is None else self._number(processor)
         behind = None if cursor is None else place_of(cursor)
         states = () if state is None else STATES[state]
         with self._opened() as database:
             rows = queries.page(
-                database, states=states, processor=number, from_ms=from_ms, to_ms=to_ms, behind=behind, limit=limit + 1
-            )
+                database, states=states, processor=number, from_ms=from_ms, to_ms=to_ms, cents=cents, behind=behind,
+                limit=limit + 1,
+            )  # fmt: skip
         items = [self._payment(row) for row in rows[:limit]]
         return {"items": items, "next": cursor_of(rows[limit - 1]) if len(rows) > limit else None}
 
@@ -167,6 +161,65 @@ class Recorded:
         ]
         return {"reconciledUntil": None if reached_ms is None else at(reached_ms), "items": items[:PAGE_MAX]}
 
+    def reconciliations(self, limit: int) -> list[dict[str, Any]]:
+        """The last runs of reconciliation, the newest first."""
+        with self._opened() as database:
+            runs = cases.runs(database, limit)
+        return [
+            {
+                "number": number,
+                "from": at(run.span.from_ms),
+                "to": at(run.span.to_ms),
+                "isDeep": run.is_deep,
+                "windows": run.windows,
+                "summaries": run.summaries,
+                "lookups": run.lookups,
+                "found": found,
+                "failure": run.failure or None,
+                "beganAt": at(run.began_ms),
+                "endedAt": at(ended_ms),
+            }
+            for number, ended_ms, found, run in runs
+        ]
+
+    def history(self, from_ms: int, to_ms: int, limit: int) -> dict[str, Any]:
+        """How processors were: changes of their states, what they said of their health, and their fees."""
+        with self._opened() as database:
+            states = processor_history.states(database, from_ms, to_ms, limit)
+            health = processor_history.health(database, from_ms, to_ms, limit)
+            fees = sorted(queries.fees(database), key=lambda row: row.valid_from_ms, reverse=True)
+        return {
+            "states": [
+                {
+                    "at": at(one.at_ms),
+                    "processor": self._name(one.processor),
+                    "state": PROCESSOR_STATE_NAMES[one.state],
+                    "failingPercent": None if one.rate_ppm is None else one.rate_ppm / 10_000,
+                }
+                for one in states
+            ],
+            "health": [
+                {
+                    "from": at(one.from_ms),
+                    "to": at(one.to_ms),
+                    "processor": self._name(one.processor),
+                    "isFailing": one.failing,
+                    "minResponseMs": one.min_response_ms,
+                    "status": one.status,
+                    "answers": one.answers,
+                }
+                for one in health
+            ],
+            "fees": [
+                {
+                    "processor": self._name(one.processor),
+                    "validFrom": at(one.valid_from_ms),
+                    "percent": one.ppm / 10_000,
+                }
+                for one in fees[:limit]
+            ],
+        }
+
     def report(self, name: str, from_ms: int, to_ms: int, by: str) -> dict[str, Any]:
         """A report of the ledger; money and durations as its columns say."""
         step_ms = STEPS_MS[by]
@@ -221,45 +274,6 @@ class Recorded:
             database.close()
 
 
-def letters(settings: Settings, limit: int) -> dict[str, Any]:
-    """The dead letters that memory holds, the oldest first. Raises SegmentError and BooksBusyError."""
-    found = operate_memory.letters(settings)
-    chosen = dead_letters(found.payments, Selection())
-    return {
-        "count": len(chosen),
-        "amount": amount(sum(one.cents for one in chosen)),
-        "inLedgerOnly": found.dropped,
-        "items": [_letter(one, found.names) for one in chosen[:limit]],
-    }
-
-
-def _letter(one: Payment, names: Sequence[str]) -> dict[str, Any]:
-    has_failed = one.state == layout.FAILED
-    return {
-        "id": format_id(one.id_high, one.id_low),
-        "state": "failed" if has_failed else "unknown",
-        "why": why(one),
-        "processor": None if has_failed else names[one.processor],
-        "attemptCount": one.attempts,
-        "amount": amount(one.cents),
-        "acceptedAt": at(one.accepted_ms),
-        "since": at(one.settled_ms),
-    }
-
-
-def offered(settings: Settings, identity: uuid.UUID) -> list[dict[str, Any]]:
-    """What may be done now with a payment that memory holds as one that a person may decide, and why not more."""
-    wanted = halves(identity.bytes)
-    found = [one for one in operate_memory.letters(settings).payments if (one.id_high, one.id_low) == wanted]
-    if not found or found[0].state not in (*OPEN, layout.FAILED):
-        return []
-    decided = {act: rules.decide(act, found[0], wall_ms()) for act in (Act.ASK, Act.RETRY, Act.CHARGED, Act.CANCEL)}
-    return [
-        {"act": WORDS[act], "isOffered": result is Result.DONE, "why": SENTENCES[result]}
-        for act, result in decided.items()
-    ]
-
-
 def at(ms: int) -> str:
     """A time as the API has it: ISO 8601, UTC, always with milliseconds, so that its order is that of its text."""
     return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03}Z"
@@ -305,6 +319,3 @@ def _id(identity: bytes) -> str:
 
 def _words(name: str) -> str:
     return name.lower().replace("_", " ")
-
-
-UNREADABLE: Final = (SegmentError, BooksBusyError, OSError)

@@ -166,6 +166,7 @@ def page(
     processor: int | None = None,
     from_ms: int = 0,
     to_ms: int = 1 << 62,
+    cents: tuple[int, int] | None = None,
     behind: Place | None = None,
     limit: int = 50,
 ) -> list[PaymentRow]:
@@ -174,6 +175,7 @@ def page(
     Parameters:
       states: of rows; empty: in every state.
       processor: the one that has it; None: any.
+      cents: the least and the highest amount; None: any. No index has amounts, so bound the time.
       behind: the end of the page before.
       limit: payments of the page, at most PAGE_MAX.
     """
@@ -181,6 +183,8 @@ def page(
     common = [_payment.accepted_ms >= from_ms, _payment.accepted_ms <= to_ms]
     if processor is not None:
         common.append(_payment.processor == processor)
+    if cents is not None:
+        common.append(_payment.cents.between(*cents))
     if behind is not None:
         place = sa.tuple_(_payment.accepted_ms, _payment.id, _payment.era)
         common += [_payment.accepted_ms <= behind.accepted_ms, place < sa.tuple_(*map(sa.literal, behind))]

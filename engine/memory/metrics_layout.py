@@ -132,6 +132,12 @@ RECONCILE_OPEN: Final = PROCESS_WORDS + 8  # open exceptions, a word for each of
 EXCEPTIONS: Final = (  # as engine.reconcile.finding.OPEN: their order is that of the words
     "missing_there", "missing_here", "amount_differs", "time_differs", "neither_half_differs",
 )  # fmt: skip
+# The window that is compared just now; zero in memory of before, and then nothing is said:
+RECONCILE_NOW: Final = PROCESS_WORDS + 16  # the number of its processor plus one; 0: nothing is compared
+RECONCILE_NOW_FROM_MS: Final = PROCESS_WORDS + 17  # ms since 1970 UTC
+RECONCILE_NOW_TO_MS: Final = PROCESS_WORDS + 18  # included
+RECONCILE_RUN_FROM_MS: Final = PROCESS_WORDS + 19  # the stretch of the whole run
+RECONCILE_RUN_TO_MS: Final = PROCESS_WORDS + 20
 RECONCILE_WORDS: Final = 32
 # --- what nginx has refused by itself, counted by who reads its log ---
 NGINX_STATUSES: Final = {500: 0, 501: 1, 503: 2, 504: 3}  # the status that clients got: its place
@@ -171,7 +177,8 @@ assert REFUSALS[-1].at < API_ACCEPTING and API_ACCEPTING + TIMES_WORDS <= API_WO
 assert len(VERDICTS) <= LOOKUPS - REQUESTS and len(VERDICTS) <= WAITED - LOOKUPS
 assert SETTLED + TIMES_WORDS <= OF_PROCESSOR_WORDS and DISPATCHER_DELAYED < DISPATCHER_SHOWN
 assert LEDGER_REJECTED < LEDGER_WORDS and PROCESS_DESCRIPTORS < PROCESS_WORDS
-assert RECONCILE_TWICE < RECONCILE_OPEN and RECONCILE_OPEN + len(EXCEPTIONS) <= RECONCILE_WORDS
+assert RECONCILE_TWICE < RECONCILE_OPEN and RECONCILE_OPEN + len(EXCEPTIONS) <= RECONCILE_NOW
+assert RECONCILE_RUN_TO_MS < RECONCILE_WORDS
 assert all(
     at % 8 == 0
     for at in (API_AT, API_WORDS, DISPATCHER_AT, DISPATCHER_PROCESSORS, LEDGER_AT, RECONCILE_AT, METRICS_WORDS)

@@ -65,6 +65,18 @@ def versions(database: Database) -> list[Version]:
         return list(map(_version, connection.execute(query)))
 
 
+def runs(database: Database, limit: int) -> list[tuple[int, int, int, Run]]:
+    """The last runs, the newest first: number, end in ms since 1970 UTC, findings, and the run."""
+    own = schema.reconciliation.c
+    query = sa.select(schema.reconciliation).order_by(own.number.desc()).limit(limit)
+    with database.transaction() as connection:
+        return [
+            (row.number, row.created_ms, row.found, Run(Span(row.from_ms, row.to_ms), bool(row.is_deep), row.began_ms,
+             row.windows, row.summaries, row.lookups, row.failure or ""))
+            for row in connection.execute(query)
+        ]  # fmt: skip
+
+
 def is_open(finding: Finding) -> bool:
     """Whether somebody still has to do something about it."""
     return finding.state in OPEN

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from typing import Final
 
 from engine import settings as settings_module
@@ -120,7 +121,7 @@ def _again(settings: Settings, arguments: argparse.Namespace) -> int:
         try:
             with closing(_writer(settings)) as database:
                 span = stretch(settings, database, arguments)
-                done, count = _reconcile(settings, database, span, arguments)
+                done, count = _reconcile(settings, database, span, arguments, comparing=partial(meter.comparing, span))
                 level = logging.WARNING if count or done.failure else logging.INFO
                 log.log(level, "reconciled", summary=text.summary(done, count).replace("\n", " "))
                 meter.ended(is_whole=not done.failure)
@@ -158,12 +159,13 @@ def _reconcile(
     span: Span,
     arguments: argparse.Namespace,
     asked: Callable[[], object] = lambda: None,
+    comparing: Callable[[int, Span], object] = lambda _, __: None,
 ) -> tuple[Run, int]:
     processors = settings.processors
     connectors = [CONNECTORS[CONTEST](processors.token) for _ in processors.all]
     client = Client(processors.urls, connectors, SUMMARIES_A_SECOND, arguments.rate)
     with closing(client), closing(Books(settings)) as books:
-        driver = Driver(database, books, client, processors.names, time.sleep, asked)
+        driver = Driver(database, books, client, processors.names, time.sleep, asked, comparing)
         return driver.reconcile(span, arguments.deep)
 
 

@@ -65,6 +65,7 @@ class Driver:
       names: of the processors, by number.
       sleep: waits so many seconds.
       asked: is called after each lookup, for whoever shows progress.
+      comparing: is called before each comparison with the number of the processor and the window.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Driver:
         names: Sequence[str],
         sleep: Callable[[float], object],
         asked: Callable[[], object] = lambda: None,
+        comparing: Callable[[int, Span], object] = lambda _, __: None,
     ) -> None:
         self._database, self._books, self._client = database, books, client
+        self._comparing = comparing
         self._names, self._sleep, self._asked = names, sleep, asked
         self._ours = Ours(database)
 
@@ -130,6 +133,7 @@ class Driver:
     def _answer(self, ask: Ask) -> Any:
         match ask:
             case Compare(processor, span, found):
+                self._comparing(processor, span)
                 ours = self._ours.sum(processor, span, found)  # first: what is charged meanwhile is no difference
                 theirs = self._client.summary(processor, *span)
                 return Difference(theirs.payments - ours.payments, theirs.cents - ours.cents)

@@ -14,6 +14,7 @@ from engine.memory.words import WORD_MAX, Words
 from engine.metrics.process import ProcessWords
 from engine.reconcile import cases
 from engine.reconcile.finding import MISSING_HERE, OPEN, PROCESSOR, Finding
+from engine.reconcile.span import Span
 from engine.settings import Settings
 from engine.storage import mapping, pages
 from engine.storage.segment import Segment
@@ -33,10 +34,19 @@ class Meter:
         self._process: ProcessWords | None = None
         self._words()
 
+    def comparing(self, run: Span, processor: int, window: Span) -> None:
+        """This window is compared now, in a run over ``run``."""
+        words, at = self._words(), layout.RECONCILE_AT
+        if words is not None:
+            words[at + layout.RECONCILE_RUN_FROM_MS], words[at + layout.RECONCILE_RUN_TO_MS] = run
+            words[at + layout.RECONCILE_NOW_FROM_MS], words[at + layout.RECONCILE_NOW_TO_MS] = window
+            words[at + layout.RECONCILE_NOW] = processor + 1
+
     def ended(self, *, is_whole: bool) -> None:
         """A run is over. ``is_whole``: everybody who was asked has answered."""
         words, at = self._words(), layout.RECONCILE_AT
         if words is not None:
+            words[at + layout.RECONCILE_NOW] = 0
             words[at + (layout.RECONCILE_RUNS if is_whole else layout.RECONCILE_UNENDED)] += 1
             if is_whole:
                 words[at + layout.RECONCILE_ENDED_MS] = clock.boot_ms()
@@ -62,6 +72,7 @@ class Meter:
             if self._segment is None:
                 return None
             self._process = ProcessWords(self._segment.words, layout.RECONCILE_AT)
+            self._segment.words[layout.RECONCILE_AT + layout.RECONCILE_NOW] = 0  # whoever was killed in the midst of it
             if not self._segment.words[layout.RECONCILE_AT + layout.RECONCILE_ENDED_MS]:
                 self._segment.words[layout.RECONCILE_AT + layout.RECONCILE_ENDED_MS] = clock.boot_ms()
         assert self._process is not None

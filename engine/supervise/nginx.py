@@ -100,6 +100,7 @@ _RATE = """        # ENGINE_CLIENT_RATE: as many may come at once as in a second
         limit_req_log_level info;
         add_header RateLimit-Policy '"client";q={rate};w=1' always;
 """
+_INCLUDE = re.compile(r"^( +# TLS, .*\n +include )/etc/nginx/engine\.d(/\*\.conf;\n)", re.MULTILINE)
 _ERROR_LOG = re.compile(r"^error_log stderr alert;$", re.MULTILINE)
 _LISTEN = re.compile(rf"^([ \t]*listen ){SHIPPED_PORT}\b([^;\n]*;\n)", re.MULTILINE)
 _SERVER_LINE = rf"^[ \t]*server unix:{SHIPPED_RUN_DIR}/api-[0-9]+\.sock[^;\n]*;\n"
@@ -128,6 +129,7 @@ def render(
     status: bool = False,
     percent: int = 0,
     rate: int = 0,
+    include: str = "",
 ) -> str:
     """The text of the shipped ``nginx.conf``, changed for one machine.
 
@@ -140,15 +142,19 @@ def render(
       status: whether to tell the console how many connections there are, and `up` what nginx has refused.
       percent: how many requests `up` is told of.
       rate: how many requests of one client are let through in a second; 0: all.
+      include: the directory whose ``*.conf`` belong into the server; "": none.
 
     Raises ConfError if ``conf`` lacks one of the places that are replaced, or has it twice, and if ``run_dir`` cannot
     be written in a configuration file.
     """
-    if not re.fullmatch(r"/[A-Za-z0-9._/-]+", run_dir):
-        raise ConfError(f"directory {run_dir!r} must be absolute and hold letters, digits and . _ - / only")
+    for directory in (run_dir, include or run_dir):
+        if not re.fullmatch(r"/[A-Za-z0-9._/-]+", directory):
+            raise ConfError(f"directory {directory!r} must be absolute and hold letters, digits and . _ - / only")
     _expect_once(conf, _LISTEN, f"listen {SHIPPED_PORT}")
     _expect_once(conf, _ERROR_LOG, "error_log stderr alert")
     _expect_once(conf, _SERVER_LINES, f"server unix:{SHIPPED_RUN_DIR}/api-0.sock")
+    _expect_once(conf, _INCLUDE, "include /etc/nginx/engine.d/*.conf")
+    conf = _INCLUDE.sub(rf"\g<1>{include}\g<2>" if include else "", conf)
     conf = _ERROR_LOG.sub("error_log stderr warn;", conf)  # `up` limits it
     conf = _LISTEN.sub(rf"\g<1>{port}\g<2>" + (rf"\g<1>[::]:{port}\g<2>" if ipv6 else ""), conf)
     conf = _SERVER_LINES.sub(lambda match: _server_lines(match.group(), api_processes), conf)

@@ -47,6 +47,9 @@ class Place:
 
     def write_conf(self, *, ipv6: bool) -> None:
         """Writes nginx.conf for these settings. Raises nginx.ConfError, and UpError where it cannot be written."""
+        include = self._host.nginx_include
+        if include and not any(Path(include).glob("*.conf")):
+            raise nginx.ConfError(f"ENGINE_NGINX_INCLUDE={include}: there is no *.conf in it")
         self._conf = nginx.render(
             nginx.find_conf().read_text(),
             port=self._host.port,
@@ -56,6 +59,7 @@ class Place:
             status=self._console.console,
             percent=self._access_percent,
             rate=self._host.client_rate,
+            include=include,
         )
         try:
             Path(self.conf_path).write_text(self._conf)

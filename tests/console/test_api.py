@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,11 +20,20 @@ import uvicorn
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.requests import HTTPConnection
 
-from engine.console import openapi, throttle
+from engine import settings as settings_module
+from engine.addresses import origins
+from engine.console import doors, openapi, throttle
 from engine.console.api import PREFIX
+from engine.console.app import Console
 from engine.console.guard import HEADERS
 from engine.console.keys import Keys, Role
 from engine.console.sessions import LOOPBACK_COOKIE, SECURE_COOKIE
+from engine.ledger.carry import carry
+from engine.ledger.database import open_ledger
+from engine.ledger.rows import Batch, FeeRow, HealthRow, ProcessorStateRow
+from engine.reconcile.cases import Run, keep
+from engine.reconcile.span import Span
+from engine.settings import SettingsError
 from tests.console.conftest import ACTIONS, PAYMENTS, World
 from tests.ledger import making
 from tests.system.client import wait_until
@@ -50,6 +61,8 @@ ROUTES = [
     ("GET", f"{PREFIX}/payments/{uuid.UUID(int=1)}", NO_BODY, VIEWER, 404),
     ("GET", PREFIX + "/dead-letters", NO_BODY, VIEWER, 200),
     ("GET", PREFIX + "/exceptions", NO_BODY, VIEWER, 200),
+    ("GET", PREFIX + "/reconciliations", NO_BODY, VIEWER, 200),
+    ("GET", PREFIX + "/processors/history", NO_BODY, VIEWER, 200),
     ("GET", PREFIX + "/actions", NO_BODY, VIEWER, 200),
     ("GET", PREFIX + "/actions/waiting", NO_BODY, VIEWER, 200),
     ("GET", f"{PREFIX}/actions/{ID}", NO_BODY, VIEWER, 404),
@@ -83,6 +96,10 @@ def test_each_role_gets_what_it_may_and_every_answer_has_its_headers(
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert answer.json()["status"] == expected
         assert "strict-transport-security" not in answer.headers
+        assert not [name for name in answer.headers if name.startswith("access-control")]  # CORS is closed
+        said = answer.text + str(answer.headers)
+        assert not [key for key in world.keys.values() if key in said] and "$argon2" not in said
+        assert "set-cookie" not in answer.headers or (method, path) == ("DELETE", PREFIX + "/session")
 
 
 def test_https_has_its_own_cookie_and_header_and_a_key_is_not_taken_in_the_open(world: World) -> None:
@@ -129,6 +146,81 @@ def test_a_page_of_another_site_changes_nothing(world: World, headers: dict[str,
     assert answer.status_code == (200 if is_taken else 403)
     assert client.get(PREFIX + "/overview", headers=headers).status_code == 200
     assert not [name for name in answer.headers if name.startswith("access-control")]  # CORS is closed
+
+
+LISTED, STRANGER = "https://tools.example", "https://tools.example.evil"
+
+
+@pytest.fixture
+def shared(fresh: World) -> World:
+    """A console whose API the pages of LISTED may use."""
+    fresh.console = Console(replace(fresh.settings, console=replace(fresh.settings.console, origins=LISTED)))
+    return fresh
+
+
+@pytest.mark.parametrize(("origin", "is_listed"), [(LISTED, True), (STRANGER, False), ("null", False)])
+def test_a_page_of_a_listed_origin_reads_with_a_key_and_no_other_does(
+    shared: World, origin: str, is_listed: bool
+) -> None:
+    headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+    asked = headers | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    before = shared.client().options(PREFIX + "/actions", headers=asked)
+    assert before.status_code == (204 if is_listed else 401)
+    assert ("access-control-allow-methods" in before.headers) == is_listed
+    for role, expected in ((None, 401), (Role.VIEWER, 200)):
+        found = shared.client(role).get(PREFIX + "/overview", headers=headers)
+        assert found.status_code == expected and found.headers["Vary"] == "Origin"
+        assert found.headers.get("access-control-allow-origin") == (LISTED if is_listed else None)
+        assert "access-control-allow-credentials" not in found.headers  # nothing of a session is shown
+    wish = shared.client(Role.OPERATOR).post(PREFIX + "/actions", json=PAUSE, headers=headers)
+    assert wish.status_code == (200 if is_listed else 403)
+
+
+def test_a_session_is_for_the_consoles_own_page_alone(shared: World) -> None:
+    client = shared.client()
+    key = {"key": shared.keys[Role.OPERATOR]}
+    assert client.post(PREFIX + "/session", json=key).status_code == 200
+    assert client.post(PREFIX + "/actions", json=PAUSE).status_code == 200
+    for site in ("cross-site", "same-site"):
+        headers = {"Origin": LISTED, "Sec-Fetch-Site": site}
+        for more in ({}, {"Authorization": "Basic eA=="}, {"Authorization": "Bearer "}):
+            assert client.post(PREFIX + "/actions", json=PAUSE, headers=headers | more).status_code == 403
+        assert client.delete(PREFIX + "/session", headers=headers).status_code == 403
+        with_key = headers | {"Authorization": f"Bearer {shared.keys[Role.OPERATOR]}"}
+        assert client.post(PREFIX + "/session", json=key, headers=with_key).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*", "null", "https://*.example", "tools.example", "https://tools.example/", "https://Tools.example",
+     "https://tools.example:443", "https://a.example https://b.example", "https://a.example,", "ftp://a.example"],
+)  # fmt: skip
+def test_an_origin_that_is_none_stops_the_start(text: str) -> None:
+    with pytest.raises(SettingsError, match="is no origin"):
+        settings_module.read({"ENGINE_CONSOLE_ORIGINS": text})
+
+
+def test_origins_are_listed_with_commas() -> None:
+    assert origins("https://a.example,http://localhost:8080, https://[::1]:1") == {
+        "https://a.example", "http://localhost:8080", "https://[::1]:1"
+    }  # fmt: skip
+    assert origins("") == frozenset()
+
+
+@pytest.mark.parametrize(
+    "path", ["/settings", "/payments", f"/payments/{ID}", "/openapi.json", "/reports/money?by=day"]
+)
+def test_what_has_not_changed_is_not_sent_again(world: World, path: str) -> None:
+    client = world.client(Role.VIEWER)
+    first = client.get(PREFIX + path)
+    tag = first.headers["ETag"]
+    for known in (tag, f'"other", W/{tag}'):
+        again = client.get(PREFIX + path, headers={"If-None-Match": known})
+        assert again.status_code == 304 and again.content == b"" and again.headers["ETag"] == tag
+        assert {name: again.headers[name] for name in HEADERS} == HEADERS
+        assert again.headers["Cache-Control"] == "no-store"  # nothing of it stays on a disk
+    assert client.get(PREFIX + path, headers={"If-None-Match": '"other"'}).content == first.content
+    assert world.client().get(PREFIX + "/settings", headers={"If-None-Match": tag}).status_code == 401
 
 
 def test_wrong_keys_are_slowed_down_and_keep_nobody_else_out(fresh: World) -> None:
@@ -196,6 +288,53 @@ def test_pages_hold_every_payment_once_and_filters_hold(world: World) -> None:
     assert all(isinstance(one["amount"], str) for one in found)
 
 
+def test_payments_are_found_by_their_amount(world: World) -> None:
+    client, since = world.client(Role.VIEWER), {"from": "2026-11-27T07:00Z"}
+
+    def found(**amounts: str) -> int:
+        return len(client.get(PREFIX + "/payments", params=amounts | since | {"limit": "200"}).json()["items"])
+
+    assert found(amountFrom="19.90", amountTo="19.9") == found(amountFrom="1") == found(amountTo="19.90") == PAYMENTS
+    assert found(amountFrom="19.91") == found(amountTo="19.89") == 0
+
+
+def test_runs_of_reconciliation_are_shown_the_newest_first(fresh: World) -> None:
+    database = open_ledger(fresh.settings.ledger_url, name=fresh.settings.host.name)
+    whole = Run(Span(making.NOW_MS, making.NOW_MS + 3_600_000), False, making.NOW_MS, 12, 24, 3, "")
+    for run in (whole, whole._replace(failure="default: it does not answer", is_deep=True)):
+        keep(database, run, (), ())
+    database.close()
+    client = fresh.client(Role.VIEWER)
+    found = client.get(PREFIX + "/reconciliations").json()
+    assert found["now"] is None  # this engine has never compared anything
+    assert [(one["number"], one["failure"], one["isDeep"], one["windows"]) for one in found["items"]] == [
+        (2, "default: it does not answer", True, 12), (1, None, False, 12),
+    ]  # fmt: skip
+    assert len(client.get(PREFIX + "/reconciliations?limit=1").json()["items"]) == 1
+
+
+def test_the_history_of_processors_has_states_and_equal_answers_about_health_as_one(fresh: World) -> None:
+    database = open_ledger(fresh.settings.ledger_url, name=fresh.settings.host.name)
+    begin, at_ms = database.cursor(), making.NOW_MS
+    said = [(0, False, 5), (0, False, 5), (1, True, None), (0, False, 5), (0, True, 900), (0, None, None)]
+    health = tuple(
+        HealthRow(number, processor, at_ms + 1000 * number, failing, ms, 200 if failing is not None else 429)
+        for number, (processor, failing, ms) in enumerate(said)
+    )
+    states = (ProcessorStateRow(50, 0, at_ms, 3, 4, 250_000), ProcessorStateRow(51, 0, at_ms + 9, 0, None, None))
+    end = begin._replace(journal=begin.journal + 60)
+    carry(database, Batch(begin, end, health=health, states=states, fees=(FeeRow(1, at_ms, 150_000),)))
+    database.close()
+    client = fresh.client(Role.VIEWER)
+    found = client.get(PREFIX + "/processors/history", params={"from": "2026-11-27T07:00Z"}).json()
+    assert [(one["state"], one["failingPercent"]) for one in found["states"]] == [("healthy", None), ("open", 25.0)]
+    assert [(one["processor"], one["isFailing"], one["minResponseMs"], one["answers"]) for one in found["health"]] == [
+        ("default", None, None, 1), ("default", True, 900, 1), ("default", False, 5, 3), ("fallback", True, None, 1),
+    ]  # fmt: skip
+    assert found["health"][2]["from"] < found["health"][2]["to"] and found["health"][0]["status"] == 429
+    assert {"processor": "fallback", "validFrom": found["states"][1]["at"], "percent": 15.0} in found["fees"]
+
+
 def test_a_payment_has_its_attempts_and_what_people_did(world: World) -> None:
     client = world.client(Role.VIEWER)
     found = client.get(f"{PREFIX}/payments/{ID}").json()
@@ -231,7 +370,10 @@ def test_money_is_exact_text(world: World) -> None:
         ("/payments?limit=0", "limit"), ("/payments?limit=201", "limit"), ("/payments?limit=%D9%A1", "limit"),
         ("/payments?state=lost", "state"), ("/payments?processor=nobody", "processor"),
         ("/payments?cursor=xx", "cursor"), ("/payments?from=yesterday", "from"), ("/payments?from=1h&to=2h", "from"),
-        ("/payments?sate=open", "sate"), ("/payments/17", "id"), ("/actions?limit=x", "limit"),
+        ("/payments?amountFrom=-1", "amountFrom"), ("/payments?amountTo=1.999", "amountTo"),
+        ("/payments?amountFrom=2&amountTo=1", "amountFrom"), ("/reconciliations?limit=0", "limit"),
+        ("/processors/history?from=1h&to=2h", "from"), ("/payments?sate=open", "sate"),
+        ("/payments/17", "id"), ("/actions?limit=x", "limit"),
         ("/actions?cursor=AAAA", "cursor"), ("/exceptions?open=2", "open"), ("/settings?x=1", "x"),
         ("/reports/money?by=second", "by"), ("/reports/money?from=3650d&by=minute", "by"),
     ],
@@ -290,8 +432,7 @@ def served(world: World) -> Iterator[str]:
         patch.setattr(throttle, "EVERY_S", 0.0)
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        config = uvicorn.Config(world.console.app, http="h11", ws="none", lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(doors.config(world.console.app, "127.0.0.1", 0))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -311,6 +452,19 @@ def test_every_route_is_described_and_nothing_else(world: World) -> None:
         (method.upper(), path) for path, operations in openapi.document()["paths"].items() for method in operations
     }
     assert routes == described
+
+
+def test_the_table_of_roles_has_every_route() -> None:
+    described = openapi.document()["paths"]
+    for method, path in ((method.upper(), path) for path, operations in described.items() for method in operations):
+        pattern = PREFIX + re.sub(r"\{\w+\}", "[^/]+", path)
+        is_tried = any(method == one and re.fullmatch(pattern, other) for one, other, *_ in ROUTES)
+        assert is_tried or path == "/events", (method, path)  # the stream has no end: see below, and test_doors.py
+
+
+def test_the_live_page_is_for_who_has_a_key(world: World) -> None:
+    answer = world.client().get(PREFIX + "/events")
+    assert answer.status_code == 401 and answer.headers["Content-Type"] == "application/problem+json"
 
 
 @schema.include(path_regex="^(?!/events)").parametrize()

@@ -72,6 +72,14 @@ def test_who_comes_when_all_places_are_taken_is_told(monkeypatch: pytest.MonkeyP
         await anext(first)
         with pytest.raises(FullError):
             await anext(live.events())
+        monkeypatch.setattr(module, "VIEWERS_MAX", 9)
+        monkeypatch.setattr(module, "OF_KEY_MAX", 1)
+        with pytest.raises(FullError):
+            await anext(live.events())
+        other = live.events("somebody else")
+        await anext(other)
+        assert live.viewers == 2
+        await other.aclose()  # type: ignore[attr-defined]
         await first.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(look())

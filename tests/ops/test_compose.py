@@ -68,3 +68,11 @@ def test_nginx_and_who_reads_its_log_agree_on_where_it_is_and_how_many_requests_
 
 def test_reconcile_is_stopped_by_what_the_first_process_of_a_container_cannot_miss() -> None:
     assert SERVICES["reconcile"]["stop_signal"] == "SIGKILL"
+
+
+def test_keys_of_the_console_outlive_it_where_nobody_else_reads_them() -> None:
+    place = SERVICES["console"]["environment"]["ENGINE_CONSOLE_KEYS_FILE"].rpartition("/")[0]
+    assert f"console:{place}" in SERVICES["console"]["volumes"] and place in (ROOT / "Dockerfile").read_text()
+    others = [one for name, service in SERVICES.items() if name != "console" for one in service.get("volumes", ())]
+    assert not [one for one in others if str(one).startswith("console:")]
+    assert yaml.safe_load(TEXT)["volumes"]["console"] is None, "it is on disk, and stays"

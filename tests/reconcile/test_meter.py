@@ -8,19 +8,25 @@ from collections.abc import Iterator
 import pytest
 
 from engine import settings as settings_module
+from engine.console.looking import Looking
+from engine.console.recorded import Recorded, at
 from engine.console.scrape import Scrape
 from engine.ledger.carry import carry
 from engine.ledger.database import Database
 from engine.ledger.rows import Batch
 from engine.memory import metrics_layout
 from engine.memory.words import zeros
+from engine.reconcile.check import WINDOW_MS
+from engine.reconcile.driver import Driver
 from engine.reconcile.finding import OPEN
 from engine.reconcile.meter import Meter
+from engine.reconcile.span import Span
 from engine.settings import Settings
 from engine.storage import mapping, pages
 from engine.storage.viewing import seen
+from tests.ledger import making
 from tests.ledger.making import attempt
-from tests.reconcile.world import World
+from tests.reconcile.world import NAMES, STRETCH, NoBooks, World
 
 
 @pytest.fixture
@@ -80,3 +86,35 @@ def test_a_run_without_an_end_is_counted_apart_and_new_memory_is_followed(ledger
     meter.show(ledger)
     shown = scraped(settings)
     assert shown["engine_reconcile_runs_total",] == 1 and shown["engine_reconcile_unended_total",] == 0
+
+
+def test_the_window_that_is_compared_is_shown_until_the_run_is_over(settings: Settings) -> None:
+    hour = Span(making.NOW_MS + 5, making.NOW_MS + 3_600_000)
+    first, *_, last = hour.windows(WINDOW_MS)
+    meter, looking = Meter(settings), Looking(settings, Recorded(settings))
+    assert looking.comparing() is None
+    for processor, window, is_half in ((0, first, False), (1, first.halves()[0], True), (0, last, False)):
+        meter.comparing(hour, processor, window)
+        found = looking.comparing()
+        assert found == {
+            "processor": settings.processors.names[processor], "from": at(window.from_ms), "to": at(window.to_ms),
+            "runFrom": at(hour.from_ms), "runTo": at(hour.to_ms), "isHalf": is_half,
+        }  # fmt: skip
+    meter.ended(is_whole=True)
+    assert looking.comparing() is None
+    meter.comparing(hour, 0, first)
+    Meter(settings)  # another process goes on, for the one before was killed in the midst of it
+    assert looking.comparing() is None
+
+
+def test_every_window_and_half_is_told_before_it_is_compared(ledger: Database) -> None:
+    world = World(ledger, 30)
+    removed = world.rows[9]
+    del world.charged[removed.processor or 0][removed.id]
+    world.apply()
+    told = list[tuple[int, Span]]()
+    driver = Driver(ledger, NoBooks(), world.client, NAMES, lambda _: None, comparing=lambda *one: told.append(one))
+    driver.reconcile(STRETCH, is_deep=False)
+    halves = [window for processor, window in told if processor == removed.processor]
+    assert halves[0].has(removed.requested_ms or 0) and halves[-1].length_ms == 1
+    assert [window.length_ms for window in halves[:3]] == sorted((one.length_ms for one in halves[:3]), reverse=True)

@@ -5,6 +5,7 @@ import { count } from "./format.js";
 import { Live } from "./live.js";
 import { overview } from "./views/overview.js";
 import { payments } from "./views/payments.js";
+import { processors } from "./views/processors.js";
 import { payment } from "./views/payment.js";
 import { deadLetters } from "./views/dead-letters.js";
 import { reconciliation } from "./views/reconciliation.js";
@@ -15,6 +16,7 @@ import { audit } from "./views/audit.js";
 const VIEWS = [
   ["", "Overview", overview],
   ["payments", "Payments", payments],
+  ["processors", "Processors", processors],
   ["dead-letters", "Dead letters", deadLetters],
   ["reconciliation", "Reconciliation", reconciliation],
   ["money", "Money", money],

@@ -42,5 +42,17 @@ export function tile(title, id) {
   };
 }
 
+/** A button that asks load() for more, once: it is off until that is over. What had the focus has its successor then. */
+export function more(text, load) {
+  const button = h("button", { onclick: async () => {
+    const place = button.closest("main");
+    button.disabled = true;
+    await load();
+    button.disabled = false;
+    if (!button.isConnected && document.activeElement === document.body) (place?.querySelector(".more button") ?? place)?.focus();
+  } }, text);
+  return h("div", { class: "more" }, button);
+}
+
 export const badge = (text, tone = "") => h("span", { class: `badge ${tone}` }, text);
 export const empty = (text) => h("p", { class: "empty" }, text);

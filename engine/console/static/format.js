@@ -42,5 +42,8 @@ export function moment(iso) {
   return `${at.getUTCDate()} ${month}${year} ${iso.slice(11, 19)}${iso.includes(".") ? "." + ms : ""}`;
 }
 
+/** Seconds since 1970 as "27 Nov" of UTC. */
+export const day = (seconds) => new Date(seconds * 1000).toLocaleString("en", { day: "numeric", month: "short", timeZone: "UTC" });
+
 /** The milliseconds from one ISO time to another. */
 export const between = (from, to) => (from && to ? new Date(to) - new Date(from) : null);

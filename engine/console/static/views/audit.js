@@ -1,6 +1,6 @@
 // Who did what, when and why.
 import { get } from "../api.js";
-import { badge, empty, h, show, table } from "../dom.js";
+import { badge, empty, h, more, show, table } from "../dom.js";
 import { count, moment, money } from "../format.js";
 
 export function audit({ main }) {
@@ -12,7 +12,7 @@ export function audit({ main }) {
       const page = await get("/actions", { cursor });
       rows = [...rows, ...page.items];
       show(body, h("div", { class: "card table" }, rows.length ? list(rows) : empty("Nobody has acted yet."),
-        page.next && h("div", { class: "more" }, h("button", { onclick: () => load(page.next) }, "More"))));
+        page.next && more(`More (${count(rows.length)} shown)`, () => load(page.next))));
     } catch (error) {
       show(body, h("div", { class: "card", role: "alert" }, empty(error.message)));
     }

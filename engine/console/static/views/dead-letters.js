@@ -17,6 +17,7 @@ export function deadLetters({ main, who }) {
   const body = h("div", { class: "view" });
   const chosen = new Set();
   let found = null;
+  let confirmable = null;
   let timer = null;
   let isOver = false;
   show(main, h("div", { class: "head" }, h("div", {}, h("h1", {}, "Dead letters"), h("p", {}, "Payments that were given up, or whose outcome nobody can tell. A person decides."))),
@@ -79,13 +80,15 @@ export function deadLetters({ main, who }) {
     clearTimeout(timer);
     try {
       const [letters, asked] = await Promise.all([get("/dead-letters"), get("/actions/waiting")]);
+      const isSame = found === letters;
       found = letters;
       const ids = new Set(found.items.map((one) => one.id));
       for (const id of chosen) if (!ids.has(id)) chosen.delete(id);
       options(why, found.items.map((one) => one.why));
       options(processor, found.items.map((one) => one.processor));
-      show(waiting, asked.items.map(second));
-      draw();
+      if (confirmable !== asked) show(waiting, asked.items.map(second));
+      confirmable = asked;
+      if (!isSame || !body.contains(document.activeElement)) draw(); // what is drawn anew loses the focus
     } catch (error) {
       if (!isOver) show(body, h("div", { class: "card", role: "alert" }, empty(error.message)));
     }

@@ -7,12 +7,16 @@ export function loaded(main, title, text, ask, draw, everyMs = 5000, tools = [])
   show(main, h("div", { class: "head" }, h("div", {}, h("h1", {}, title), h("p", {}, text)), ...tools), body);
   let timer = null;
   let isOver = false;
+  let last = null;
   async function load() {
     clearTimeout(timer);
     try {
       const found = await ask();
-      if (!isOver) show(body, draw(found));
+      const isSame = last !== null && [found].flat().every((one, at) => one === [last].flat()[at]);
+      last = found;
+      if (!isOver && !isSame) show(body, draw(found)); // what is drawn anew loses the focus
     } catch (error) {
+      last = null;
       if (!isOver) show(body, h("div", { class: "card", role: "alert" }, empty(error.message)));
     }
     if (!isOver && everyMs) timer = setTimeout(load, everyMs);

@@ -1,10 +1,8 @@
 // Money first, then how quickly, then each processor.
-import { askFor } from "../acting.js";
-import { badge, h, show, tile } from "../dom.js";
+import { h, show, tile } from "../dom.js";
 import { age, count, duration, moment, money, rate } from "../format.js";
 import { Chart } from "../charts.js";
-
-const TONES = { healthy: "good", slow: "warn", suspect: "warn", open: "bad", unknown: "" };
+import { ProcessorCards } from "./processor-cards.js";
 
 export function overview({ main, live, who }) {
   const status = h("span", { role: "status" }, "connecting");
@@ -16,16 +14,15 @@ export function overview({ main, live, who }) {
     net: tile("Net in the last minute", "net"), accepting: tile("Accepting, p99", "accepting"), settling: tile("Settling, p99", "settling"),
     backlog: tile("Backlog", "backlog"), books: tile("Books and processors", "books"), ledger: tile("Ledger", "ledger"), ring: tile("Ring", "ring"),
   };
-  const processors = h("div", { class: "pair" });
-  const cards = new Map();
+  const cards = new ProcessorCards(who);
   const flow = new Chart("Payments a second", [{ label: "accepted", format: rate }, { label: "settled", format: rate }]);
-  const times = new Chart("How long it takes (p99 of 10 s)", [{ label: "accepting", format: duration }, { label: "settling", format: duration }]);
+  const times = new Chart("How long it takes (p99 of 10 s)", [{ label: "accepting", format: duration }, { label: "settling", format: duration }], { log: true });
   show(main,
     h("div", { class: "head" }, h("h1", {}, "Overview"), h("div", { class: "live" }, dot, status, pause)),
     banner,
     h("section", { class: "cards", "aria-label": "Figures" }, Object.values(tiles).map((one) => one.element)),
     h("div", { class: "pair" }, flow.element, times.element),
-    h("section", { "aria-label": "Processors" }, processors));
+    h("section", { "aria-label": "Processors" }, cards.element));
 
   function update() {
     dot.className = `dot ${live.isPaused ? "warn" : live.isConnected ? "good" : "bad"}`;
@@ -50,16 +47,10 @@ export function overview({ main, live, who }) {
     tiles.books.set(ledger.exceptions ? `${count(ledger.exceptions)} open` : ledger.reconciledUntil ? "equal" : "not held",
       ledger.reconciledUntil ? `until ${moment(ledger.reconciledUntil)}` : "no reconciliation has run", ledger.exceptions ? "bad" : "");
     tiles.ledger.set(ledger.isOn ? (ledger.trouble ? "away" : ledger.lagSeconds === null ? "-" : age(ledger.lagSeconds)) : "off",
-      ledger.trouble ?? (ledger.isOn ? "behind the newest payment" : "nothing is recorded"), ledger.trouble ? "bad" : "");
+      ledger.trouble ?? (ledger.isOn ? "behind the newest" : "nothing is recorded"), ledger.trouble ? "bad" : "");
     tiles.ring.set(now.ring.unfinished === null ? "-" : `${(100 * now.ring.unfinished).toFixed(1)} %`, now.ring.isFull ? "full: payments are refused" : "unfinished", now.ring.isFull ? "bad" : "");
-    for (const one of now.processors) {
-      if (!cards.has(one.name)) {
-        cards.set(one.name, card(one.name, who.role !== "viewer"));
-        processors.append(cards.get(one.name).element);
-      }
-      cards.get(one.name).set(one);
-    }
-    const seconds = live.history.map((one) => Math.round(one.at / 1000));
+    cards.update(now.processors);
+    const seconds = live.history.map((one) => one.at / 1000);
     flow.update(seconds, live.history.map((one) => one.payments.acceptedPerSecond), live.history.map((one) => one.payments.settledPerSecond));
     times.update(seconds, live.history.map((one) => one.times.accepting.p99Ms), live.history.map((one) => one.times.settling.p99Ms));
   }
@@ -67,28 +58,4 @@ export function overview({ main, live, who }) {
   live.listeners.add(update);
   update();
   return () => { live.listeners.delete(update); flow.destroy(); times.destroy(); };
-}
-
-function card(name, mayAct) {
-  const state = h("span");
-  const bar = h("i");
-  const used = h("p", { class: "note" });
-  const facts = h("dl", { class: "facts" });
-  const act = h("button", { onclick: () => askFor({ act: isPaused ? "resume" : "pause", processor: name }, name) }, "Pause ...");
-  let isPaused = false;
-  const element = h("article", { class: "card processor" }, h("header", {}, h("h2", {}, name), state), h("div", {}, used, h("div", { class: "meter", "aria-hidden": "true" }, bar)), facts, mayAct && h("div", {}, act));
-  return {
-    element,
-    set(one) {
-      isPaused = one.isPaused;
-      act.textContent = isPaused ? "Resume ..." : "Pause ...";
-      show(state, isPaused && badge("paused", "warn"), " ", badge(one.isFailing ? `${one.state}, says it fails` : one.state, one.isFailing ? "bad" : TONES[one.state] ?? ""));
-      used.textContent = `${count(one.inFlight)} of ${count(one.capacity)} requests in flight`;
-      bar.style.width = `${one.capacity ? Math.min(100, (100 * one.inFlight) / one.capacity) : 0}%`;
-      const rows = [["Settled", money(one.amount)], ["Payments", `${count(one.settled)} (${rate(one.settledPerSecond)}/s)`], ["Fee", `${one.feePercent} %`], ["Net", money(one.net)],
-        ["Answers, p50", duration(one.answers.p50Ms)], ["p99", duration(one.answers.p99Ms)], ["Unknown", one.unknown ? `${count(one.unknown)}, ${money(one.unknownAmount)}` : "none"],
-        ["Health asked", one.healthAgeSeconds === null ? "not yet" : `${age(one.healthAgeSeconds)} ago`]];
-      show(facts, rows.map(([title, value]) => h("div", {}, h("dt", {}, title), h("dd", {}, value))));
-    },
-  };
 }

@@ -11,7 +11,7 @@ const AGAIN_MS = 1000;
 const FOLLOW_MS = 120000; // how long an act is followed: its result, and what it does to the payment, come later
 
 export function payment({ main, id, who }) {
-  const body = h("div", { class: "pair" });
+  const body = h("div", { class: "pair loose" });
   const title = h("div", { class: "head" }, h("h1", {}, "Payment"), h("a", { href: "#/payments" }, "All payments"));
   show(main, title, h("p", { class: "mono" }, id), body);
   let timer = null;
