@@ -126,6 +126,14 @@ class BooksWriter:
         self.put(0, at + 1, rest)
         self.add(carry_at, carry)
 
+    def hold(self) -> None:
+        """Called in a transaction, before the caller reads words of others that it depends on, and that go on changing.
+
+        Until the transaction is applied the version is odd. So who has seen a later word of others, and finds the books
+        even and without this transaction, has seen it before the caller has: the two are in order.
+        """
+        self._words[layout.BOOKS_VERSION_AT] |= 1
+
     def forget(self) -> None:
         """Empties totals, levels and the parking table as part of the transaction, for a purge."""
         for at in (
@@ -204,15 +212,16 @@ class BooksWriter:
 
     def _apply(self, entries: Iterable[tuple[int, int]]) -> None:
         """Applies the log; ``entries`` are its addresses and values."""
-        words, segments = self._words, self._segments
-        words[layout.BOOKS_VERSION_AT] |= 1
+        words, segments, version_at = self._words, self._segments, layout.BOOKS_VERSION_AT
+        # The next odd one, also after hold(): a reader that has found no log then has read words of before.
+        words[version_at] = words[version_at] + 1 | 1
         for address, value in entries:
             segments[address >> layout.ADDRESS_SEGMENT_SHIFT][address & _INDEX_MASK] = value
         self._bring_to_disk()  # before the log is closed
         # The log is closed while the version is still odd. A reader that finds the version odd also looks into the log.
         # If the log is closed by then, all of its words have been applied.
         words[layout.BOOKS_REDO_COUNT_AT] = 0
-        words[layout.BOOKS_VERSION_AT] += 1
+        words[version_at] += 1
 
     def _open(self, level: Level, number: int) -> None:
         """Empties the buckets after the head up to ``number`` and some more, and moves floor and head.

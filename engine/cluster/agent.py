@@ -87,6 +87,7 @@ class Agent:
         self._calls = cell.calls
         self._next_ms: dict[Hashable, int] = {}
         self._read: set[Hashable] = set()  # epochs that this one has adopted, and has asked for what they have left
+        self._tried = set[int]()  # ... and that it has said it adopts: a call that is late may still do it
         self._answers: dict[Operation, Callable[[Moment, Said, Any], None]] = {
             Operation.MEMBERS: self._listed,
             Operation.JOIN: self._joined,
@@ -213,6 +214,7 @@ class Agent:
         self._membership.joined(by)
         self._next_ms.clear()
         self._read.clear()
+        self._tried.clear()
         self._read_what_is_held(by.number)
 
     def _leased(self, now: Moment, said: Said, lease: Lease) -> None:
@@ -224,9 +226,15 @@ class Agent:
             if by is not None and member.holder == by.number != member.epoch and member.epoch not in self._read:
                 self._read.add(member.epoch)
                 self._read_what_is_held(member.epoch)
+        # Nobody lists any more who holds the epoch of a cell that has joined anew; after that, no late call adopts it.
+        over = self._tried - {member.epoch for member in lease.members}
+        self._tried -= over
+        for epoch in sorted(over - self._read):
+            self._read_what_is_held(epoch)
         if self._membership.may_adopt(now.mono_ms):
             for member in lease.members:
                 if member.holder == member.epoch and member.until_ms <= lease.now_ms:
+                    self._tried.add(member.epoch)
                     self._calls.want(Operation.ADOPT, member.epoch)
 
     def _left(self, now: Moment, said: Said, result: None) -> None:

@@ -193,6 +193,7 @@ class Dispatcher:
         self._is_purge_waiting = False
         self._books.begin(now.wall_ms)
         self._books.forget()
+        self._books.hold()  # or the ledger takes what is accepted from here on for a payment of before the purge
         below = self.work.backlog.forget()
         asked.put_purged(self._books, purges, below)
         if self.work.history is not None:

@@ -14,7 +14,7 @@ from typing import Final
 from engine.books.reader import BooksBusyError
 from engine.journal.reader import Piece
 from engine.ledger import gaps, takeover
-from engine.ledger.eras import Eras
+from engine.ledger.eras import Eras, read_whole
 from engine.ledger.fees import Fees
 from engine.ledger.follow import OVER, RingFollower, Seen
 from engine.ledger.history import Records
@@ -260,7 +260,7 @@ class Carrier:
         journal = self._view.journal
         if journal is None:
             return Piece(0, [])
-        missed, records = journal.read(self._sequence, RECORDS_MAX)
+        missed, records = read_whole(journal, self._sequence, RECORDS_MAX, len(self._view.rings))
         if missed:
             last = self._sequence + missed - 1
             self._gaps.append(GapRow("journal", self._sequence, last, missed, now_ms, gaps.OVERWRITTEN))

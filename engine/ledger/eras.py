@@ -1,16 +1,19 @@
 """Which of the ledger's eras a payment belongs to. Pure.
 
-A purge ends an era: what is below the positions that it forgot belongs to earlier ones. The journal has every purge.
-Where it was written over, what lies between two purges is counted to the earlier one, and a gap says so.
+A purge ends an era: what is below the positions that it forgot belongs to earlier ones. The journal has every purge,
+with a record for each ring. Where one of these was written over, or is still to come though there was another purge,
+what lies between the two is counted to the era before, and a gap says so.
 """
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import NamedTuple
 
-from engine.journal.reader import Record
+from engine.journal.reader import JournalReader, Piece, Record
 from engine.ledger.rows import Cursor, EraRow, GapRow, RingCursor
 from engine.ledger.view import Moment
+from engine.memory.journal_layout import Kind
 
 
 class Boundary(NamedTuple):
@@ -19,6 +22,17 @@ class Boundary(NamedTuple):
     ring: int
     position: int
     era: int
+
+
+def read_whole(journal: JournalReader, sequence: int, most: int, rings: int) -> Piece:
+    """At most ``most`` records from ``sequence`` on, and what they lack of a purge, which has one for each ring."""
+    missed, records = journal.read(sequence, most)
+    if records and records[-1].kind == Kind.PURGED:
+        last = records[-1]
+        rest = journal.read(last.sequence + 1, rings)
+        if not rest.missed:
+            records += takewhile(lambda one: (one.kind, one.first) == (last.kind, last.first), rest.records)
+    return Piece(missed, records)
 
 
 class Eras:
@@ -37,10 +51,13 @@ class Eras:
         self.gaps = list[GapRow]()
         self._by_purges = {cursor.purges: cursor.era}
         self._last = dict[int, int]()  # by ring: where its present era begins
-        self._is_new = False  # the journal has told of the present era, perhaps not yet for each ring
+        self._is_new = False  # where the present era begins was not yet taken from the books
+        self._rings = 0
+        self._told = list[Record]()  # of the last purge, while the journal has not told of it for each ring
 
     def begin(self, cursor: Cursor, ancestors: tuple[int, ...], moment: Moment, now_ms: int) -> None:
         """Finds out how this memory, which has taken over that of the ``ancestors``, goes on from ``cursor``."""
+        self._rings = len(moment.forgotten)
         if cursor.generation in ancestors:
             return  # a purge that the memory of before has had is found by look()
         if cursor.generation != self._generation:
@@ -56,17 +73,22 @@ class Eras:
 
     def take(self, record: Record) -> None:
         """The journal tells of a purge, for one ring."""
-        if record.first < self.purges:
-            return
         if record.first > self.purges:
-            self._purge(record.first, record.at_ms)
-        self._add(Boundary(record.ring - 1, record.position, self.current))
+            told = [one for one in self._told if one.first == record.first]
+            self._told = [*told, record]
+            if len(self._told) == self._rings:
+                told, self._told = self._told, []
+                self._purge(record.first, record.at_ms)
+                for one in told:
+                    self._add(Boundary(one.ring - 1, one.position, self.current))
+        elif record.first == self.purges:
+            self._add(Boundary(record.ring - 1, record.position, self.current))
 
     def look(self, moment: Moment, now_ms: int) -> None:
         """Makes the present era that of ``moment``, which is not older than what the journal has told.
 
-        A purge that the journal has not told: its record was written over, or comes in a moment. Nor need it have told
-        of each ring.
+        Where the era begins, the books say. What the journal has not told of an earlier purge, for each ring, was
+        written over, or is about to come.
         """
         if moment.purges > self.purges:
             self._purge(moment.purges, now_ms)

@@ -66,7 +66,15 @@ def forget(writer: BooksWriter) -> None:
     writer.commit()
 
 
-WORKS: list[Work] = [settle_three, a_little_later, much_later, days_later, forget]
+def forget_held(writer: BooksWriter) -> None:
+    writer.begin(START_MS)
+    writer.forget()
+    writer.hold()
+    writer.put(1, SLOT_WORD, 42)
+    writer.commit()
+
+
+WORKS: list[Work] = [settle_three, a_little_later, much_later, days_later, forget, forget_held]
 
 
 def used_books() -> memoryview[int]:

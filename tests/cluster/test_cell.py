@@ -10,6 +10,7 @@ from engine.cluster.actions import AskHealth, HealthTold, Reply, ReplyTo, Reques
 from engine.cluster.agent import FIRST, Agent, Identity
 from engine.cluster.calls import ANSWER_MS_MAX, Operation
 from engine.cluster.cell import ACCEPT_MS_MAX, Bounds, Cell, Moment
+from engine.cluster.health import LOOK_MS, PAUSE_MS
 from engine.cluster.held import Stage
 from engine.cluster.membership import CLOCK_APART_MS, Membership
 from engine.cluster.pins import Step
@@ -210,6 +211,30 @@ def test_what_is_adopted_while_something_is_read_is_read_too(world: World) -> No
     assert PAYMENT in two.cell.held
 
 
+@pytest.mark.parametrize("joins_anew", [False, True])
+def test_what_a_late_call_has_adopted_unheard_is_read_though_its_cell_may_have_joined_anew(
+    world: World, joins_anew: bool
+) -> None:
+    one, two = world.start("one"), world.start("two")
+    world.turn([one, two], 2 * LEASE_MS)
+    world.accepted(one)
+    by, dead = two.cell.membership.by, one.cell.membership.by
+    assert by is not None and dead is not None
+    for _ in range(2 * LEASE_MS // 100):  # one stands still until the other is about to adopt it, and then goes on
+        if two.cell.calls.is_wanted(Operation.ADOPT, dead.number):
+            break
+        world.turn([two], 100)
+    world.turn([one], 300)
+    world.turn([two], 100)
+    assert not two.cell.calls.is_wanted(Operation.ADOPT, dead.number), "it was refused"
+    world.ms += LEASE_MS + 1
+    assert world.stub.adopt(by, dead.number).holder == by.number, "the call that was lost is done now"
+    if joins_anew:
+        world.start("one")
+    world.turn([two], 500)
+    assert PAYMENT in two.cell.held
+
+
 def test_what_a_new_process_finds_pinned_is_adopted_from_itself(world: World) -> None:
     one = world.start("one")
     world.accepted(one)
@@ -372,3 +397,19 @@ def test_the_answer_to_one_cells_query_for_health_is_told_to_all(world: World) -
         one.share_health(asked, 200, b"{}")
     world.turn([one, two], 1000)
     assert sorted(told.processor for told in world.told) == [0, 0, 1, 1]
+
+
+def test_a_grant_to_ask_for_health_that_a_late_call_was_given_while_the_cell_stood_still_is_not_used(
+    world: World,
+) -> None:
+    one = world.start("one")
+    world.turn([one], 8000)
+    by = one.cell.membership.by
+    assert by is not None
+    world.ms += PAUSE_MS
+    late = world.stub.ask(by, 0, PAUSE_MS)
+    assert late.asker == by.number and late.asked_ms == WALL_MS + world.ms
+    world.ms += ANSWER_MS_MAX
+    world.turn([one], 1000)
+    assert one.health.due(world.ms + LOOK_MS), "it has asked the store"
+    assert AskHealth(0, late.asked_ms) not in world.asked

@@ -15,6 +15,7 @@ from engine.books import parked
 from engine.books.reader import BooksBusyError, BooksReader
 from engine.connectors import answers
 from engine.connectors.answers import Fee, Outcome
+from engine.dispatch.backlog import Backlog
 from engine.journal.reader import JournalReader
 from engine.ledger import carrier as carrier_module
 from engine.ledger import follow, queries, schema
@@ -206,6 +207,28 @@ def test_a_purge_ends_the_era_and_the_same_id_is_another_payment_in_the_next(pla
     ledger.restart()
     ledger.look()
     assert ledger.payments("era", "id", "state") == found and len(ledger.rows(schema.era, "number")) == 2
+
+
+def test_what_is_accepted_while_a_purge_is_decided_is_a_payment_of_the_new_era_alone(
+    place: Place, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget = Backlog.forget
+
+    def forget_and_accept(backlog: Backlog) -> list[int]:
+        below = forget(backlog)
+        assert place.accept(2)
+        with pytest.raises(BooksBusyError):
+            ledger.look()
+        return below
+
+    monkeypatch.setattr(Backlog, "forget", forget_and_accept)
+    assert place.accept(1)
+    ledger.look()
+    place.ring.words[layout.RING_PURGE_ASKED_AT] += 1
+    place.step()
+    ledger.restart()
+    ledger.look()
+    assert ledger.payments("era", "id") == [(1, identity(1)), (2, identity(2))]
 
 
 def test_what_was_over_before_a_purge_is_seen_though_no_look_has_come_to_it(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from engine.journal.reader import Record
-from engine.ledger.eras import Eras
+from engine.journal.reader import JournalReader, Record
+from engine.journal.writer import JournalWriter, lay_out_journal
+from engine.ledger.eras import Eras, read_whole
 from engine.ledger.rows import Cursor, RingCursor
 from engine.ledger.view import Moment
+from engine.memory import journal_layout
 from engine.memory.journal_layout import Kind
+from engine.memory.words import zeros
 
+SLOTS = 1024
 GENERATION = 77
 NOW_MS = 5000
 
@@ -42,6 +46,37 @@ def test_a_purge_whose_record_was_written_over_before_another_is_counted() -> No
     one.look(Moment(2, (9, 9), 0), NOW_MS)
     assert one.current == 2 and [(gap.source, gap.missing) for gap in one.gaps] == [("era", 1)]
     assert [one.of_purges(purges) for purges in (0, 1, 2, 3)] == [1, 1, 2, None]
+
+
+def test_a_purge_that_is_told_for_each_ring_has_an_era_though_another_has_come() -> None:
+    one = eras()
+    one.take(purged(0, 4, 1))
+    one.take(purged(1, 6, 1))
+    one.look(Moment(2, (7, 9), 0), NOW_MS)
+    assert one.current == 3 and one.gaps == []
+    assert [one.of_slot(1, position) for position in (5, 6, 8, 9)] == [1, 2, 2, 3]
+
+
+def test_a_purge_that_is_not_told_for_each_ring_before_another_is_counted_and_changes_no_era_of_what_was_seen() -> None:
+    one = eras()
+    one.take(purged(0, 4, 1))
+    one.look(Moment(2, (7, 9), 0), NOW_MS)
+    assert one.current == 2 and [(gap.source, gap.missing) for gap in one.gaps] == [("era", 1)]
+    assert [one.of_slot(1, 5), one.of_slot(1, 8), one.of_slot(1, 9), one.of_slot(0, 5)] == [1, 1, 2, 1]
+    one.take(purged(1, 6, 1))
+    assert one.of_slot(1, 8) == 1
+
+
+def test_the_records_of_a_purge_are_read_together() -> None:
+    words = zeros(journal_layout.journal_words(SLOTS))
+    lay_out_journal(words, SLOTS, 1, 1, GENERATION)
+    kinds = (Kind.STATE, Kind.PURGED, Kind.PURGED, Kind.PURGED, Kind.STATE)
+    firsts = (0, 1, 1, 2, 0)
+    journal = JournalWriter(words)
+    journal.append(
+        [(kind, 0, 0, 1, 0, 0, NOW_MS, 0, 0, first, 0, 0) for kind, first in zip(kinds, firsts, strict=True)]
+    )
+    assert [len(read_whole(JournalReader(words), 0, most, 2).records) for most in (1, 2, 3, 4, 5)] == [1, 3, 3, 4, 5]
 
 
 def test_purges_that_no_record_tells_leave_no_era_of_the_books_without_one_of_the_ledger() -> None:

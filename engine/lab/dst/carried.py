@@ -155,11 +155,6 @@ class Carried:
         self._check_told()
         self._check_eras()
 
-    def _is_beside_a_purge(self, row: PaymentRow) -> bool:
-        """A payment that was accepted while a purge was carried out may also stand in the era before, as purged."""
-        later = self._sql.payments.get((row.id, row.era + 1))
-        return row.state == PURGED and later is not None and later.accepted_ms == row.accepted_ms
-
     def _check_gaps(self) -> None:
         """Where the ledger is waited for, no payment is in a gap."""
         gaps = [gap for gap in self._sql.gaps if gap.row.source != "journal" and gap.row.why != PURGE_UNSEEN]
@@ -180,7 +175,6 @@ class Carried:
         for account in self._model.accounts:
             if account.number in self._before:  # the parking table may still have it
                 left.pop((identity(*account.key), min(self._sql.eras)), None)
-        left = {key: row for key, row in left.items() if not self._is_beside_a_purge(row)}
         if left:
             row = next(iter(left.values()))
             raise ViolationError(f"ledger: there is a row of era {row.era} that is no payment: {row}")

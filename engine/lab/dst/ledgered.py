@@ -110,24 +110,71 @@ class Stands:
         self.left = NEVER
         self.interrupt: Callable[[], None] = lambda: None
 
+    def reach(self) -> None:
+        """One load more."""
+        self.left -= 1
+        if self.left <= 0:
+            self.interrupt()
+
+    def several(self, most: int) -> int:
+        """How many loads, ``most`` at the most and at least one, come before the next at which something happens; they
+        count from now on.
+        """
+        self.reach()
+        count = max(1, min(most, self.left))
+        self.left -= count - 1
+        return count
+
 
 class ReadWords:
     """A segment as the ledger has it: before any load, other processes may run, or it may die."""
 
     def __init__(self, words: Words, stands: Stands) -> None:
+        self._words = words
         self._get = words.__getitem__
-        self._length = len(words)
         self._stands = stands
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return ReadSlice(self._words, range(*index.indices(len(self._words))), self._stands)
         stands = self._stands
         stands.left -= 1
         if stands.left <= 0:
             stands.interrupt()
         return self._get(index)
 
+    def __setitem__(self, index: int, value: int) -> None:
+        self._words[index] = value
+
     def __len__(self) -> int:
-        return self._length
+        return len(self._words)
+
+
+class ReadSlice:
+    """A slice of such a segment: as with a memoryview, each word is loaded by itself, and when it is asked for."""
+
+    def __init__(self, words: Words, places: range, stands: Stands) -> None:
+        self._words = words
+        self._places = places
+        self._stands = stands
+
+    def tolist(self) -> list[int]:
+        """Loads the words one after the other."""
+        return list(self._loaded(self._places))
+
+    def tobytes(self) -> bytes:
+        """Loads the words as C's memcpy may do it: the end first."""
+        middle = len(self._places) // 2
+        end = self._loaded(self._places[middle:])
+        return (self._loaded(self._places[:middle]) + end).tobytes()
+
+    def _loaded(self, places: range) -> array[int]:
+        found = array("Q")
+        while places:
+            count = self._stands.several(len(places))
+            found += cast("array[int]", self._words[places.start : places[count - 1] + 1 : places.step])
+            places = places[count:]
+        return found
 
 
 class TornRecord:
@@ -394,7 +441,7 @@ class Ledgered:
         self._opened = self._number
         rings, journal = list(self._rings), JournalReader(read(self._journal))
         view = View(read(self._books), self._shape, [read(words) for words in rings], journal)
-        return Memory(view, Marks(self._books, rings))
+        return Memory(view, Marks(read(self._books), [read(words) for words in rings]))
 
     def _look(self) -> None:
         is_due = self._scheduler.mono_ms - self._opened_at_ms >= REOPENS_MS or not self._troubled

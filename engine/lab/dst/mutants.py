@@ -29,6 +29,7 @@ from engine.journal.writer import JournalWriter
 from engine.lab.dst import processes, wrong, wrong_ledger
 from engine.lab.dst.mutant import Mutant, put_in
 from engine.lab.dst.sql import Sql
+from engine.ledger import slots
 from engine.ledger.carrier import Carrier
 from engine.ledger.eras import Eras
 from engine.ledger.marks import Marks
@@ -210,6 +211,12 @@ MUTANTS = {
     "purge-unrecorded": Mutant("a purge does not wait for SQL", Asked, "may_purge", lambda *_: True),
     "published-first": Mutant(
         "the journal publishes records before they are written", JournalWriter, "append", wrong_ledger.publish_first
+    ),
+    "slots-at-once": Mutant(
+        "the ledger reads a slot as if all of its words were of one moment",
+        slots,
+        "read",
+        wrong_ledger.read_slots_at_once,
     ),
     "recorded-late": Mutant(
         "the end of a request is recorded after the books have it", History, "answered", wrong_ledger.answered_late

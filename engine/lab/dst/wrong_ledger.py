@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from engine.dispatch.attempt import Now
 from engine.dispatch.history import Ends, History
@@ -13,6 +14,7 @@ from engine.ledger.eras import Eras
 from engine.ledger.marks import Marks
 from engine.ledger.rows import AttemptRow, Batch, Cursor, PaymentRow
 from engine.memory import journal_layout, layout
+from engine.payment import Payment
 from engine.ring.ring import RingReader
 
 _set = Marks.set
@@ -58,6 +60,15 @@ def no_next_era(self: Eras, now_ms: int, why: str) -> None:
 def publish_first(self: JournalWriter, records: Sequence[Record]) -> None:
     self._words[journal_layout.CLAIMED_AT] = self._words[journal_layout.PUBLISHED_AT] = self.sequence + len(records)
     _append(self, records)
+
+
+def read_slots_at_once(ring: RingReader, positions: Sequence[int]) -> list[Payment | None]:
+    def read(position: int) -> Payment | None:
+        at = ring.offset(position)
+        slot = cast(Any, ring.words[at : at + layout.SLOT_WORDS]).tolist()  # the sequence before what it vouches for
+        return RingReader.read(cast(RingReader, SimpleNamespace(words=slot, offset=lambda _: 0)), position)
+
+    return [read(position) for position in positions]
 
 
 def answered_late(self: History, now: Now, ended: Ends) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from engine.lab.dst.ledgered import BEST, OFF, REQUIRE
+from engine.lab.dst.ledgered import BEST, OFF, REQUIRE, ReadWords, Stands
+from engine.lab.dst.memory import NEVER, UNTOLD, Points, shared_words
 from engine.lab.dst.reach import reached
 from engine.lab.dst.seed import run_seed
 from engine.lab.dst.sql import ENGINE, Sql
@@ -97,6 +99,32 @@ def test_seeds_with_a_ledger_reach_what_they_are_for() -> None:
     for what, least in REACHED.items():
         assert counts[what] >= least, f"{what}: {counts[what]}"
     assert min(counts[OFF], counts[BEST], counts[REQUIRE]) > 5
+
+
+@pytest.mark.parametrize("before", range(1, 5))
+def test_words_of_a_slice_may_change_before_each_of_its_loads(before: int) -> None:
+    words, stands = shared_words(UNTOLD, 12, Points()), Stands()
+
+    def change() -> None:
+        stands.left = NEVER
+        for index in range(12):
+            words[index] = 7
+
+    stands.left, stands.interrupt = before, change
+    read: Any = ReadWords(words, stands)
+    assert read[1:12:3].tolist() == [0] * (before - 1) + [7] * (5 - before)
+
+
+def test_bytes_of_a_slice_may_be_loaded_from_its_middle_on() -> None:
+    words, stands = shared_words(UNTOLD, 4, Points()), Stands()
+
+    def change() -> None:
+        stands.left = NEVER
+        words[0] = words[3] = 7
+
+    stands.left, stands.interrupt = 3, change
+    read: Any = ReadWords(words, stands)
+    assert array("Q", read[0:4].tobytes()).tolist() == [7, 0, 0, 0]
 
 
 def test_a_sum_lacks_a_payment_whose_end_lies_in_a_counted_gap_and_no_other() -> None:
