@@ -64,11 +64,15 @@ check: setup-dev ## lint, types and the pure tests, in seconds
 	.venv/bin/mypy
 	.venv/bin/python -m pytest $(PURE)
 
+# A module is compiled once, and not by each of the processes that tests start.
+test: export PYTHONDONTWRITEBYTECODE =
+# While one core checks types, the other compiles the tests, which each worker would do for itself. A file of tests is run
+# by one worker, so that what its tests share is made once.
 test: setup-dev ## what `make check` does, and all other tests
 	.venv/bin/ruff check engine tests scripts ops
 	.venv/bin/ruff format --check engine tests scripts ops
-	.venv/bin/mypy
-	.venv/bin/python -m pytest -n 2 --dist loadgroup
+	.venv/bin/mypy & .venv/bin/python -m pytest --collect-only -qq >/dev/null; wait $$!
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 record-cost: setup-dev ## what a payment costs, in instructions, as the figure that `make test` holds against later changes
 	.venv/bin/python -m tests.cost.recorded

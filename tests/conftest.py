@@ -1,4 +1,4 @@
-"""Which tests may run beside others: `make test` runs two at a time."""
+"""In which order the files of tests are handed out: `make test` runs some at a time, each file by one worker."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
 
 TESTS = Path(__file__).parent
-# These drive whole processes, look at the machine or count what they cost: one after the other, so that they have a
-# core for themselves. All others may run beside them.
-LABORATORIES = "bench", "chaos", "contest", "machine", "simulate", "soak", "tune", "test_launch.py"
-BESIDE_OTHERS = "cost", "system/test_page.py"  # instructions are the same on a busy machine; a page waits
-ONE_BY_ONE = (
-    "client", "containers", "hostile", "supervise", "system", "test_nginx_conf.py", "test_setup.py",
-    *(f"lab/{place}" for place in LABORATORIES),
+# What takes long is begun first: what is left at the end is short, so that no worker waits for the other one.
+# Those that wait take turns with those that reckon.
+SLOW = (
+    "cost/test_cost.py", "system/test_page.py", "ledger/test_recorded.py", "system/test_require.py",
+    "durability/test_power_loss.py", "system/test_stress.py", "lab/replay/test_world.py", "system/test_memory.py",
+    "reconcile/test_reconcile.py", "system/test_up.py", "lab/dst/test_simulation.py", "system/test_words.py",
+    "lab/replay/test_frozen.py", "system/test_money.py", "ring/test_ids.py", "supervise/test_stopped.py",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests of ONE_BY_ONE into a group, which one worker runs; each of BESIDE_OTHERS is a group of its own."""
-    groups = {TESTS / place: place for place in BESIDE_OTHERS} | {TESTS / place: "one by one" for place in ONE_BY_ONE}
-    for item in items:
-        group = next((group for place, group in groups.items() if item.path.is_relative_to(place)), None)
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
+    """Puts the files of SLOW before all others."""
+    places = {TESTS / name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: places.get(item.path, len(SLOW)))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def rules() -> Iterator[tuple[bool, re.Pattern[str]]]:
 RULES = list(rules())
 
 
+@cache
 def ships(path: Path) -> bool:
     """Whether a file goes into the image: the last rule about it or a directory above it counts."""
     taken = True
@@ -51,6 +53,7 @@ SHIPPED = sorted(path for path in ENGINE.rglob("*") if path.is_file() and ships(
 MODULES = [path for path in SHIPPED if path.suffix == ".py"]
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """All modules that a file imports, inside functions too."""
     found = set()
@@ -63,6 +66,7 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+@cache
 def packages(lock: str = "requirements.lock") -> set[str]:
     """What a lock file installs, as it is imported: by default what is installed in the image."""
     names = re.findall(r"^([a-z0-9_-]+)==", (ROOT / lock).read_text(), re.MULTILINE)

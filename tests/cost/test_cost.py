@@ -8,6 +8,8 @@ import pytest
 
 from tests.cost import measure, recorded
 
+pytestmark = pytest.mark.timeout(900)  # a test measures twice at most, and waits twice in each
+
 
 @pytest.mark.parametrize("name", measure.MEASURES)
 def test_a_payment_costs_no_more_than_is_recorded(name: str) -> None:

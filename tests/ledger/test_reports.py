@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import math
 import os
@@ -11,15 +13,17 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from xml.etree import ElementTree
 
 import pytest
 
+from engine.__main__ import main
 from engine.ledger import advice, picture, report_text
 from engine.ledger.advice import Advice, Change, Earned, Window
 from engine.ledger.carry import carry
@@ -418,12 +422,27 @@ def test_what_is_no_moment_is_refused(word: str) -> None:
 
 
 def engine(url: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``./engine.sh words...``: a report in this process, all else in one of its own, which sets up its log."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("ENGINE_")}
+    known |= {"ENGINE_LEDGER_URL": url} | environment
+    if words[0] == "report":
+        return reported(known, words)
     command = [sys.executable, "-m", "engine", *words]
-    return subprocess.run(
-        command, env=known | {"ENGINE_LEDGER_URL": url} | environment, capture_output=True, text=True, timeout=60,
-        check=False,
-    )  # fmt: skip
+    return subprocess.run(command, env=known, capture_output=True, text=True, timeout=60, check=False)
+
+
+def reported(environment: dict[str, str], words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment, clear=True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            code = main([*words])
+        except SystemExit as end:  # of argparse
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

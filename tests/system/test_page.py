@@ -27,7 +27,7 @@ PAGES = {
     "dead-letters": "Dead letters", "reconciliation": "Reconciliation",
     "money": "Money", "audit": "Audit trail", "settings": "Settings",
 }  # fmt: skip
-# Payments are given up after six seconds: on a busy machine one may take some until it is settled.
+# Payments are given up after six seconds in which both processors fail: on a busy machine one may take two seconds.
 SETTINGS = {
     "ENGINE_CONSOLE": "1", "ENGINE_LEDGER": "best", "ENGINE_FEES_PPM": "default=50000,fallback=150000",
     "ENGINE_GIVE_UP_SECONDS": "6", "ENGINE_WAIT_MAX_MS": "1000",
