@@ -60,11 +60,9 @@ class JournalReader:
         first = min(last, max(sequence, words[layout.CLAIMED_AT] - slots))
         copy = self._copy(first, last)
         begin = max(sequence, words[layout.CLAIMED_AT] - slots)  # what is below may have changed while it was copied
-        records = []
-        for one, (*fields, end) in zip(range(first, last), layout.RECORD.iter_unpack(copy), strict=True):
-            if one >= begin:
-                assert end == one + 1, "a record that was published is not whole"
-                records.append(Record(one, *fields))
+        found = [(fields[-1] - 1, *fields[:-1]) for fields in layout.RECORD.iter_unpack(copy)][begin - first :]
+        records = list(map(Record._make, found))
+        assert [one.sequence for one in records] == [*range(begin, last)], "a record that was published is not whole"
         return Piece(begin - sequence, records)
 
     def _copy(self, first: int, last: int) -> bytes:

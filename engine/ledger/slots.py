@@ -76,6 +76,10 @@ def _payment(
 
 def _runs(positions: Sequence[int], slots: int) -> Iterator[tuple[int, int]]:
     """Stretches (from, to; to excluded) of positions, of which each is one piece of memory."""
+    if isinstance(positions, range):  # of new payments: all but one look have one or two pieces of them
+        bounds = [positions.start, *range(-(-(positions.start + 1) // slots) * slots, positions.stop, slots)]
+        yield from zip(bounds, [*bounds[1:], positions.stop], strict=True) if positions else ()
+        return
     begin = end = positions[0] if positions else 0
     for position in positions:
         if position != end or not position & slots - 1:

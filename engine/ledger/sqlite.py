@@ -24,7 +24,9 @@ from engine.ledger.backend import ROW_ERRORS, Days, Values, driver_error, first_
 from engine.ledger.errors import AwayError, LedgerError, UnusableError
 
 OLDEST: Final = (3, 51, 3)
-CHECKPOINT_PAGES: Final = 4000  # of 4 kB: the log is written back into the database when it has this many
+# Of 4 kB: the log is written back into the database when it has this many. Ids are random, so a page is written many
+# times to the log before, and then once.
+CHECKPOINT_PAGES: Final = 16_000
 LOG_BYTES_KEPT: Final = 64 << 20  # a log that has grown beyond it, because a reader was slow, is cut after a checkpoint
 CACHE_KB: Final = 16_384
 BUSY_SHARE: Final = 0.8  # of the time limit is waited for another writer
