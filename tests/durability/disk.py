@@ -187,7 +187,7 @@ class DiskWords:
     @overload
     def __getitem__(self, index: slice, /) -> Words: ...
     def __getitem__(self, index: int | slice, /) -> int | Words:
-        return cast("int | Words", self._cache[index])
+        return self._cache[index]  # type: ignore[return-value]
 
     @overload
     def __setitem__(self, index: int, value: int, /) -> None: ...
@@ -196,12 +196,14 @@ class DiskWords:
     def __setitem__(self, index: int | slice, value: int | Words, /) -> None:
         self._reach()
         if isinstance(index, int):
-            assert isinstance(value, int)
-            first, last = index // SECTOR_WORDS, index // SECTOR_WORDS + 1
-        else:
-            first, last = index.start // SECTOR_WORDS, -(-index.stop // SECTOR_WORDS)
+            number = index // SECTOR_WORDS
+            self._file.remember(number)
+            self._cache[index] = value  # type: ignore[assignment]
+            self._file.stored(number)
+            return
+        first, last = index.start // SECTOR_WORDS, -(-index.stop // SECTOR_WORDS)
         for number in range(first, last):
             self._file.remember(number)
-        self._cache[index] = value  # type: ignore[assignment,index]
+        self._cache[index] = value  # type: ignore[call-overload]
         for number in range(first, last):
             self._file.stored(number)

@@ -7,7 +7,8 @@ not. Processes run by turns, and are cut at any store and any sync: killed alone
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +26,7 @@ from engine.intake.alarm import Alarm
 from engine.intake.committer import Committer
 from engine.memory import layout
 from engine.memory.doorbell import Doorbell
+from engine.memory.words import Words
 from engine.processors import DEFAULT, FALLBACK
 from engine.ring.ring import LostError, RingReader, RingWriter
 from engine.settings import Settings
@@ -187,6 +189,34 @@ def _lock_file(settings: Settings) -> str:
     path = f"{settings.host.run_dir}/locks"
     Path(path).touch()
     return path
+
+
+class Known:
+    """What shared memory has at this moment. It is opened once for all payments that are looked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rings = rings(settings)
+        self._books = BooksReader(mapping.open_books(settings).words, mapping.books_shape(settings))
+
+    def find(self, identity: Id) -> Any:
+        """The payment, None if it is not there. Raises LostError."""
+        for ring in self._rings:
+            payment = ring.find(*identity)
+            if payment is not None and payment.state != layout.PARKED:
+                return payment
+        return self._books.parked(*identity)
+
+    def has(self, identity: Id) -> bool:
+        """Just after a purge: what is lost then is forgotten too."""
+        try:
+            return self.find(identity) is not None
+        except LostError:
+            return False
+
+
+def rings(settings: Settings) -> list[RingReader]:
+    """All rings."""
+    return [RingReader(mapping.open_ring(settings, index).words) for index in range(settings.host.api_processes)]
 
 
 Mutant = Callable[[Segment, Sequence[Segment]], Keeping]  # what a dispatcher over books and rings does to keep them
@@ -371,34 +401,16 @@ class Machine:
 
     # --- what must hold ----------------------------------------------------------------------------------------------
 
-    def _rings(self) -> Iterator[RingReader]:
-        for index in range(self.settings.host.api_processes):
-            yield RingReader(mapping.open_ring(self.settings, index).words)
-
     def _see_purges(self) -> None:
         """A purge that was carried out has forgotten what was below it; the processors are purged at the same time."""
-        below = [ring.forgotten_below for ring in self._rings()]
+        below = [ring.forgotten_below for ring in rings(self.settings)]
         if below == self._forgotten:
             return
         self._forgotten = below
-        known = {identity for identity in self.world.payments if self._is_known(identity)}
+        memory = Known(self.settings)
+        known = {identity for identity in self.world.payments if memory.has(identity)}
         for identity in self.world.payments.keys() - known:
             self.world.forget(identity)
-
-    def _find(self, identity: Id) -> Any:
-        books = BooksReader(mapping.open_books(self.settings).words, mapping.books_shape(self.settings))
-        for ring in self._rings():
-            payment = ring.find(*identity)
-            if payment is not None and payment.state != layout.PARKED:
-                return payment
-        return books.parked(*identity)
-
-    def _is_known(self, identity: Id) -> bool:
-        """Just after a purge: what is lost then is forgotten too."""
-        try:
-            return self._find(identity) is not None
-        except LostError:
-            return False
 
     def _check_recovered(self) -> None:
         """After every start of a process: what was promised is there, whole, and what was sent is not QUEUED.
@@ -407,10 +419,11 @@ class Machine:
         """
         if self._unmended:
             return
+        memory = Known(self.settings)
         for payment in self.world.payments.values():
             if payment.forgotten:
                 continue
-            found = self._find(payment.identity)
+            found = memory.find(payment.identity)
             if found is None:
                 # Only what is settled may have given its slot away.
                 if payment.promised and payment.identity not in self.world.charged:
@@ -441,12 +454,23 @@ class Machine:
                     count, total = by_bucket.get((processor, number % level.buckets), (0, 0))
                     by_bucket[processor, number % level.buckets] = count + 1, total + cents
             for processor in (DEFAULT, FALLBACK):
-                counts, cents_at = level.counts_at[processor], level.cents_at[processor]
-                for number in range(floor, head + 1):
-                    bucket = number % level.buckets
-                    have = words[counts + bucket], words[cents_at + bucket]
-                    if have != by_bucket.get((processor, bucket), (0, 0)):
-                        raise BrokenPromiseError(f"bucket {number} of {level.width_ms} ms has {have}")
+                for which, at in enumerate((level.counts_at[processor], level.cents_at[processor])):
+                    wanted = memoryview(array("Q", bytes(8 * level.buckets)))
+                    for (whose, bucket), sums in by_bucket.items():
+                        if whose == processor:
+                            wanted[bucket] = sums[which]
+                    for first, end in _stretches(floor, head, level.buckets):
+                        if words[at + first : at + end] != cast(Words, wanted[first:end]):
+                            raise BrokenPromiseError(f"of {level.width_ms} ms the books have other sums than {charges}")
+
+
+def _stretches(floor: int, head: int, buckets: int) -> list[tuple[int, int]]:
+    """Where the buckets of these numbers are, in a circle of so many."""
+    if head < floor:
+        return []
+    assert head - floor < buckets
+    first, end = floor % buckets, head % buckets + 1
+    return [(first, end)] if first < end else [(first, buckets), (0, end)]
 
 
 def _is_answered(payment: Payment, place: Place | None) -> bool:

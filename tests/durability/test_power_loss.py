@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ STEPS = 120
 LOSSES = 5
 REFUSED_SEEDS = range(200, 270)
 MUTANT_SEEDS = range(600)  # the mutant must be found within this many
+TORN_SEED = 39  # shows a torn log that is trusted; when a seed draws something else by now, all are searched
 
 
 @pytest.fixture
@@ -139,8 +141,8 @@ def test_what_the_repair_relies_on_is_found_when_it_is_missing(
 
 
 def find_seed(run: Callable[[int], None]) -> int | None:
-    """The first seed that shows a fault."""
-    for seed in MUTANT_SEEDS:
+    """A seed that shows a fault."""
+    for seed in itertools.chain([TORN_SEED], MUTANT_SEEDS):
         try:
             run(seed)
         except Exception:  # a broken promise, or an assertion of the engine itself
