@@ -7,21 +7,21 @@ import re
 from typing import Any, cast
 
 import orjson
+import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
 
 from engine import settings as engine_settings
 from engine.intake import openapi
 from engine.intake.http import Http
 from engine.intake.server import Server
+from tests.described import check, names_of
 from tests.hostile.running import Engine
 from tests.hostile.wire import ask
 from tests.test_nginx_conf import ON_EVERY_ANSWER
 
 DEFAULTS = engine_settings.read({})
 EXAMPLES_MAX = 60  # for each operation
-
-schema = schemathesis.openapi.from_dict(orjson.loads(openapi.prepared(DEFAULTS).body))
+DOCUMENT = orjson.loads(openapi.prepared(DEFAULTS).body)
 
 
 class Recorder:
@@ -71,11 +71,11 @@ def test_the_document_is_served_as_it_is(nginx: tuple[str, int]) -> None:
     assert reply.body == openapi.prepared(DEFAULTS).body
 
 
-@schema.parametrize()
-@settings(
-    max_examples=EXAMPLES_MAX, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-)
-def test_every_answer_is_as_described(hostile_engine: Engine, case: schemathesis.Case[Any]) -> None:
-    answer = case.call_and_validate(base_url=hostile_engine.url)
-    for name, value in ON_EVERY_ANSWER.items():
-        assert answer.headers[name.lower()] == [value]
+@pytest.mark.parametrize("operation", names_of(DOCUMENT))
+def test_every_answer_is_as_described(hostile_engine: Engine, operation: str) -> None:
+    def answers(case: schemathesis.Case[Any]) -> None:
+        answer = case.call_and_validate(base_url=hostile_engine.url)
+        for name, value in ON_EVERY_ANSWER.items():
+            assert answer.headers[name.lower()] == [value]
+
+    check(DOCUMENT, operation, EXAMPLES_MAX, answers)
