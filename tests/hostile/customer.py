@@ -14,9 +14,10 @@ from tests.hostile.wire import NoAnswer, Wire, payment_body, post
 
 PAUSE_SECONDS = 0.005
 PAYMENTS_A_CONNECTION = 25
-MEDIAN_SECONDS_MAX = (
-    0.05  # far above the millisecond that it takes: what is measured here is whether anybody is starved
-)
+# Far above the millisecond that it takes: what is measured here is whether anybody is starved by the engine. On a
+# machine that starves everybody, pauses end late too: a payment needs several processes, one after the other.
+MEDIAN_SECONDS_MAX = 0.05
+LATE_MEDIANS_MAX = 20
 CUSTOMERS = 3
 
 
@@ -29,6 +30,7 @@ class Customer:
         self._thread = threading.Thread(target=self._pay, daemon=True)
         self.answers: collections.Counter[int | str] = collections.Counter()
         self.seconds: list[float] = []
+        self.late_seconds: list[float] = [0.0]  # by which pauses have ended too late
 
     def start(self) -> None:
         """Begins to pay."""
@@ -48,9 +50,11 @@ class Customer:
                         begin = time.monotonic()
                         wire.send(post(payment_body()))
                         self.answers[wire.reply().status] += 1
-                        self.seconds.append(time.monotonic() - begin)
+                        answered = time.monotonic()
+                        self.seconds.append(answered - begin)
                         if self._stop.wait(PAUSE_SECONDS):
                             break
+                        self.late_seconds.append(time.monotonic() - answered - PAUSE_SECONDS)
             except (OSError, NoAnswer) as error:
                 self.answers[repr(error)] += 1
 
@@ -68,4 +72,5 @@ def customers(engine: Engine) -> Iterator[None]:
             customer.stop()
     for customer in crowd:
         assert set(customer.answers) == {202}, dict(customer.answers)
-        assert statistics.median(customer.seconds) < MEDIAN_SECONDS_MAX
+        late = statistics.median(customer.late_seconds)
+        assert statistics.median(customer.seconds) < MEDIAN_SECONDS_MAX + LATE_MEDIANS_MAX * late

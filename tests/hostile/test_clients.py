@@ -251,10 +251,11 @@ def test_no_line_that_is_passed_on_looks_like_a_dead_process(nginx: Address) -> 
 def test_idle_connections_cost_nobody_anything(nginx: Address, many_files: None) -> None:
     assert ask(nginx, PAYMENT).status == 202  # for the first time or again: which tests came before is not known
     with contextlib.ExitStack() as held:
-        idle = [held.enter_context(Wire(nginx)) for _ in range(IDLE_CONNECTIONS)]
-        for wire in idle[::2]:  # the other half has never said anything
-            wire.send(get(b"/healthcheck"))
-            assert wire.reply().status == 200
+        for number in range(IDLE_CONNECTIONS):
+            wire = held.enter_context(Wire(nginx))
+            if number % 2:  # the other half never says anything: on a busy machine the first are cut off by the end
+                wire.send(get(b"/healthcheck"))
+                assert wire.reply().status == 200
         assert ask(nginx, PAYMENT.replace(b"19.90", b"19.91")).status == 409
         assert ask(nginx, post(payment_body())).status == 202
 

