@@ -126,13 +126,16 @@ def test_an_audit_sees_what_lies_between_the_readings_of_two_books_and_no_more(
     asked_later_us: int, booked_later_us: int, least: int, most: int
 ) -> None:
     pace = Pace(asked_later=Spread.always(asked_later_us), booked_later=Spread.always(booked_later_us), held_us=0)
-    scene = scenario((1.0, slow(1800), WELL), users=1000)  # one payment each ms
+    scene = scenario((1.0, slow(1800), WELL), users=1000, seconds=12.5)  # one payment each ms
+    scene = dataclasses.replace(scene, audit=AuditPlan(3.0, 15.0, 1.5))
     result = play(scene, Fixed(DEFAULT), Model(handled_max=4000), pace, ENGINE_DISPATCH_PAUSE_MS="0")
+    assert len(result.audits) >= 4
     assert all(least <= audit.missed <= most for audit in result.audits), result.audits
 
 
 def test_each_audit_has_moments_of_its_own_and_the_same_again() -> None:
-    scene = dataclasses.replace(scenario((1.0, slow(1800), WELL), users=1000), audit=AuditPlan(0.5, 15.0, 1.5))
+    scene = scenario((1.0, slow(1800), WELL), users=1000, seconds=10.0)
+    scene = dataclasses.replace(scene, audit=AuditPlan(0.5, 15.0, 1.5))
     first, second = (play(scene, Fixed(DEFAULT), Model(handled_max=4000)).audits for _ in range(2))
     assert first == second
     assert len({audit.missed for audit in first}) > 3
