@@ -114,7 +114,7 @@ def settings_of(database: Database) -> dict[str, object]:
 
 def test_only_the_ledger_process_checkpoints_and_nobody_maps_memory(path: str, in_file: Database) -> None:
     assert settings_of(in_file) == {
-        "journal_mode": "wal", "synchronous": 2, "mmap_size": 0, "wal_autocheckpoint": 4000, "query_only": 0,
+        "journal_mode": "wal", "synchronous": 2, "mmap_size": 0, "wal_autocheckpoint": 16_000, "query_only": 0,
     }  # fmt: skip
     reader = open_ledger(f"sqlite:///{path}", name="engine", reads_only=True)
     assert settings_of(reader) == {
