@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,19 +25,10 @@ from engine.memory import layout
 from engine.processors import DEFAULT, FALLBACK
 from engine.storage import mapping
 from tests.intake.engine import Engine, engine, new_id, pay, wait_until
+from tests.ledger import patient
 
 SLOTS = 64
 IDS = "200000"
-# Nothing here is about time: the ledger is waited for on a busy machine too.
-PATIENT = """
-import sys
-from engine.__main__ import main
-from engine.intake import recorded
-from engine.ledger import reading
-recorded.LOOK_SECONDS = recorded.SUM_SECONDS = recorded.RECALL_SECONDS = 9.0
-reading.LIMIT_SECONDS, reading.RETRY_SECONDS = 9.0, 0.0
-main(sys.argv[1:])
-"""
 HOUR_MS = 3_600_000
 
 
@@ -105,12 +96,15 @@ class World:
         self.made.writer.commit()
 
 
-@contextmanager
+@contextlib.contextmanager
 def world_of(run_dir: Path, url: str, *indices: int, **environment: str) -> Iterator[World]:
-    with engine(str(run_dir), ENGINE_LEDGER="best", ENGINE_LEDGER_URL=url, **environment) as made:
+    with (
+        engine(str(run_dir), ENGINE_LEDGER="best", ENGINE_LEDGER_URL=url, **environment) as made,
+        contextlib.ExitStack() as held,
+    ):
         world = World(made)
         for index in indices or (0,):
-            made.start(index, ("-c", PATIENT))
+            held.enter_context(patient.api(made, index))
         yield world
         if world.database is not None:
             world.database.close()

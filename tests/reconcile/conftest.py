@@ -1,5 +1,5 @@
 """The ledgers of the ledger's own tests."""
 
-from tests.ledger.conftest import ledger, ledger_url, postgresql, template
+from tests.ledger.conftest import ledger, ledger_url, migrated, postgresql, template
 
-__all__ = ["ledger", "ledger_url", "postgresql", "template"]
+__all__ = ["ledger", "ledger_url", "migrated", "postgresql", "template"]
