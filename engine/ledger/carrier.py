@@ -36,8 +36,8 @@ from engine.memory.journal_layout import Kind
 from engine.payment import Payment
 
 # What is taken at once bounds the memory of a batch, also when the database was away for long.
-PAYMENTS_MAX: Final = 2500  # new ones of each ring in a batch
-RECORDS_MAX: Final = 5000  # of the journal in a batch
+PAYMENTS_MAX: Final = 1250  # new ones of each ring in a batch
+RECORDS_MAX: Final = 2500  # of the journal in a batch
 
 
 class Carrier:
