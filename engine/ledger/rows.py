@@ -84,18 +84,6 @@ class PaymentRow(NamedTuple):
         """Which payment it is: its id, and when it was accepted. An id that is accepted again is another payment."""
         return self.id, self.accepted_ms
 
-    @property
-    def waited_ms(self) -> int | None:
-        """From its acceptance until it was done; less than 0 if the wall clock was set back between."""
-        return None if self.settled_ms is None else self.settled_ms - self.accepted_ms
-
-    @property
-    def fee_cents(self) -> int | None:
-        """Its fee; None while it is not settled, or where the processor's fee is not known."""
-        if self.state != layout.COMPLETED or self.fee_ppm is None:
-            return None
-        return fee_cents(self.cents, self.fee_ppm)
-
 
 class AttemptRow(NamedTuple):
     """A request for a payment, or a lookup of it. ``sequence``: of the journal's record that it was sent.
