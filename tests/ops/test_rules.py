@@ -131,6 +131,13 @@ def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
     assert anchors == {heading.lower() for heading in runbooks()}
 
 
+def test_the_handbook_says_of_each_alert_whether_it_has_fired_for_real() -> None:
+    followed, _, rest = HANDBOOK.read_text().partition("\n## Followed\n")[2].partition("**Tried on series alone**")
+    fired = {word for line in followed.splitlines() if "FIRES" in line for word in re.findall(r"\w+", line)}
+    alone = set(re.findall(r"\w+", rest.partition("\n\n")[0]))
+    assert {name for name in alerts() if (name in fired) == (name in alone)} == set()
+
+
 @pytest.mark.parametrize("name", runbooks())
 def test_a_runbook_says_what_it_means_where_to_look_what_to_do_and_when_to_stop(name: str) -> None:
     text = runbooks()[name]
