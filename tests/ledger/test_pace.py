@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from engine import settings as settings_module
-from engine.ledger import process as process_module
 from engine.ledger.carrier import Carrier
 from engine.ledger.marks import Marks
 from engine.ledger.process import MANY, SECONDS_PASSED, Memory, Process
 from engine.ledger.rows import Batch
+from engine.memory.status import LedgerStatus
 from tests.ledger.test_flat import NOW_MS, RINGS, Flow
 
 SECONDS = 2 * (SECONDS_PASSED + 1)
@@ -71,7 +71,7 @@ def test_what_it_has_not_seen_yet_is_told_as_its_lag(tmp_path: Path, monkeypatch
     sleep = paced.sleep
 
     def look(seconds: float) -> None:
-        told.append(process_module.LedgerStatus(paced.flow.books).complete_ms)
+        told.append(LedgerStatus(paced.flow.books).complete_ms)
         sleep(seconds)
 
     paced.process._sleep = look
