@@ -245,6 +245,10 @@ class Cursor(NamedTuple):
     journal_number: int = 0
     purges: int = 0
 
+    def has_open(self, row: PaymentRow) -> bool:
+        """Whether SQL has this open payment in the slot of ``row``, and not as one that has left it to be parked."""
+        return any(one.ring == row.ring and not one.has_left(row.position) for one in self.rings)
+
 
 class Batch(NamedTuple):
     """What is carried at once: rows, from the cursor ``expected`` to the new ``cursor``."""
