@@ -177,5 +177,6 @@ def test_a_payment_that_has_left_its_slot_to_be_parked_is_not_open_in_it() -> No
     """If it was tried again, it is in another slot now, which SQL has not seen: it would be counted twice."""
     rings = RingCursor(0, 4, 9, ((6, 8),)), RingCursor(2, 0, 3)
     cursor = making.cursor()._replace(rings=rings)
-    found = [(ring, at) for ring in range(4) for at in range(10) if cursor.has_open(payment(0, ring=ring, position=at))]
+    seen = [*((0, at) for at in range(9)), (1, 0), *((2, at) for at in range(3))]
+    found = [(ring, at) for ring, at in seen if cursor.has_open(payment(0, ring=ring, position=at))]
     assert found == [(0, 4), (0, 5), (0, 8), (2, 0), (2, 1), (2, 2)]
