@@ -17,7 +17,8 @@ TESTS = Path(__file__).parent
 LABORATORIES = "bench", "chaos", "contest", "machine", "simulate", "soak", "tune", "test_launch.py"
 BESIDE_OTHERS = "cost", "system/test_page.py"  # instructions are the same on a busy machine; a page waits
 ONE_BY_ONE = (
-    "client", "containers", "hostile", "supervise", "system", "test_nginx_conf.py", "test_setup.py",
+    "client", "cluster/test_up.py", "containers", "hostile", "supervise", "system",
+    "test_nginx_conf.py", "test_setup.py",
     *(f"lab/{place}" for place in LABORATORIES),
 )  # fmt: skip
 
