@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from engine.cluster.actions import Say
 from engine.cluster.calls import ANSWER_MS_MAX, Operation
 from engine.cluster.store import Store
-from engine.cluster.values import NoAnswerError, StoreError, UnusableError
+from engine.cluster.values import NoAnswerError, StoreError, TakenError, UnusableError
 from engine.logs.logger import Logger
 
 _LANES: Final = (
@@ -99,12 +99,12 @@ class Sessions:
             log.exception("store_broke")
             results = (NoAnswerError(str(error)),) * len(calls)
         for result in results:
-            if isinstance(result, NoAnswerError | UnusableError):
+            if isinstance(result, NoAnswerError | TakenError | UnusableError):
                 self._tell(result)
         return results
 
     def _tell(self, error: StoreError) -> None:
-        """Logs that there was no answer, now and then."""
+        """Logs that there was no answer, or that another host has the name of this cell, now and then."""
         now_s = time.monotonic()
         if now_s >= self._said_s:
             self._said_s = now_s + TROUBLE_S

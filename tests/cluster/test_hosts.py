@@ -215,7 +215,7 @@ def test_one_cell_asks_a_processor_for_its_health_and_all_hear_the_answer() -> N
                     host.network.words.append(Health(processor, processor == 1, 7))
                 host.network.asked.clear()
 
-    step(8000)
+    step(12_500)
     for processor in (0, 1):
         times = [at_ms for at_ms, number in asked if number == processor]
         assert len(times) >= 2
