@@ -13,6 +13,7 @@ import yaml
 from engine.console.exposition import BOUNDS
 from engine.console.families import BY_NAME, Kind
 from engine.memory import metrics_layout
+from engine.memory.cell_layout import Standing
 from engine.routing.state import ProcessorState
 from engine.settings import VARIABLES
 from tests.ops.conftest import Promtool
@@ -91,7 +92,7 @@ def test_rules_name_what_exists(rule: dict[str, Any]) -> None:
     assert set(re.findall(r'name="([^"]+)"', text)) <= {variable.name for variable in VARIABLES}
     reasons = {one.label for one in metrics_layout.REFUSALS} | {"full"}
     assert {word for words in re.findall(r'reason=~"([^"]+)"', text) for word in words.split("|")} <= reasons
-    states = {state.name.lower() for state in ProcessorState}
+    states = {state.name.lower() for state in (*ProcessorState, *Standing)}
     assert {word for words in re.findall(r'state=~?"([^"]+)"', text) for word in words.split("|")} <= states
 
 

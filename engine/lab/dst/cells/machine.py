@@ -27,6 +27,7 @@ class Counted:
 
     def __init__(self) -> None:
         self.entries: dict[int, list[Entry]] = {}
+        self.has_room = True
 
     def count(self, cell: int, entry: Entry) -> None:
         """See :class:`engine.cluster.agent.Books`."""
@@ -206,5 +207,5 @@ class Machine:
             self._around.ask_health(self, action, is_late)
         elif isinstance(action, HealthTold):
             self.told_health += 1
-        else:
+        elif isinstance(action, Reply):
             self._around.reply(self, action)
