@@ -14,17 +14,17 @@ its epoch is over  the store says so: it forgets what it held, and joins anew
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from engine.cluster import health
 from engine.cluster.actions import AskHealth, HealthTold, Say
+from engine.cluster.books import Books
 from engine.cluster.calls import Operation, Said
 from engine.cluster.cell import Cell, Moment
 from engine.cluster.membership import RENEW_MS
 from engine.cluster.values import (
     Adoption,
     Call,
-    Entry,
     Epoch,
     Folded,
     Kept,
@@ -54,23 +54,6 @@ class Identity(NamedTuple):
     name: str
     place: bytes
     life: Callable[[], bytes]
-
-
-class Books(Protocol):
-    """What entries are counted in."""
-
-    @property
-    def has_room(self) -> bool:
-        """Whether more may come at once."""
-
-    def count(self, cell: int, entry: Entry) -> None:
-        """Counts an outcome."""
-
-    def replace(self, cell: int, folded: Folded) -> None:
-        """What was counted of a cell is replaced by these sums."""
-
-    def forget(self) -> None:
-        """Everything was purged."""
 
 
 class Agent:

@@ -30,16 +30,16 @@ class Counted:
         self.has_room = True
 
     def count(self, cell: int, entry: Entry) -> None:
-        """See :class:`engine.cluster.agent.Books`."""
+        """See :class:`engine.cluster.books.Books`."""
         self.entries.setdefault(cell, []).append(entry)
 
     def replace(self, cell: int, folded: Folded) -> None:
-        """See :class:`engine.cluster.agent.Books`. Nothing is folded here but by a purge, which leaves no sums."""
+        """See :class:`engine.cluster.books.Books`. Nothing is folded here but by a purge, which leaves no sums."""
         assert not folded.sums
         self.entries[cell] = []
 
     def forget(self) -> None:
-        """See :class:`engine.cluster.agent.Books`."""
+        """See :class:`engine.cluster.books.Books`."""
         self.entries.clear()
 
     def settled(self) -> list[tuple[bytes, int, int, int]]:
