@@ -29,6 +29,7 @@ PRODUCT = {
     "pay": ("engine.client.pay", "pay as a shop would, and say where the payments were settled"),
     "api": ("engine.intake.command", "one API process (what `up` and the containers start)"),
     "dispatch": ("engine.dispatch.command", "the dispatcher (what `up` and the containers start)"),
+    "agent": ("engine.cluster.command", "a cell's agent (what `up` starts with ENGINE_DURABILITY=cluster)"),
     "reset": ("engine.storage.command", "remove the memory of an engine that is not running, and what it holds"),
     "ledger": ("engine.ledger.command", "record every payment and attempt in SQL; `backup FILE` copies it"),
     "report": ("engine.ledger.report_command", "what the ledger knows: payments, attempts, latency, failures, by time"),

@@ -126,9 +126,9 @@ class StorageSettings:
     """What is kept, how long, and what it survives."""
 
     durability: str = variable(
-        "ENGINE_DURABILITY", "memory", "", 1, 6,
-        "What a payment with a 202 survives: `memory`: processes; `disk`: containers too; `sync`: loss of power too.",
-        "memory|disk|sync",
+        "ENGINE_DURABILITY", "memory", "", 1, 7,
+        "What a payment with a 202 survives: `memory`: processes; `disk`: containers too; `sync`: loss of power too; "
+        "`cluster`: what the store that cells share survives (docs/cluster.md).", "memory|disk|sync|cluster",
     )
     data_dir: str = variable(
         "ENGINE_DATA_DIR", "", "", 0, 200,

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from engine import cluster_settings
 from engine.addresses import normalized
+from engine.cluster_settings import ClusterSettings
 from engine.console_settings import ConsoleSettings
 from engine.log_settings import LogSettings
 from engine.logs import masking
@@ -56,6 +58,7 @@ class Settings:
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     dispatch: DispatchSettings = field(default_factory=DispatchSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     logs: LogSettings = field(default_factory=LogSettings)
@@ -173,7 +176,10 @@ def _contradictions(settings: Settings) -> list[str]:
     """Problems of values that are valid alone, but not together."""
     problems = [*_crossed(settings)]
     storage, processors = settings.storage, settings.processors
-    if storage.durability != "memory" and not os.path.isabs(storage.data_dir):
+    problems += cluster_settings.contradictions(
+        storage.durability, settings.cluster, settings.ledger.mode, storage.id_memory
+    )
+    if storage.durability in ("disk", "sync") and not os.path.isabs(storage.data_dir):
         problems.append(
             f"ENGINE_DATA_DIR={storage.data_dir!r}: ENGINE_DURABILITY={storage.durability} needs the absolute path "
             "of a directory on a local disk"

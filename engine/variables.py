@@ -25,14 +25,26 @@ def _check_database(text: str) -> None:
         raise ValueError("must be like sqlite:////directory/file or postgresql://user@host/name")
 
 
+def _check_store(text: str) -> None:
+    if text and not re.fullmatch(r"postgresql://[ -~]+", text):
+        raise ValueError("must be like postgresql://user@host/name")
+
+
+def _check_cell(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]*", text):
+        raise ValueError("may hold letters, digits, - and _ only")
+
+
 _CHECKS: dict[str, Callable[[str], object]] = {
     "url": check_url, "processors": parse_urls, "fees": parse_fees, "database": _check_database,
-    "origins": origins,
+    "origins": origins, "store": _check_store, "cell": _check_cell,
 }  # fmt: skip
 _SHOWN = {
     "url": "http://host[:port][/path]",
     "database": "sqlite:////directory/file or postgresql://...",
+    "store": "postgresql://...",
     "name": "letters, digits, - and _",
+    "cell": "letters, digits, - and _",
     "printable": "ASCII",
     "processors": "2 to 8 pairs name=http://host[:port][/path]",
     "fees": "pairs name=ppm",
@@ -51,7 +63,7 @@ class Variable:
       low, high: inclusive bounds of an integer, or of the length of a text.
       effect: what it does, in a sentence.
       check: ``""``, ``"power of two"``, ``"url"``, ``"name"``, ``"printable"``, ``"processors"``, ``"fees"``,
-        ``"database"``, ``"origins"``, or the words that are allowed, separated by ``|``.
+        ``"database"``, ``"origins"``, ``"store"``, ``"cell"``, or the words that are allowed, separated by ``|``.
       was: its name in older versions, which goes on working with a warning; ``""`` for none.
       group, field: which field of :class:`engine.settings.Settings` it sets.
     """

@@ -22,6 +22,7 @@ ROOMS = {
     "books": {"memory"},
     "journal": {"memory"},
     "acts": {"memory"},
+    "link": {"memory"},
     "metrics": {"memory"},
     "storage": {"memory", "ring", "books", "journal", "acts"},
     "ledger": {"memory", "ring", "books", "journal", "metrics", "storage"},
@@ -29,8 +30,8 @@ ROOMS = {
     "connectors": set[str](),
     "reconcile": {"memory", "books", "metrics", "storage", "ledger", "connectors"},
     "routing": set[str](),
-    "dispatch": {"memory", "ring", "books", "journal", "acts", "metrics", "storage", "connectors", "routing"},
-    "intake": {"memory", "ring", "books", "metrics", "storage", "ledger"},
+    "dispatch": {"memory", "ring", "books", "journal", "acts", "link", "metrics", "storage", "connectors", "routing"},
+    "intake": {"memory", "ring", "books", "metrics", "storage", "ledger", "cluster"},
     "console": {
         "memory",
         "ring",
@@ -46,7 +47,7 @@ ROOMS = {
     },
     "supervise": {"memory", "storage"},
     "client": set(),
-    "cluster": {"connectors"},
+    "cluster": {"memory", "ring", "link", "storage", "connectors"},
     "doctor": {"memory", "ring", "storage", "connectors", "supervise", "client", "ledger"},
 }
 TOP = {"memory", "logs"}

@@ -105,24 +105,24 @@ class BooksWriter:
 
     def fail(self, cents: int) -> None:
         """Counts a payment of ``cents`` as given up."""
-        self._count_beside(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, cents)
+        self._count_beside(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, 1, cents)
 
     def charged_before(self, cents: int) -> None:
         """Counts a payment of ``cents`` as one that a processor had charged before it was accepted."""
-        self._count_beside(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, cents)
+        self._count_beside(layout.BOOKS_BEFORE_AT, layout.BOOKS_BEFORE_CARRY_AT, 1, cents)
 
     def fail_no_more(self, cents: int) -> None:
         """Counts a payment of ``cents`` as given up no more: it is tried again."""
-        self._count_beside(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, cents, -1)
+        self._count_beside(layout.BOOKS_FAILED_AT, layout.BOOKS_FAILED_CARRY_AT, -1, -cents)
 
     def declare(self, cents: int) -> None:
         """Counts a payment of ``cents`` as one whose outcome a person has declared."""
-        self._count_beside(layout.BOOKS_DECLARED_AT, layout.BOOKS_DECLARED_CARRY_AT, cents)
+        self._count_beside(layout.BOOKS_DECLARED_AT, layout.BOOKS_DECLARED_CARRY_AT, 1, cents)
 
-    def _count_beside(self, at: int, carry_at: int, cents: int, times: int = 1) -> None:
-        self.add(at, times)
-        assert cents > 0
-        carry, rest = divmod(self.value(at + 1) + times * cents, layout.SUM_MODULUS)
+    def _count_beside(self, at: int, carry_at: int, payments: int, cents: int) -> None:
+        self.add(at, payments)
+        assert payments * cents > 0
+        carry, rest = divmod(self.value(at + 1) + cents, layout.SUM_MODULUS)
         self.put(0, at + 1, rest)
         self.add(carry_at, carry)
 
@@ -146,8 +146,12 @@ class BooksWriter:
             # A floor beyond the head: nothing is valid, and the next begin() opens the level anew.
             self.put(0, level.floor_at, 1)
             self.put(0, level.head_at, 0)
-        self.put(0, layout.BOOKS_PARKED_KEPT_AT, 0)
-        self.put(0, layout.BOOKS_PARKED_TAKEN_AT, 0)
+        self.forget_parked()
+
+    def forget_parked(self) -> None:
+        """Empties the parking table as part of the transaction."""
+        for at in (layout.BOOKS_DEAD_AT, layout.BOOKS_PARKED_KEPT_AT, layout.BOOKS_PARKED_TAKEN_AT):
+            self.put(0, at, 0)
         self.put(0, layout.BOOKS_PARKED_ERA_AT, self.value(layout.BOOKS_PARKED_ERA_AT) + 1)
 
     def value(self, index: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from engine.cluster.held import Held
 from engine.cluster.values import Call
 
 
@@ -17,11 +18,17 @@ class ReplyTo(IntEnum):
 
 
 class Reply(NamedTuple):
-    """An answer to those who offer this payment for this amount."""
+    """An answer to those who offer this payment for this amount.
+
+    ``is_held``: this very offer was accepted, and this cell pays it. Otherwise it was accepted before, or not at all.
+    ``failed``: with CONFLICT, why the payment was given up (a slot's word of that name); None: it has another amount.
+    """
 
     id: bytes
     cents: int
     to: ReplyTo
+    is_held: bool = False
+    failed: int | None = None
 
 
 class Request(NamedTuple):
@@ -32,6 +39,26 @@ class Request(NamedTuple):
     processor: int
     requested_ms: int
     cents: int
+
+
+class Unsent(NamedTuple):
+    """A payment that was to be pinned is not sent. ``is_gone``: this cell does not hold it any more."""
+
+    id: bytes
+    is_gone: bool
+
+
+class Taken(NamedTuple):
+    """An open payment that the store has handed over: an adopted one, one of an earlier epoch of this cell, or one of
+    which it knew more than this cell."""
+
+    held: Held
+
+
+class Forgot(NamedTuple):
+    """Nothing of what was held counts any more. ``is_purged``: everything of all cells was purged."""
+
+    is_purged: bool
 
 
 class Say(NamedTuple):
@@ -56,4 +83,4 @@ class HealthTold(NamedTuple):
     body: bytes
 
 
-Action = Reply | Request | Say | AskHealth | HealthTold
+Action = Reply | Request | Unsent | Taken | Forgot | Say | AskHealth | HealthTold

@@ -14,17 +14,17 @@ its epoch is over  the store says so: it forgets what it held, and joins anew
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from engine.cluster import health
 from engine.cluster.actions import AskHealth, HealthTold, Say
+from engine.cluster.books import Books
 from engine.cluster.calls import Operation, Said
 from engine.cluster.cell import Cell, Moment
 from engine.cluster.membership import RENEW_MS
 from engine.cluster.values import (
     Adoption,
     Call,
-    Entry,
     Epoch,
     Folded,
     Kept,
@@ -41,6 +41,8 @@ from engine.cluster.values import (
 
 FOLLOW_MS = 100  # between two looks into another cell's sequence
 PAGE_ROWS = 512
+FORGET_MS = 10_000  # between two looks for what is old enough to be forgotten
+FORGET_ROWS = 4096  # entries that one call forgets
 FIRST = bytes(16)  # an id before all others
 
 
@@ -54,28 +56,16 @@ class Identity(NamedTuple):
     life: Callable[[], bytes]
 
 
-class Books(Protocol):
-    """What entries are counted in."""
-
-    def count(self, cell: int, entry: Entry) -> None:
-        """Counts an outcome."""
-
-    def replace(self, cell: int, folded: Folded) -> None:
-        """What was counted of a cell is replaced by these sums."""
-
-    def forget(self) -> None:
-        """Everything was purged."""
-
-
 class Agent:
     """See the module.
 
     Parameters:
       cell: what it holds; identity: who it is; books: the books of all, on this cell.
-      processors: how many there are.
+      processors: how many there are; keep_ms: how long the store keeps what has ended, 0: for ever.
     """
 
-    def __init__(self, cell: Cell, identity: Identity, books: Books, processors: int) -> None:
+    def __init__(self, cell: Cell, identity: Identity, books: Books, processors: int, keep_ms: int = 0) -> None:
+        self._keep_ms = keep_ms
         self.cell = cell
         self.health = health.Asking(processors)
         self.has_left = self._is_leaving = False
@@ -104,6 +94,7 @@ class Agent:
             Operation.ASK: self._asked,
             Operation.ANSWER: self._shared,
             Operation.PURGE: self._purged,
+            Operation.FORGET: self._forgotten,
         }
 
     def purge(self) -> None:
@@ -117,6 +108,14 @@ class Agent:
     def share_health(self, asked: AskHealth, status: int, body: bytes) -> None:
         """A processor has answered a query that this cell has asked for all."""
         self._calls.want(Operation.ANSWER, asked.processor, (asked.processor, asked.asked_ms, status, body))
+
+    def begin_anew(self) -> None:
+        """Whoever sends for this cell has begun a new life: so does the cell, as if its epoch were over. What was sent
+        is adopted then, and all that was counted is counted again.
+        """
+        self._lost()
+        self.cell.following.forget()
+        self._books.forget()
 
     def leave(self) -> None:
         """The cell stops; what it still holds is handed over. Nothing is said any more once the store has that."""
@@ -134,6 +133,11 @@ class Agent:
                 self._calls.want(Operation.MEMBERS)
         else:
             self._want_what_is_due(now)
+        self.say(now)
+
+    def say(self, now: Moment) -> None:
+        """Says what is wanted and not under way. It may be called more often than :meth:`tick`."""
+        by = self._membership.by
         for said in self._calls.due(now.mono_ms):
             if by is not None or said.operation in (Operation.MEMBERS, Operation.JOIN):
                 self.cell.actions.append(Say(said.number, self._call(now, said, by)))
@@ -168,6 +172,9 @@ class Agent:
         for cell in self.cell.following.since:
             if self._is_due(now, (Operation.FOLLOW, cell), FOLLOW_MS):
                 self._calls.want(Operation.FOLLOW, cell)
+        if self._keep_ms and self._is_due(now, Operation.FORGET, FORGET_MS):
+            for cell in self._membership.keeps(self.cell.following.since):
+                self._calls.want(Operation.FORGET, cell)
         for processor in self.health.due(now.mono_ms):
             self._calls.want(Operation.ASK, processor, health.PAUSE_MS)
 
@@ -194,6 +201,8 @@ class Agent:
             arguments = by, *row
         elif operation is Operation.FOLLOW:
             arguments = by, key, self.cell.following.since[int(str(key))], PAGE_ROWS
+        elif operation is Operation.FORGET:
+            arguments = by, key, membership.store_ms_max(now.mono_ms) - self._keep_ms, FORGET_ROWS
         elif operation in (Operation.ACCEPT, Operation.PIN, Operation.CONCLUDE):
             arguments = by, tuple(said.rows.values())
         else:
@@ -288,6 +297,8 @@ class Agent:
             return
         for entry in self.cell.following.next(cell, page):
             self._books.count(cell, entry)
+        if len(page.entries) == PAGE_ROWS and self._books.has_room:
+            self._calls.want(Operation.FOLLOW, cell)
 
     def _folded(self, now: Moment, said: Said, folded: Folded) -> None:
         cell = int(str(next(iter(said.rows))))
@@ -309,12 +320,16 @@ class Agent:
         for processor in said.rows:
             self._calls.done(Operation.ANSWER, processor)
 
+    def _forgotten(self, now: Moment, said: Said, entries: int) -> None:
+        if entries < FORGET_ROWS:
+            self._calls.done(Operation.FORGET, next(iter(said.rows)))
+
     def _purged(self, now: Moment, said: Said, era: int) -> None:
         self._forget(era)
 
     def _forget(self, era: int) -> None:
-        self._era = era
-        self.cell.forget()
+        is_purged, self._era = self._era != 0, era
+        self.cell.forget(is_purged=is_purged)
         self.cell.following.forget()
         self._books.forget()
         if self._membership.by is not None:

@@ -33,6 +33,7 @@ class Operation(StrEnum):
     ASK = "ask"
     ANSWER = "answer"
     PURGE = "purge"
+    FORGET = "forget"
 
 
 BATCHED = frozenset({Operation.ACCEPT, Operation.PIN, Operation.CONCLUDE})  # all others: one row in a call

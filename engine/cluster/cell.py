@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.cluster.actions import Action, Reply, ReplyTo, Request
+from engine.cluster.actions import Action, Forgot, Reply, ReplyTo, Request, Taken, Unsent
 from engine.cluster.calls import Calls, Operation
 from engine.cluster.following import Following
 from engine.cluster.held import Held, Stage
@@ -78,26 +78,38 @@ class Cell:
 
         What it keeps for this epoch is this cell's to pay, whatever its customer was told.
         """
-        kept = row.kept
+        kept, is_held = row.kept, False
         self.calls.done(Operation.ACCEPT, (payment, cents))
         self._offers.pop((payment, cents), None)
         if kept is None:
+            is_held = payment not in self.held
             self.held.setdefault(payment, Held(payment, cents, now.wall_ms, now.mono_ms))
+        elif kept.outcome is None and kept.pin is None:
+            is_held = self._take(now, kept, asked_ms)
         elif kept.outcome is None:
             self.take(now, kept, asked_ms)
-        is_failed = kept is not None and kept.outcome is not None and kept.outcome.kind is Kind.GIVEN_UP
-        is_refused = row.verdict is Verdict.CONFLICT or is_failed
-        self._reply((payment, cents), ReplyTo.CONFLICT if is_refused else ReplyTo.ACCEPTED)
+        outcome = None if kept is None else kept.outcome
+        failed = outcome.reason if outcome is not None and outcome.kind is Kind.GIVEN_UP else None
+        is_refused = row.verdict is Verdict.CONFLICT or failed is not None
+        to = ReplyTo.CONFLICT if is_refused else ReplyTo.ACCEPTED
+        why = None if row.verdict is Verdict.CONFLICT else failed
+        self.actions.append(Reply(payment, cents, to, is_held and not is_refused, why))
 
     def take(self, now: Moment, kept: Kept, asked_ms: int) -> None:
-        """An open payment that the store says this epoch holds: accepted without an answer, or adopted.
+        """An open payment that the store says this epoch holds, and that was not offered here just now.
 
         ``asked_ms``: when the store was asked. What has ended here since then may be open in an answer that is late.
         """
+        if self._take(now, kept, asked_ms):
+            self.actions.append(Taken(self.held[kept.id]))
+
+    def _take(self, now: Moment, kept: Kept, asked_ms: int) -> bool:
         by = self.membership.by
         is_held = by is not None and kept.holder == by.number and kept.id not in self.held
         if is_held and self._ended.get(kept.id, BEFORE_MS) < asked_ms:
             self.held[kept.id] = Held.taken(kept, now.mono_ms)
+            return True
+        return False
 
     def _reply(self, offer: tuple[bytes, int], to: ReplyTo) -> None:
         self.actions.append(Reply(*offer, to))
@@ -121,6 +133,7 @@ class Cell:
             return
         if row.verdict not in (Verdict.NEW, Verdict.SAME):
             del self.held[pin.id]
+            self.actions.append(Unsent(pin.id, is_gone=True))
             if row.kept is not None and row.kept.outcome is None:
                 self.take(now, row.kept, asked_ms)  # as the store has it; if another epoch holds it, not at all
         elif self.membership.may_begin(now.mono_ms):
@@ -128,6 +141,7 @@ class Cell:
             self._send(held)
         else:
             held.stage = Stage.FREE  # the store has the pin, but no request was sent: this cell may still replace it
+            self.actions.append(Unsent(pin.id, is_gone=False))
 
     def send_again(self, now: Moment, payment: bytes) -> bool:
         """Sends the same body to the same processor once more; False: it may not be sent now."""
@@ -154,6 +168,27 @@ class Cell:
         elif step is Step.FREE:
             held.stage = Stage.FREE
         return step
+
+    def refused(self, now: Moment, payment: bytes) -> None:
+        """The one request that a dispatcher has sent for its pin was certainly refused. It says so only of a request
+        before which, and since which, it has sent no other."""
+        held = self.held.get(payment)
+        if held is not None and held.stage is Stage.PINNED and held.pin is not None and held.pin.unrefused:
+            self.ended(now, payment, held.pin.number, Answer.REJECTED)
+
+    def conclude(self, outcome: Outcome) -> bool:
+        """A dispatcher has heard how a payment has ended. What was charged counts whoever holds the payment by now;
+        what was given up only if it is certain here too. False: it is not.
+        """
+        held = self.held.get(outcome.id)
+        if outcome.kind is Kind.GIVEN_UP:
+            if held is None or held.stage is not Stage.FREE:
+                return False
+            outcome = outcome._replace(pins=held.pins)
+        if held is not None:
+            held.stage = Stage.ENDING
+        self.calls.want(Operation.CONCLUDE, outcome.id, outcome)
+        return True
 
     def found(self, now: Moment, payment: bytes, number: int, record_ms: int) -> None:
         """A lookup has shown that the pin's processor has the payment, with this requestedAt."""
@@ -237,15 +272,16 @@ class Cell:
         other one the asking.
         """
         charged = [row for row in self.calls.rows(Operation.CONCLUDE).values() if row.kind is not Kind.GIVEN_UP]
-        self.forget()
+        self.forget(is_purged=False)
         for outcome in charged:
             self.calls.want(Operation.CONCLUDE, outcome.id, outcome)
 
-    def forget(self) -> None:
-        """Everything was purged: there is nothing to hold."""
+    def forget(self, *, is_purged: bool) -> None:
+        """There is nothing to hold: the epoch is over, or everything was purged."""
         for offer in self._offers:
             self._reply(offer, ReplyTo.AWAY)
         self._offers.clear()
         self.held.clear()
         self._ended.clear()
         self.calls.clear()
+        self.actions.append(Forgot(is_purged))

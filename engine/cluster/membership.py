@@ -11,6 +11,7 @@ would refuse.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from engine.cluster.values import Epoch, Lease
@@ -101,6 +102,14 @@ class Membership:
         if self.by is None or self.by.cell not in self.living:
             return 1
         return _share(capacity, len(self.living), self.living.index(self.by.cell))
+
+    def keeps(self, cells: Iterable[int]) -> list[int]:
+        """Those of ``cells`` whose sequences this one keeps short: its own; the first of the living also the others'
+        that do not live.
+        """
+        own = [] if self.by is None else [self.by.cell]
+        is_first = list(self.living[:1]) == own
+        return [*own, *(cell for cell in cells if is_first and cell not in self.living)]
 
     def store_ms_max(self, now_ms: int) -> int:
         """What the store's clock shows at most."""

@@ -23,7 +23,7 @@ CONNECTIONS_MAX: Final = 128  # the pages that are open among them
 OF_ADDRESS_MAX: Final = 96  # a proxy on this machine has all of its clients under one address
 REQUEST_S: Final = 10.0
 SEND_S: Final = 20.0
-IDLE_S: Final = 30  # between two requests of a connection
+IDLE_S: Final = 30  # before a connection's first request, and between two
 STOP_S: Final = 1  # for pages that are open
 
 
@@ -59,7 +59,8 @@ class Door(H11Protocol):
         super().connection_made(transport)
         if not self._make_room():
             self.app = _full
-        self._watch()
+        # Browsers connect before they need it. No 408 for them: it would be taken for the answer to what comes then.
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def data_received(self, data: bytes) -> None:
         """A part of a request, or all of it."""
@@ -96,12 +97,12 @@ class Door(H11Protocol):
 
     @property
     def _is_arriving(self) -> bool:
-        """Whether a request is not there whole: the first one, one of which a part is there, or a body."""
-        begins = self.conn.their_state is h11.IDLE and (self.cycle is None or bool(self.conn.trailing_data[0]))
+        """Whether a part of a request is there, and not all of it."""
+        begins = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
         return begins or self.conn.their_state is h11.SEND_BODY
 
     def _watch(self) -> None:
-        """What is not there whole has REQUEST_S, from when it could begin."""
+        """What is not there whole has REQUEST_S, from its first byte."""
         if not self._is_arriving or self.transport.is_closing():
             _cancel(self._late)
             self._late = None

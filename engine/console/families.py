@@ -99,6 +99,15 @@ FAMILIES: Final = (
     _counter("engine_ledger_gaps_total", "Gaps that the ledger has recorded"),
     _counter("engine_ledger_missing_total", "Records and payments that these gaps lack"),
     _counter("engine_ledger_rejected_total", "Rows that could not be written, and were set apart"),
+    # a cell
+    _gauge("engine_cell_state", "1 for the state in which a cell is, 0 for the others", "state"),
+    _gauge("engine_cell_agent_age_seconds", "Time since the last pass of the cell's agent"),
+    _gauge("engine_cell_heard_age_seconds", "Time since the store has answered this cell"),
+    _gauge("engine_cell_books_age_seconds", "How far the books of all cells are behind: what is older is complete"),
+    _gauge("engine_cell_clock_ahead_seconds", "How far this cell's clock is ahead of the store's"),
+    _gauge("engine_cells_living", "Cells whose lease runs, as this one was told"),
+    _gauge("engine_cell_held_payments", "Open payments that this cell holds"),
+    _gauge("engine_cell_adopted_payments", "Of these, those that another life or cell has pinned: they never move"),
     # reconciliation
     _counter("engine_reconcile_runs_total", "Comparisons with the processors that came to their end"),
     _counter("engine_reconcile_unended_total", "Comparisons that did not: a processor or the ledger did not answer"),

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from engine.books.reader import BooksBusyError, BooksReader, Totals
 from engine.console.nginx_status import NginxStatus
-from engine.memory import clock, journal_layout, layout
+from engine.memory import cell_layout, clock, journal_layout, layout
 from engine.memory import metrics_layout as pages
 from engine.memory.status import HEARTBEAT_MS_MAX, LedgerStatus, StatusBlock
 from engine.memory.words import Words
@@ -82,6 +82,8 @@ class Scrape:
                 yield Sample("engine_nginx_refused_total", metrics[pages.NGINX_AT + at], (str(status),))
             yield Sample("engine_nginx_slowed_total", metrics[pages.NGINX_AT + pages.NGINX_SLOWED])
         yield from self._journal()
+        if self._memory.cell is not None and books is not None:
+            yield from self._cell(self._memory.cell, clock.read_ms(books))
         yield from self._processes(metrics)
         yield from self._machine()
         yield from self._nginx_says()
@@ -244,6 +246,24 @@ class Scrape:
         if journal is not None:
             yield Sample("engine_journal_records_total", journal[journal_layout.PUBLISHED_AT])
             yield Sample("engine_journal_slots", journal[journal_layout.SLOTS_AT])
+
+    def _cell(self, words: Words, now_ms: int) -> Samples:
+        def age(since_ms: int) -> float:
+            return max(0, now_ms - since_ms) / 1000
+
+        standing = words[cell_layout.STANDING_AT]
+        for state in cell_layout.Standing:
+            yield Sample("engine_cell_state", int(state == standing), (state.name.lower(),))
+        yield Sample("engine_cell_agent_age_seconds", age(words[cell_layout.HEARTBEAT_MS_AT]))
+        if words[cell_layout.HEARD_MS_AT]:
+            yield Sample("engine_cell_heard_age_seconds", age(words[cell_layout.HEARD_MS_AT]))
+        complete_ms = words[cell_layout.COMPLETE_MS_AT]
+        if complete_ms:
+            yield Sample("engine_cell_books_age_seconds", round(max(0.0, time.time() - complete_ms / 1000), 3))
+        yield Sample("engine_cell_clock_ahead_seconds", cell_layout.ahead_ms(words) / 1000)
+        yield Sample("engine_cells_living", words[cell_layout.LIVING_AT])
+        yield Sample("engine_cell_held_payments", words[cell_layout.HELD_AT])
+        yield Sample("engine_cell_adopted_payments", words[cell_layout.ADOPTED_AT])
 
     def _lag(self, books: Words) -> Samples:
         complete_ms = LedgerStatus(books).complete_ms

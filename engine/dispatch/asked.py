@@ -75,6 +75,11 @@ class Asked:
             books.put(index + 1, layout.RING_PURGED_AT, purges[index])
             books.put(index + 1, layout.RING_PURGE_DONE_AT, purges[index])
 
+    def put_forgotten(self, books: BooksWriter, below: Sequence[int]) -> None:
+        """Writes, as part of a transaction, that nothing below these positions is remembered."""
+        for index, position in enumerate(below):
+            books.put(index + 1, layout.RING_FORGOTTEN_AT, position)
+
     def put_refused(self, books: BooksWriter, purges: Sequence[int], refused: Sequence[int]) -> None:
         """Writes, as part of a transaction, that the purges of these rings were refused."""
         for index in refused:

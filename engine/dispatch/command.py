@@ -31,7 +31,7 @@ from engine.memory.status import StatusBlock
 from engine.metrics.process import ProcessWords
 from engine.routing.fees import believed_ppm
 from engine.settings import Settings
-from engine.storage import commands, durability, journals, mapping, pages
+from engine.storage import cells, commands, durability, journals, mapping, pages
 from engine.storage.segment import HeldError, Segment
 from engine.wording import counted, percent
 
@@ -62,7 +62,9 @@ def run(_arguments: argparse.Namespace) -> int:
         os.environ.setdefault("RES_OPTIONS", RESOLVER_OPTIONS)
         books, rings = mapping.open_books(settings), mapping.open_rings(settings)
         mapping.hold(books, "another dispatcher is at work")
+        cells.check_whose(settings, books, rings)
         mapping.keep_processors(settings, books, rings)
+        cell = cells.open_cell(settings, books)
         journal, acts = journals.open_to_write(settings, books), commands.open_to_write(settings, books)
         metrics = pages.open_to_write(settings)
     except (settings_module.SettingsError, SegmentError, HeldError, OSError) as error:
@@ -75,7 +77,7 @@ def run(_arguments: argparse.Namespace) -> int:
     allow_descriptors(settings.descriptors_max)
     with contextlib.suppress(PermissionError):
         os.nice(settings.dispatch.nice)
-    problem = Process(settings, books, rings, journal, acts, metrics).run()
+    problem = Process(settings, books, rings, journal, acts, metrics, cell).run()
     if problem:
         writing.fail(problem)
     return 1 if problem else 0
@@ -114,8 +116,9 @@ class Process:
         journal: Segment | None = None,
         acts: Segment | None = None,
         metrics: Segment | None = None,
+        cell: Segment | None = None,
     ) -> None:
-        self._segments = (*rings, books)
+        self._segments = (*rings, books) if cell is None else (*rings, books, cell)
         self._clock = RealClock(books.words)
         self._news_ms = self._look_ms = 0
         self._lost = ""  # what happened to rings or books that other processes no longer use
@@ -143,6 +146,7 @@ class Process:
             journal.words if journal else None,
             acts.words if acts else None,
             metrics.words if metrics else None,
+            cell.words if cell else None,
         )
         work = self._loop.dispatcher.work
         sources = Sources(self._transport.troubles, partial(trouble, settings.processors.urls), work.charged)

@@ -98,6 +98,11 @@ class Dispatcher:
         self.work.recover(now)
         self._acting.recover(now)
 
+    def recover_books(self, now: Now) -> None:
+        """As :meth:`recover`, of the books alone: what the rings hold is forgotten next."""
+        self.work.recover_books()
+        self._acting.recover(now)
+
     def start(self, now: Now) -> list[Attempt]:
         """Begins the attempts that are due now; the caller sends every attempt that is returned."""
         work = self.work
@@ -204,6 +209,33 @@ class Dispatcher:
         self.work.clear()
         self._router.forget_requests()
         return True
+
+    @property
+    def is_purge_asked(self) -> bool:
+        """Whether an API process asks for a purge that was not decided yet."""
+        return self._asked.is_purge_asked()
+
+    def begin_anew(self, now: Now, *, is_emptied: bool, is_purged: bool) -> None:
+        """On a cell: forgets every payment, for the store has them all. The caller abandons all requests.
+
+        Parameters:
+          is_emptied: whether the books are emptied too.
+          is_purged: whether everything was purged in the store: whoever has asked for it is told so.
+        """
+        work = self.work
+        self._books.begin(now.wall_ms)
+        if is_emptied:
+            self._books.forget()
+        else:
+            self._books.forget_parked()
+        below = work.backlog.forget()
+        self._asked.put_forgotten(self._books, below)
+        if is_purged:
+            self._asked.put_purged(self._books, self._asked.purges(), below)
+        self._books.commit()
+        work.clear()
+        work.settled = sum(map(work.charged, work.processors))
+        self._router.forget_requests()
 
     def _queue(self, now: Now, waiting: int) -> Queue:
         """What the router is told of the ``waiting`` payments."""

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from engine.acts.ring import CommandReader
 from engine.books.writer import BooksWriter
 from engine.dispatch import pacing
-from engine.dispatch.attempt import Now
+from engine.dispatch.attempt import Attempt, Now
+from engine.dispatch.cell import Cell
+from engine.dispatch.counted import CellBooks, CellSettlement
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.drain import Drain
 from engine.dispatch.gauges import EVERY_MS, Gauges
@@ -20,6 +22,7 @@ from engine.dispatch.meter import Meter
 from engine.dispatch.pacing import Listen, Pacing, Pass, Pause, Rhythm, Stop
 from engine.dispatch.ports import Clock, Durability, Transport, Waker
 from engine.dispatch.queries import Queries
+from engine.dispatch.shared_health import SharedHealth
 from engine.dispatch.work import Limits, Work
 from engine.journal.writer import JournalWriter
 from engine.memory.doorbell import Doorbell
@@ -51,6 +54,7 @@ class Loop:
       dispatcher: over rings and books; queries, drain, rhythm (the settings of the pacing): see their modules.
       status: the books' status block.
       gauges: what is shown on the page of the metrics, where there is one.
+      cell: what comes between dispatcher and network on a cell; None: this is none.
     """
 
     def __init__(
@@ -62,7 +66,9 @@ class Loop:
         status: StatusBlock,
         ports: Ports,
         gauges: Gauges | None = None,
+        cell: Cell | None = None,
     ) -> None:
+        self._cell = cell
         self.dispatcher = dispatcher
         self.router = dispatcher.work.router
         self._history = dispatcher.work.history
@@ -84,7 +90,11 @@ class Loop:
         if self._history is not None:
             self._history.started(now)
         self._queries.begin(now)
-        self.dispatcher.recover(now)
+        if self._cell is None:
+            self.dispatcher.recover(now)
+        else:
+            self.dispatcher.recover_books(now)
+            self._cell.begin(now)
 
     def turn(self) -> bool:
         """Makes a pass, and lets the time until the next one go by. False: it was the last; call :meth:`end` then."""
@@ -103,12 +113,14 @@ class Loop:
         """Leaves everything as the next dispatcher should find it."""
         if self._meter is not None:
             self._meter.store()
+        if self._cell is not None:
+            self._cell.end()
         self._durability.end()
 
     def step(self, now: Now) -> Pacing:
         """A pass: what ended, then what begins; and what comes after it."""
-        dispatcher, transport, history = self.dispatcher, self._transport, self._history
-        if dispatcher.purge_if_asked(now):
+        dispatcher, transport, history, cell = self.dispatcher, self._transport, self._history, self._cell
+        if dispatcher.purge_if_asked(now) if cell is None else cell.hear(now):
             transport.abandon()
         ended, words = transport.results()
         for word in words:
@@ -128,6 +140,8 @@ class Loop:
             history.sent(now, attempts, self.router.observed)
         if attempts:
             self._durability.before_sends()
+        if cell is not None:
+            attempts = self._leaving(now, cell, attempts)
         for attempt in attempts:
             transport.send(attempt)
         transport.kick()
@@ -135,10 +149,18 @@ class Loop:
         self._status.listens = done.must_listen
         if now.mono_ms >= self._show_ms:
             self._show(now)
-        if drain.is_asked and drain.is_over(now.mono_ms, dispatcher.in_flight, dispatcher.has_work):
+        if drain.is_asked and drain.is_over(now.mono_ms, dispatcher.in_flight, self._has_work()):
             return Stop()
         end_ms = self._clock.now().mono_ms
         return pacing.decide(self._rhythm, done, end_ms, self.router.audit_delay_ms, lambda: self._due_ms(now, end_ms))
+
+    def _has_work(self) -> bool:
+        return self.dispatcher.has_work or (self._cell is not None and self._cell.has_work)
+
+    def _leaving(self, now: Now, cell: Cell, attempts: list[Attempt]) -> list[Attempt]:
+        """What leaves now on a cell: of what has begun in this pass, and of what has waited for the store."""
+        waited, cell.leaving = cell.leaving, []
+        return [*waited, *cell.hold(now, attempts)]
 
     def _seen(self, now: Now, begun: int, ended: int) -> Pass:
         """What the pass was like."""
@@ -174,7 +196,7 @@ class Loop:
         if self._meter is not None:
             self._meter.store()
         self._doorbell.fall_asleep()
-        return self.dispatcher.waiting == self._waiting
+        return self.dispatcher.waiting == self._waiting and (self._cell is None or self._cell.is_quiet)
 
     def _show(self, now: Now) -> None:
         """Writes the status block that ``/health`` reads."""
@@ -200,8 +222,11 @@ def loop_over(
     journal: Words | None = None,
     commands: Words | None = None,
     metrics: Words | None = None,
+    cell: Words | None = None,
 ) -> Loop:
-    """A loop with these settings, over the words of books, rings and, if there are any, journal, commands, metrics."""
+    """A loop with these settings, over the words of books, rings and, where there are any, the others."""
+    network = None if cell is None else SharedHealth(ports.transport)
+    ports = ports if network is None else ports._replace(transport=network)
     dispatch, fees_ppm = settings.dispatch, [processor.fee_ppm for processor in settings.processors.all]
     shape = mapping.books_shape(settings)
     status = StatusBlock(books)
@@ -214,10 +239,13 @@ def loop_over(
         dead_letter_ms=dispatch.dead_letter_seconds * 1000,
         waits_for_ledger=settings.ledger.is_required,
     )
-    writer = BooksWriter(books, shape, rings, ports.durability.before_books)
+    readers = [RingReader(words) for words in rings]
+    books_of_all = None if cell is None else CellBooks(books, shape, rings)
+    settlement = None if books_of_all is None else CellSettlement(readers, books_of_all, shape)
+    writer = books_of_all or BooksWriter(books, shape, rings, ports.durability.before_books)
     history = None if journal is None else History(JournalWriter(journal))
     meter = None if metrics is None else Meter(metrics, len(fees_ppm))
-    work = Work([RingReader(words) for words in rings], writer, shape, status, router, limits, history, meter)
+    work = Work(readers, writer, shape, status, router, limits, history, meter, settlement)
     gauges = None if metrics is None else Gauges(metrics, work)
     queries = Queries(
         router,
@@ -229,4 +257,7 @@ def loop_over(
     )
     rhythm = Rhythm(dispatch.pause_ms, dispatch.target_batch, dispatch.batch)
     dispatcher = Dispatcher(work, None if commands is None else CommandReader(commands))
-    return Loop(dispatcher, queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports, gauges)
+    link = None
+    if cell is not None and books_of_all is not None and settlement is not None and network is not None:
+        link = Cell(cell, dispatcher, books_of_all, settlement, network)
+    return Loop(dispatcher, queries, Drain(dispatch.drain_seconds * 1000), rhythm, status, ports, gauges, link)

@@ -69,6 +69,7 @@ class Work:
       router: where payments go.
       history: what is told to the journal; None: there is none.
       meter: what is counted; None: nothing is.
+      settlement: how payments end; None: in the books, and that is all.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Work:
         limits: Limits,
         history: History | None = None,
         meter: Meter | None = None,
+        settlement: Settlement | None = None,
     ) -> None:
         self.history = history
         self.meter = meter
@@ -89,7 +91,7 @@ class Work:
         self.router = router
         self.limits = limits
         self.processors = range(len(router.observed))
-        self.settlement = Settlement(rings, books, shape, history, limits.waits_for_ledger)
+        self.settlement = settlement or Settlement(rings, books, shape, history, limits.waits_for_ledger)
         self.backlog = Backlog(rings)
         self.scan = Scan(rings, limits.look)
         self.unresolved = tuple(UnresolvedPayments() for _ in self.processors)
@@ -122,8 +124,7 @@ class Work:
 
     def recover(self, now: Now) -> None:
         """Takes up what the parking table holds, and of the rings what the first look of the scan finds."""
-        self.books.recover()
-        self.clocks.recover()
+        self.recover_books()
         self.settled = sum(map(self.charged, self.processors))
         for index in range(len(self.rings)):
             self.scan.begin(index, self.backlog.recover(index))
@@ -134,6 +135,11 @@ class Work:
             else:
                 self._take_up(now, parked.RING, payment)
         self.look_through(now)
+
+    def recover_books(self) -> None:
+        """Finishes what the last dispatcher had committed."""
+        self.books.recover()
+        self.clocks.recover()
 
     def look_through(self, now: Now) -> None:
         """Takes up what the next look of the scan finds."""
@@ -146,6 +152,13 @@ class Work:
             self.history.flush()  # before their slots show another request
         if self.scan.is_over:
             log.info("rings_seen", payments=self.open_payments())
+
+    def take_over(self, now: Now, payment: Payment) -> None:
+        """Takes up a payment that was handed over, and has a parking place: as after a crash, if it was sent."""
+        if payment.state == QUEUED:
+            self.delayed.wait(self.new_delayed(parked.RING, payment), now.mono_ms)
+        else:
+            self._take_up(now, parked.RING, payment)
 
     def clear(self) -> None:
         """Forgets everything that is under way, but not the backlog's payments."""

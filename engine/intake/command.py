@@ -21,9 +21,10 @@ from engine.intake.keeper import Keeper
 from engine.intake.meter import Meter
 from engine.intake.questions import Questions
 from engine.intake.server import Server
+from engine.intake.verdicts import Verdicts
 from engine.logs import writing
 from engine.logs.logger import Logger
-from engine.memory import layout, metrics_layout
+from engine.memory import clock, layout, metrics_layout
 from engine.memory.doorbell import Doorbell, Pipe
 from engine.memory.errors import SegmentError
 from engine.memory.words import PAGE_WORDS
@@ -31,10 +32,11 @@ from engine.metrics.process import ProcessWords
 from engine.ring.ids import IdMemory
 from engine.ring.ring import RingReader, RingWriter
 from engine.settings import Settings
-from engine.storage import durability, mapping, pages
+from engine.storage import cells, durability, mapping, pages
 from engine.storage.segment import HeldError, Segment
 
 if TYPE_CHECKING:
+    from engine.intake.elsewhere import Elsewhere
     from engine.intake.recorded import Records
 
 HELP = "One API process: accepts payments into its ring and answers on its Unix socket."
@@ -79,6 +81,7 @@ def serve(settings: Settings, index: int) -> None:
     mapping.hold(segments[index], "another API process with this --index runs; a ring has one writer")
     mode.api_takes(segments[index])
     books = mapping.open_books(settings)
+    cell = cells.open_cell(settings, books)
     waits = settings.ledger.is_required
     own = RingWriter(segments[index].words, mode.sends_released_only, waits)
     rings = [own if number == index else RingReader(segment.words, waits) for number, segment in enumerate(segments)]
@@ -95,22 +98,27 @@ def serve(settings: Settings, index: int) -> None:
     else:
         own.words[layout.RING_IDS_AT] = 0  # ids that are accepted now are not remembered
     http = Http()
-    committer = fast_path = None
+    committer: Committer | Verdicts | None = None
+    fast_path = None
+    elsewhere = _elsewhere(settings, http, cell) if cell is not None else None
     records = _records(settings, http, rings, books, reader) if settings.ledger.is_on else None
     counted = pages.open_to_write(settings)
     at = metrics_layout.api_at(index)
     meter = Meter(counted.words, at) if counted is not None else None
     shown = ProcessWords(counted.words, at) if counted is not None else None
     mode.api_begins(segments[index])
-    if mode.sends_released_only:
 
-        def committed() -> None:
-            doorbell.ring_if_asleep()
-            http.ask_later()
+    def released() -> None:
+        doorbell.ring_if_asleep()
+        http.ask_later()
 
+    if cell is not None:
+        committer = Verdicts(cell.words, rings, own, http.alarm, released, lambda: clock.read_ms(books.words))
+        committer.start()
+    elif mode.sends_released_only:
         if keeper is not None:
             keeper.write_again()
-        committer = Committer(own, segments[index], http.alarm, committed, keeper)
+        committer = Committer(own, segments[index], http.alarm, released, keeper)
         committer.start()
     if mode.has_fast_path:
         try:
@@ -120,10 +128,12 @@ def serve(settings: Settings, index: int) -> None:
             )
         except NotBuiltError as error:
             log.warning("fast_path_off", reason=str(error))
-    opened = segments if ids is None else [*segments, ids]
+    opened = [*segments, *(one for one in (ids, cell) if one is not None)]
     used = (*opened, books)
     lost = partial(mapping.lost, used)
-    server = Server(settings, acceptor, own, books.words, reader, doorbell, committer, fast_path, lost, meter, records)
+    server = Server(
+        settings, acceptor, own, books.words, reader, doorbell, committer, fast_path, lost, meter, records, elsewhere
+    )
     server.add_routes(http)
     for segment in opened:
         touch(segment)
@@ -150,8 +160,9 @@ def serve(settings: Settings, index: int) -> None:
     log.info("api_serves", index=index, socket=path)
     http.serve(path, run_dir.SOCKET_MODE, settings.host.run_group)
     log.info("api_stopped", index=index)
-    if records is not None:
-        records.close()
+    for reading in (records, elsewhere):
+        if reading is not None:
+            reading.close()
     problem = mapping.lost(used)
     if problem:
         raise SegmentError(problem)
@@ -175,6 +186,25 @@ def _records(
     except ImportError as error:
         log.error("package_missing", package=error.name, lock="requirements-ops.lock")
         return None
+    return Records(settings, rings, books.words, reader, _questions(http))
+
+
+def _elsewhere(settings: Settings, http: Http, cell: Segment) -> Elsewhere | None:
+    """The store, to be read; None where what it needs is not installed."""
+    try:
+        from engine.cluster.postgres import Postgres
+        from engine.intake.elsewhere import FIND_SECONDS, Elsewhere
+    except ImportError as error:
+        log.error("package_missing", package=error.name, lock="requirements-ops.lock")
+        return None
+    url = settings.cluster.url
+    return Elsewhere(
+        cell.words, _questions(http), lambda: Postgres(url, limit_s=FIND_SECONDS), settings.processors.names
+    )
+
+
+def _questions(http: Http) -> Questions:
+    """A thread for questions, whose answers are heard."""
     questions = Questions()
 
     def answered() -> None:
@@ -182,7 +212,7 @@ def _records(
         http.ask_later()
 
     http.watch(questions.descriptor, answered)
-    return Records(settings, rings, books.words, reader, questions)
+    return questions
 
 
 def _point(path: str, target: str) -> None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from engine.intake import problem
+from engine.intake.acceptor import Place
 from engine.intake.alarm import Alarm
+from engine.intake.held import Later
 from engine.intake.keeper import Keeper
+from engine.intake.problem import Answer
 from engine.logs.logger import Logger
 from engine.memory import layout
 from engine.memory.words import SECTOR_WORDS
-from engine.ring.ring import RingWriter
+from engine.ring.ring import LostError, RingWriter
 from engine.storage.segment import Segment
 
 GATHER_MS = 1  # from the first payment to its commit: others may join
@@ -61,6 +65,20 @@ class Committer:
         elif not self._is_set:
             self._is_set = True
             self._alarm.set(GATHER_MS)
+
+    def wait(self, place: Place | None) -> Answer | Later:
+        """What the customer gets whose payment is at ``place``: 202 when it is on disk. None: it was given away."""
+
+        def done() -> Answer | None:
+            try:
+                if place is None or place.is_kept():
+                    return problem.ACCEPTED
+            except LostError:
+                return problem.LOST
+            self.gather()  # it is in another process's ring, which has not committed it yet
+            return None
+
+        return done() or done
 
     def commit(self) -> None:
         """Brings all payments to disk and lets them be sent.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.books.reader import Totals
+from engine.intake import health_of_cell
 from engine.intake.acceptor import Usage
 from engine.intake.shown import instant
 from engine.memory import layout
@@ -30,7 +31,13 @@ LEDGER_SILENT_MS = 15_000  # a transaction of the ledger process may take 10 s
 
 
 def report(
-    books: Words, totals: Totals, rings: Sequence[Usage], settings: Settings, now_ms: int, clock_ms: int
+    books: Words,
+    totals: Totals,
+    rings: Sequence[Usage],
+    settings: Settings,
+    now_ms: int,
+    clock_ms: int,
+    cell: Words | None = None,
 ) -> dict[str, Any]:
     """The document of ``/health``.
 
@@ -41,6 +48,7 @@ def report(
       books: the books' words: the status block and the number of payments parked.
       totals: the payments that are done; read before ``rings``.
       now_ms, clock_ms: the time by the wall clock, and by the engine's.
+      cell: the memory of the cell; None: this is none.
     """
     status = StatusBlock(books)
     heartbeat_ms = status.heartbeat_ms
@@ -62,6 +70,8 @@ def report(
         reasons.append(f"payments with another amount at their processor: {books[layout.BOOKS_DISCREPANCIES_AT]}")
     ledger = _ledger(books, clock_ms) if settings.ledger.is_on else None
     reasons += [LEDGER_TROUBLES[ledger["state"]]] if ledger and ledger["state"] in LEDGER_TROUBLES else []
+    of_cell = None if cell is None else health_of_cell.report(cell, settings.cluster.cell, clock_ms)
+    reasons += health_of_cell.troubles(of_cell) if of_cell else []
     reasons += [f"ring {index} {_why_full(ring)}" for index, ring in enumerate(rings) if ring.full]
     situation = of_word(status.situation, len(names))
     document = {
@@ -73,7 +83,8 @@ def report(
         "queues": {
             # The books were read first, so every payment that counts as settled also counts as accepted. The 0 is for
             # a purge in between.
-            "pending": max(0, accepted - totals.payments),
+            # On a cell the books have what others have settled, so it is what this one holds.
+            "pending": of_cell["held"] if of_cell else max(0, accepted - totals.payments),
             "failed": totals.failed.payments,
             # Part of the pending: their outcome has been unknown, or they have been refused, for long.
             "parked": books[layout.BOOKS_PARKED_KEPT_AT],
@@ -104,10 +115,10 @@ def report(
             "deadLetterSeconds": settings.dispatch.dead_letter_seconds,
         },
     }
-    return document if ledger is None else document | {"ledger": ledger}
+    return document | {name: part for name, part in (("ledger", ledger), ("cell", of_cell)) if part is not None}
 
 
-def unready(books: Words, lost: str, ring: Usage, now_ms: int) -> list[str]:
+def unready(books: Words, lost: str, ring: Usage, now_ms: int, *, is_away: bool = False) -> list[str]:
     """Why a process cannot accept payments and have them settled just now; nothing when it can.
 
     Parameters:
@@ -115,9 +126,10 @@ def unready(books: Words, lost: str, ring: Usage, now_ms: int) -> list[str]:
       lost: what has become of the segments, in words; "" when all are whole.
       ring: how full the process's own ring is.
       now_ms: the time by the wall clock.
+      is_away: whether this is a cell that may accept nothing.
     """
     heartbeat_ms = StatusBlock(books).heartbeat_ms
-    reasons = [lost] if lost else []
+    reasons = [*([lost] if lost else []), *(["the store of the cells does not answer"] if is_away else [])]
     reasons += [f"the ring {_why_full(ring)}"] if ring.full else []
     is_down = not heartbeat_ms or now_ms - heartbeat_ms > HEARTBEAT_MS_MAX
     return [*reasons, "dispatcher is down"] if is_down else reasons

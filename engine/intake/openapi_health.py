@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine.cluster_settings import MODE
+from engine.intake import health_of_cell
 from engine.intake.openapi_types import AGE_MS, BOOLEAN, INSTANT_OR_NONE, INTEGER, Json, object_of
 from engine.memory.status import LedgerState
 from engine.settings import Settings
@@ -61,5 +63,6 @@ def schema(settings: Settings) -> Json:
             "rings": {"type": "array", "items": object_of({"full": BOOLEAN, "refused": INTEGER})},
             "limits": object_of(dict.fromkeys(limits, INTEGER)),
             **({"ledger": ledger} if settings.ledger.is_on else {}),
+            **({"cell": health_of_cell.schema()} if settings.storage.durability == MODE else {}),
         }
     )

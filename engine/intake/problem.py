@@ -97,6 +97,14 @@ UNRECORDED: Final = problem(
     503, "The ledger is behind; none of the payments that were accepted is lost.", "", (b"Retry-After", b"1")
 )
 BUSY: Final = problem(503, "The books are busy.", "", (b"Retry-After", b"1"))
+STORE_AWAY: Final = problem(
+    503, "The store of the cells does not answer: it is not known whether this payment is accepted. Send it again.", "",
+    (b"Retry-After", b"1"),
+)  # fmt: skip
+STORE_UNREAD: Final = problem(
+    503, "The store of the cells does not answer, and this cell does not remember the payment.", "",
+    (b"Retry-After", b"1"),
+)  # fmt: skip
 STUCK: Final = problem(503, "Another process stands still with this correlationId.", "", (b"Retry-After", b"1"))
 LOST: Final = problem(503, "The disk has refused what it should keep.", "", (b"Retry-After", b"1"))
 READY: Final = json_answer(b'{"status":"ready"}')

@@ -20,6 +20,7 @@ from engine.intake.http import Http
 from engine.intake.meter import Meter
 from engine.intake.problem import Answer
 from engine.intake.request import Request
+from engine.intake.verdicts import Verdicts
 from engine.logs.logger import Logger
 from engine.memory import clock, layout
 from engine.memory.doorbell import Doorbell
@@ -30,6 +31,7 @@ from engine.ring.ring import LostError, RingWriter
 from engine.settings import Settings
 
 if TYPE_CHECKING:
+    from engine.intake.elsewhere import Elsewhere
     from engine.intake.recorded import Recall, Records
 
 # A refusal that is said at once leaves this process the fewest open requests, and nginx comes here first (least_conn).
@@ -52,12 +54,15 @@ class Server:
         books_words: Words,
         books: BooksReader,
         doorbell: Doorbell,
-        committer: Committer | None = None,
+        committer: Committer | Verdicts | None = None,
         fast_path: FastPath | None = None,
         lost: Callable[[], str] = str,
         meter: Meter | None = None,
         records: Records | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere  # what the store knows of payments; None: this is no cell
+        self._cell = committer if isinstance(committer, Verdicts) else None  # None: this is no cell
         self._settings = settings
         self._acceptor = acceptor
         self._ring = ring
@@ -78,7 +83,7 @@ class Server:
             "/payments",
             self._settings.intake.body_bytes_max,
             check_content_type,
-            self.pay,
+            self.pay if self._cell is None else self.pay_on_cell,
             self._fast_path,
             self._meter,
         )
@@ -108,6 +113,11 @@ class Server:
         except payment.BadPayment as error:
             return problem.bad_request(error.field, error.reason)
         return self._accept(id_high, id_low, cents, asks=self._records is not None)
+
+    def pay_on_cell(self, body: bytes) -> Answer | Later | Held:
+        """As :meth:`pay`, while the cell may accept payments."""
+        assert self._cell is not None
+        return self.pay(body) if self._cell.may_accept else problem.STORE_AWAY
 
     def _accept(self, id_high: int, id_low: int, cents: int, *, asks: bool) -> Answer | Later | Held:
         """``asks``: a payment that may have been here before the rings is first asked for in the ledger."""
@@ -178,23 +188,12 @@ class Server:
             return found
         return problem.has_failed(layout.REASON_NONE if found is None else found.reason)
 
-    def _committed(self, committer: Committer, id_high: int, id_low: int) -> Answer | Later:
-        """202 when the payment is on disk."""
+    def _committed(self, committer: Committer | Verdicts, id_high: int, id_low: int) -> Answer | Later:
+        """202 when the payment is on disk, or in the store."""
         try:
-            place = self._acceptor.place(id_high, id_low)
+            return committer.wait(self._acceptor.place(id_high, id_low))
         except LostError:
             return problem.LOST
-
-        def done() -> Answer | None:
-            try:
-                if place is None or place.is_kept():
-                    return problem.ACCEPTED
-            except LostError:
-                return problem.LOST
-            committer.gather()  # it is in another process's ring, which has not committed it yet
-            return None
-
-        return done() or done
 
     def summary(self, request: Request) -> Answer | Later | Held:
         """GET /payments-summary: held for a moment while the dispatcher listens for answers that are due.
@@ -215,23 +214,27 @@ class Server:
         return self._sums(from_ms, to_ms)
 
     def _sums(self, from_ms: int | None, to_ms: int | None) -> Answer:
+        # Before the books are read: what they are complete until, they have.
+        complete = () if self._cell is None else self._cell.complete_headers(to_ms)
         try:
             sums, resolution_ms = self._books.resolved(from_ms, to_ms)
         except BooksBusyError:
             return problem.BUSY
-        return self._summary(sums, resolution_ms)
+        return self._summary(sums, resolution_ms, *complete)
 
     def _exact(self, sums: tuple[Sum, ...] | None, from_ms: int | None, to_ms: int | None) -> Answer:
         """What the ledger made exact; else what the books know."""
         return self._sums(from_ms, to_ms) if sums is None else self._summary(sums, EXACT_MS)
 
-    def _summary(self, sums: tuple[Sum, ...], resolution_ms: int) -> Answer:
+    def _summary(self, sums: tuple[Sum, ...], resolution_ms: int, *headers: tuple[bytes, bytes]) -> Answer:
         # Written by hand: a float would not hold a large sum to the cent.
         parts = (
             f'"{name}":{{"totalRequests":{total.payments},"totalAmount":{payment.format_cents(total.cents)}}}'
             for name, total in zip(self._names, sums, strict=True)
         )
-        return problem.json_answer(f"{{{','.join(parts)}}}".encode(), *window.resolution_headers(resolution_ms))
+        return problem.json_answer(
+            f"{{{','.join(parts)}}}".encode(), *window.resolution_headers(resolution_ms), *headers
+        )
 
     def status(self, request: Request) -> Answer | Later:
         """GET /payments/{correlationId}/status: from memory; what that does not have, from the ledger."""
@@ -242,6 +245,8 @@ class Server:
         found = self._find(id_high, id_low)
         if isinstance(found, Answer):
             return found
+        if self._elsewhere is not None and (found is None or shown.is_elsewhere(found)):
+            return self._elsewhere.status(id_high, id_low)
         if found is not None:
             return problem.json_answer(shown.document(id_high, id_low, shown.of_memory(found), self._names))
         if self._records is not None:
@@ -286,13 +291,16 @@ class Server:
             self._settings,
             time.time_ns() // 1_000_000,
             clock.read_ms(self._books_words),
+            None if self._cell is None else self._cell.words,
         )
         return problem.json_answer(orjson.dumps(document))
 
     def ready(self, _: Request) -> Answer:
         """GET /readyz: 200 when this process can accept payments, else 503 with the reasons."""
         own = self._acceptor.own_usage()
-        reasons = health.unready(self._books_words, self._lost(), own, time.time_ns() // 1_000_000)
+        is_away = self._cell is not None and not self._cell.may_accept
+        now_ms = time.time_ns() // 1_000_000
+        reasons = health.unready(self._books_words, self._lost(), own, now_ms, is_away=is_away)
         return problem.not_ready(reasons) if reasons else problem.READY
 
     def purge(self, request: Request) -> Answer | Later:

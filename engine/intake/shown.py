@@ -35,6 +35,11 @@ class Shown(NamedTuple):
     settled_cents: int | None
 
 
+def is_elsewhere(found: Payment) -> bool:
+    """Whether memory has no more than the id: on a cell, another one has the payment then, or had it."""
+    return found.state == layout.PARKED or (found.state == layout.COMPLETED and not found.settled_ms)
+
+
 def of_memory(found: Payment) -> Shown:
     """A payment as a slot or a parking place has it."""
     # If a payment waits (again), the dispatcher's words may be an older payment's, or those of a failed attempt.

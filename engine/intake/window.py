@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
 from engine.books.reader import EXACT_MS, UNBOUNDED_MS
+from engine.intake.shown import instant
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -23,6 +24,7 @@ NAME_SHOWN_MAX = 64  # characters of an unknown name that are said again
 
 RESOLUTION_HEADER = "Summary-Resolution"
 RESOLUTION_NONE = "none"
+COMPLETE_HEADER = "Summary-Complete-Until"
 
 # A blank may stand before an offset: a "+" that was not escaped means a blank in a query string.
 INSTANT_PATTERN = re.compile(
@@ -86,6 +88,16 @@ def instant_ms(field: str, text: str) -> int:
     fraction = fraction or ""
     finer = field == "from" and fraction[3:].strip("0") != ""
     return (moment - EPOCH) // MILLISECOND + int(f"{fraction:0<3.3}") + finer
+
+
+def complete_headers(complete_ms: int, to_ms: int) -> tuple[tuple[bytes, bytes], ...]:
+    """What an answer for a window that ends at ``to_ms`` says when other cells may still tell of some of it.
+
+    ``complete_ms``: UTC; the books have all that any cell has settled with an earlier requestedAt.
+    """
+    if to_ms < complete_ms:
+        return ()
+    return ((COMPLETE_HEADER.encode(), (instant(complete_ms) or "").encode() if complete_ms else b"none"),)
 
 
 def resolution_headers(resolution_ms: int) -> tuple[tuple[bytes, bytes], ...]:

@@ -36,8 +36,8 @@ from engine.memory.journal_layout import Kind
 from engine.payment import Payment
 
 # What is taken at once bounds the memory of a batch, also when the database was away for long.
-PAYMENTS_MAX: Final = 2500  # new ones of each ring in a batch
-RECORDS_MAX: Final = 5000  # of the journal in a batch
+PAYMENTS_MAX: Final = 1250  # new ones of each ring in a batch
+RECORDS_MAX: Final = 2500  # of the journal in a batch
 
 
 class Carrier:
@@ -248,7 +248,7 @@ class Carrier:
         view, still_open, begins = self._view, 0, [follower.cursor() for follower in self._followers]
         held = takeover.held(view, begins)
         for row in rows:
-            still_open += row.accepted in held
+            still_open += row.accepted in held and self._cursor.has_open(row)
             if row.accepted not in held and view.find_parked(row.accepted) is None:
                 self._found.append(row._replace(state=UNKNOWN_GAP))
         missing = takeover.missing(view, self._cursor, begins, still_open)

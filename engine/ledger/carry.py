@@ -12,7 +12,8 @@ from engine.ledger.backend import ROW_ERRORS, Errors, Values, driver_error, firs
 from engine.ledger.database import Database, read_cursor, write_cursor
 from engine.ledger.errors import CursorMovedError, OtherEngineError
 from engine.ledger.partitions import day
-from engine.ledger.rows import PURGED, AttemptRow, Batch, Cursor, PaymentRow
+from engine.ledger.rows import PURGED, AttemptRow, Batch, Cursor, PaymentRow, fee_cents
+from engine.memory import layout
 
 SHOWN_CHARACTERS: Final = 2000  # of a row that is set apart, and of the error about it
 
@@ -162,13 +163,19 @@ def _payments(rows: Iterable[PaymentRow], now_ms: int) -> list[Values]:
         before = last.get(key)
         if before is None or row.rank >= before.rank:
             last[key] = row
+    # Taken apart at once, because this is done for every payment. What it waited is less than 0 if the wall clock was
+    # set back between, and it has a fee if it is settled and its processor's fee is known.
     return [
         (
-            row.id, row.era, row.state, row.processor, row.attempts, row.cents, row.accepted_ms, row.requested_ms,
-            row.settled_ms, row.waited_ms, row.fee_ppm, row.fee_cents, row.reason, row.ring, row.position, now_ms,
-            now_ms,
+            identity, era, state, processor, attempts, cents, accepted_ms, requested_ms, settled_ms,
+            None if settled_ms is None else settled_ms - accepted_ms, fee_ppm,
+            None if fee_ppm is None or state != layout.COMPLETED else fee_cents(cents, fee_ppm),
+            reason, ring, position, now_ms, now_ms,
         )
-        for row in last.values()
+        for (
+            era, identity, state, processor, attempts, cents, accepted_ms, requested_ms, settled_ms, fee_ppm, reason,
+            ring, position,
+        ) in last.values()
     ]  # fmt: skip
 
 

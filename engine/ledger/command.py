@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import logging
 import os
 import signal
 import threading
@@ -68,7 +67,6 @@ def opened_to_add(settings: Settings) -> Database:
 
 
 def _carry(settings: Settings) -> int:
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())

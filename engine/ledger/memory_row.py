@@ -14,25 +14,29 @@ def row_of(payment: Payment, ring: int, position: int, era: int, is_current: boo
 
     ``is_current``: whether the era lasts; what was open when it ended is purged. ``fees``: which was valid when.
     """
-    state = payment.state
-    is_sent, is_over = payment.attempts > 0, state in OVER
-    is_dead = payment.is_parked and payment.reason != layout.REASON_NONE
+    # Taken apart at once, because this is done for every payment.
+    (
+        _, id_high, id_low, cents, accepted_ms, state, number, attempts, requested_ms, settled_ms, reason, _, first_ms,
+        is_parked,
+    ) = payment  # fmt: skip
+    is_sent, is_over = attempts > 0, state in OVER
     has_processor = is_sent and state not in (layout.QUEUED, layout.FAILED)
-    processor = payment.processor if has_processor or state == layout.CHARGED_BEFORE else None
-    reason = payment.reason if is_over or is_dead else layout.REASON_NONE
+    processor = number if has_processor or state == layout.CHARGED_BEFORE else None
+    if not is_over and not is_parked:  # an open payment that is parked and has a reason is a dead letter
+        reason = layout.REASON_NONE
     is_charged = processor is not None and state == layout.COMPLETED
     return PaymentRow(
         era,
-        (payment.id_high << 64 | payment.id_low).to_bytes(16, "big"),
+        (id_high << 64 | id_low).to_bytes(16, "big"),
         state if is_over or is_current else PURGED,
         processor,
-        payment.attempts,
+        attempts,
         # Where the amounts differ, what the processor has charged.
-        payment.first_ms if is_over and reason == layout.REASON_AMOUNT else payment.cents,
-        payment.accepted_ms,
-        payment.requested_ms if is_sent or state == layout.CHARGED_BEFORE else None,
-        payment.settled_ms if is_over else None,
-        fees.at(processor, payment.requested_ms) if is_charged and processor is not None else None,
+        first_ms if is_over and reason == layout.REASON_AMOUNT else cents,
+        accepted_ms,
+        requested_ms if is_sent or state == layout.CHARGED_BEFORE else None,
+        settled_ms if is_over else None,
+        fees.at(processor, requested_ms) if is_charged and processor is not None else None,
         reason,
         ring,
         position,

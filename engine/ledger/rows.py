@@ -84,18 +84,6 @@ class PaymentRow(NamedTuple):
         """Which payment it is: its id, and when it was accepted. An id that is accepted again is another payment."""
         return self.id, self.accepted_ms
 
-    @property
-    def waited_ms(self) -> int | None:
-        """From its acceptance until it was done; less than 0 if the wall clock was set back between."""
-        return None if self.settled_ms is None else self.settled_ms - self.accepted_ms
-
-    @property
-    def fee_cents(self) -> int | None:
-        """Its fee; None while it is not settled, or where the processor's fee is not known."""
-        if self.state != layout.COMPLETED or self.fee_ppm is None:
-            return None
-        return fee_cents(self.cents, self.fee_ppm)
-
 
 class AttemptRow(NamedTuple):
     """A request for a payment, or a lookup of it. ``sequence``: of the journal's record that it was sent.
@@ -256,6 +244,10 @@ class Cursor(NamedTuple):
     rings: tuple[RingCursor, ...]
     journal_number: int = 0
     purges: int = 0
+
+    def has_open(self, row: PaymentRow) -> bool:
+        """Whether SQL has this open payment in the slot of ``row``, and not as one that has left it to be parked."""
+        return any(one.ring == row.ring and not one.has_left(row.position) for one in self.rings)
 
 
 class Batch(NamedTuple):

@@ -40,7 +40,8 @@ def missing(view: View, before: Cursor, now: Iterable[RingCursor], still_open: i
 
     Parameters:
       before: how far SQL had the memory of before; now: where the rings begin.
-      still_open: payments that SQL has as open, and that have slots.
+      still_open: payments that SQL has as open in their slots, and that have slots still. One that is tried again after
+        it was parked is not among them: it has come a second time.
     """
     came = sum(ring.ready - ring.forgotten_below for ring in view.rings)
     unseen = came - sum(ring.seen - ring.begin for ring in before.rings)

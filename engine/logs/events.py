@@ -45,7 +45,7 @@ EVENTS: Final = {
     "api_serves": Event("api {index} on {socket}"),
     "api_stopped": Event("api {index} stopped"),
     "fast_path_off": Event("every payment takes the way through Python, at four times the CPU: {reason}"),
-    "package_missing": Event("{package} is not installed, so this process cannot read the ledger: see {lock}"),
+    "package_missing": Event("{package} is not installed, so this process cannot read what is kept in SQL: see {lock}"),
     "request_broke": Event("{path}: {error} at {place}", ("path",)),
     "request_refused": Event("{path} has {status}: {detail}", ("path", "status", "detail")),
     "payment_refused": Event("payment {correlation_id} is refused: {reason}", ("reason",)),
@@ -62,6 +62,12 @@ EVENTS: Final = {
     "dead_letter": Event("payment {correlation_id} becomes a dead letter"),
     "payment_unreadable": Event("{processor}: the answer with status {status} cannot be read", ("processor", "status")),
     "query_unreadable": Event("{processor}: the answer with status {status} cannot be read", ("processor", "status")),
+    # a cell's agent
+    "agent_ready": Event("the agent of cell {cell} is at work"),
+    "agent_stopped": Event("agent stopped"),
+    "cell_stands": Event("this cell {standing} (epoch {epoch}, {living} live, {ahead_ms} ms ahead)", ("standing",)),
+    "store_away": Event("{reason}"),
+    "store_broke": Event("a call to the store could not be made"),
     # ledger, and who reads it
     "memory_renewed": Event("the engine's memory was made anew; the ledger follows it"),
     "database_away": Event("{reason}; trying again"),

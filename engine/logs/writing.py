@@ -74,7 +74,8 @@ def begin(process: str, environment: Mapping[str, str] = os.environ) -> None:
     for old in list(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.WARNING)  # of libraries, which tell at length how they begin
+    logging.getLogger("engine").setLevel(logging.INFO)
     sys.excepthook = _crashed
     threading.excepthook = lambda seen: _crashed(seen.exc_type, seen.exc_value, seen.exc_traceback)
 

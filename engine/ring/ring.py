@@ -10,6 +10,8 @@ holds the next older position of its bucket, and a chain ends at the slots that 
 
 from __future__ import annotations
 
+import secrets
+
 from engine.memory import layout
 from engine.memory.errors import other_version
 from engine.memory.hashing import mix
@@ -265,6 +267,20 @@ class RingWriter(RingReader):
     def note_summary(self, now_ms: int) -> None:
         """Tells the dispatcher that a summary was requested."""
         self.words[layout.RING_SUMMARY_MS_AT] = now_ms
+
+    def take_out(self, position: int) -> None:
+        """Takes a payment out of its slot that was not released: it is not to be paid from here.
+
+        The slot keeps its place in the chain, but nobody finds its id any more, and it has no cents.
+        """
+        assert self.words[RING_READY_AT] <= position < self.words[RING_HEAD_AT]
+        words, at = self.words, self.offset(position)
+        nobody = secrets.randbits(128)
+        words[at + SLOT_ID_HIGH], words[at + SLOT_ID_LOW] = nobody >> 64, nobody & WORD_MAX
+        words[at + SLOT_CENTS] = 0
+        words[at + SLOT_CHECK] = layout.slot_check(
+            position, nobody >> 64, nobody & WORD_MAX, 0, words[at + SLOT_ACCEPTED_MS], words[at + SLOT_ORIGIN]
+        )
 
     def release(self, below: int) -> None:
         """Lets the dispatcher send the positions below ``below``: they are on disk."""

@@ -36,7 +36,7 @@ class ObservedProcessor:
         self._latency = Latency(limits.suspect_ms, took_ms_max)
         self._probes = Probes(limits.probe_interval_ms, limits.probes_max)
         self._health = HealthSchedule(limits.health_interval_ms)
-        self._pause_until_ms = 0  # it has rejected a request: no other is sent before this time
+        self._pause_until_ms = 0  # it has rejected a request, or must rest: no other is sent before this time
         self.concurrency = Concurrency(min(limits.in_flight_min, limits.in_flight_max), limits.in_flight_max)
         self.fee_ppm = fee_ppm
         self.is_paused = False  # a person wants it to get no new payments
@@ -199,6 +199,10 @@ class ObservedProcessor:
         self.concurrency.rejected(len(self._begun))
         self._forget(ticket)
         self._pause_until_ms = now_ms + self._limits.probe_interval_ms
+
+    def rest(self, until_ms: int) -> None:
+        """Nothing may be sent for the first time before this moment, whatever the processor does."""
+        self._pause_until_ms = max(self._pause_until_ms, until_ms)
 
     def dropped(self, ticket: int) -> None:
         """A request's answer is not waited for any more."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from engine.books.writer import seal_log
+from engine.cluster_settings import MODE
 from engine.logs.logger import Logger
 from engine.memory import layout
 from engine.memory.words import PAGE_WORDS
@@ -218,7 +219,16 @@ class Sync(Disk):
         """See the base class."""
 
 
-MODES: dict[str, Durability] = {"memory": Memory(), "disk": Disk(), "sync": Sync()}
+class Cluster(Memory):
+    """`cluster`: what the store has that cells share; memory is only how processes of a cell tell each other.
+
+    So nothing of it is kept for the next start, and a payment may be sent when the store has it.
+    """
+
+    sends_released_only = True
+
+
+MODES: dict[str, Durability] = {"memory": Memory(), "disk": Disk(), "sync": Sync(), MODE: Cluster()}
 
 
 def of(settings: Settings) -> Durability:

@@ -17,7 +17,7 @@ from engine.memory import layout
 # if an engine of an older layout is started again meanwhile, it must not throw away segments that it does not know.
 NEW = f".new{layout.LAYOUT_VERSION}"
 
-_OWN = re.compile(r"-(?:(books)|(ids|journal|acts|metrics)|ring-(0|[1-9][0-9]*))(\.new[0-9]*)?")
+_OWN = re.compile(r"-(?:(books)|(ids|journal|acts|metrics|cell)|ring-(0|[1-9][0-9]*))(\.new[0-9]*)?")
 
 
 def books_name(engine: str) -> str:
@@ -48,6 +48,11 @@ def acts_name(engine: str) -> str:
 def metrics_name(engine: str) -> str:
     """Name of the metrics, which are an aid too. They are in shared memory, wherever the other segments are."""
     return f"{engine}-metrics"
+
+
+def cell_name(engine: str) -> str:
+    """Name of the memory between a cell's agent, API processes and dispatcher, in shared memory too."""
+    return f"{engine}-cell"
 
 
 def lock_name(engine: str) -> str:

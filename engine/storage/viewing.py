@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 from engine.books.levels import Shape, check_books, shape_of
-from engine.memory import journal_layout, layout, metrics_layout
+from engine.cluster_settings import MODE
+from engine.memory import cell_layout, journal_layout, layout, metrics_layout
 from engine.memory.words import SECTOR_WORDS, WORD_BYTES, Words
 from engine.ring.ring import check_ring
 from engine.settings import Settings
@@ -28,6 +29,7 @@ class Seen(NamedTuple):
     rings: list[Words]
     journal: Words | None
     metrics: Words | None
+    cell: Words | None = None
 
 
 @contextlib.contextmanager
@@ -47,12 +49,15 @@ def seen(settings: Settings) -> Iterator[Seen]:
         rings = [look(names.ring_name(name, index)) for index in range(settings.host.api_processes)]
         whole = [ring for ring in rings if ring is not None and _is_ring(ring)]
         journal, metrics = look(names.journal_name(name)), look(names.metrics_name(name), SHARED_MEMORY_DIRECTORY)
+        is_cell = settings.storage.durability == MODE
+        cell = look(names.cell_name(name), SHARED_MEMORY_DIRECTORY) if is_cell else None
         yield Seen(
             books,
             shape_of(books) if books is not None else None,
             whole if len(whole) == len(rings) else [],
             journal if journal is not None and _is_journal(journal) else None,
             metrics if metrics is not None and metrics_layout.is_usable(metrics) else None,
+            cell if cell is not None and cell_layout.is_usable(cell) else None,
         )
 
 

@@ -36,7 +36,7 @@ class Stop:
 def stop_all(
     settings: Settings, children: Sequence[Child], stop: Stop, pending: Callable[[], int], *, forgets: bool
 ) -> None:
-    """Ends all processes: nginx, the API processes, the dispatcher, then ledger, console and simulated processors.
+    """Ends all processes: nginx, the API processes, the dispatcher, then what stands beside and simulated processors.
 
     Parameters:
       stop: once it is hurried, all that is left is killed. A kill loses nothing that was accepted.
@@ -79,7 +79,7 @@ def _are_not(pending: int) -> str:
 def _place(child: Child) -> int:
     if child.name.startswith("processors"):
         return 3
-    return {"nginx": 0, "dispatcher": 2, "ledger": 3, "console": 3}.get(child.name, 1)
+    return {"nginx": 0, "dispatcher": 2, "agent": 3, "ledger": 3, "console": 3}.get(child.name, 1)
 
 
 def _wait(child: Child, seconds: float, stop: Stop) -> None:

@@ -21,11 +21,12 @@ from typing import NamedTuple
 from engine import settings as settings_module
 from engine.logs import writing
 from engine.logs.logger import Logger
+from engine.memory import cell_layout
 from engine.memory.errors import SegmentError
 from engine.memory.status import StatusBlock
 from engine.memory.words import Words
 from engine.settings import Settings
-from engine.storage import mapping, pages, remembered
+from engine.storage import cells, mapping, pages, remembered
 from engine.storage.remembered import Remembered
 from engine.storage.segment import HeldError, Segment
 from engine.supervise import alive, beside, greeting, nginx, others, second, simulated
@@ -121,9 +122,10 @@ def _words(simulate: bool) -> str:
 def _serve(settings: Settings, ready: _Ready) -> int:
     """Starts everything and tends it until a signal; returns the exit code."""
     place, (books, *rings) = ready.place, ready.segments
-    metrics = pages.open_to_write(settings)
+    metrics, cell = pages.open_to_write(settings), cells.open_cell(settings, books)
+    words = [None if one is None else one.words for one in (metrics, cell)]
     try:
-        children = _children(settings, place, books.words, ready.spots, metrics.words if metrics else None)
+        children = _children(settings, place, books.words, ready.spots, *words)
     except (UpError, nginx.ConfError) as error:
         writing.fail(error)
         return 1
@@ -151,6 +153,8 @@ def _serve(settings: Settings, ready: _Ready) -> int:
         return 0
     finally:
         pending = partial(_pending, settings, books, rings)
+        if cell is not None:  # its books have what all cells have settled
+            pending = partial(cell.words.__getitem__, cell_layout.HELD_AT)
         stop_all(settings, children, stop, pending, forgets=ready.forgets)
 
 
@@ -173,6 +177,7 @@ def _memory(settings: Settings) -> Iterator[list[Segment]]:
         for segment in (books, *rings):
             kept.callback(segment.close)
         mapping.hold(books, "a dispatcher is at work")
+        cells.check_whose(settings, books, rings)
         mapping.check_processors(settings, books, rings)
         books.unlock()
         yield [books, *rings]
@@ -201,7 +206,12 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> None:
 
 
 def _children(
-    settings: Settings, place: Place, books: Words, spots: list[Spot], counts: Words | None = None
+    settings: Settings,
+    place: Place,
+    books: Words,
+    spots: list[Spot],
+    counts: Words | None = None,
+    cell: Words | None = None,
 ) -> list[Child]:
     """All processes, in the order of starting, but that those beside the way of a payment come last."""
     if shutil.which("nginx") is None and not Path("/usr/sbin/nginx").exists():
@@ -217,6 +227,9 @@ def _children(
         command = [*python, "api", "--index", str(index)]
         serves = partial(alive.answers, settings.host.api_socket(index))
         children.append(Child(f"api {index}", command, environment, serves=serves))
+    if cell is not None:
+        beats = Heartbeat(lambda: cell[cell_layout.HEARTBEAT_MS_AT])
+        children.append(Child("agent", [*python, "agent"], environment, serves=beats))
     if settings.ledger.is_on:
         children.append(Child("ledger", [*python, "ledger"], environment))
     if settings.ledger.reconcile_seconds:

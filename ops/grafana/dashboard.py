@@ -233,12 +233,27 @@ PROCESSES: Final = (
           Query(f"increase(engine_console_wrong_keys_total{{{ALL}}}[10m])", "wrong"),
           Query(f"increase(engine_console_slowed_requests_total{{{ALL}}}[10m])", "not looked at"), width=12),
 )  # fmt: skip
+CELL: Final = (
+    Panel("State of the cell", "state-timeline", "none", "Only one that lives accepts payments.",
+          [Query(f"engine_cell_state{{{ALL}}} == 1", "{{instance}} {{state}}")], width=8),
+    lines("Cells that live", "none", "As each of them was told by the store.",
+          Query(f"engine_cells_living{{{ALL}}}", "{{instance}}"), width=8),
+    lines("How far a cell is behind", "s", "The store's last answer, the agent's last pass, books, clock.",
+          Query(f"engine_cell_heard_age_seconds{{{ALL}}}", "heard"),
+          Query(f"engine_cell_agent_age_seconds{{{ALL}}}", "agent"),
+          Query(f"engine_cell_books_age_seconds{{{ALL}}}", "books"),
+          Query(f"engine_cell_clock_ahead_seconds{{{ALL}}}", "clock"), width=8),
+    lines("Payments of a cell", "none", "Open ones that it holds, and those among them that never move.",
+          Query(f"engine_cell_held_payments{{{ALL}}}", "held"),
+          Query(f"engine_cell_adopted_payments{{{ALL}}}", "adopted pins"), width=8),
+)  # fmt: skip
 ROWS: Final = (
     ("Money", MONEY, False),
     ("Objectives", OBJECTIVES, False),
     ("The way of a payment", FLOW, False),
     ("Processor $processor", PROCESSOR, True),
     ("The record, and its comparison with processors", RECORDS, False),
+    ("Cells (ENGINE_DURABILITY=cluster)", CELL, False),
     ("Room", ROOM, False),
     ("Processes", PROCESSES, False),
 )

@@ -66,15 +66,16 @@ def forget(writer: BooksWriter) -> None:
     writer.commit()
 
 
-def forget_held(writer: BooksWriter) -> None:
+def settle_held(writer: BooksWriter) -> None:
     writer.begin(START_MS)
-    writer.forget()
     writer.hold()
+    writer.settle(0, START_MS, 1000)
+    writer.settle(1, START_MS - 1500, 20)
     writer.put(1, SLOT_WORD, 42)
     writer.commit()
 
 
-WORKS: list[Work] = [settle_three, a_little_later, much_later, days_later, forget, forget_held]
+WORKS: list[Work] = [settle_three, a_little_later, much_later, days_later, forget, settle_held]
 
 
 def used_books() -> memoryview[int]:

@@ -106,7 +106,13 @@ def read_until(connection: socket.socket, text: bytes) -> bytes:
     return found
 
 
-@pytest.mark.parametrize("said", [b"", HEAD, HEAD + b"\r\n{"])
+def test_who_never_says_anything_is_let_go_without_a_word(server: uvicorn.Server) -> None:
+    server.config.timeout_keep_alive = 1
+    with connections(server.config.port, 1) as (one,):
+        assert one.recv(1) == b""  # a browser would take a 408 for the answer to what it asks next
+
+
+@pytest.mark.parametrize("said", [HEAD, HEAD + b"\r\n{"])
 def test_a_request_that_does_not_arrive_is_ended(
     server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, said: bytes
 ) -> None:

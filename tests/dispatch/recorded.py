@@ -29,6 +29,7 @@ class Network:
         self._ended: list[tuple[Attempt, Outcome]] = []
         self.words: list[Word] = []
         self.heard = 0  # ends that the loop has taken
+        self.asked: list[int] = []  # queries for health
 
     def send(self, attempt: Attempt) -> None:
         self.sent.append(attempt)
@@ -44,7 +45,7 @@ class Network:
         return ended, words
 
     def ask_health(self, processor: int) -> None:
-        pass
+        self.asked.append(processor)
 
     def ask_fee(self, processor: int) -> None:
         pass

@@ -309,13 +309,6 @@ def doctor(variables: dict[str, str], *words: str) -> tuple[int, list[Finding]]:
     ]
 
 
-def ledger_alone_is_wrong(variables: dict[str, str]) -> bool:
-    """A busy machine has a processor slow for a moment; that is said too, and goes by."""
-    code, found = doctor(variables)
-    assert code == 1 and "ledger" in wrongs(found)
-    return wrongs(found).keys() == {"ledger"}
-
-
 def test_a_good_deployment_has_nothing_wrong_and_a_ledger_of_another_engine_is_found(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
     with (
@@ -332,7 +325,9 @@ def test_a_good_deployment_has_nothing_wrong_and_a_ledger_of_another_engine_is_f
         assert sum(len(list(one.charged())) for one in (simulated.default, simulated.fallback)) == 1
 
         for other in (f"sqlite:///{tmp_path}/none.db", "postgresql://nobody@127.0.0.1:1/none"):
-            wait_until(lambda: ledger_alone_is_wrong(variables | {"ENGINE_LEDGER_URL": other}), 60, other)  # noqa: B023
+            code, found = doctor(variables | {"ENGINE_LEDGER_URL": other})
+            # On a busy machine a processor may be slow for a moment, which is said of what serves.
+            assert code == 1 and wrongs(found).keys() - {"serving"} == {"ledger"}
     code, found = doctor(variables | {"ENGINE_NAME": "another"})
     assert code == 1 and "another" in wrongs(found)["ledger"]
 

@@ -279,8 +279,13 @@ def test_a_fee_is_rounded_half_up_to_a_cent(cents: int, ppm: int, fee: int) -> N
     assert fee_cents(cents, ppm) == fee
 
 
-def test_only_a_settled_payment_has_a_fee() -> None:
-    assert payment(0).fee_cents == 100
-    assert payment(0, state=layout.CHARGED_BEFORE).fee_cents is None
-    assert payment(0, fee_ppm=None).fee_cents is None
-    assert payment(0, settled_ms=None).waited_ms is None
+def test_only_a_settled_payment_has_a_fee_and_only_one_that_is_over_has_waited(carrier: Carrier) -> None:
+    payments = [
+        payment(0), payment(1, state=layout.CHARGED_BEFORE), payment(2, fee_ppm=None),
+        payment(3, state=layout.QUEUED, settled_ms=None), payment(4, settled_ms=payment(4).accepted_ms - 7),
+    ]  # fmt: skip
+    carrier.carry(payments=payments)
+    carried = {row["id"]: row for row in rows(carrier.database, schema.payment)}
+    found = [carried[one.id] for one in payments]
+    assert [row["fee_cents"] for row in found] == [100, None, None, None, 100]
+    assert [row["waited_ms"] for row in found] == [20, 20, 20, None, -7]

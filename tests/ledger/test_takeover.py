@@ -9,11 +9,13 @@ import pytest
 
 from engine import settings as settings_module
 from engine.ledger import carrier, schema
-from engine.ledger.rows import PURGED, UNKNOWN_GAP
+from engine.ledger.rows import PURGED, UNKNOWN_GAP, RingCursor
 from engine.memory import layout
 from engine.memory.errors import SegmentError
 from engine.storage import mapping
 from tests.dispatch.recorded import Place
+from tests.ledger import making
+from tests.ledger.making import payment
 from tests.ledger.test_carrier import Ledger, charge_all, identity
 
 SLOTS, FEWER = 128, 64
@@ -169,3 +171,12 @@ def test_a_second_purge_does_not_move_payments_that_were_not_carried_yet(
         ledger.restart()
     eras = [(era, int.from_bytes(one, "big") & 0xFF) for era, one in ledger.payments("era", "id")]
     assert eras == [(1, number) for number in range(1, 7)] + [(2, 7), (2, 8)]
+
+
+def test_a_payment_that_has_left_its_slot_to_be_parked_is_not_open_in_it() -> None:
+    """If it was tried again, it is in another slot now, which SQL has not seen: it would be counted twice."""
+    rings = RingCursor(0, 4, 9, ((6, 8),)), RingCursor(2, 0, 3)
+    cursor = making.cursor()._replace(rings=rings)
+    seen = [*((0, at) for at in range(9)), (1, 0), *((2, at) for at in range(3))]
+    found = [(ring, at) for ring, at in seen if cursor.has_open(payment(0, ring=ring, position=at))]
+    assert found == [(0, 4), (0, 5), (0, 8), (2, 0), (2, 1), (2, 2)]

@@ -29,10 +29,11 @@ Out = Callable[[], str]
 def out(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """Says what was written to standard error since the last time; logging is as it was afterwards."""
     root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook)
-    handlers, level = list(root.handlers), root.level
+    handlers, level, own = list(root.handlers), root.level, logging.getLogger("engine").level
     yield lambda: capsys.readouterr().err
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("engine").setLevel(own)
     sys.excepthook, threading.excepthook = hooks
 
 
@@ -90,6 +91,14 @@ def test_lines_of_libraries_and_errors_that_nobody_has_caught_have_the_schema(ou
     assert (library["event"], library["logger"]) == ("library", "sqlalchemy.pool")
     assert crashed["event"] == "crashed" and "test_writing.py" in crashed["traceback"]
     assert "sesame" not in text
+
+
+def test_what_libraries_tell_at_length_is_not_written_and_their_warnings_are(out: Out) -> None:
+    writing.begin("reconcile", {"ENGINE_LOG_FORMAT": "json"})
+    logging.getLogger("alembic.runtime.plugins").info("setup plugin %s", "alembic.autogenerate.schemas")
+    logging.getLogger("alembic.runtime.plugins").warning("it is old")
+    log.info("stopped", what="")
+    assert [line["event"] for line in lines(out())] == ["library", "stopped"]
 
 
 def test_structlog_and_our_own_runner_write_the_same(out: Out) -> None:

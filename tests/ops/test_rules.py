@@ -13,6 +13,7 @@ import yaml
 from engine.console.exposition import BOUNDS
 from engine.console.families import BY_NAME, Kind
 from engine.memory import metrics_layout
+from engine.memory.cell_layout import Standing
 from engine.routing.state import ProcessorState
 from engine.settings import VARIABLES
 from tests.ops.conftest import Promtool
@@ -91,7 +92,7 @@ def test_rules_name_what_exists(rule: dict[str, Any]) -> None:
     assert set(re.findall(r'name="([^"]+)"', text)) <= {variable.name for variable in VARIABLES}
     reasons = {one.label for one in metrics_layout.REFUSALS} | {"full"}
     assert {word for words in re.findall(r'reason=~"([^"]+)"', text) for word in words.split("|")} <= reasons
-    states = {state.name.lower() for state in ProcessorState}
+    states = {state.name.lower() for state in (*ProcessorState, *Standing)}
     assert {word for words in re.findall(r'state=~?"([^"]+)"', text) for word in words.split("|")} <= states
 
 
@@ -129,6 +130,13 @@ def runbooks() -> dict[str, str]:
 def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
     anchors = {one["annotations"]["runbook_url"].partition("#")[2] for one in alerts().values()}
     assert anchors == {heading.lower() for heading in runbooks()}
+
+
+def test_the_handbook_says_of_each_alert_whether_it_has_fired_for_real() -> None:
+    followed, _, rest = HANDBOOK.read_text().partition("\n## Followed\n")[2].partition("**Tried on series alone**")
+    fired = {word for line in followed.splitlines() if "FIRES" in line for word in re.findall(r"\w+", line)}
+    alone = set(re.findall(r"\w+", rest.partition("\n\n")[0]))
+    assert {name for name in alerts() if (name in fired) == (name in alone)} == set()
 
 
 @pytest.mark.parametrize("name", runbooks())

@@ -125,6 +125,7 @@ def test_over_tls_every_answer_has_hsts_and_without_it_none_has(
         assert found.headers.get_all(name) == same.headers.get_all(name) == [value]
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 def test_an_old_version_of_tls_and_plain_http_find_nothing_at_this_port(shop: tuple[int, int], certified: Path) -> None:
     old = trusting(certified, ssl.TLSVersion.TLSv1_2)
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1

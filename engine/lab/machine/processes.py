@@ -9,6 +9,7 @@ PROC = Path("/proc")
 
 SUPERVISOR = "supervisor"
 DISPATCHER = "dispatcher"
+AGENT = "agent"
 LEDGER = "ledger"
 DATABASE = "database"  # the server of the ledger's database; the ledger's own process in it
 DATABASE_BACKEND = "database backend"
@@ -31,6 +32,8 @@ def role(words: list[str]) -> str:
         return "" if "shutting down" in line else NGINX_WORKER
     if words[2:4] == ["engine", "dispatch"]:
         return DISPATCHER
+    if words[2:4] == ["engine", "agent"]:
+        return AGENT
     if words[2:4] == ["engine", "ledger"]:
         return LEDGER
     if words[2:4] == ["engine", "console"]:

@@ -27,18 +27,19 @@ class Counted:
 
     def __init__(self) -> None:
         self.entries: dict[int, list[Entry]] = {}
+        self.has_room = True
 
     def count(self, cell: int, entry: Entry) -> None:
-        """See :class:`engine.cluster.agent.Books`."""
+        """See :class:`engine.cluster.books.Books`."""
         self.entries.setdefault(cell, []).append(entry)
 
     def replace(self, cell: int, folded: Folded) -> None:
-        """See :class:`engine.cluster.agent.Books`. Nothing is folded here but by a purge, which leaves no sums."""
+        """See :class:`engine.cluster.books.Books`. Nothing is folded here but by a purge, which leaves no sums."""
         assert not folded.sums
         self.entries[cell] = []
 
     def forget(self) -> None:
-        """See :class:`engine.cluster.agent.Books`."""
+        """See :class:`engine.cluster.books.Books`."""
         self.entries.clear()
 
     def settled(self) -> list[tuple[bytes, int, int, int]]:
@@ -206,5 +207,5 @@ class Machine:
             self._around.ask_health(self, action, is_late)
         elif isinstance(action, HealthTold):
             self.told_health += 1
-        else:
+        elif isinstance(action, Reply):
             self._around.reply(self, action)
