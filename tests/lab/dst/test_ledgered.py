@@ -1,9 +1,8 @@
-"""The simulated ledger: its model of SQL does what the real one does, and its runs reach what they are for."""
+"""The simulated ledger: its model of SQL does what the real one does, and words change while they are read."""
 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from engine.lab.dst.ledgered import BEST, OFF, REQUIRE, ReadWords, Stands
+from engine.lab.dst.ledgered import OFF, ReadWords, Stands
 from engine.lab.dst.memory import NEVER, UNTOLD, Points, shared_words
-from engine.lab.dst.reach import reached
 from engine.lab.dst.seed import run_seed
 from engine.lab.dst.sql import ENGINE, Sql
 from engine.lab.dst.world import World
@@ -26,10 +24,6 @@ from engine.memory.acts_layout import Act, Result
 SEEDS = range(20_000, 20_060)
 UNKNOWN = 1072  # a seed in which a parked place is given away before SQL has that its payment was charged
 RETRIED = 2032  # a seed in which a payment that has failed is tried again
-REACHED = {
-    **dict.fromkeys(("is killed ledger", "the ledger looks", "the journal is made anew", "SQL is away"), 10),
-    **dict.fromkeys(("gap: journal", "gap: ring", "purged rows", "eras after the first", "UNRECORDED"), 3),
-}
 
 
 def rows(database: Database, table: sa.Table, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
@@ -86,19 +80,6 @@ def test_the_model_of_sql_reopens_what_is_tried_again_as_sql_does(tmp_path: Path
     acts = [act for batch in sql.carried for act in batch.acts]
     assert any(act.act == Act.RETRY and act.result == Result.DONE for act in acts)
     carry_and_compare(sql, tmp_path / "ledger.db")
-
-
-@pytest.mark.timeout(300)
-def test_seeds_with_a_ledger_reach_what_they_are_for() -> None:
-    counts: Counter[str] = Counter()
-    for seed in SEEDS:
-        result = run_seed(seed)
-        assert result.failure is None, f"seed {seed}: {result.failure}"
-        counts += reached(result.world)
-        counts[result.world.ledger.plan.mode] += 1
-    for what, least in REACHED.items():
-        assert counts[what] >= least, f"{what}: {counts[what]}"
-    assert min(counts[OFF], counts[BEST], counts[REQUIRE]) > 5
 
 
 @pytest.mark.parametrize("before", range(1, 5))

@@ -13,6 +13,7 @@ import pytest
 
 from engine.connectors.answers import Verdict
 from engine.lab.dst import command, world
+from engine.lab.dst.ledgered import BEST, OFF, REQUIRE
 from engine.lab.dst.mutants import MUTANTS, mutated
 from engine.lab.dst.plan import draw
 from engine.lab.dst.reach import reached
@@ -41,6 +42,9 @@ REACHED = {
     **dict.fromkeys(("dead letter: contradictory answers", "dead letter: internal error"), SELDOM),
     **dict.fromkeys(("PAUSE DONE", "RESUME DONE", "ASK DONE", "RETRY NOT_DEAD"), OFTEN),
     **dict.fromkeys(("RETRY DONE", "RETRY MAY_BE_CHARGED"), SELDOM),
+    **dict.fromkeys((OFF, BEST, REQUIRE), OFTEN),  # what the ledger is
+    **dict.fromkeys(("is killed ledger", "the ledger looks", "the journal is made anew", "SQL is away"), OFTEN),
+    **dict.fromkeys(("gap: journal", "gap: ring", "purged rows", "eras after the first", "UNRECORDED"), OFTEN),
     "dead letter: no lookup to be had": 1,
     "CHARGED DONE": 1,
 }
@@ -60,6 +64,7 @@ def test_hundreds_of_seeds_pass_and_they_reach_what_they_are_for() -> None:
         result = run_seed(seed)
         assert result.failure is None, f"seed {seed}: {result.failure}"
         counts += reached(result.world)
+        counts[result.world.ledger.plan.mode] += 1
     for what, least in REACHED.items():
         assert counts[what] >= least, f"{what}: {counts[what]}"
 
