@@ -35,7 +35,7 @@ from tests.ledger.making import NOW_MS, attempt, payment
 from tests.reconcile import planted
 from tests.reconcile.world import NAMES, STRETCH, World
 
-COUNT = 400
+COUNT = 200
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def test_sums_beyond_63_bits_are_compared_exactly(ledger: Database) -> None:
 
 
 def test_of_fifty_that_are_planted_all_are_found_that_sums_or_lookups_can_show(ledger: Database) -> None:
-    world = planted.world_of(ledger, 2000, seed=50)
+    world = planted.world_of(ledger, 1000, seed=50)
     all_of_them = planted.plant(world)
     run, _ = world.reconcile(planted.SPAN)
     found = [one for one in all_of_them if planted.is_found(one, world.open())]
