@@ -31,7 +31,9 @@ def test_an_old_name_goes_on_working_with_a_warning(caplog: pytest.LogCaptureFix
         caplog.clear()
         value = variable.low if isinstance(variable.default, int) else variable.default
         assert settings.read({name: str(value)}).value(variable) == value
-        assert caplog.messages == [f"{name} is called {variable.name} now"]
+        # What other tests have kept back by its number comes with the next line, whichever that is.
+        said = [text for text in caplog.messages if not text.startswith("and ")]
+        assert said == [f"{name} is called {variable.name} now"]
         with pytest.raises(SettingsError, match=f"{name} is the old name of {variable.name}, and both are set"):
             settings.read({name: str(value), variable.name: str(value)})
     assert "ENGINE_LATE_MS" in old

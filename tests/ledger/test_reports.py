@@ -31,7 +31,17 @@ from engine.ledger.database import Database, open_ledger
 from engine.ledger.latest import Latest, latest, latest_text
 from engine.ledger.report_command import moment
 from engine.ledger.reports import REPORTS, STEPS_MS, Column, Kind, Report, Stretch
-from engine.ledger.rows import AttemptRow, Batch, EraRow, FeeRow, HealthRow, PaymentRow, ProcessorStateRow, SampleRow
+from engine.ledger.rows import (
+    AttemptRow,
+    Batch,
+    EraRow,
+    FeeRow,
+    HealthRow,
+    PaymentRow,
+    ProcessorStateRow,
+    SampleRow,
+    fee_cents,
+)
 from engine.memory import layout
 from engine.processors import rounded
 from tests.ledger import making
@@ -114,11 +124,11 @@ def test_payments(filled: Database, step: str) -> None:
     for (at_ms,), rows in steps(ROWS.payments, lambda row: (row.accepted_ms,), stretch).items():
         states = Counter(row.state for row in rows)
         done = [row for row in rows if row.state == layout.COMPLETED]
-        waits = [row.waited_ms for row in done]
+        waits = [row.settled_ms - row.accepted_ms for row in done if row.settled_ms is not None]
         expected.append(
             {"time": at_ms, "accepted": len(rows), "amount_cents": sum(row.cents for row in rows),
              "completed": states[2], "failed": states[3], "open": states[0] + states[1], "charged_before": states[5],
-             "fee_cents": sum(row.fee_cents for row in done), "waited_mean_ms": sum(waits) // len(waits),
+             "fee_cents": sum(fee_cents(row.cents, row.fee_ppm or 0) for row in done), "waited_mean_ms": sum(waits) // len(waits),
              "waited_max_ms": max(waits)}
         )  # fmt: skip
     assert made(filled, "payments", stretch) == expected and expected

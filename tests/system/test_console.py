@@ -30,6 +30,7 @@ SCRAPE_CPU_SECONDS_MAX = 0.02
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # Shown only while there is something to show, or where it is switched on.
 SOMETIMES = {"engine_health_failing", "engine_health_age_seconds"}
+SOMETIMES |= {family.name for family in FAMILIES if family.name.startswith("engine_cell")}
 
 
 class Console:
