@@ -128,8 +128,8 @@ def test_payments(filled: Database, step: str) -> None:
         expected.append(
             {"time": at_ms, "accepted": len(rows), "amount_cents": sum(row.cents for row in rows),
              "completed": states[2], "failed": states[3], "open": states[0] + states[1], "charged_before": states[5],
-             "fee_cents": sum(fee_cents(row.cents, row.fee_ppm or 0) for row in done), "waited_mean_ms": sum(waits) // len(waits),
-             "waited_max_ms": max(waits)}
+             "fee_cents": sum(fee_cents(row.cents, row.fee_ppm or 0) for row in done),
+             "waited_mean_ms": sum(waits) // len(waits), "waited_max_ms": max(waits)}
         )  # fmt: skip
     assert made(filled, "payments", stretch) == expected and expected
 
