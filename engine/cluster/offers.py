@@ -12,6 +12,7 @@ from typing import Final
 from engine.cluster.actions import Reply, ReplyTo
 from engine.cluster.calls import Operation
 from engine.cluster.cell import Cell, Moment
+from engine.correlation import id_bytes
 from engine.memory import cell_layout, layout
 from engine.memory.words import Words
 from engine.ring.ring import RingReader
@@ -62,7 +63,7 @@ class Offers:
 
     def _offer(self, now: Moment, index: int, ring: RingReader, position: int) -> None:
         words, at = ring.words, ring.offset(position)
-        payment = (words[at + layout.SLOT_ID_HIGH] << 64 | words[at + layout.SLOT_ID_LOW]).to_bytes(16, "big")
+        payment = id_bytes(words[at + layout.SLOT_ID_HIGH], words[at + layout.SLOT_ID_LOW])
         cents = words[at + layout.SLOT_CENTS]
         if (payment, cents) in self._open:
             self._write(index, position, cell_layout.AWAY)

@@ -17,6 +17,7 @@ from engine.cluster.calls import ANSWER_MS_MAX
 from engine.cluster.cell import Moment
 from engine.cluster.held import Held, Stage
 from engine.cluster.values import NO_PROCESSOR, Entry, Folded, Kind, Outcome
+from engine.correlation import halves, id_bytes
 from engine.link import mail, messages
 from engine.link.mail import Receiver, Sender
 from engine.link.messages import ToAgent, ToDispatcher
@@ -150,7 +151,7 @@ class Relay:
 
     def _pin(self, now: Moment, message: Message) -> None:
         ticket, high, low, processor, requested_ms = message[:5]
-        payment = _id(high, low)
+        payment = id_bytes(high, low)
         held = self._cell.held.get(payment)
         if held is None or held.stage in (Stage.PINNING, Stage.ENDING):
             self._send(ToDispatcher.UNSENT, ticket, 1)
@@ -163,11 +164,11 @@ class Relay:
             self._send(ToDispatcher.UNSENT, ticket, 0)
 
     def _refused(self, now: Moment, message: Message) -> None:
-        self._cell.refused(now, _id(*message[:2]))
+        self._cell.refused(now, id_bytes(*message[:2]))
 
     def _end(self, now: Moment, message: Message) -> None:
         high, low, kind, processor, requested_ms, reason = message[:6]
-        payment = _id(high, low)
+        payment = id_bytes(high, low)
         outcome = Outcome(payment, Kind(kind), _number(processor), requested_ms, now.wall_ms, reason)
         if not self._cell.conclude(outcome):
             held = self._cell.held.get(payment)
@@ -179,11 +180,9 @@ class Relay:
         self._agent.share_health(AskHealth(processor, granted_ms), OK, _HEALTH.pack(is_failing, min_response_ms))
 
     def _hand_over(self, held: Held) -> None:
-        number = int.from_bytes(held.id, "big")
         pin = held.pin
         where = (0, 0) if pin is None or held.stage is Stage.FREE else (1 + pin.processor, pin.requested_ms)
-        high, low = number >> 64, number & WORD_MAX
-        self._send(ToDispatcher.TAKE, high, low, held.cents, held.accepted_ms, *where)
+        self._send(ToDispatcher.TAKE, *halves(held.id), held.cents, held.accepted_ms, *where)
 
     def _send(self, kind: ToDispatcher, *rest: int) -> None:
         self._sender.send(messages.head(kind, self._term), *rest)
@@ -193,10 +192,6 @@ def _unpacked(body: bytes) -> tuple[int, int]:
     """Of an answer that cells share: whether the processor fails, and its least response time in ms."""
     is_failing, min_response_ms = _HEALTH.unpack(body)
     return is_failing, min_response_ms
-
-
-def _id(high: int, low: int) -> bytes:
-    return (high << 64 | low).to_bytes(16, "big")
 
 
 def _word(processor: int) -> int:

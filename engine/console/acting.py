@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 from engine.books.reader import BooksBusyError
 from engine.console.keys import Key, Role
 from engine.console.problem import BadRequestError, ConflictError, ForbiddenError
+from engine.correlation import halves
 from engine.ledger.acts import ActionRow, ItemRow
 from engine.ledger.database import wall_ms
 from engine.ledger.errors import LedgerError
@@ -28,7 +29,7 @@ from engine.logs.logger import Logger
 from engine.memory.acts_layout import Act, Command, Result
 from engine.memory.errors import SegmentError
 from engine.operate import memory
-from engine.operate.carrying import SENTENCES, Outcome, commands, halves, items
+from engine.operate.carrying import SENTENCES, Outcome, commands, items
 from engine.operate.command import RATE, performed
 from engine.operate.selection import Plan, Selection, plan
 from engine.operate.text import WORDS

@@ -9,7 +9,7 @@ from typing import Any, Final
 from engine.acts import rules
 from engine.books.reader import BooksBusyError
 from engine.console.recorded import at
-from engine.correlation import format_id
+from engine.correlation import format_id, halves
 from engine.ledger.database import wall_ms
 from engine.ledger.report_text import amount
 from engine.ledger.rows import OPEN
@@ -17,7 +17,7 @@ from engine.memory import layout
 from engine.memory.acts_layout import Act, Result
 from engine.memory.errors import SegmentError
 from engine.operate import memory as operate_memory
-from engine.operate.carrying import SENTENCES, halves
+from engine.operate.carrying import SENTENCES
 from engine.operate.selection import Selection, dead_letters
 from engine.operate.text import WORDS, why
 from engine.payment import Payment

@@ -9,8 +9,8 @@ import orjson
 
 from engine.console.acting import ACTS, ON_PROCESSORS, WITH_EVIDENCE, Wish
 from engine.console.problem import BadRequestError
+from engine.correlation import halves
 from engine.ledger.database import wall_ms
-from engine.operate.carrying import halves
 from engine.operate.command import WHYS, WORDS_MAX
 from engine.operate.selection import FAILED, UNKNOWN, Selection
 

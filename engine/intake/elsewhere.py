@@ -7,11 +7,12 @@ from typing import Final
 
 from engine.cluster.store import Store
 from engine.cluster.values import NO_PROCESSOR, Epoch, Kept, Kind, StoreError
+from engine.correlation import id_bytes
 from engine.intake import problem, shown
 from engine.intake.held import Later
 from engine.intake.problem import Answer
 from engine.intake.questions import Kind as Question
-from engine.intake.questions import Questions
+from engine.intake.questions import Questions, answered
 from engine.intake.shown import Shown
 from engine.memory import cell_layout, layout
 from engine.memory.words import Words
@@ -40,22 +41,16 @@ class Elsewhere:
 
     def status(self, id_high: int, id_low: int) -> Answer | Later:
         """What became of a payment, whichever cell has it."""
-        identity = (id_high << 64 | id_low).to_bytes(16, "big")
+        identity = id_bytes(id_high, id_low)
         ticket = self._questions.ask(Question.LOOK, FIND_SECONDS, lambda: self._find(identity))
-        if ticket is None:
-            return problem.STORE_UNREAD
 
-        def done() -> Answer | None:
-            if not ticket.is_over:
-                return None
-            if ticket.answer is None:
-                return problem.STORE_UNREAD
-            (kept,) = ticket.answer
+        def told(found: tuple[Kept | None]) -> Answer:
+            (kept,) = found
             if kept is None:
                 return problem.UNKNOWN_PAYMENT
             return problem.json_answer(shown.document(id_high, id_low, of_store(kept), self._names))
 
-        return done
+        return answered(ticket, problem.STORE_UNREAD, told)
 
     def close(self) -> None:
         """Ends the thread."""

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final, Generic, TypeVar
 
+from engine.intake.held import Later
+from engine.intake.problem import Answer
 from engine.logs.logger import Logger
 
 T = TypeVar("T")
@@ -57,6 +59,21 @@ class Ticket(Generic[T]):
                 self.answer = self._question()
             finally:
                 self._is_answered = True
+
+
+def answered(ticket: Ticket[T] | None, away: Answer, answer: Callable[[T], Answer]) -> Answer | Later:
+    """What the client gets who has asked: ``answer`` of what is found, and ``away`` when nobody has answered, or the
+    question could not be asked (``ticket`` is None).
+    """
+    if ticket is None:
+        return away
+
+    def done() -> Answer | None:
+        if not ticket.is_over:
+            return None
+        return away if ticket.answer is None else answer(ticket.answer)
+
+    return done
 
 
 class Questions:

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import orjson
 
 from engine.books.reader import EXACT_MS, BooksBusyError, BooksReader, Sum
-from engine.correlation import format_id
+from engine.correlation import format_id, id_bytes
 from engine.intake import old_window, problem, shown
 from engine.intake.acceptor import Verdict
 from engine.intake.held import Later
 from engine.intake.problem import Answer
-from engine.intake.questions import Kind, Questions, Ticket
+from engine.intake.questions import Kind, Questions, Ticket, answered
 from engine.ledger.answers import Found, Memory, Sums, Told
 from engine.ledger.errors import LedgerError
 from engine.ledger.rows import OUTCOME_NAMES, AttemptRow, PaymentRow
@@ -96,7 +96,7 @@ class Records:
         memory = self._memory()
         if memory.is_whole:
             return problem.NEVER_ACCEPTED
-        identity = _bytes(id_high, id_low)
+        identity = id_bytes(id_high, id_low)
         answer = partial(self._status, id_high, id_low)
         return self._later(Kind.LOOK, LOOK_SECONDS, lambda reading: reading.find(identity, memory), answer)
 
@@ -105,7 +105,7 @@ class Records:
         memory = self._memory()
         if memory.is_whole and not is_here:
             return problem.NEVER_ACCEPTED
-        identity = _bytes(id_high, id_low)
+        identity = id_bytes(id_high, id_low)
         answer = partial(self._attempts, id_high, id_low, is_here)
         return self._later(Kind.LOOK, LOOK_SECONDS, lambda reading: reading.attempts(identity, memory), answer)
 
@@ -131,7 +131,7 @@ class Records:
         memory = self._memory()
         if memory.is_whole:
             return None
-        identity = _bytes(id_high, id_low)
+        identity = id_bytes(id_high, id_low)
         ticket = self._ask(Kind.RECALL, RECALL_SECONDS, lambda reading: reading.find(identity, memory))
         return None if ticket is None else Recall(ticket, lambda: self._memory().purges == memory.purges)
 
@@ -176,16 +176,7 @@ class Records:
     def _later(
         self, kind: Kind, seconds: float, question: Callable[[Reading], T], answer: Callable[[T], Answer]
     ) -> Answer | Later:
-        ticket = self._ask(kind, seconds, question)
-        if ticket is None:
-            return problem.LEDGER_AWAY
-
-        def done() -> Answer | None:
-            if not ticket.is_over:
-                return None
-            return problem.LEDGER_AWAY if ticket.answer is None else answer(ticket.answer)
-
-        return done
+        return answered(self._ask(kind, seconds, question), problem.LEDGER_AWAY, answer)
 
     def _status(self, id_high: int, id_low: int, found: Found) -> Answer:
         if found.row is None:
@@ -305,10 +296,6 @@ def _gone(ring: RingReader) -> int:
     """The position below which slots may have been given away; 0 when none of this era is below it."""
     forgotten, gone = ring.forgotten_below, ring.head - ring.slots + 1  # the next payment's slot is written first
     return gone if gone > forgotten else 0
-
-
-def _bytes(id_high: int, id_low: int) -> bytes:
-    return (id_high << 64 | id_low).to_bytes(16, "big")
 
 
 def is_installed(name: str) -> bool:

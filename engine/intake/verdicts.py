@@ -45,7 +45,7 @@ class Verdicts:
         clock_ms: Callable[[], int],
     ) -> None:
         self.words, self._rings, self._own = words, rings, own
-        self._index = next(number for number, ring in enumerate(rings) if ring is own)
+        self._index = rings.index(own)
         self._alarm = make_alarm(self.commit)
         self._released, self._clock_ms = released, clock_ms
         self._is_set = False
@@ -101,7 +101,7 @@ class Verdicts:
         until_ms = self._clock_ms() + WAIT_MS_MAX
         if not self._late_ms:
             self._late_ms = until_ms
-        index = next(number for number, ring in enumerate(self._rings) if ring is place.ring)
+        index = self._rings.index(place.ring)
 
         def done() -> Answer | None:
             answer = self._answer(index, place)

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from engine.books import parked
 from engine.books.levels import Shape
 from engine.books.reader import TRIES_MAX, BooksBusyError
+from engine.correlation import halves, id_bytes
 from engine.journal.reader import JournalReader
 from engine.memory import layout
 from engine.memory.words import Words
@@ -34,7 +35,7 @@ Accepted = tuple[bytes, int]  # which payment: its id as SQL has it, and when it
 
 def accepted(payment: Payment) -> Accepted:
     """Which payment this is, wherever it is kept: an id that is accepted a second time is another one."""
-    return (payment.id_high << 64 | payment.id_low).to_bytes(16, "big"), payment.accepted_ms
+    return id_bytes(payment.id_high, payment.id_low), payment.accepted_ms
 
 
 class Parked(NamedTuple):
@@ -117,8 +118,8 @@ class View:
 
     def find_parked(self, one: Accepted) -> Parked | None:
         """This payment in the parking table, of the present era; None: it is not there. Raises BooksBusyError."""
-        get, shape, identity = self._books.__getitem__, self._shape, one[0]
-        id_high, id_low = int.from_bytes(identity[:8], "big"), int.from_bytes(identity[8:], "big")
+        get, shape = self._books.__getitem__, self._shape
+        id_high, id_low = halves(one[0])
 
         def find() -> int | None:
             for place in parked.bucket(get, shape, id_high, id_low):
@@ -133,7 +134,7 @@ class View:
     def parked_with(self, identity: bytes) -> list[Parked]:
         """The payments with this id that places have held last, of any era. Raises BooksBusyError."""
         get, shape = self._books.__getitem__, self._shape
-        id_high, id_low = int.from_bytes(identity[:8], "big"), int.from_bytes(identity[8:], "big")
+        id_high, id_low = halves(identity)
         found = [self._parked(place) for place in parked.bucket(get, shape, id_high, id_low)]
         return [one for one in found if one is not None and accepted(one.payment)[0] == identity]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from engine.acts import rules
+from engine.correlation import halves, id_bytes
 from engine.ledger.acts import ActionRow, ItemRow
 from engine.memory.acts_layout import Carried, Command, Result
 from engine.operate.selection import Plan
@@ -52,7 +53,7 @@ def items(payments: Sequence[Payment]) -> list[ItemRow]:
     """The rows of these payments as they were seen."""
     return [
         ItemRow(
-            (one.id_high << 64 | one.id_low).to_bytes(16, "big"),
+            id_bytes(one.id_high, one.id_low),
             one.state,
             one.reason,
             one.processor,
@@ -61,11 +62,6 @@ def items(payments: Sequence[Payment]) -> list[ItemRow]:
         )
         for one in payments
     ]
-
-
-def halves(identity: bytes) -> tuple[int, int]:
-    """An id of 16 bytes as two words."""
-    return int.from_bytes(identity[:8], "big"), int.from_bytes(identity[8:], "big")
 
 
 def carry_out(

@@ -16,7 +16,7 @@ from typing import Final
 
 from engine import settings as settings_module
 from engine.books.reader import BooksBusyError
-from engine.correlation import format_id
+from engine.correlation import format_id, halves
 from engine.ledger import acts as ledger_acts
 from engine.ledger import queries
 from engine.ledger.acts import ActionRow, ItemRow
@@ -26,7 +26,7 @@ from engine.ledger.errors import LedgerError
 from engine.memory.acts_layout import Act, Command, Result
 from engine.memory.errors import SegmentError
 from engine.operate import memory, text
-from engine.operate.carrying import Outcome, World, carry_out, commands, halves, items
+from engine.operate.carrying import Outcome, World, carry_out, commands, items
 from engine.operate.selection import FAILED, REASONS, UNKNOWN, Selection, dead_letters, plan
 from engine.settings import Settings
 from engine.wording import money

@@ -8,9 +8,10 @@ import sys
 from functools import partial
 
 from engine import settings as settings_module
+from engine.correlation import halves
 from engine.memory.acts_layout import Act, Command, Result
 from engine.operate import memory
-from engine.operate.carrying import SENTENCES, halves
+from engine.operate.carrying import SENTENCES
 from engine.operate.command import add_reasons, new_action, number_of, performed, reporting, shown
 from engine.settings import Settings
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.acts import rules
-from engine.correlation import format_id
+from engine.correlation import format_id, halves
 from engine.ledger.acts import DoneRow
 from engine.ledger.report_text import iso
 from engine.ledger.rows import OUTCOME_NAMES, STATE_NAMES, AttemptRow, PaymentRow
@@ -79,7 +79,7 @@ def recorded(row: PaymentRow) -> list[str]:
     """What the ledger has of a payment that memory does not hold."""
     reason = layout.REASON_NAMES[row.reason]
     return [
-        f"payment    {format_id(int.from_bytes(row.id[:8], 'big'), int.from_bytes(row.id[8:], 'big'))}",
+        f"payment    {format_id(*halves(row.id))}",
         f"amount     {money(row.cents)}",
         f"state      {STATE_NAMES[row.state]}{f': {reason}' if reason else ''} (as the ledger has it)",
         f"accepted   {iso(row.accepted_ms)}",

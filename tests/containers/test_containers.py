@@ -56,7 +56,7 @@ def test_a_service_is_an_ordinary_user_without_rights_who_cannot_write_its_files
 
 
 def test_the_image_has_the_product_and_neither_compiler_nor_tests() -> None:
-    there = running.inside("api-0", "sh", "-c", "ls /app /app/engine/lab; command -v gcc cc; ls /build /root/.cache")
+    there = running.inside("api-0", "sh", "-c", "ls /app /app/engine/lab; command -v gcc cc; ls /build ~root/.cache")
     found = set(there.stdout.split())
     assert found == {"/app:", "engine", "/app/engine/lab:", "__init__.py", "__pycache__", "options.py", "simulate"}
 

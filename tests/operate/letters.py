@@ -17,14 +17,14 @@ from typing import Final, NamedTuple
 from engine import settings as settings_module
 from engine.acts import rules
 from engine.books.reader import BooksReader, Totals
-from engine.correlation import format_id
+from engine.correlation import format_id, halves
 from engine.ledger.acts import ActionRow
 from engine.ledger.database import wall_ms
 from engine.ledger.errors import AwayError
 from engine.memory import layout
 from engine.memory.acts_layout import Act, Result
 from engine.operate import memory
-from engine.operate.carrying import SENTENCES, commands, halves, items
+from engine.operate.carrying import SENTENCES, commands, items
 from engine.operate.command import performed
 from engine.operate.selection import Selection, plan
 from engine.payment import Payment as Parked

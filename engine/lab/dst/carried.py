@@ -11,6 +11,7 @@ from typing import NamedTuple
 from engine.books import parked
 from engine.books.levels import Shape
 from engine.connectors.answers import Outcome
+from engine.correlation import id_bytes
 from engine.dispatch.attempt import Attempt
 from engine.lab.dst.account import Account
 from engine.lab.dst.checks import Checks
@@ -42,11 +43,6 @@ class End(NamedTuple):
     processor: int | None = None
     cents: int = 0
     requested_ms: int | None = None
-
-
-def identity(id_high: int, id_low: int) -> bytes:
-    """An id as the ledger has it."""
-    return (id_high << 64 | id_low).to_bytes(16, "big")
 
 
 class Carried:
@@ -174,7 +170,7 @@ class Carried:
                 self._check_row(row, accounts)
         for account in self._model.accounts:
             if account.number in self._before:  # the parking table may still have it
-                left.pop((identity(*account.key), min(self._sql.eras)), None)
+                left.pop((id_bytes(*account.key), min(self._sql.eras)), None)
         if left:
             row = next(iter(left.values()))
             raise ViolationError(f"ledger: there is a row of era {row.era} that is no payment: {row}")
@@ -206,7 +202,7 @@ class Carried:
         for account in self._model.accounts:
             era = self._era(account)
             if era is not None:
-                rows.setdefault((identity(*account.key), era), []).append(account)
+                rows.setdefault((id_bytes(*account.key), era), []).append(account)
         return rows
 
     def _era(self, account: Account) -> int | None:
@@ -347,7 +343,7 @@ class Carried:
 
 
 def _request(attempt: Attempt) -> Request:
-    return identity(attempt.id_high, attempt.id_low), attempt.processor, attempt.lookup, attempt.attempts
+    return id_bytes(attempt.id_high, attempt.id_low), attempt.processor, attempt.lookup, attempt.attempts
 
 
 def _key(row: AttemptRow) -> Request:

@@ -16,6 +16,7 @@ from engine.acts import rules
 from engine.acts.ring import CommandWriter, lay_out_acts
 from engine.books import parked
 from engine.books.levels import Shape
+from engine.correlation import halves
 from engine.lab.dst.account import Account
 from engine.lab.dst.memory import UNTOLD, Points, shared_words
 from engine.lab.dst.model import Model, ViolationError
@@ -27,7 +28,6 @@ from engine.memory import acts_layout, layout
 from engine.memory.acts_layout import Act, Carried, Command, Result
 from engine.memory.words import Words
 from engine.operate import carrying
-from engine.operate.carrying import halves
 from engine.payment import Payment
 
 UNDER_WAY_MS = 20_000  # of the rules: no request of a simulation is under way for longer
